@@ -1,0 +1,64 @@
+"""Every exception headscribe raises on purpose.
+
+    HeadscribeError
+    ├── InputError            the caller asked for something that cannot be (exit code 2)
+    │   ├── CheckpointError   a model's files: not found, not understood, incomplete
+    │   ├── CatalogueError    a database that is not ours, newer than us, or lacks what was asked for
+    │   ├── TemplateError     a prompt template that is missing, malformed or asks for unknown fields
+    │   └── LLMError          an LLM that cannot be used at all: no key, unknown model, unreadable file
+    └── CallError             one call to an LLM gave no usable answer; carries its cause and evidence
+
+An ``InputError`` is shown to people as one line that says what was wrong and what to do.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CallError",
+    "CatalogueError",
+    "CheckpointError",
+    "HeadscribeError",
+    "InputError",
+    "LLMError",
+    "TemplateError",
+]
+
+
+class HeadscribeError(Exception):
+    """The root of the tree."""
+
+
+class InputError(HeadscribeError):
+    """Wrong use or bad input: one clear line, exit code 2, nothing changed."""
+
+
+class CheckpointError(InputError):
+    """A model's files cannot be read as a model that headscribe knows."""
+
+
+class CatalogueError(InputError):
+    """The catalogue cannot be opened, or does not hold what was asked for."""
+
+
+class TemplateError(InputError):
+    """A prompt template is missing, malformed, or asks for a field that does not exist."""
+
+
+class LLMError(InputError):
+    """The LLM cannot be used at all; no later call would fare better."""
+
+
+class CallError(HeadscribeError):
+    """One call, or one head's exchange of calls, gave no usable answer.
+
+    Attributes:
+        cause: a short machine-readable word, such as ``"refusal"`` or ``"rate_limit"``; see `describe.llm.CAUSES`.
+        reply: the raw text received, if any.
+        retry_after: seconds the server asked us to wait, if it said so.
+    """
+
+    def __init__(self, cause: str, message: str, *, reply: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.cause = cause
+        self.reply = reply
+        self.retry_after = retry_after

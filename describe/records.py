@@ -1,0 +1,133 @@
+"""The small frozen records that travel between the parts of headscribe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from describe.errors import InputError
+
+__all__ = ["Description", "HeadId", "HeadMapping", "MappingRow", "ModelInfo", "Target", "parse_heads"]
+
+
+class HeadId(NamedTuple):
+    """A head by layer and position in the layer, both from 0; written ``25.0``."""
+
+    layer: int
+    head: int
+
+    def __str__(self) -> str:
+        return f"{self.layer}.{self.head}"
+
+    @classmethod
+    def parse(cls, text: str) -> HeadId:
+        """Read ``L.H``; raises `InputError` for anything else."""
+        layer, dot, head = text.strip().partition(".")
+        if not (dot and layer.isdecimal() and head.isdecimal()):
+            raise InputError(f"'{text}' is not a head: write LAYER.HEAD, both counted from 0, for example 25.0")
+        return cls(int(layer), int(head))
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What identifies a model and gives its shape.
+
+    Attributes:
+        name: what people call it: the hub id, the directory's or file's name, or ``demo``.
+        content_hash: SHA-256 over the files that were read (weights, configuration, tokenizer).
+        vocab_size: V, rows of the embedding matrix.
+    """
+
+    name: str
+    content_hash: str
+    family: str
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int
+    d_model: int
+    d_head: int
+    vocab_size: int
+
+    @property
+    def heads(self) -> list[HeadId]:
+        """Every head, layer by layer."""
+        return [HeadId(layer, head) for layer in range(self.n_layers) for head in range(self.n_heads)]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A target token and the logit with which a head promotes it."""
+
+    token_id: int
+    token: str
+    logit: float
+
+
+@dataclass(frozen=True, slots=True)
+class MappingRow:
+    """A source token, its saliency, and its targets from the strongest down."""
+
+    token_id: int
+    token: str
+    saliency: float
+    targets: tuple[Target, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadMapping:
+    """The salient mapping rows of one head, from the most salient down."""
+
+    id: HeadId
+    salient: tuple[MappingRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What an LLM said of one head: a description, an abstention, or a failure with its cause.
+
+    Attributes:
+        inputs: what the source tokens share; None on failure.
+        pattern: what the head does with them; None on failure, ``"Unclear"`` on abstention.
+        unclear: the LLM abstained. A valid answer.
+        failure: why there is no usable answer (a word of `describe.llm.CAUSES`), else None.
+        detail: the failure in a sentence, else None.
+        reply: the raw text of the last reply, if one came.
+        usage: tokens in and out, calls made, seconds taken, the model that says it answered.
+    """
+
+    inputs: str | None = None
+    pattern: str | None = None
+    reasoning: str | None = None
+    unclear: bool = False
+    failure: str | None = None
+    detail: str | None = None
+    reply: str | None = None
+    prompt_hash: str | None = None
+    usage: dict[str, Any] = field(default_factory=dict)
+
+
+def parse_heads(text: str, n_layers: int, n_heads: int) -> list[HeadId]:
+    """Read a selection of heads: ``all``, heads ``25.0,16.8``, layers ``20-25`` or ``20``, or a mixture.
+
+    Returns the heads in order, each once. Raises `InputError` for what cannot be read or lies outside the model.
+    """
+    if text.strip() == "all":
+        return [HeadId(layer, head) for layer in range(n_layers) for head in range(n_heads)]
+    chosen = {head for part in text.split(",") for head in _parse_part(part.strip(), n_heads)}
+    outside = sorted(head for head in chosen if head.layer >= n_layers or head.head >= n_heads)
+    if outside:
+        raise InputError(
+            f"head {outside[0]} is not in the model: layers go from 0 to {n_layers - 1}, heads from 0 to {n_heads - 1}"
+        )
+    return sorted(chosen)
+
+
+def _parse_part(part: str, n_heads: int) -> Iterable[HeadId]:
+    if "." in part:
+        return [HeadId.parse(part)]
+    first, dash, last = part.partition("-")
+    last = last if dash else first
+    if not (first.isdecimal() and last.isdecimal()) or int(first) > int(last) or int(last) > 100_000:
+        raise InputError(f"'{part}' selects no heads: write all, heads like 25.0,16.8 or layers like 20-25")
+    return [HeadId(layer, head) for layer in range(int(first), int(last) + 1) for head in range(n_heads)]

@@ -1,0 +1,46 @@
+"""How tokens are written so that a reader, human or LLM, sees exactly what they are.
+
+Tokens come from vocabularies: they contain spaces that matter, newlines, control and bidirectional characters,
+HTML and formulas. Everything that shows a token to a reader goes through `quoted` or `visible`.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+
+__all__ = ["quoted", "visible"]
+
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}
+_HIDDEN = {
+    "Cc",
+    "Cf",
+    "Cs",
+    "Co",
+    "Cn",
+    "Zl",
+    "Zp",
+}  # control, format (bidi, zero width), surrogate, private, unassigned
+
+
+def visible(text: str) -> str:
+    """Escape every character that would not be seen, or would change how others are seen.
+
+    A plain space stays a space; other spaces, controls, bidirectional marks and the like become ``\\n``, ``\\xa0``
+    or ``\\u202e``. A backslash is doubled, so the result can be read back without doubt.
+    """
+    return "".join(_visible_char(char) for char in text)
+
+
+def quoted(text: str) -> str:
+    """`visible` text in double quotes, inner quotes escaped: ``" them"``."""
+    return '"' + visible(text).replace('"', '\\"') + '"'
+
+
+def _visible_char(char: str) -> str:
+    if char in _SHORT:
+        return _SHORT[char]
+    category = unicodedata.category(char)
+    if category in _HIDDEN or (category == "Zs" and char != " "):
+        code = ord(char)
+        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return char

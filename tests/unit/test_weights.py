@@ -1,0 +1,110 @@
+"""Weights read from disk are those the modules of the model compute with, for every family and file format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gguf
+import pytest
+import torch
+
+from describe.maps import salient_operations, source_vectors
+from describe.weights import FAMILIES, HeadWeights, open_model
+from describe.weights.vocabulary import hub_tokens
+from tests import oracle, tiny
+
+CPU = torch.device("cpu")
+
+
+def test_every_row_of_the_table_is_tried() -> None:
+    assert {name for row in FAMILIES for name in row.model_types} == set(tiny.CONFIGS)
+
+
+def assert_equals_modules(weights: HeadWeights, model: object, tolerance: float = 1e-4) -> None:
+    """Every W_VO, E, U and the first MLP equal what the running modules compute."""
+    info = weights.info
+    for layer in range(info.n_layers):
+        read = weights.layer(layer)
+        for head in range(info.n_heads):
+            group = head // (info.n_heads // info.n_kv_heads)
+            ours = read.value[group].double() @ read.output[head].double()
+            torch.testing.assert_close(ours, oracle.w_vo(model, layer, head), rtol=tolerance, atol=tolerance)
+    embed = weights.embed.float()
+    torch.testing.assert_close(embed, model.get_input_embeddings().weight.data)  # type: ignore[attr-defined]
+    torch.testing.assert_close(weights.unembed.float(), model.get_output_embeddings().weight.data)  # type: ignore[attr-defined]
+    ours = source_vectors(embed, weights.first_mlp, CPU, torch.float32).vectors.double()
+    torch.testing.assert_close(ours, oracle.source_vectors(model), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("model_type", tiny.CONFIGS)
+def test_safetensors_equal_the_modules(model_type: str, tmp_path: Path) -> None:
+    model = tiny.tiny_model(model_type)
+    weights = open_model(str(tiny.save(model, tmp_path / "tiny")))
+    assert_equals_modules(weights, model)
+    assert (weights.info.name, weights.info.vocab_size, weights.info.d_model) == ("tiny", 300, tiny.D)
+
+
+@pytest.mark.parametrize("model_type", ["llama", "qwen2", "qwen3", "gpt2", "gpt_neox", "phi"])
+def test_gguf_equals_the_modules(model_type: str, tmp_path: Path) -> None:
+    model = tiny.tiny_model(model_type)
+    weights = open_model(str(tiny.write_gguf(model, tmp_path / "tiny.gguf")))
+    assert_equals_modules(weights, model)
+    assert weights.tokens[0] == "<|end|>"
+    assert weights.tokens[257] == " t"
+
+
+def test_quantised_gguf_is_dequantised_tensor_by_tensor(tmp_path: Path) -> None:
+    model = tiny.tiny_model("llama", hidden_size=64, intermediate_size=96)
+    kind = gguf.GGMLQuantizationType.Q8_0
+    with torch.no_grad():  # the model as the file will hold it
+        for parameter in model.parameters():
+            if parameter.ndim == 2:
+                packed = gguf.quants.quantize(parameter.numpy(), kind)
+                parameter.copy_(torch.from_numpy(gguf.quants.dequantize(packed, kind)))
+    assert_equals_modules(open_model(str(tiny.write_gguf(model, tmp_path / "q8.gguf", kind))), model)
+
+
+def test_shards_a_missing_wrapper_and_half_precision(tmp_path: Path) -> None:
+    model = tiny.tiny_model("llama")
+    sharded = tiny.save(model, tmp_path / "sharded", max_shard_size="40KB")
+    assert len(list(sharded.glob("*.safetensors"))) > 2
+    assert_equals_modules(open_model(str(sharded)), model)
+
+    gpt2 = tiny.tiny_model("gpt2")
+    bare = tiny.save(gpt2.transformer, tmp_path / "bare")  # as the hub's gpt2: no "transformer." before the names
+    assert_equals_modules(open_model(str(bare)), gpt2)
+
+    half = model.to(torch.bfloat16)
+    weights = open_model(str(tiny.save(half, tmp_path / "half")))
+    assert weights.embed.dtype == torch.bfloat16
+    assert_equals_modules(weights, half.float())
+
+
+@pytest.mark.parametrize("model_type", tiny.CONFIGS)
+def test_salient_operations_equal_the_literal_equations(model_type: str, tmp_path: Path) -> None:
+    model = tiny.tiny_model(model_type)
+    weights = open_model(str(tiny.save(model, tmp_path / "tiny")))
+    x = source_vectors(weights.embed, weights.first_mlp, CPU, torch.float32)
+    literal_x, unembed = oracle.source_vectors(model), model.get_output_embeddings().weight.data
+    for layer in range(weights.info.n_layers):
+        found = salient_operations(x, weights.layer(layer), weights.unembed, n=30, k=5)
+        for head in range(weights.info.n_heads):
+            literal = oracle.salient(literal_x, oracle.w_vo(model, layer, head), unembed, 30)
+            oracle.assert_same_order(found.sources[head], literal.saliency)
+            rows = {int(source): row for source, row in zip(literal.sources, literal.logits, strict=True)}
+            for source, targets in zip(found.sources[head], found.targets[head], strict=True):
+                oracle.assert_same_order(targets, rows[int(source)])
+
+
+def test_tokens_keep_spaces_bytes_and_unnamed_ids(tmp_path: Path) -> None:
+    tiny.byte_tokenizer().save_pretrained(tmp_path / "bytes")
+    tokens = hub_tokens(tmp_path / "bytes", 260)
+    assert tokens[0] == "<|end|>"
+    assert tokens[257:] == [" t", "[id 258]", "[id 259]"]
+    assert {" ", "\n", "a", "<0xF0>", "<0x80>"} <= set(tokens)
+    tiny.sentencepiece_tokenizer().save_pretrained(tmp_path / "pieces")
+    tokens = hub_tokens(tmp_path / "pieces", 261)
+    assert tokens[:2] == ["<unk>", "<s>"]
+    assert tokens[2 + 10] == "\n"
+    assert tokens[2 + 0xF0] == "<0xF0>"
+    assert tokens[258:] == [" the", " ", "them"]
