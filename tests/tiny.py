@@ -8,7 +8,7 @@ from typing import Any
 import gguf
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoModelForCausalLM, CONFIG_MAPPING, PreTrainedTokenizerFast
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 D, HEADS, LAYERS, HIDDEN = 48, 4, 3, 80
 

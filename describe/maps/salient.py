@@ -23,7 +23,7 @@ from describe.weights.model import FirstMLP, LayerWeights
 __all__ = ["SalientOperations", "SourceVectors", "salient_operations", "source_vectors"]
 
 BLOCK_ELEMENTS = 1 << 22
-"""Numbers in the largest temporary of a block (16 MiB in float32): large enough for full speed, small enough for caches."""
+"""Numbers in the largest temporary of a block (16 MiB in float32): enough for full speed, few enough for caches."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def salient_operations(x: SourceVectors, layer: LayerWeights, unembed: Tensor, n
     read = x.vectors[sources] @ value.repeat_interleave(output.shape[0] // value.shape[0], dim=0)
     written = read @ output  # (H, n, d)
     logits, targets = _top_targets(written.flatten(0, 1), unembed, k)
-    return SalientOperations(sources, top, targets.unflatten(0, sources.shape), logits.unflatten(0, sources.shape))
+    return SalientOperations(sources, top, targets.view(*sources.shape, -1), logits.view(*sources.shape, -1))
 
 
 def _saliency(x: SourceVectors, value: Tensor, output: Tensor) -> Tensor:
@@ -97,13 +97,13 @@ def _saliency(x: SourceVectors, value: Tensor, output: Tensor) -> Tensor:
     # R^T of each head, side by side for the heads that share a group: (G, dh, per_group * rank)
     factor = torch.linalg.qr(output.mT, mode="r").R.mT
     rank = factor.shape[-1]
-    factors = factor.unflatten(0, (n_groups, per_group)).transpose(1, 2).flatten(2)
+    factors = factor.reshape(n_groups, per_group, dh, rank).transpose(1, 2).flatten(2)
     saliency = torch.empty(output.shape[0], x.vectors.shape[0], device=x.vectors.device, dtype=x.vectors.dtype)
     for block in _blocks(x.vectors.shape[0], 2 * output.shape[0] * rank):
         read = x.vectors[block] @ joined
         for group in range(n_groups):
             written = read[:, group * dh : (group + 1) * dh] @ factors[group]
-            norms = torch.linalg.vector_norm(written.unflatten(1, (per_group, rank)), dim=2)
+            norms = torch.linalg.vector_norm(written.view(-1, per_group, rank), dim=2)
             saliency[group * per_group : (group + 1) * per_group, block] = norms.T
     return torch.where(x.norms > 0, saliency / x.norms, 0)
 

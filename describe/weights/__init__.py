@@ -9,7 +9,8 @@ from describe.weights.families import FAMILIES, Family
 from describe.weights.locate import Location, content_hash, locate, model_name
 
 if TYPE_CHECKING:
-    from describe.weights.model import FirstMLP, HeadWeights, LayerWeights, open_model
+    from describe.weights.model import FirstMLP, HeadWeights, LayerWeights
+    from describe.weights.opening import open_model
 
 __all__ = [
     "FAMILIES",
@@ -25,8 +26,11 @@ __all__ = [
 ]
 
 
+_NEEDS_TORCH = {"FirstMLP": "model", "HeadWeights": "model", "LayerWeights": "model", "open_model": "opening"}
+
+
 def __getattr__(name: str) -> Any:
     """Load the part that needs torch only when it is used."""
-    if name in {"FirstMLP", "HeadWeights", "LayerWeights", "open_model"}:
-        return getattr(importlib.import_module("describe.weights.model"), name)
+    if name in _NEEDS_TORCH:
+        return getattr(importlib.import_module(f"describe.weights.{_NEEDS_TORCH[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -109,8 +109,10 @@ FAMILIES = (
 )
 
 ENCODERS = frozenset(
-    "albert bert big_bird camembert convbert deberta deberta-v2 distilbert electra ernie esm funnel layoutlm longformer"
-    " modernbert mpnet nomic_bert rembert roberta roformer squeezebert xlm-roberta xlm-roberta-xl".split()
+    """
+    albert bert big_bird camembert convbert deberta deberta-v2 distilbert electra ernie esm funnel layoutlm longformer
+    modernbert mpnet nomic_bert rembert roberta roformer squeezebert xlm-roberta xlm-roberta-xl
+    """.split()  # noqa: SIM905
 )
 """Model types that only encode: they have no unembedding that predicts the next token."""
 

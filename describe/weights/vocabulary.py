@@ -53,7 +53,10 @@ def gguf_tokens(source: GgufSource, size: int) -> list[str]:
     scheme: Scheme = "bytes" if source.metadata("tokenizer.ggml.model") == "gpt2" else "sentencepiece"
     kinds = source.metadata("tokenizer.ggml.token_type") or [1] * len(pieces)
     plain = (3, 4)  # GGUF's token types "control" and "user defined": their text is not encoded
-    named = [piece if kind in plain else _text(piece, scheme, i) for i, (piece, kind) in enumerate(zip(pieces, kinds))]
+    named = [
+        piece if kind in plain else _text(piece, scheme, i)
+        for i, (piece, kind) in enumerate(zip(pieces, kinds, strict=True))
+    ]
     return (named + [_text(None, scheme, i) for i in range(len(named), size)])[:size]
 
 

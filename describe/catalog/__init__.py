@@ -1,0 +1,5 @@
+"""The catalogue of heads and descriptions: one database, and what is exported from it. Imports no torch."""
+
+from describe.catalog.store import Catalogue
+
+__all__ = ["Catalogue"]

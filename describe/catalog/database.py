@@ -1,0 +1,176 @@
+"""Opening a catalogue: create it, upgrade an older one after a backup, refuse a newer or foreign one untouched."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
+
+from describe.catalog.schema import catalogue_info
+from describe.errors import CatalogueError
+from describe.versions import headscribe_version
+
+__all__ = ["begin_write", "connect"]
+
+MAGIC = b"SQLite format 3\0"
+
+
+def connect(where: str, *, create: bool) -> Engine:
+    """Open the catalogue at a SQLite path or any SQLAlchemy URL, at this version's schema.
+
+    A database that is not there or empty becomes a catalogue when ``create`` is set. An older catalogue is upgraded
+    in one transaction, after a copy of a SQLite file was written beside it. Raises `CatalogueError`, with nothing
+    changed, for a database of something else, of a newer headscribe, or that cannot be opened.
+    """
+    url = _url(where)
+    path = Path(url.database) if url.get_backend_name() == "sqlite" and url.database not in (None, ":memory:") else None
+    if path is not None:
+        _check_file(path, where, create)
+    try:
+        engine = create_engine(url)
+        if url.get_backend_name() == "sqlite":
+            _prepare_sqlite(engine)
+        _bring_up_to_date(engine, path, where, create)
+    except NoSuchModuleError as error:
+        raise CatalogueError(f"'{_shown(url)}' names a database headscribe has no driver for: {error}") from error
+    except ImportError as error:
+        raise CatalogueError(f"the driver for '{_shown(url)}' is not installed ({error})") from error
+    except (OperationalError, DBAPIError) as error:
+        raise CatalogueError(f"cannot open the catalogue '{_shown(url)}': {error.orig}") from error
+    return engine
+
+
+@contextmanager
+def begin_write(engine: Engine) -> Iterator[Connection]:
+    """A transaction that writes: on SQLite it takes the write lock at once, so that it cannot fail half-way."""
+    with engine.connect().execution_options(headscribe_write=True) as connection, connection.begin():
+        yield connection
+
+
+def _url(where: str) -> URL:
+    if "://" not in where:
+        return URL.create("sqlite", database=str(Path(where).expanduser()))
+    try:
+        return make_url(where)
+    except (ArgumentError, ValueError) as error:
+        raise CatalogueError(
+            "the catalogue's URL cannot be read: write a file path or dialect://user@host/database"
+        ) from error
+
+
+def _shown(url: URL) -> str:
+    """The URL without its password."""
+    return url.database or "" if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+
+
+def _check_file(path: Path, where: str, create: bool) -> None:
+    """Refuse what is no SQLite file before SQLite touches it."""
+    if path.is_dir():
+        raise CatalogueError(f"'{where}' is a directory: name a file for the catalogue")
+    if not path.exists():
+        if not create:
+            raise CatalogueError(f"there is no catalogue '{where}' yet: headscribe extract MODEL makes one")
+        if not path.parent.is_dir():
+            raise CatalogueError(f"cannot make the catalogue '{where}': there is no directory '{path.parent}'")
+        return
+    with path.open("rb") as file:
+        start = file.read(len(MAGIC))
+    if start and start != MAGIC:
+        raise CatalogueError(f"'{where}' is not a catalogue but some other file: it was left as it is")
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def configure(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None  # transactions begin where `begin` below says, DDL included
+        for pragma in ("busy_timeout = 60000", "foreign_keys = ON", "synchronous = FULL"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("headscribe_write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _bring_up_to_date(engine: Engine, path: Path | None, where: str, create: bool) -> None:
+    revisions = [script.revision for script in _scripts().walk_revisions()]
+    found = _revision(engine, where)
+    if found == revisions[0]:
+        return
+    if found is None and not create:
+        raise CatalogueError(f"'{where}' is empty: headscribe extract MODEL fills a catalogue")
+    if found is not None and found not in revisions:
+        raise CatalogueError(
+            f"the catalogue '{where}' was written by a newer headscribe (schema {found}, this one knows"
+            f" {revisions[0]}): upgrade headscribe; the catalogue was left as it is"
+        )
+    if found is not None and path is not None:
+        _back_up(engine, path, found)
+    with begin_write(engine) as connection:
+        if _revision_of(connection) == revisions[0]:
+            return  # another process was quicker
+        config = _alembic()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        if found is None:
+            connection.execute(
+                catalogue_info.insert().values(key="made_by", value=f"headscribe {headscribe_version()}")
+            )
+    if path is not None and found is None:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")  # kept in the file
+
+
+def _revision(engine: Engine, where: str) -> str | None:
+    """The schema revision found; None for an empty database. Raises `CatalogueError` for somebody else's."""
+    with engine.connect() as connection:
+        try:
+            tables = set(inspect(connection).get_table_names())
+        except SQLAlchemyError as error:
+            raise CatalogueError(f"'{where}' cannot be read as a catalogue: {error}") from error
+        if not tables:
+            return None
+        revision = _revision_of(connection) if {"alembic_version", "catalogue_info"} <= tables else None
+    if revision is None:
+        raise CatalogueError(f"'{where}' is the database of something else: it was left as it is")
+    return revision
+
+
+def _revision_of(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return None if revision is None else str(revision)
+
+
+def _back_up(engine: Engine, path: Path, revision: str) -> Path:
+    """A consistent copy of a SQLite catalogue beside it, complete before it gets its name."""
+    stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    backup = path.with_name(f"{path.name}.schema-{revision}.{stamp}.backup")
+    partial = backup.with_name(backup.name + ".partial")
+    partial.unlink(missing_ok=True)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.exec_driver_sql("VACUUM INTO ?", (str(partial),))
+    partial.replace(backup)
+    return backup
+
+
+def _alembic() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_alembic())

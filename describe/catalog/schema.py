@@ -1,0 +1,119 @@
+"""The tables of the catalogue as they are now. How they came to be is in ``migrations``.
+
+    model ─< extraction ─< head ─< description >─ labeller
+
+An extraction is a model read with certain settings; a labeller is an LLM with a prompt template and parameters.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+__all__ = ["catalogue_info", "description", "extraction", "head", "labeller", "metadata", "model"]
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+catalogue_info = Table(
+    "catalogue_info",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("value", Text, nullable=False),
+    comment="that this database is a headscribe catalogue, and which version made it",
+)
+
+model = Table(
+    "model",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(512), nullable=False),
+    Column("content_hash", String(64), nullable=False),
+    Column("family", String(64), nullable=False),
+    Column("n_layers", Integer, nullable=False),
+    Column("n_heads", Integer, nullable=False),
+    Column("n_kv_heads", Integer, nullable=False),
+    Column("d_model", Integer, nullable=False),
+    Column("d_head", Integer, nullable=False),
+    Column("vocab_size", Integer, nullable=False),
+    Column("created", DateTime(timezone=True), nullable=False),
+    UniqueConstraint("name", "content_hash"),
+)
+
+extraction = Table(
+    "extraction",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("model_id", ForeignKey("model.id"), nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("settings_hash", String(64), nullable=False),
+    Column("versions", JSON, nullable=False),
+    Column("created", DateTime(timezone=True), nullable=False),
+    UniqueConstraint("model_id", "settings_hash"),
+)
+
+head = Table(
+    "head",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("extraction_id", ForeignKey("extraction.id"), nullable=False),
+    Column("layer", Integer, nullable=False),
+    Column("head", Integer, nullable=False),
+    Column("saliency", Float, nullable=False, comment="the largest saliency of a token"),
+    Column(
+        "salient", JSON, nullable=False, comment="[[token_id, token, saliency, [[token_id, token, logit], ...]], ...]"
+    ),
+    Column("created", DateTime(timezone=True), nullable=False),
+    UniqueConstraint("extraction_id", "layer", "head"),
+)
+
+labeller = Table(
+    "labeller",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("llm", String(512), nullable=False),
+    Column("prompt", String(256), nullable=False, comment="the template's name"),
+    Column("template_hash", String(64), nullable=False),
+    Column("template", Text, nullable=False, comment="the template's text"),
+    Column("settings", JSON, nullable=False),
+    Column("key_hash", String(64), nullable=False, unique=True, comment="of llm, template and settings"),
+    Column("created", DateTime(timezone=True), nullable=False),
+)
+
+description = Table(
+    "description",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("head_id", ForeignKey("head.id"), nullable=False),
+    Column("labeller_id", ForeignKey("labeller.id"), nullable=False, index=True),
+    Column("inputs", Text),
+    Column("pattern", Text),
+    Column("reasoning", Text),
+    Column("unclear", Boolean, nullable=False),
+    Column("failure", String(32), comment="why there is no usable answer; null for an answer"),
+    Column("detail", Text, comment="the failure in a sentence"),
+    Column("reply", Text, comment="the last reply as it came"),
+    Column("prompt_hash", String(64)),
+    Column("usage", JSON, nullable=False),
+    Column("versions", JSON, nullable=False),
+    Column("created", DateTime(timezone=True), nullable=False),
+    UniqueConstraint("head_id", "labeller_id"),
+)

@@ -1,0 +1,300 @@
+"""The catalogue: what every stage reads its input from and commits its output to. Imports no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from datetime import datetime, timezone
+from types import TracebackType
+from typing import Any
+
+from sqlalchemy import Connection, Row, Table, and_, func, select
+from sqlalchemy.exc import IntegrityError
+
+from describe.catalog import schema
+from describe.catalog.database import begin_write, connect
+from describe.errors import CatalogueError
+from describe.records import Description, HeadId, HeadMapping, MappingRow, ModelInfo, Target
+
+__all__ = ["Catalogue"]
+
+
+class Catalogue:
+    """A catalogue of models, their heads' mappings, and the descriptions of these.
+
+    Args:
+        where: a SQLite file's path, or any SQLAlchemy URL.
+        create: make the catalogue when it is not there.
+
+    Raises `CatalogueError` as `describe.catalog.database.connect` does. Use as a context manager, or `close` it.
+    """
+
+    def __init__(self, where: str, *, create: bool = False) -> None:
+        self.where = where
+        self._engine = connect(where, create=create)
+
+    def __enter__(self) -> Catalogue:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+
+    # -- models and extractions ---------------------------------------------------------------------------------
+
+    def register_model(self, info: ModelInfo) -> int:
+        """The id of a model, entered if it is new."""
+        fields = asdict(info)
+        key = {name: fields.pop(name) for name in ("name", "content_hash")}
+        return self._get_or_create(schema.model, key, fields)
+
+    def find_model(self, name: str, content_hash: str | None = None) -> tuple[int, ModelInfo]:
+        """A model by name, or by ``name@`` and the start of its content hash; the hash decides between namesakes.
+
+        Raises `CatalogueError` when there is none, or several and nothing to choose by.
+        """
+        plain, _, start = name.partition("@")
+        found = [row for row in self._models() if row.name == plain and row.content_hash.startswith(start)]
+        if len(found) > 1 and content_hash is not None:
+            found = [row for row in found if row.content_hash == content_hash]
+        if not found:
+            names = ", ".join(sorted({row.name for row in self._models()})) or "none"
+            raise CatalogueError(f"'{self._shown}' holds no model '{name}' (it holds: {names}): run headscribe extract")
+        if len(found) > 1:
+            choices = ", ".join(f"{row.name}@{row.content_hash[:8]}" for row in found)
+            raise CatalogueError(f"'{self._shown}' holds several models '{name}': say which, {choices}")
+        return found[0].id, _model_info(found[0])
+
+    def models(self) -> list[ModelInfo]:
+        """All models, in order of entry."""
+        return [_model_info(row) for row in self._models()]
+
+    def begin_extraction(self, model_id: int, settings: dict[str, Any], versions: dict[str, str]) -> int:
+        """The id of the extraction of a model with these settings, entered if it is new."""
+        key = {"model_id": model_id, "settings_hash": _hash(settings)}
+        return self._get_or_create(schema.extraction, key, {"settings": settings, "versions": versions})
+
+    def latest_extraction(self, model_id: int) -> int:
+        """The id of a model's newest extraction. Raises `CatalogueError` when it has none."""
+        table = schema.extraction
+        with self._engine.connect() as connection:
+            found = connection.execute(select(func.max(table.c.id)).where(table.c.model_id == model_id)).scalar()
+        if found is None:
+            raise CatalogueError("the model has no heads in the catalogue yet: run headscribe extract")
+        return int(found)
+
+    # -- heads ----------------------------------------------------------------------------------------------------
+
+    def saved_heads(self, extraction_id: int) -> set[HeadId]:
+        """The heads whose mappings are in the catalogue."""
+        table = schema.head
+        query = select(table.c.layer, table.c.head).where(table.c.extraction_id == extraction_id)
+        with self._engine.connect() as connection:
+            return {HeadId(row.layer, row.head) for row in connection.execute(query)}
+
+    def save_head(self, extraction_id: int, mapping: HeadMapping) -> None:
+        """Commit one head's mapping; one that is there already stays as it is."""
+        key = {"extraction_id": extraction_id, "layer": mapping.id.layer, "head": mapping.id.head}
+        saliency = mapping.salient[0].saliency if mapping.salient else 0.0
+        self._get_or_create(schema.head, key, {"saliency": saliency, "salient": _pack(mapping.salient)})
+
+    def mapping(self, extraction_id: int, head: HeadId) -> HeadMapping:
+        """One head's mapping. Raises `CatalogueError` when it was not extracted."""
+        table = schema.head
+        with self._engine.connect() as connection:
+            row = connection.execute(select(table).where(_is_head(extraction_id, head))).first()
+        if row is None:
+            raise CatalogueError(f"head {head} is not in the catalogue yet: run headscribe extract")
+        return HeadMapping(head, _unpack(row.salient))
+
+    # -- descriptions ---------------------------------------------------------------------------------------------
+
+    def register_labeller(self, llm: str, prompt: str, template: str, settings: dict[str, Any]) -> int:
+        """The id of an LLM with a prompt template and settings, entered if it is new."""
+        key = {"key_hash": _hash([llm, prompt, template, settings])}
+        rest = {
+            "llm": llm,
+            "prompt": prompt,
+            "template": template,
+            "template_hash": hashlib.sha256(template.encode()).hexdigest(),
+            "settings": settings,
+        }
+        return self._get_or_create(schema.labeller, key, rest)
+
+    def described_heads(self, extraction_id: int, labeller_id: int) -> dict[HeadId, str | None]:
+        """The heads this labeller has an outcome for, each with its cause of failure or None."""
+        head, description = schema.head, schema.description
+        query = (
+            select(head.c.layer, head.c.head, description.c.failure)
+            .join(description, description.c.head_id == head.c.id)
+            .where(head.c.extraction_id == extraction_id, description.c.labeller_id == labeller_id)
+        )
+        with self._engine.connect() as connection:
+            return {HeadId(row.layer, row.head): row.failure for row in connection.execute(query)}
+
+    def save_description(
+        self, extraction_id: int, head: HeadId, labeller_id: int, outcome: Description, versions: dict[str, str]
+    ) -> None:
+        """Commit one head's outcome. An earlier failure gives way to it; an earlier answer stays."""
+        table = schema.description
+        fields = {name: _storable(value) for name, value in asdict(outcome).items()}
+        fields |= {"versions": versions, "created": _now()}
+        head_id = select(schema.head.c.id).where(_is_head(extraction_id, head)).scalar_subquery()
+        key = and_(table.c.head_id == head_id, table.c.labeller_id == labeller_id)
+        with begin_write(self._engine) as connection:
+            earlier = connection.execute(select(table.c.id, table.c.failure).where(key)).first()
+            if earlier is None:
+                connection.execute(table.insert().values(head_id=head_id, labeller_id=labeller_id, **fields))
+            elif earlier.failure is not None:
+                connection.execute(table.update().where(table.c.id == earlier.id).values(**fields))
+
+    # -- whole heads, for reading and export ----------------------------------------------------------------------
+
+    def head_records(
+        self, model: ModelInfo, extraction_id: int, only: HeadId | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Everything known of each head, in the JSON form of one head, in order; one layer in memory at a time."""
+        with self._engine.connect() as connection:
+            run = connection.execute(select(schema.extraction).where(schema.extraction.c.id == extraction_id)).one()
+            for layer in range(model.n_layers) if only is None else [only.layer]:
+                heads = self._layer(connection, extraction_id, layer)
+                descriptions = self._layer_descriptions(connection, extraction_id, layer)
+                for row in heads:
+                    if only is None or row.head == only.head:
+                        yield _record(model, run, row, descriptions.get(row.id, []))
+
+    def _layer(self, connection: Connection, extraction_id: int, layer: int) -> list[Row[Any]]:
+        table = schema.head
+        query = select(table).where(table.c.extraction_id == extraction_id, table.c.layer == layer)
+        return list(connection.execute(query.order_by(table.c.head)))
+
+    def _layer_descriptions(self, connection: Connection, extraction_id: int, layer: int) -> dict[int, list[Row[Any]]]:
+        head, description, labeller = schema.head, schema.description, schema.labeller
+        query = (
+            select(description, labeller.c.llm, labeller.c.prompt, labeller.c.template_hash, labeller.c.settings)
+            .join(head, description.c.head_id == head.c.id)
+            .join(labeller, description.c.labeller_id == labeller.c.id)
+            .where(head.c.extraction_id == extraction_id, head.c.layer == layer)
+            .order_by(description.c.id)
+        )
+        grouped: dict[int, list[Row[Any]]] = {}
+        for row in connection.execute(query):
+            grouped.setdefault(row.head_id, []).append(row)
+        return grouped
+
+    @property
+    def _shown(self) -> str:
+        """The catalogue's place without a password."""
+        url = self._engine.url
+        return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+
+    def _models(self) -> list[Row[Any]]:
+        with self._engine.connect() as connection:
+            return list(connection.execute(select(schema.model).order_by(schema.model.c.id)))
+
+    def _get_or_create(self, table: Table, key: dict[str, Any], rest: dict[str, Any]) -> int:
+        """The id of the row with this key; when two processes enter it at once, the first one's row serves both."""
+        query = select(table.c.id).where(*(table.c[name] == value for name, value in key.items()))
+        try:
+            with begin_write(self._engine) as connection:
+                found = connection.execute(query).scalar()
+                if found is None:
+                    row = table.insert().values(**key, **rest, created=_now())
+                    found = connection.execute(row).inserted_primary_key[0]  # type: ignore[index]
+        except IntegrityError:
+            with self._engine.connect() as connection:
+                found = connection.execute(query).scalar_one()
+        return int(found)
+
+
+def _record(model: ModelInfo, run: Row[Any], row: Row[Any], descriptions: Iterable[Row[Any]]) -> dict[str, Any]:
+    return {
+        "model": model.name,
+        "layer": row.layer,
+        "head": row.head,
+        "salient": [asdict(mapping_row) for mapping_row in _unpack(row.salient)],
+        "descriptions": [_description_record(found) for found in descriptions],
+        "relations": {},
+        "provenance": {
+            "content_hash": model.content_hash,
+            "family": model.family,
+            "extraction": run.settings,
+            "versions": run.versions,
+            "extracted": _iso(row.created),
+        },
+    }
+
+
+def _description_record(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "llm": row.llm,
+        "prompt": row.prompt,
+        "inputs": row.inputs,
+        "pattern": row.pattern,
+        "unclear": row.unclear,
+        "reasoning": row.reasoning,
+        "failure": row.failure,
+        "detail": row.detail,
+        "scores": {},
+        "provenance": {
+            "template_hash": row.template_hash,
+            "prompt_hash": row.prompt_hash,
+            "settings": row.settings,
+            "usage": row.usage,
+            "versions": row.versions,
+            "described": _iso(row.created),
+        },
+    }
+
+
+def _is_head(extraction_id: int, head: HeadId) -> Any:
+    table = schema.head
+    return and_(table.c.extraction_id == extraction_id, table.c.layer == head.layer, table.c.head == head.head)
+
+
+def _model_info(row: Row[Any]) -> ModelInfo:
+    return ModelInfo(**{name: getattr(row, name) for name in ModelInfo.__dataclass_fields__})
+
+
+def _pack(rows: Iterable[MappingRow]) -> list[Any]:
+    return [
+        [r.token_id, r.token, _short(r.saliency), [[t.token_id, t.token, _short(t.logit)] for t in r.targets]]
+        for r in rows
+    ]
+
+
+def _unpack(packed: list[Any]) -> tuple[MappingRow, ...]:
+    return tuple(
+        MappingRow(token_id, token, saliency, tuple(Target(*target) for target in targets))
+        for token_id, token, saliency, targets in packed
+    )
+
+
+def _short(value: float) -> float:
+    """Nine significant digits: what a float32 holds, without the noise that a float64 adds when printed."""
+    return float(f"{value:.9g}")
+
+
+def _storable(value: Any) -> Any:
+    """Text that every database can keep: NUL and lone surrogates are written as escapes."""
+    if not isinstance(value, str):
+        return value
+    return value.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def _iso(moment: datetime) -> str:
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    return aware.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
