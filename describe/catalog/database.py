@@ -116,6 +116,8 @@ def _bring_up_to_date(engine: Engine, path: Path | None, where: str, create: boo
         )
     if found is not None and path is not None:
         _back_up(engine, path, found)
+    if found is None and path is not None:
+        _outside_transaction(engine, "PRAGMA journal_mode = WAL")  # kept in the file
     with begin_write(engine) as connection:
         if _revision_of(connection) == revisions[0]:
             return  # another process was quicker
@@ -126,9 +128,6 @@ def _bring_up_to_date(engine: Engine, path: Path | None, where: str, create: boo
             connection.execute(
                 catalogue_info.insert().values(key="made_by", value=f"headscribe {headscribe_version()}")
             )
-    if path is not None and found is None:
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("PRAGMA journal_mode = WAL")  # kept in the file
 
 
 def _revision(engine: Engine, where: str) -> str | None:
@@ -159,10 +158,18 @@ def _back_up(engine: Engine, path: Path, revision: str) -> Path:
     backup = path.with_name(f"{path.name}.schema-{revision}.{stamp}.backup")
     partial = backup.with_name(backup.name + ".partial")
     partial.unlink(missing_ok=True)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql("VACUUM INTO ?", (str(partial),))
+    _outside_transaction(engine, "VACUUM INTO ?", str(partial))
     partial.replace(backup)
     return backup
+
+
+def _outside_transaction(engine: Engine, statement: str, *parameters: str) -> None:
+    """Run what SQLite refuses to run inside a transaction."""
+    connection = engine.raw_connection()
+    try:
+        connection.cursor().execute(statement, parameters)
+    finally:
+        connection.close()
 
 
 def _alembic() -> Config:

@@ -79,6 +79,13 @@ class Catalogue:
         key = {"model_id": model_id, "settings_hash": _hash(settings)}
         return self._get_or_create(schema.extraction, key, {"settings": settings, "versions": versions})
 
+    def find_extraction(self, model_id: int, settings: dict[str, Any]) -> int | None:
+        """The id of the extraction of a model with these settings, if there is one."""
+        table = schema.extraction
+        query = select(table.c.id).where(table.c.model_id == model_id, table.c.settings_hash == _hash(settings))
+        with self._engine.connect() as connection:
+            return connection.execute(query).scalar()
+
     def latest_extraction(self, model_id: int) -> int:
         """The id of a model's newest extraction. Raises `CatalogueError` when it has none."""
         table = schema.extraction
@@ -156,14 +163,17 @@ class Catalogue:
     # -- whole heads, for reading and export ----------------------------------------------------------------------
 
     def head_records(
-        self, model: ModelInfo, extraction_id: int, only: HeadId | None = None
+        self, model: ModelInfo, extraction_id: int, *, only: HeadId | None = None, labeller_id: int | None = None
     ) -> Iterator[dict[str, Any]]:
-        """Everything known of each head, in the JSON form of one head, in order; one layer in memory at a time."""
+        """Everything known of each head, in the JSON form of one head, in order; one layer in memory at a time.
+
+        ``only`` one head, or with the descriptions of one labeller only.
+        """
         with self._engine.connect() as connection:
             run = connection.execute(select(schema.extraction).where(schema.extraction.c.id == extraction_id)).one()
             for layer in range(model.n_layers) if only is None else [only.layer]:
                 heads = self._layer(connection, extraction_id, layer)
-                descriptions = self._layer_descriptions(connection, extraction_id, layer)
+                descriptions = self._layer_descriptions(connection, extraction_id, layer, labeller_id)
                 for row in heads:
                     if only is None or row.head == only.head:
                         yield _record(model, run, row, descriptions.get(row.id, []))
@@ -173,7 +183,9 @@ class Catalogue:
         query = select(table).where(table.c.extraction_id == extraction_id, table.c.layer == layer)
         return list(connection.execute(query.order_by(table.c.head)))
 
-    def _layer_descriptions(self, connection: Connection, extraction_id: int, layer: int) -> dict[int, list[Row[Any]]]:
+    def _layer_descriptions(
+        self, connection: Connection, extraction_id: int, layer: int, labeller_id: int | None
+    ) -> dict[int, list[Row[Any]]]:
         head, description, labeller = schema.head, schema.description, schema.labeller
         query = (
             select(description, labeller.c.llm, labeller.c.prompt, labeller.c.template_hash, labeller.c.settings)
@@ -182,6 +194,8 @@ class Catalogue:
             .where(head.c.extraction_id == extraction_id, head.c.layer == layer)
             .order_by(description.c.id)
         )
+        if labeller_id is not None:
+            query = query.where(labeller.c.id == labeller_id)
         grouped: dict[int, list[Row[Any]]] = {}
         for row in connection.execute(query):
             grouped.setdefault(row.head_id, []).append(row)

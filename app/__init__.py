@@ -1,0 +1,1 @@
+"""The faces of headscribe. Parsing and drawing only."""

@@ -1,0 +1,5 @@
+"""``python -m app`` is ``headscribe``."""
+
+from app.main import run
+
+run()

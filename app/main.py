@@ -1,0 +1,63 @@
+"""The command ``headscribe``: errors become one line and an exit code here, and nowhere else."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import typer
+
+from describe.errors import HeadscribeError
+
+__all__ = ["main", "run"]
+
+_UsageError: Any = typer.BadParameter.__mro__[1]  # Click's, of which Typer carries a copy that has no public name
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line. Returns the exit code: 0 done, 1 some heads failed, 2 bad input, 130 interrupted."""
+    from app.commands import app
+
+    arguments = _json_to_stdout(list(sys.argv[1:] if argv is None else argv))
+    try:
+        code = app(args=arguments, prog_name="headscribe", standalone_mode=False)
+    except HeadscribeError as error:
+        return _complain(str(error))
+    except _UsageError as error:
+        command = error.ctx.command_path if error.ctx else "headscribe"
+        return _complain(f"{error.format_message().rstrip('.')} (see {command} --help)")
+    except (typer.Abort, KeyboardInterrupt):
+        print("headscribe: interrupted; what came in is kept, run the same command again to go on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code if isinstance(code, int) else 0
+
+
+def run() -> NoReturn:
+    """The console script. After an interrupt the process ends at once, whatever its other threads still do."""
+    code = main()
+    if code == 130:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _json_to_stdout(arguments: list[str]) -> list[str]:
+    """``--json`` without a path means standard output."""
+    following = [*arguments[1:], "--end"]
+    bare = [a == "--json" and b.startswith("-") and b != "-" for a, b in zip(arguments, following, strict=False)]
+    return ["--json=-" if is_bare else argument for argument, is_bare in zip(arguments, bare, strict=True)]
+
+
+def _complain(message: str) -> int:
+    print(f"headscribe: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    run()

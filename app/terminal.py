@@ -1,0 +1,127 @@
+"""Drawing in the terminal: progress on standard error, tables on standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from describe.files import write_atomically
+from describe.text import quoted, visible
+
+if TYPE_CHECKING:
+    from describe.pipeline import Progress
+    from describe.weights import Family
+
+__all__ = ["draw_families", "draw_head", "draw_heads", "progress_bars", "write_json"]
+
+
+@contextmanager
+def progress_bars(quiet: bool) -> Iterator[Progress]:
+    """A bar per stage on standard error, with heads done, time taken and time left."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("{task.description:>9}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Bars(*columns, console=Console(stderr=True), disable=quiet) as bars:
+        tasks: dict[str, Any] = {}
+
+        def progress(stage: str, done: int, total: int) -> None:
+            if total == 0:
+                return
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=total)
+            bars.update(tasks[stage], completed=done, total=total)
+
+        yield progress
+
+
+def draw_head(record: dict[str, Any]) -> None:
+    """One head: its descriptions, then its salient mappings."""
+    console = _console()
+    console.print(Text(f"{record['model']} {record['layer']}.{record['head']}", style="bold"))
+    for found in record["descriptions"]:
+        console.print(Text(f"{found['llm']} ({found['prompt']})", style="cyan"))
+        if found["failure"]:
+            console.print(Text(f"  failed ({found['failure']}): {visible(found['detail'] or '')}", style="red"))
+            continue
+        console.print(Text(f"  inputs   {visible(found['inputs'])}"))
+        console.print(Text(f"  pattern  {visible(found['pattern'])}", style="yellow" if found["unclear"] else ""))
+    if not record["descriptions"]:
+        console.print(Text("not described yet: headscribe describe MODEL --llm LLM", style="dim"))
+    table = Table("source", "saliency", "targets", box=None, header_style="bold", pad_edge=False)
+    table.columns[1].justify = "right"
+    for row in record["salient"]:
+        targets = "  ".join(quoted(target["token"]) for target in row["targets"])
+        table.add_row(Text(quoted(row["token"])), f"{row['saliency']:.3f}", Text(targets))
+    console.print(table)
+
+
+def draw_heads(records: Iterable[dict[str, Any]]) -> None:
+    """A line per head: what it does by its first usable description, and its strongest mapping."""
+    console = _console()
+    table = Table("head", "inputs", "pattern", "strongest mapping", box=None, header_style="bold", pad_edge=False)
+    states: dict[str, int] = {}
+    for record in records:
+        inputs, pattern, state = _best(record)
+        states[state] = states.get(state, 0) + 1
+        table.add_row(f"{record['layer']}.{record['head']}", inputs, pattern, _strongest(record))
+    console.print(table)
+    console.print(Text(", ".join(f"{number} {state}" for state, number in sorted(states.items())), style="dim"))
+
+
+def draw_families(families: Iterable[Family]) -> None:
+    """The table of model families."""
+    table = Table("family", "model_type", "GGUF architecture", "models", box=None, header_style="bold", pad_edge=False)
+    for row in families:
+        table.add_row(row.name, ", ".join(row.model_types), row.gguf, row.examples)
+    _console().print(table)
+
+
+def write_json(value: Any, path: Path) -> None:
+    """JSON to a file, complete or not at all; to standard output for ``-``."""
+    text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+    if str(path) == "-":
+        sys.stdout.write(text.encode("utf-8", "backslashreplace").decode())
+    else:
+        write_atomically(path, text)
+
+
+def _best(record: dict[str, Any]) -> tuple[Text, Text, str]:
+    """Inputs, pattern and state by the newest answer, a description before an abstention; else the newest failure."""
+    answers = [found for found in record["descriptions"] if not found["failure"]]
+    if answers:
+        found = next((a for a in reversed(answers) if not a["unclear"]), answers[-1])
+        style = "yellow" if found["unclear"] else ""
+        state = "unclear" if found["unclear"] else "described"
+        return Text(visible(found["inputs"]), style), Text(visible(found["pattern"]), style), state
+    if record["descriptions"]:
+        return Text(""), Text(f"failed: {record['descriptions'][-1]['failure']}", "red"), "failed"
+    return Text(""), Text(""), "not described"
+
+
+def _strongest(record: dict[str, Any]) -> Text:
+    if not record["salient"]:
+        return Text("")
+    row = record["salient"][0]
+    return Text(f"{quoted(row['token'])} → {' '.join(quoted(target['token']) for target in row['targets'][:2])}")
+
+
+def _console() -> Console:
+    """Standard output; as wide as the terminal, or wide enough for a file or a pipe."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=160)

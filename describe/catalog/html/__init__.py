@@ -1,0 +1,72 @@
+"""The HTML page of a catalog: one self-contained file that opens anywhere, without a network.
+
+Every token and every description is untrusted text. The data travel as JSON inside a script
+element that browsers do not run, `head.js` and `page.js` put them into the document as text only, and the
+page's Content-Security-Policy lets nothing run but that very script.
+"""
+
+import base64
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from .data import STATES, pack, to_json
+
+__all__ = ["render_page"]
+
+HERE = Path(__file__).parent
+
+# Characters that are invisible, reorder their surroundings, or have no encoding.
+HIDDEN = "\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff"
+
+
+def render_page(model: dict[str, Any], heads: Iterable[dict[str, Any]], *, generated: str, version: str) -> str:
+    """Return the complete HTML text of the page for `model` and its extracted `heads`."""
+    data = pack(model, heads)
+    css, head_js, page_js = ((HERE / name).read_text("utf-8") for name in ("page.css", "head.js", "page.js"))
+    js = head_js + "\n" + page_js
+    counts = Counter(head["state"] for head in data["heads"])
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters["visible"] = _visible
+    return environment.get_template("page.html.jinja").render(
+        model=model,
+        counts={state: counts[state] for state in STATES},
+        policy=_policy(css, js),
+        css=Markup(css),
+        js=Markup(js),
+        data=Markup(_script_json(data)),
+        generated=generated,
+        version=version,
+    )
+
+
+def _escape(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"
+
+
+def _script_json(data: Any) -> str:
+    """Return `data` as JSON that may stand inside a script element."""
+    return re.sub(f"[<>&{HIDDEN}]", _escape, to_json(data))
+
+
+def _visible(text: object) -> str:
+    """Return `text` with the characters that would not show as escapes."""
+    return re.sub(f"[\x00-\x1f{HIDDEN}]", _escape, str(text))
+
+
+def _policy(css: str, js: str) -> str:
+    """Return a Content-Security-Policy that allows exactly this style and this script."""
+    style, script = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (css, js))
+    return (
+        f"default-src 'none'; style-src 'sha256-{style}'; script-src 'sha256-{script}'; "
+        "base-uri 'none'; form-action 'none'; "
+        "require-trusted-types-for 'script'; trusted-types 'none'"
+    )

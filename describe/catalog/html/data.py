@@ -1,0 +1,110 @@
+"""What the HTML page embeds: all heads as compact JSON, each token and repeated value once."""
+
+import json
+import math
+from collections.abc import Iterable
+from typing import Any
+
+# Best first: a head with several descriptions takes the best state among them.
+STATES = ("described", "unclear", "failed", "none")
+
+# What the page calls the values of `_figures`, and what they are.
+FIGURES = (
+    ("Highest saliency", "Saliency of the head's most salient token"),
+    ("Mean top logit", "Mean over the rows of the highest target's logit"),
+    ("Distinct outputs", "Distinct highest targets per row: low where outputs are concentrated"),
+)
+
+
+class _Table(dict[Any, int]):
+    """Numbers values in the order they first come, so that each is embedded only once."""
+
+    def __missing__(self, value: Any) -> int:
+        self[value] = len(self)
+        return self[value]
+
+
+def pack(model: dict[str, Any], heads: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return what `page.js` reads: the heads in grid order, with tokens and repeated values
+    as indices into tables."""
+    tokens, shared = _Table(), _Table()
+    packed: dict[tuple[int, int], dict[str, Any]] = {}
+    for head in heads:
+        cell = (head["layer"], head["head"])
+        if not (0 <= cell[0] < model["n_layers"] and 0 <= cell[1] < model["n_heads"]):
+            raise ValueError(f"head {cell[0]}.{cell[1]} is outside the model's grid")
+        if cell in packed:
+            raise ValueError(f"head {cell[0]}.{cell[1]} occurs twice")
+        packed[cell] = _pack_head(head, tokens, shared)
+    return {
+        "model": {key: model[key] for key in ("n_layers", "n_heads")},
+        "figures": FIGURES,
+        "tokens": [token for _, token in tokens],
+        "token_ids": [token_id for token_id, _ in tokens],
+        "heads": [packed[cell] for cell in sorted(packed)],
+        "shared": [json.loads(text) for text in shared],
+    }
+
+
+def _pack_head(head: dict[str, Any], tokens: _Table, shared: _Table) -> dict[str, Any]:
+    """Return one head; each of its rows is [source, saliency, target, logit, target, ...]."""
+    rows = []
+    for salient in head["salient"]:
+        row = [tokens[salient["token_id"], salient["token"]], _number(salient["saliency"])]
+        for target in salient["targets"]:
+            row += [tokens[target["token_id"], target["token"]], _number(target["logit"])]
+        rows.append(row)
+    descriptions = [_pack_description(description, shared) for description in head["descriptions"]]
+    return {
+        "layer": head["layer"],
+        "head": head["head"],
+        "state": min((d["state"] for d in descriptions), key=STATES.index, default="none"),
+        "figures": _figures(rows),
+        "rows": rows,
+        "descriptions": descriptions,
+        "relations": {
+            operation: [_number(relation["score"]), _number(relation["suppression"])]
+            for operation, relation in head["relations"].items()
+        },
+        "provenance": {key: shared[to_json(value)] for key, value in head["provenance"].items()},
+    }
+
+
+def _pack_description(description: dict[str, Any], shared: _Table) -> dict[str, Any]:
+    failed = description["failure"] is not None
+    return {
+        "state": "failed" if failed else "unclear" if description["unclear"] else "described",
+        **{key: description[key] for key in ("inputs", "pattern", "reasoning", "failure")},
+        **{key: shared[to_json(description[key])] for key in ("llm", "prompt", "scores")},
+    }
+
+
+def _figures(rows: list[list[Any]]) -> list[float | None]:
+    """Return a head's values of FIGURES, None where its rows do not give one."""
+    saliencies = [row[1] for row in rows if row[1] is not None]
+    outputs = [row[2] for row in rows if len(row) > 2]
+    logits = [row[3] for row in rows if len(row) > 2 and row[3] is not None]
+    return [
+        max(saliencies, default=None),
+        _number(sum(logits) / len(logits)) if logits else None,
+        _number(len(set(outputs)) / len(outputs)) if outputs else None,
+    ]
+
+
+def _number(value: float) -> float | None:
+    """Round to four significant digits, more than the page shows; JSON has no NaN."""
+    return float(f"{value:.4g}") if math.isfinite(value) else None
+
+
+def _finite(value: Any) -> Any:
+    """Return plain nested data with the numbers that JSON cannot hold as text."""
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def to_json(value: Any) -> str:
+    """Return `value` as JSON, what JSON does not know as text."""
+    return json.dumps(_finite(value), ensure_ascii=False, default=str, separators=(",", ":"))

@@ -1,0 +1,174 @@
+"use strict";
+
+// Draws one head: its texts, its descriptions and its tables. Every text is untrusted: it reaches
+// the document as text nodes only, never as markup.
+
+function format(value) {
+  if (value === null) return "–";
+  const size = Math.abs(value);
+  return size >= 999.5 ? value.toFixed(0) : size < 0.001 && size > 0 ? value.toExponential(0) : value.toPrecision(3);
+}
+
+const formatCount = (count) => count.toLocaleString("en");
+
+function make(tag, className, ...children) {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  element.append(...children);
+  return element;
+}
+
+// ---- Text: nothing invisible, nothing interpreted ----
+
+// In tokens every space counts; in prose spaces and line breaks keep their usual look.
+const HIDDEN_IN_TOKEN = /([\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\u2800])/u;
+const HIDDEN_IN_PROSE = /((?![ \n])[\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\u2800])/u;
+const SHORT_ESCAPES = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
+
+function escapeOf(char) {
+  const hex = char.codePointAt(0).toString(16);
+  return SHORT_ESCAPES[char] ?? (hex.length > 4 ? `\\u{${hex}}` : `\\u${hex.padStart(4, "0")}`);
+}
+
+// For the few places that take no elements, such as an option's label.
+function visible(text) {
+  return text.split(HIDDEN_IN_PROSE).map((piece, i) => (i % 2 ? escapeOf(piece) : piece)).join("");
+}
+
+function appendVisible(parent, text, hidden) {
+  text.split(hidden).forEach((piece, i) => {
+    if (i % 2 === 0) parent.append(piece);
+    // The space itself stays in the text, so that copying gives the token; CSS draws its mark.
+    else if (piece === " ") parent.append(make("span", "space", " "));
+    else parent.append(make("span", "escape", escapeOf(piece)));
+  });
+  return parent;
+}
+
+function appendMarked(parent, text, hidden) {
+  let end = 0;
+  for (const match of query ? text.matchAll(query) : []) {
+    appendVisible(parent, text.slice(end, match.index), hidden);
+    parent.append(appendVisible(make("mark"), match[0], hidden));
+    end = match.index + match[0].length;
+  }
+  return appendVisible(parent, text.slice(end), hidden);
+}
+
+const prose = (tag, className, text) => appendMarked(make(tag, className), text, HIDDEN_IN_PROSE);
+
+function tokenChip(token, tag = "span") {
+  const chip = appendMarked(make(tag, "token"), tokens[token], HIDDEN_IN_TOKEN);
+  if (tokens[token] === "") chip.append(make("span", "escape", "empty"));
+  chip.title = `token ${tokenIds[token]}`;
+  return chip;
+}
+
+// ---- The panel of the selected head ----
+
+function showHead() {
+  const head = headAt[selected];
+  const missing = make("p", "message", "This head has not been extracted.");
+  const parts = head ? [descriptionCards(head), operationTable(head), rowTable(head), provenance(head)] : [missing];
+  $("head").replaceChildren(headline(head), ...parts);
+}
+
+function headline(head) {
+  const facts = make("dl", "facts");
+  for (const [i, [label, note]] of head ? headFigures.entries() : []) {
+    const fact = make("div", "", make("dt", "", label), make("dd", "", format(head.figures[i])));
+    fact.title = note;
+    facts.append(fact);
+  }
+  const buttons = make("nav", "", stepButton(-1), stepButton(1));
+  buttons.setAttribute("aria-label", "Other heads");
+  return make("div", "headline", make("h2", "", `Head ${nameOf(selected)}`), facts, buttons);
+}
+
+function stepButton(step) {
+  let index = selected + step;
+  while (index in cells && !headAt[index]) index += step;
+  const button = make("button", "", step < 0 ? "←" : "→");
+  button.title = `${step < 0 ? "Previous" : "Next"} head${index in cells ? `, ${nameOf(index)}` : ""}`;
+  button.setAttribute("aria-label", button.title);
+  button.disabled = !(index in cells);
+  button.onclick = () => (location.hash = nameOf(index));
+  return button;
+}
+
+function descriptionCards(head) {
+  if (!head.descriptions.length) return make("p", "message", "No description has been made of this head.");
+  return make("section", "descriptions", ...head.descriptions.map(descriptionCard));
+}
+
+function descriptionCard({ state, llm, prompt, inputs, pattern, failure, reasoning, scores }) {
+  const source = make("span", "", prose("b", "", shared[llm]), prose("span", "prompt", shared[prompt]));
+  const card = make("section", "card", make("header", "", source, make("span", "badge", state)));
+  card.dataset.state = state;
+  if (failure !== null) card.append(make("h3", "", "Cause"), prose("p", "cause", failure));
+  if (state === "unclear") card.append(make("p", "pattern", "The LLM found no clear pattern."));
+  if (pattern !== null) card.append(make("h3", "", "Pattern"), prose("p", "pattern", pattern));
+  if (inputs !== null) card.append(make("h3", "", "Inputs"), prose("p", "", inputs));
+  if (reasoning) card.append(disclosure("Reasoning", prose("p", "", reasoning)));
+  if (Object.keys(shared[scores]).length) card.append(make("h3", "", "Scores"), nestedList(shared[scores]));
+  return card;
+}
+
+const disclosure = (title, content) => make("details", "", make("summary", "", title), content);
+
+function heading(scope, content) {
+  const cell = make("th", "", content);
+  cell.scope = scope;
+  return cell;
+}
+
+function table(className, caption, headings, rows) {
+  const top = make("tr", "", ...headings.map((text) => heading("col", text)));
+  return make("table", className, make("caption", "", caption), make("thead", "", top), make("tbody", "", ...rows));
+}
+
+function barCell(value, most) {
+  const bar = make("i", value < 0 ? "bar negative" : "bar");
+  bar.style.setProperty("--share", most > 0 ? Math.abs(value) / most : 0);
+  return make("td", "measure", make("span", "", format(value), bar));
+}
+
+function operationTable(head) {
+  const relations = Object.entries(head.relations).sort((a, b) => b[1][0] - a[1][0]);
+  const most = Math.max(...relations.flatMap(([, values]) => values.map(Math.abs)));
+  const rows = relations.map(([operation, values]) =>
+    make("tr", "", heading("row", prose("span", "", operation)), ...values.map((value) => barCell(value, most))),
+  );
+  return rows.length ? table("operations", "Operations", ["Operation", "Score", "Suppression"], rows) : "";
+}
+
+function rowTable(head) {
+  const most = Math.max(...head.rows.map((row) => row[1]));
+  const strongest = Math.max(...head.rows.map((row) => row[3] ?? 0));
+  const rows = head.rows.map((row) => {
+    const targets = make("ol");
+    for (let i = 2; i < row.length; i += 2) targets.append(targetChip(row[i], row[i + 1], strongest));
+    return make("tr", "", heading("row", tokenChip(row[0])), barCell(row[1], most), make("td", "", targets));
+  });
+  return table("rows", "Most salient tokens", ["Source token", "Saliency", "Targets, highest logit first"], rows);
+}
+
+// The tint deepens with the logit, so that strong outputs stand out before any number is read.
+function targetChip(token, logit, strongest) {
+  const chip = tokenChip(token, "li");
+  chip.title = `logit ${format(logit)}, ${chip.title}`;
+  chip.style.setProperty("--share", strongest > 0 ? Math.max(0, logit / strongest) : 0);
+  return chip;
+}
+
+function nestedList(value) {
+  if (value === null || typeof value !== "object") return prose("span", "", String(value ?? "none"));
+  const list = make("dl", "nested");
+  for (const [key, item] of Object.entries(value)) list.append(prose("dt", "", key), make("dd", "", nestedList(item)));
+  return list;
+}
+
+function provenance(head) {
+  const values = Object.entries(head.provenance).map(([key, i]) => [key, shared[i]]);
+  return values.length ? disclosure("Provenance", nestedList(Object.fromEntries(values))) : "";
+}

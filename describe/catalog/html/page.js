@@ -1,0 +1,246 @@
+// The page's data and state, the grid of all heads, and the search. `head.js` comes before this
+// in the same script element.
+
+const $ = (id) => document.getElementById(id);
+const { model, heads, tokens, token_ids: tokenIds, shared, figures: headFigures } = JSON.parse($("data").textContent);
+const STATES = { described: "described", unclear: "unclear", failed: "failed", none: "no description" };
+const MAX_RESULTS = 200;
+
+const cells = []; // the grid's table cells, layer by layer
+const headAt = []; // the head of each cell, undefined where none was extracted
+let selected = -1; // index of the selected cell
+let query = null; // the search as a regular expression, null when there is none
+
+const indexOf = (head) => head.layer * model.n_heads + head.head;
+const nameOf = (index) => `${Math.floor(index / model.n_heads)}.${index % model.n_heads}`;
+
+// ---- Figures: what the grid can be coloured by ----
+
+function listFigures() {
+  const state = { label: "Description state" };
+  const figures = headFigures.map(([label, note], i) => ({ label, note, value: (head) => head.figures[i] }));
+  for (const operation of [...new Set(heads.flatMap((head) => Object.keys(head.relations)))].sort()) {
+    const value = (head) => head.relations[operation]?.[0] ?? null;
+    const note = "The head's score for this operation";
+    figures.push({ label: `Operation: ${visible(operation)}`, note, value, linear: true });
+  }
+  return heads.some((head) => head.descriptions.length) ? [state, ...figures] : [...figures, state];
+}
+
+// Logarithmic where positive values span decades, so that one large value hides no others.
+function scaleOf(values, linear) {
+  const low = values.reduce((a, b) => Math.min(a, b), Infinity);
+  const high = values.reduce((a, b) => Math.max(a, b), -Infinity);
+  const log = !linear && low > 0 && high / low > 50;
+  const at = log ? Math.log : (value) => value;
+  const share = (value) => (high > low ? (at(value) - at(low)) / (at(high) - at(low)) : 1);
+  return { low, high, log, share };
+}
+
+function paint(figure) {
+  const values = heads.map((head) => figure.value?.(head) ?? null);
+  const scale = scaleOf(values.filter((value) => value !== null), figure.linear);
+  heads.forEach((head, i) => {
+    const cell = cells[indexOf(head)];
+    cell.dataset.state = figure.value ? "" : head.state;
+    cell.classList.toggle("valued", values[i] !== null);
+    if (values[i] !== null) cell.style.setProperty("--share", scale.share(values[i]).toFixed(3));
+  });
+  $("legend").replaceChildren(...(figure.value ? figureLegend(figure, values, scale) : [stateLegend()]));
+}
+
+function stateLegend() {
+  const counts = Object.keys(STATES).map((state) => [state, heads.filter((head) => head.state === state).length]);
+  const items = [...counts, ["missing", cells.length - heads.length]].map(([state, count]) => {
+    const item = make("li", "", make("b", "", formatCount(count)), ` ${STATES[state] ?? "not extracted"}`);
+    item.dataset.state = state;
+    item.hidden = count === 0;
+    return item;
+  });
+  return make("ul", "states", ...items);
+}
+
+// The colour scale is a histogram: it says both what a colour means and how common it is.
+function figureLegend(figure, values, scale) {
+  const counts = new Array(32).fill(0);
+  for (const value of values) if (value !== null) counts[Math.min(31, Math.floor(scale.share(value) * 32))] += 1;
+  const bars = counts.map((count, i) => {
+    const bar = make("i");
+    bar.style.setProperty("--share", i / 31);
+    bar.style.setProperty("--height", count / Math.max(...counts, 1));
+    return bar;
+  });
+  const [low, high] = [scale.low, scale.high].map((end) => format(Number.isFinite(end) ? end : null));
+  const note = `${figure.note}${scale.log ? " (logarithmic scale)" : ""}`;
+  const scaleBar = make("div", "scale", make("span", "", low), make("div", "histogram", ...bars), make("span", "", high));
+  return [make("p", "note", note), scaleBar];
+}
+
+// ---- The grid ----
+
+function axisLabel(i, count, scope) {
+  const step = count <= 16 ? 1 : count <= 40 ? 5 : 10;
+  const label = make("th", "", make("span", i % step ? "unlabelled" : "", String(i)));
+  label.scope = scope;
+  return label;
+}
+
+function buildGrid() {
+  const { n_layers: layers, n_heads: columns } = model;
+  document.body.style.setProperty("--layers", layers);
+  document.body.style.setProperty("--heads", columns);
+  for (const head of heads) headAt[indexOf(head)] = head;
+  const top = make("tr", "", make("td", "corner"));
+  for (let i = 0; i < columns; i++) top.append(axisLabel(i, columns, "col"));
+  const body = make("tbody");
+  for (let layer = 0; layer < layers; layer++) {
+    const row = make("tr", "", axisLabel(layer, layers, "row"));
+    for (let i = 0; i < columns; i++) row.append(buildCell(layer * columns + i));
+    body.append(row);
+  }
+  $("grid").append(make("thead", "", top), body);
+}
+
+function buildCell(index) {
+  const cell = make("td", headAt[index] ? "" : "missing");
+  const state = headAt[index] ? STATES[headAt[index].state] : "not extracted";
+  cell.setAttribute("aria-label", `Head ${nameOf(index)}, ${state}`);
+  cell.setAttribute("aria-selected", "false");
+  cell.tabIndex = -1;
+  cells.push(cell);
+  return cell;
+}
+
+function cellIndex(target) {
+  const cell = target.closest("tbody td");
+  return cell ? cell.parentElement.sectionRowIndex * model.n_heads + cell.cellIndex - 1 : -1;
+}
+
+function chooseCell(event) {
+  const index = cellIndex(event.target);
+  if (index < 0) return;
+  location.hash = nameOf(index);
+  if (matchMedia("(max-width: 860px)").matches) $("head").scrollIntoView({ behavior: "smooth" });
+}
+
+function moveSelection(event) {
+  const steps = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+  if (!steps[event.key] || event.altKey || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
+  const row = Math.floor(selected / model.n_heads) + steps[event.key][0];
+  const column = (selected % model.n_heads) + steps[event.key][1];
+  if (row < 0 || row >= model.n_layers || column < 0 || column >= model.n_heads) return;
+  // Replacing the history entry makes the way back one step, not one for every key pressed.
+  history.replaceState(null, "", `#${row}.${column}`);
+  select(row * model.n_heads + column);
+  cells[selected].focus();
+}
+
+function showTip(event) {
+  const index = event.pointerType === "mouse" ? cellIndex(event.target) : -1;
+  $("tip").hidden = index < 0;
+  if (index < 0) return;
+  const head = headAt[index];
+  const description = head?.descriptions.find((d) => d.state === "described" && d.pattern !== null);
+  const text = description?.pattern.slice(0, 140) ?? STATES[head?.state] ?? "not extracted";
+  const figure = figures[$("figure").value];
+  const value = head && figure.value ? ` ${figure.label.toLowerCase()} ${format(figure.value(head))}` : "";
+  $("tip").replaceChildren(make("b", "", nameOf(index)), value, prose("p", "", text));
+  const box = event.target.getBoundingClientRect();
+  $("tip").style.left = `${Math.min(box.right + 8, innerWidth - $("tip").offsetWidth - 8)}px`;
+  $("tip").style.top = `${Math.min(box.bottom + 6, innerHeight - $("tip").offsetHeight - 8)}px`;
+}
+
+function select(index) {
+  for (const cell of [cells[selected], cells[index]].filter(Boolean)) {
+    cell.setAttribute("aria-selected", String(cell === cells[index]));
+    cell.tabIndex = cell === cells[index] ? 0 : -1;
+  }
+  selected = index;
+  showHead();
+}
+
+// ---- Search ----
+
+function matchOf(head, hits, text) {
+  const texts = head.descriptions.flatMap(({ pattern, inputs, failure }) => [pattern, inputs, failure]);
+  const snippet = texts.find((candidate) => candidate !== null && candidate.search(query) >= 0);
+  const found = new Set();
+  for (const row of head.rows) {
+    for (let i = 0; i < row.length; i += 2) if (hits[row[i]]) found.add(row[i]);
+  }
+  const matches = snippet || found.size || nameOf(indexOf(head)) === text;
+  return matches ? { index: indexOf(head), snippet, found: [...found] } : null;
+}
+
+function resultLink({ index, snippet, found }) {
+  const link = make("a", "", make("b", "", nameOf(index)));
+  link.href = `#${nameOf(index)}`;
+  if (snippet) {
+    const start = Math.max(0, snippet.search(query) - 50);
+    const [before, after] = [start ? "…" : "", start + 160 < snippet.length ? "…" : ""];
+    link.append(prose("span", "snippet", before + snippet.slice(start, start + 160) + after));
+  }
+  link.append(...found.slice(0, snippet ? 4 : 8).map((token) => tokenChip(token)));
+  return make("li", "", link);
+}
+
+function search() {
+  const text = $("search").value;
+  query = text ? new RegExp(text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"), "giu") : null;
+  const hits = query ? tokens.map((token) => token.search(query) >= 0) : []; // each token is tested once
+  const matches = query ? heads.map((head) => matchOf(head, hits, text)).filter(Boolean) : [];
+  const matched = new Set(matches.map(({ index }) => index));
+  cells.forEach((cell, i) => cell.classList.toggle("match", matched.has(i)));
+  $("grid").classList.toggle("searching", query !== null);
+  $("results").hidden = query === null;
+  const more = matches.length > MAX_RESULTS ? `, the first ${MAX_RESULTS} are listed` : "";
+  $("count").textContent = `${formatCount(matches.length)} of ${formatCount(heads.length)} heads match${more}`;
+  $("matches").replaceChildren(...matches.slice(0, MAX_RESULTS).map(resultLink));
+  showHead();
+}
+
+function searchKeys(event) {
+  const typing = /^(INPUT|SELECT)$/.test(event.target.tagName);
+  if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) {
+    event.preventDefault();
+    $("search").focus();
+  } else if (event.key === "Escape") {
+    $("search").value = "";
+    search();
+  }
+}
+
+// ---- Start ----
+
+// The fragment names the selected head, so that a link to a head stays a link to it.
+function selectFromFragment() {
+  const [, layer, head] = location.hash.match(/^#(\d{1,6})\.(\d{1,6})$/) ?? [];
+  const first = heads.find(({ state }) => state === "described") ?? heads[0] ?? { layer: 0, head: 0 };
+  const named = layer < model.n_layers && head < model.n_heads;
+  select(indexOf(named ? { layer: Number(layer), head: Number(head) } : first));
+  const box = $("scroll").getBoundingClientRect();
+  const cell = cells[selected].getBoundingClientRect();
+  if (cell.bottom > box.bottom || cell.top < box.top) $("scroll").scrollTop += cell.top - box.top - box.height / 2;
+  if (cell.right > box.right || cell.left < box.left) $("scroll").scrollLeft += cell.left - box.left - box.width / 2;
+}
+
+const figures = listFigures();
+figures.forEach(({ label }, i) => $("figure").append(new Option(label, i)));
+$("figure").onchange = () => paint(figures[$("figure").value]);
+let typingPause;
+$("search").oninput = () => {
+  clearTimeout(typingPause);
+  typingPause = setTimeout(search, 120);
+};
+$("search-form").onsubmit = (event) => event.preventDefault();
+$("grid").onclick = chooseCell;
+$("grid").onkeydown = moveSelection;
+$("grid").onpointerover = showTip;
+$("grid").onpointerleave = showTip;
+document.onkeydown = searchKeys;
+window.onhashchange = selectFromFragment;
+buildGrid();
+paint(figures[0]);
+selectFromFragment();
+performance.mark("ready");

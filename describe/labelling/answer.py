@@ -1,0 +1,83 @@
+"""Reading an LLM's reply as an answer: what the inputs share, what the head does, or "Unclear"."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import json_repair
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+__all__ = ["ANSWER_SCHEMA", "UNCLEAR", "Answer", "looks_like_refusal", "parse_answer"]
+
+UNCLEAR = "Unclear"
+
+
+class Answer(BaseModel):
+    """The answer asked for; reasoning comes first so that the LLM thinks before it says."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"additionalProperties": False})
+
+    reasoning: str = Field(max_length=4000)
+    inputs: str = Field(max_length=600)
+    pattern: str = Field(max_length=600)
+
+    @field_validator("inputs", "pattern")
+    @classmethod
+    def _one_way_to_abstain(cls, value: str) -> str:
+        value = " ".join(value.split())
+        if not any(char.isalnum() for char in value):
+            raise ValueError("says nothing")
+        return UNCLEAR if re.fullmatch(r"\W*unclear\W*", value, re.IGNORECASE) else value
+
+    @property
+    def unclear(self) -> bool:
+        """The LLM abstained from saying what the head does."""
+        return self.pattern == UNCLEAR
+
+
+ANSWER_SCHEMA: dict[str, Any] = Answer.model_json_schema()
+
+_THINKING = re.compile(r"<think>.*?(</think>|\Z)", re.DOTALL | re.IGNORECASE)
+_REFUSAL = re.compile(
+    r"\W*(i['’]?m (very |so )?sorry|sorry,|i (can['’]?t|cannot|can not|am unable|am not able|won['’]?t))", re.I
+)
+
+
+def parse_answer(text: str) -> Answer:
+    """The answer in a reply: JSON, bare or in a code fence, before or after other words, after ``<think>``.
+
+    Raises ValueError with a reason that can be sent back to the LLM.
+    """
+    found = _json_object(_THINKING.sub("", text))
+    if found is None:
+        raise ValueError("the reply holds no JSON object")
+    known = {name: found[name] for name in Answer.model_fields if name in found}
+    try:
+        return Answer.model_validate({"reasoning": ""} | known)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"the field {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+def looks_like_refusal(text: str) -> bool:
+    """A reply in words that declines the task instead of answering it."""
+    return "{" not in text and _REFUSAL.match(_THINKING.sub("", text).strip()) is not None
+
+
+def _json_object(text: str) -> dict[str, Any] | None:
+    """The last JSON object in a text; slightly broken JSON is repaired, JSON that ends too early is not."""
+    start, end = text.find("{"), text.rfind("}")
+    if start < 0 or end < start:
+        return None
+    for candidate in (text[start : end + 1], text[text.rfind("{") : end + 1]):
+        try:
+            found = json.loads(candidate, strict=False)
+        except ValueError:
+            found = json_repair.loads(candidate)
+        if isinstance(found, list):
+            found = next((item for item in reversed(found) if isinstance(item, dict)), None)
+        if isinstance(found, dict) and "pattern" in found:
+            return found
+    return None

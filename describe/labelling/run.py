@@ -1,0 +1,148 @@
+"""Describing many heads at once, each outcome handed over the moment it is there."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from describe.errors import CallError
+from describe.labelling.answer import ANSWER_SCHEMA, Answer, looks_like_refusal, parse_answer
+from describe.labelling.template import Template, text_hash
+from describe.llm import Message, Reply
+from describe.records import Description, HeadId, HeadMapping
+
+__all__ = ["Asks", "describe_head", "describe_heads"]
+
+GRACE = 1.0
+"""Seconds that calls in flight are given to come in after an interrupt, so that what was paid for is kept."""
+
+
+class Asks(Protocol):
+    """What is needed of an LLM: `describe.llm.ChatClient`, or a stand-in."""
+
+    async def ask(self, messages: list[Message], schema: dict[str, Any]) -> Reply:
+        """One reply to a chat, or `CallError`, or `LLMError`."""
+        ...
+
+
+async def describe_head(llm: Asks, template: Template, mapping: HeadMapping) -> Description:
+    """What the LLM says of one head: a description, an abstention, or a failure with its cause.
+
+    A reply that does not have the form asked for goes back once, with the reason. Raises `LLMError` only.
+    """
+    prompt = template.render(mapping)
+    messages: list[Message] = [{"role": "user", "content": prompt}]
+    usage: dict[str, Any] = {}
+    reply: str | None = None
+    reason = ""
+    try:
+        for _ in range(2):
+            answered = await llm.ask(messages, ANSWER_SCHEMA)
+            reply, usage = answered.text, _add_usage(usage, answered.usage)
+            try:
+                return _description(parse_answer(reply), reply, prompt, usage)
+            except ValueError as error:
+                reason = str(error)
+                messages = [*messages, {"role": "assistant", "content": reply}, _repair(reason)]
+        cause = "refusal" if looks_like_refusal(reply or "") else "invalid"
+        failure = CallError(cause, reason, reply=reply)
+    except CallError as error:
+        failure = error
+    return Description(
+        failure=failure.cause,
+        detail=str(failure),
+        reply=failure.reply if failure.reply is not None else reply,
+        prompt_hash=text_hash(prompt),
+        usage=usage,
+    )
+
+
+async def describe_heads(
+    llm: Asks,
+    template: Template,
+    heads: list[HeadId],
+    load: Callable[[HeadId], HeadMapping],
+    commit: Callable[[HeadId, Description], None],
+    concurrency: int,
+) -> bool:
+    """Describe the heads, ``concurrency`` at a time; ``commit`` is called for each as soon as its outcome is there.
+
+    Returns whether all were done: False after an interrupt (SIGINT, SIGTERM), when calls in flight got `GRACE`
+    seconds to come in. Raises `LLMError` at the first answer that says no call will ever succeed.
+    """
+    waiting = iter(heads)
+    stop = asyncio.Event()
+
+    async def work() -> None:
+        while not stop.is_set() and (head := next(waiting, None)) is not None:
+            commit(head, await describe_head(llm, template, load(head)))
+
+    with _interrupts_set(stop):
+        workers = [asyncio.create_task(work()) for _ in range(min(concurrency, len(heads)))]
+        interrupted = asyncio.create_task(stop.wait())
+        try:
+            running: set[asyncio.Task[Any]] = set(workers)
+            while running and not stop.is_set():
+                done, _ = await asyncio.wait({*running, interrupted}, return_when=asyncio.FIRST_COMPLETED)
+                running -= done
+                for task in done - {interrupted}:
+                    task.result()  # raises what the worker raised
+            if running:
+                await asyncio.wait(running, timeout=GRACE)
+        finally:
+            for task in (*workers, interrupted):
+                task.cancel()
+            await asyncio.gather(*workers, interrupted, return_exceptions=True)
+    return not stop.is_set()
+
+
+def _description(answer: Answer, reply: str, prompt: str, usage: dict[str, Any]) -> Description:
+    return Description(
+        inputs=answer.inputs,
+        pattern=answer.pattern,
+        reasoning=answer.reasoning,
+        unclear=answer.unclear,
+        reply=reply,
+        prompt_hash=text_hash(prompt),
+        usage=usage,
+    )
+
+
+def _repair(reason: str) -> Message:
+    return {
+        "role": "user",
+        "content": f"That reply could not be read: {reason}. Answer again with the JSON object alone, as asked for.",
+    }
+
+
+def _add_usage(before: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """What two calls took together; what cannot be added up is that of the later one."""
+    summed = ("tokens_in", "tokens_out", "seconds", "attempts")
+    total = {name: (before.get(name) or 0) + (new.get(name) or 0) for name in summed if name in new}
+    return new | total | {"calls": before.get("calls", 0) + 1}
+
+
+@contextmanager
+def _interrupts_set(stop: asyncio.Event) -> Iterator[None]:
+    """Ctrl-C and SIGTERM set the event; a second one acts as it always does."""
+    loop = asyncio.get_running_loop()
+    caught: list[signal.Signals] = []
+
+    def interrupt(number: signal.Signals) -> None:
+        stop.set()
+        loop.remove_signal_handler(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        try:
+            loop.add_signal_handler(number, interrupt, number)
+            caught.append(number)
+        except (NotImplementedError, RuntimeError, ValueError):
+            continue  # Windows, or not the main thread: KeyboardInterrupt ends the run instead
+    try:
+        yield
+    finally:
+        for number in caught:
+            loop.remove_signal_handler(number)

@@ -1,0 +1,62 @@
+"""A GGUF file served in this process by llama.cpp, on a loopback port with a key of its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import secrets
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from describe.errors import LLMError
+from describe.weights.locate import DEMO, demo_file
+
+__all__ = ["model_file", "serve"]
+
+PROMPT_TOKENS = 4096
+"""Room for the prompt of one head and one repair, beside the tokens of the reply."""
+
+
+def model_file(model: str) -> Path:
+    """The GGUF file of ``gguf:MODEL``. Raises `LLMError` when it is not one, or xllamacpp is not installed."""
+    path = demo_file() if model == DEMO else Path(model).expanduser()
+    if not path.is_file():
+        raise LLMError(f"there is no GGUF file '{model}'")
+    with path.open("rb") as file:
+        if file.read(4) != b"GGUF":
+            raise LLMError(f"'{model}' is not a GGUF file")
+    if importlib.util.find_spec("xllamacpp") is None:
+        raise LLMError("gguf: needs llama.cpp: pip install 'headscribe[gguf]'")
+    return path
+
+
+def serve(model: str, max_tokens: int, concurrency: int) -> tuple[str, str]:
+    """The base URL and the key of an OpenAI-compatible server of a GGUF file.
+
+    The server lives as long as this process, or until another is asked for: stopping one waits for the reply it is
+    generating, and an interrupt must not. Raises `LLMError` as `model_file` does, and when the file cannot be loaded.
+    """
+    server, key = _server(model_file(model), concurrency, concurrency * (PROMPT_TOKENS + max_tokens))
+    return f"{server.listening_address}/v1", key
+
+
+@lru_cache(maxsize=1)
+def _server(path: Path, n_parallel: int, n_ctx: int) -> tuple[Any, str]:
+    import xllamacpp
+
+    key = secrets.token_hex(16)
+    params = xllamacpp.CommonParams()
+    params.model.path = str(path)
+    params.model_alias = [path.stem]
+    params.hostnames = ["127.0.0.1"]
+    params.port = 0
+    params.api_keys = [key]
+    params.n_parallel = n_parallel
+    params.n_ctx = n_ctx
+    params.cpuparams.n_threads = os.cpu_count() or 1
+    params.verbosity = -1
+    try:
+        return xllamacpp.Server(params), key
+    except Exception as error:  # the binding raises plain RuntimeError and ValueError
+        raise LLMError(f"llama.cpp cannot serve '{path}': {error}") from error

@@ -1,0 +1,38 @@
+"""The LLM argument of every command: ``openai:MODEL``, ``gguf:FILE`` or ``gguf:demo``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from describe.errors import LLMError
+
+__all__ = ["LLM", "WAYS", "parse_llm"]
+
+WAYS = (
+    "openai:MODEL with OPENAI_API_KEY (and OPENAI_BASE_URL for vLLM, Ollama, llama.cpp or any compatible server),"
+    " gguf:FILE for a model file on this machine, or gguf:demo"
+)
+
+
+@dataclass(frozen=True)
+class LLM:
+    """A provider and its model; written ``provider:model``."""
+
+    provider: Literal["openai", "gguf"]
+    model: str
+
+    def __str__(self) -> str:
+        return f"{self.provider}:{self.model}"
+
+
+def parse_llm(text: str | None) -> LLM:
+    """Read the LLM argument. Raises `LLMError`, which shows the ways to name one, for none or another form."""
+    if not text:
+        raise LLMError(f"no LLM is named: use --llm with {WAYS}")
+    provider, _, model = text.partition(":")
+    if provider == "openai" and model:
+        return LLM("openai", model)
+    if provider == "gguf" and model:
+        return LLM("gguf", model)
+    raise LLMError(f"'{text}' names no LLM: use {WAYS}")
