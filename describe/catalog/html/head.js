@@ -6,7 +6,8 @@
 function format(value) {
   if (value === null) return "–";
   const size = Math.abs(value);
-  return size >= 999.5 ? value.toFixed(0) : size < 0.001 && size > 0 ? value.toExponential(0) : value.toPrecision(3);
+  if (size >= 999.5) return value.toFixed(0);
+  return size < 0.001 && size > 0 ? value.toExponential(0) : value.toPrecision(3);
 }
 
 const formatCount = (count) => count.toLocaleString("en");
@@ -69,8 +70,8 @@ function tokenChip(token, tag = "span") {
 function showHead() {
   const head = headAt[selected];
   const missing = make("p", "message", "This head has not been extracted.");
-  const parts = head ? [descriptionCards(head), operationTable(head), rowTable(head), provenance(head)] : [missing];
-  $("head").replaceChildren(headline(head), ...parts);
+  const draw = [descriptionCards, operationTable, rowTable, provenance];
+  $("head").replaceChildren(headline(head), ...(head ? draw.map((part) => part(head)) : [missing]));
 }
 
 function headline(head) {
@@ -110,7 +111,8 @@ function descriptionCard({ state, llm, prompt, inputs, pattern, failure, reasoni
   if (pattern !== null) card.append(make("h3", "", "Pattern"), prose("p", "pattern", pattern));
   if (inputs !== null) card.append(make("h3", "", "Inputs"), prose("p", "", inputs));
   if (reasoning) card.append(disclosure("Reasoning", prose("p", "", reasoning)));
-  if (Object.keys(shared[scores]).length) card.append(make("h3", "", "Scores"), nestedList(shared[scores]));
+  const scored = Object.keys(shared[scores]).length > 0;
+  if (scored) card.append(make("h3", "", "Scores"), nestedList(shared[scores]));
   return card;
 }
 
@@ -124,7 +126,8 @@ function heading(scope, content) {
 
 function table(className, caption, headings, rows) {
   const top = make("tr", "", ...headings.map((text) => heading("col", text)));
-  return make("table", className, make("caption", "", caption), make("thead", "", top), make("tbody", "", ...rows));
+  const parts = [make("caption", "", caption), make("thead", "", top), make("tbody", "", ...rows)];
+  return make("table", className, ...parts);
 }
 
 function barCell(value, most) {
@@ -136,10 +139,12 @@ function barCell(value, most) {
 function operationTable(head) {
   const relations = Object.entries(head.relations).sort((a, b) => b[1][0] - a[1][0]);
   const most = Math.max(...relations.flatMap(([, values]) => values.map(Math.abs)));
-  const rows = relations.map(([operation, values]) =>
-    make("tr", "", heading("row", prose("span", "", operation)), ...values.map((value) => barCell(value, most))),
-  );
-  return rows.length ? table("operations", "Operations", ["Operation", "Score", "Suppression"], rows) : "";
+  const rows = relations.map(([operation, values]) => {
+    const name = heading("row", prose("span", "", operation));
+    return make("tr", "", name, ...values.map((value) => barCell(value, most)));
+  });
+  const headings = ["Operation", "Score", "Suppression"];
+  return rows.length ? table("operations", "Operations", headings, rows) : "";
 }
 
 function rowTable(head) {
@@ -148,9 +153,11 @@ function rowTable(head) {
   const rows = head.rows.map((row) => {
     const targets = make("ol");
     for (let i = 2; i < row.length; i += 2) targets.append(targetChip(row[i], row[i + 1], strongest));
-    return make("tr", "", heading("row", tokenChip(row[0])), barCell(row[1], most), make("td", "", targets));
+    const source = heading("row", tokenChip(row[0]));
+    return make("tr", "", source, barCell(row[1], most), make("td", "", targets));
   });
-  return table("rows", "Most salient tokens", ["Source token", "Saliency", "Targets, highest logit first"], rows);
+  const headings = ["Source token", "Saliency", "Targets, highest logit first"];
+  return table("rows", "Most salient tokens", headings, rows);
 }
 
 // The tint deepens with the logit, so that strong outputs stand out before any number is read.
@@ -164,7 +171,9 @@ function targetChip(token, logit, strongest) {
 function nestedList(value) {
   if (value === null || typeof value !== "object") return prose("span", "", String(value ?? "none"));
   const list = make("dl", "nested");
-  for (const [key, item] of Object.entries(value)) list.append(prose("dt", "", key), make("dd", "", nestedList(item)));
+  for (const [key, item] of Object.entries(value)) {
+    list.append(prose("dt", "", key), make("dd", "", nestedList(item)));
+  }
   return list;
 }
 

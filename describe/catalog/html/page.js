@@ -2,7 +2,8 @@
 // in the same script element.
 
 const $ = (id) => document.getElementById(id);
-const { model, heads, tokens, token_ids: tokenIds, shared, figures: headFigures } = JSON.parse($("data").textContent);
+const data = JSON.parse($("data").textContent);
+const { model, heads, tokens, token_ids: tokenIds, shared, figures: headFigures } = data;
 const STATES = { described: "described", unclear: "unclear", failed: "failed", none: "no description" };
 const MAX_RESULTS = 200;
 
@@ -18,7 +19,9 @@ const nameOf = (index) => `${Math.floor(index / model.n_heads)}.${index % model.
 
 function listFigures() {
   const state = { label: "Description state" };
-  const figures = headFigures.map(([label, note], i) => ({ label, note, value: (head) => head.figures[i] }));
+  const figures = headFigures.map(([label, note], i) => {
+    return { label, note, value: (head) => head.figures[i] };
+  });
   for (const operation of [...new Set(heads.flatMap((head) => Object.keys(head.relations)))].sort()) {
     const value = (head) => head.relations[operation]?.[0] ?? null;
     const note = "The head's score for this operation";
@@ -50,9 +53,11 @@ function paint(figure) {
 }
 
 function stateLegend() {
-  const counts = Object.keys(STATES).map((state) => [state, heads.filter((head) => head.state === state).length]);
-  const items = [...counts, ["missing", cells.length - heads.length]].map(([state, count]) => {
-    const item = make("li", "", make("b", "", formatCount(count)), ` ${STATES[state] ?? "not extracted"}`);
+  const items = [...Object.keys(STATES), "missing"].map((state) => {
+    const missing = state === "missing";
+    const count = missing ? cells.length - heads.length : heads.filter((head) => head.state === state).length;
+    const label = missing ? "not extracted" : STATES[state];
+    const item = make("li", "", make("b", "", formatCount(count)), ` ${label}`);
     item.dataset.state = state;
     item.hidden = count === 0;
     return item;
@@ -63,7 +68,9 @@ function stateLegend() {
 // The colour scale is a histogram: it says both what a colour means and how common it is.
 function figureLegend(figure, values, scale) {
   const counts = new Array(32).fill(0);
-  for (const value of values) if (value !== null) counts[Math.min(31, Math.floor(scale.share(value) * 32))] += 1;
+  for (const value of values.filter((value) => value !== null)) {
+    counts[Math.min(31, Math.floor(scale.share(value) * 32))] += 1;
+  }
   const bars = counts.map((count, i) => {
     const bar = make("i");
     bar.style.setProperty("--share", i / 31);
@@ -72,8 +79,9 @@ function figureLegend(figure, values, scale) {
   });
   const [low, high] = [scale.low, scale.high].map((end) => format(Number.isFinite(end) ? end : null));
   const note = `${figure.note}${scale.log ? " (logarithmic scale)" : ""}`;
-  const scaleBar = make("div", "scale", make("span", "", low), make("div", "histogram", ...bars), make("span", "", high));
-  return [make("p", "note", note), scaleBar];
+  const histogram = make("div", "histogram", ...bars);
+  const ends = [make("span", "", low), make("span", "", high)];
+  return [make("p", "note", note), make("div", "scale", ends[0], histogram, ends[1])];
 }
 
 // ---- The grid ----
@@ -144,7 +152,7 @@ function showTip(event) {
   const description = head?.descriptions.find((d) => d.state === "described" && d.pattern !== null);
   const text = description?.pattern.slice(0, 140) ?? STATES[head?.state] ?? "not extracted";
   const figure = figures[$("figure").value];
-  const value = head && figure.value ? ` ${figure.label.toLowerCase()} ${format(figure.value(head))}` : "";
+  const value = head && figure.value ? ` ${figure.label}: ${format(figure.value(head))}` : "";
   $("tip").replaceChildren(make("b", "", nameOf(index)), value, prose("p", "", text));
   const box = event.target.getBoundingClientRect();
   $("tip").style.left = `${Math.min(box.right + 8, innerWidth - $("tip").offsetWidth - 8)}px`;
@@ -195,7 +203,8 @@ function search() {
   $("grid").classList.toggle("searching", query !== null);
   $("results").hidden = query === null;
   const more = matches.length > MAX_RESULTS ? `, the first ${MAX_RESULTS} are listed` : "";
-  $("count").textContent = `${formatCount(matches.length)} of ${formatCount(heads.length)} heads match${more}`;
+  const [found, all] = [matches, heads].map(({ length }) => formatCount(length));
+  $("count").textContent = `${found} of ${all} heads match${more}`;
   $("matches").replaceChildren(...matches.slice(0, MAX_RESULTS).map(resultLink));
   showHead();
 }
@@ -219,10 +228,15 @@ function selectFromFragment() {
   const first = heads.find(({ state }) => state === "described") ?? heads[0] ?? { layer: 0, head: 0 };
   const named = layer < model.n_layers && head < model.n_heads;
   select(indexOf(named ? { layer: Number(layer), head: Number(head) } : first));
-  const box = $("scroll").getBoundingClientRect();
-  const cell = cells[selected].getBoundingClientRect();
-  if (cell.bottom > box.bottom || cell.top < box.top) $("scroll").scrollTop += cell.top - box.top - box.height / 2;
-  if (cell.right > box.right || cell.left < box.left) $("scroll").scrollLeft += cell.left - box.left - box.width / 2;
+  showCell();
+}
+
+// Scrolls the grid alone: `scrollIntoView` would move the whole page as well.
+function showCell() {
+  const [box, cell] = [$("scroll"), cells[selected]].map((element) => element.getBoundingClientRect());
+  const [down, across] = [cell.top - box.top - box.height / 2, cell.left - box.left - box.width / 2];
+  if (cell.bottom > box.bottom || cell.top < box.top) $("scroll").scrollTop += down;
+  if (cell.right > box.right || cell.left < box.left) $("scroll").scrollLeft += across;
 }
 
 const figures = listFigures();

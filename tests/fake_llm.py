@@ -1,0 +1,145 @@
+"""A real HTTP server that speaks enough of the chat completions API, and can misbehave on demand."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Misbehave = Callable[["Call"], "Action | None"]
+
+
+@dataclass
+class Action:
+    """What to answer: a status with a body, after ``delay`` seconds; ``reset`` breaks the connection instead."""
+
+    status: int = 200
+    body: Any = None
+    headers: dict[str, str] = field(default_factory=dict)
+    delay: float = 0.0
+    reset: bool = False
+
+
+@dataclass
+class Call:
+    """One call received: its number from 0, the first message, the whole request."""
+
+    number: int
+    prompt: str
+    request: dict[str, Any]
+    headers: dict[str, str]
+
+    @property
+    def first_source(self) -> str:
+        """The first source token of the prompt, in its quotes: tells heads apart."""
+        return re.search(r"^(\".*\") -> ", self.prompt, re.MULTILINE).group(1)  # type: ignore[union-attr]
+
+    @property
+    def first_row(self) -> str:
+        """The first mapping row of the prompt."""
+        return re.search(r"^\".*\" -> .*$", self.prompt, re.MULTILINE).group(0)  # type: ignore[union-attr]
+
+
+def right_answer(call: Call) -> dict[str, str]:
+    """An answer that shows which head was asked about."""
+    return {"reasoning": "seen", "inputs": f"tokens like {call.first_source}", "pattern": f"does {call.first_row}"}
+
+
+def completion(content: str | None, *, finish_reason: str = "stop", refusal: str | None = None) -> dict[str, Any]:
+    """A chat completion with one choice."""
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "fake-1",
+        "choices": [
+            {
+                "index": 0,
+                "finish_reason": finish_reason,
+                "message": {"role": "assistant", "content": content, "refusal": refusal},
+            }
+        ],
+        "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120},
+    }
+
+
+class FakeLLM:
+    """The server. ``misbehave`` is asked about each call first; without it, or when it says None, all is well."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.answered: list[Call] = []
+        self.most_at_once = 0
+        self.misbehave: Misbehave = lambda call: None
+        self._now = 0
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server.daemon_threads = True
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process needs to use this server."""
+        return {"OPENAI_BASE_URL": self.url, "OPENAI_API_KEY": "sk-test-very-secret"}
+
+    def __enter__(self) -> FakeLLM:
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        fake = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                with fake._lock:
+                    call = Call(len(fake.calls), body["messages"][0]["content"], body, dict(self.headers))
+                    fake.calls.append(call)
+                    fake._now += 1
+                    fake.most_at_once = max(fake.most_at_once, fake._now)
+                try:
+                    action = fake.misbehave(call) or Action(body=completion(json.dumps(right_answer(call))))
+                    time.sleep(action.delay)
+                    if action.reset:
+                        linger = struct.pack("ii", 1, 0)
+                        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                        self.close_connection = True
+                        self.connection.close()
+                        return
+                    self._send(action)
+                    if action.status == 200:
+                        with fake._lock:
+                            fake.answered.append(call)
+                finally:
+                    with fake._lock:
+                        fake._now -= 1
+
+            def _send(self, action: Action) -> None:
+                data = action.body if isinstance(action.body, bytes) else json.dumps(action.body).encode()
+                self.send_response(action.status)
+                for name, value in ({"Content-Type": "application/json"} | action.headers).items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        return Handler

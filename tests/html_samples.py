@@ -1,0 +1,136 @@
+"""Synthetic catalogs for the tests of the HTML page."""
+
+import random
+from typing import Any
+
+WORDS = [" the", " a", " of", "ing", "ed", "tion", " London", " Paris", " Berlin", " Tokyo", " cat", " dog", " horse", " horses", " run", " running", " ran", "Monday", " Tuesday", " January", " February", "2021", "1999", " seven", " eight", "def", " return", "self", "():", "->", "{", "}", "\n", "\n\n", "\t", " \n", "    ", " and", " or", " not", " was", " were", " king", " queen", " England", " France", " Germany", "ль", " и", " не", "的", "中国", "日本", "é", "ü", " über", "ß", "\u200b", "�", "'s", "n't", " however", " because", " Therefore", "Mr", " President", " minister", "https", "://", "www", ".com", " import", "numpy", "🙂", " العربية", "שלום"]
+PATTERNS = (
+    (
+        "Names of cities and countries.",
+        "Promotes the language, the demonym or the capital that belongs to the place, such as France to French.",
+    ),
+    ("Verbs in the past tense.", "Raises the same verb in its other inflections."),
+    (
+        "First tokens of dates and years.",
+        "Predicts the continuation of a date: the next month, day or year.",
+    ),
+    (
+        "Opening brackets and quotation marks in code.",
+        "Raises the closing bracket that matches, ignoring the text in between.",
+    ),
+    ("Common function words.", "Copies the token itself, with and without its leading space."),
+)
+OPERATIONS = ("copying", "inflection", "country to capital")
+
+
+def model(n_layers: int, n_heads: int, n_kv_heads: int) -> dict[str, Any]:
+    """The model of a catalog with this grid."""
+    return {
+        "name": "SmolLM2-135M", "family": "llama", "n_layers": n_layers, "n_heads": n_heads,
+        "n_kv_heads": n_kv_heads, "d_model": 576, "vocab_size": 49152,
+        "content_hash": "sha256:9c1f0e6b7a3d5528d1e4",
+    }  # fmt: skip
+
+
+def description(pick: random.Random, llm: str) -> dict[str, Any]:
+    """A description, an abstention or, now and then, a failure."""
+    inputs, pattern = pick.choice(PATTERNS)
+    made: dict[str, Any] = {
+        "llm": llm, "prompt": "default-v2", "inputs": inputs, "pattern": pattern, "unclear": False,
+        "reasoning": "The sources share a theme.\nThe outputs follow it in most of the rows.",
+        "failure": None, "scores": {},
+    }  # fmt: skip
+    kind = pick.random()
+    if kind < 0.15:
+        made |= {"inputs": None, "pattern": None, "unclear": True}
+    elif kind < 0.2:
+        made |= {
+            "inputs": None,
+            "pattern": None,
+            "reasoning": None,
+            "failure": "The answer had no JSON object (tried 3 times)",
+        }
+    return made
+
+
+def head(layer: int, number: int, pick: random.Random, vocabulary: list[str], llms: tuple[str, ...]) -> dict[str, Any]:
+    """One head: 30 rows of 5 targets, which for some heads all begin with the same token."""
+
+    def token() -> dict[str, Any]:
+        token_id = pick.randrange(len(vocabulary))
+        return {"token_id": token_id, "token": vocabulary[token_id]}
+
+    peak = pick.lognormvariate(1.5, 0.5)
+    concentrated = pick.random() < 0.3
+    best = token()
+    salient = []
+    for rank in range(30):
+        top = 2 + pick.random() * 6
+        targets = [token() | {"logit": top - step * 0.3} for step in range(5)]
+        if concentrated:
+            targets[0] |= best
+        salient.append(token() | {"saliency": peak * 0.94**rank, "targets": targets})
+    relations = {name: {"score": pick.random() ** 4, "suppression": pick.random() ** 6} for name in OPERATIONS}
+    return {
+        "model": "SmolLM2-135M", "layer": layer, "head": number, "salient": salient,
+        "descriptions": [description(pick, llm) for llm in llms],
+        "relations": relations,
+        "provenance": {
+            "settings": {"salient_tokens": 30, "targets": 5, "fold_norm": True},
+            "versions": {"headscribe": "0.1.0", "torch": "2.6.0"},
+            "times": {"extracted": f"2025-06-01T10:{layer % 60:02}:{number % 60:02}Z"},
+        },
+    }  # fmt: skip
+
+
+def heads(
+    n_layers: int,
+    n_heads: int,
+    *,
+    llms: tuple[str, ...] = ("Qwen2.5-7B-Instruct", "gpt-oss-20b"),
+    vocabulary: list[str] = WORDS,
+    missing: frozenset[tuple[int, int]] = frozenset(),
+) -> list[dict[str, Any]]:
+    """All heads of a grid, the same at every call."""
+    pick = random.Random(0)
+    return [
+        head(layer, number, pick, vocabulary, llms)
+        for layer in range(n_layers) for number in range(n_heads) if (layer, number) not in missing
+    ]  # fmt: skip
+
+
+ATTACKS = [
+    "<script>alert(1)</script>", "</script><img src=x onerror=alert(2)>", "<!--<script>", "]]>",
+    "-->", "<img src=x onerror=alert(3)>", "javascript:alert(4)", "{{ 7 * 7 }}", "{% raw %}",
+    "$x^2$", "**bold**", "\u202eevil", "a\u200bb", "\x00\x1b[31m", "=1+1", "&lt;b&gt;",
+    "\u2028\u2029", "\ud800", "\ufeff", "\x85", "'\"`", "\\u0041", "\r\n", "%s", "__proto__",
+    "constructor", "", "x" * 10_000,
+]  # fmt: skip
+
+
+def attack_heads() -> list[dict[str, Any]]:
+    """Heads 0.0 and 0.1: every text anywhere is an attack, and every attack is a source token."""
+    made = heads(1, 2, vocabulary=ATTACKS, llms=())
+    for one in made:
+        template = one["salient"][0]
+        one["salient"] = [template | {"token_id": i, "token": text} for i, text in enumerate(ATTACKS)]
+        one["descriptions"] = [
+            {
+                "llm": text, "prompt": text, "inputs": text, "pattern": text, "unclear": False,
+                "reasoning": text, "failure": None, "scores": {text: text},
+            } for text in ATTACKS
+        ] + [
+            {
+                "llm": "a", "prompt": "b", "inputs": None, "pattern": None, "unclear": False,
+                "reasoning": None, "failure": text, "scores": {},
+            } for text in ATTACKS
+        ]  # fmt: skip
+        one["relations"] = {text: {"score": 0.5, "suppression": float("nan")} for text in ATTACKS}
+        one["provenance"] = {text: {text: [text, float("inf"), None]} for text in ATTACKS}
+    return made
+
+
+def attack_model() -> dict[str, Any]:
+    """A model whose texts are attacks too."""
+    text = "</title><script>alert(5)</script>\u202e\x00"
+    return model(1, 2, 1) | {"name": text, "family": text, "content_hash": text}
