@@ -14,7 +14,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from describe.catalog.schema import catalogue_info
 from describe.errors import CatalogueError
@@ -38,15 +38,20 @@ def connect(where: str, *, create: bool) -> Engine:
         _check_file(path, where, create)
     try:
         engine = create_engine(url)
-        if url.get_backend_name() == "sqlite":
-            _prepare_sqlite(engine)
-        _bring_up_to_date(engine, path, where, create)
     except NoSuchModuleError as error:
         raise CatalogueError(f"'{_shown(url)}' names a database headscribe has no driver for: {error}") from error
     except ImportError as error:
         raise CatalogueError(f"the driver for '{_shown(url)}' is not installed ({error})") from error
-    except (OperationalError, DBAPIError) as error:
+    if url.get_backend_name() == "sqlite":
+        _prepare_sqlite(engine)
+    try:
+        _bring_up_to_date(engine, path, where, create)
+    except DBAPIError as error:
+        engine.dispose()
         raise CatalogueError(f"cannot open the catalogue '{_shown(url)}': {error.orig}") from error
+    except CatalogueError:
+        engine.dispose()
+        raise
     return engine
 
 
@@ -133,10 +138,7 @@ def _bring_up_to_date(engine: Engine, path: Path | None, where: str, create: boo
 def _revision(engine: Engine, where: str) -> str | None:
     """The schema revision found; None for an empty database. Raises `CatalogueError` for somebody else's."""
     with engine.connect() as connection:
-        try:
-            tables = set(inspect(connection).get_table_names())
-        except SQLAlchemyError as error:
-            raise CatalogueError(f"'{where}' cannot be read as a catalogue: {error}") from error
+        tables = set(inspect(connection).get_table_names())
         if not tables:
             return None
         revision = _revision_of(connection) if {"alembic_version", "catalogue_info"} <= tables else None

@@ -77,6 +77,9 @@ def _hub_shape(directory: Path) -> Shape:
 
     try:
         config = AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # transformers and its validators raise what they like
+        raise CheckpointError(f"{directory / 'config.json'} cannot be understood: {_reason(error)}") from error
+    try:
         n_heads, d_model = int(config.num_attention_heads), int(config.hidden_size)
         epsilon_names = ("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon")
         return Shape(
@@ -89,9 +92,13 @@ def _hub_shape(directory: Path) -> Shape:
             activation=str(getattr(config, "hidden_act", None) or getattr(config, "activation_function", "")),
             tied=bool(config.tie_word_embeddings),
         )
-    except (ValueError, TypeError, AttributeError, KeyError, OSError, StopIteration, ZeroDivisionError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise CheckpointError(f"{directory / 'config.json'} cannot be understood: {reason}") from error
+    except (ValueError, TypeError, AttributeError, StopIteration, ZeroDivisionError) as error:
+        raise CheckpointError(f"{directory / 'config.json'} cannot be understood: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """An error in one line."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _open_gguf(location: Location) -> HeadWeights:

@@ -200,7 +200,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 
 
 def test_kill_9_and_again(tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM) -> None:
-    """Killed at three moments: at the end no head is described twice, none is missing, none committed was paid again."""
+    """Killed at three moments: in the end no head is there twice, none is missing, none committed was paid again."""
     place = tmp_path / "c.db"
     fake_llm.misbehave = lambda call: Action(delay=0.1, body=completion(json.dumps(right_answer(call))))
     committed: set[str] = set()

@@ -1,0 +1,171 @@
+"""The catalogue on SQLite: kept, resumed, upgraded after a backup; what is not ours is left alone."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import inspect, text
+
+from describe.catalog import Catalogue
+from describe.catalog.database import begin_write, connect
+from describe.catalog.schema import metadata
+from describe.errors import CatalogueError
+from describe.records import Description, HeadId, HeadMapping, MappingRow, ModelInfo, Target
+
+INFO = ModelInfo("m", "ab" * 32, "llama", 2, 3, 1, 8, 4, 50)
+SETTINGS = {"salient": 30, "dtype": "float32"}
+NASTY = "a\0b\ud800\u202e<script>"
+
+
+def mapping(head: HeadId) -> HeadMapping:
+    return HeadMapping(head, (MappingRow(1, " a\0\n", 1.25, (Target(2, "<b>", -0.5), Target(3, "\u202e", -1.5))),))
+
+
+def filled(place: Path) -> tuple[Catalogue, int]:
+    catalogue = Catalogue(str(place), create=True)
+    extraction = catalogue.begin_extraction(catalogue.register_model(INFO), SETTINGS, {"torch": "2"})
+    for head in INFO.heads[:4]:
+        catalogue.save_head(extraction, mapping(head))
+    return catalogue, extraction
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_what_is_saved_is_there_again(tmp_path: Path) -> None:
+    catalogue, extraction = filled(tmp_path / "c.db")
+    catalogue.close()
+    with Catalogue(str(tmp_path / "c.db")) as again:
+        model_id, info = again.find_model("m")
+        assert info == INFO
+        assert again.latest_extraction(model_id) == extraction
+        assert again.begin_extraction(again.register_model(INFO), SETTINGS, {}) == extraction
+        assert again.saved_heads(extraction) == set(INFO.heads[:4])
+        assert again.mapping(extraction, HeadId(1, 0)) == mapping(HeadId(1, 0))
+        with pytest.raises(CatalogueError, match=r"1\.2 is not in the catalogue"):
+            again.mapping(extraction, HeadId(1, 2))
+        other = again.begin_extraction(model_id, SETTINGS | {"dtype": "float64"}, {})
+        assert other != extraction
+        assert again.saved_heads(other) == set()
+
+
+def test_an_answer_stays_and_a_failure_gives_way(tmp_path: Path) -> None:
+    catalogue, extraction = filled(tmp_path / "c.db")
+    labeller = catalogue.register_labeller("openai:x", "p-1", "text", {"seed": 0})
+    assert labeller == catalogue.register_labeller("openai:x", "p-1", "text", {"seed": 0})
+    assert labeller != catalogue.register_labeller("openai:x", "p-1", "text", {"seed": 1})
+    head = HeadId(0, 1)
+    for outcome in (
+        Description(failure="timeout", detail="late"),
+        Description(failure="refusal", reply=NASTY),
+        Description(inputs=NASTY, pattern="one", reasoning="r", usage={"calls": 1}),
+        Description(inputs="x", pattern="two"),
+        Description(failure="timeout"),
+    ):
+        catalogue.save_description(extraction, head, labeller, outcome, {})
+    assert catalogue.described_heads(extraction, labeller) == {head: None}
+    (record,) = catalogue.head_records(INFO, extraction, only=head)
+    (found,) = record["descriptions"]
+    assert (found["inputs"], found["pattern"]) == ("a\\x00b\\ud800\u202e<script>", "one")
+    assert found["failure"] is None
+    assert [r["head"] for r in catalogue.head_records(INFO, extraction)] == [0, 1, 2, 0]
+
+
+def test_namesakes_are_told_apart_by_hash(tmp_path: Path) -> None:
+    catalogue, _ = filled(tmp_path / "c.db")
+    other = ModelInfo(**{**{f: getattr(INFO, f) for f in INFO.__dataclass_fields__}, "content_hash": "cd" * 32})
+    catalogue.register_model(other)
+    with pytest.raises(CatalogueError, match="m@abababab, m@cdcdcdcd"):
+        catalogue.find_model("m")
+    assert catalogue.find_model("m@cd")[1] == other
+    assert catalogue.find_model("m", "ab" * 32)[1] == INFO
+    with pytest.raises(CatalogueError, match="holds no model 'n'"):
+        catalogue.find_model("n")
+
+
+def test_the_migrations_make_the_schema(tmp_path: Path) -> None:
+    engine = connect(str(tmp_path / "c.db"), create=True)
+    with engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+        assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+    assert differences == []
+
+
+def test_an_older_catalogue_is_upgraded_after_a_backup(tmp_path: Path) -> None:
+    place = tmp_path / "old.db"
+    catalogue, extraction = filled(place)
+    with begin_write(catalogue._engine) as connection:  # take the second revision back
+        for statement in (
+            "DROP TABLE description",
+            "DROP TABLE labeller",
+            "UPDATE alembic_version SET version_num='0001'",
+        ):
+            connection.execute(text(statement))
+    catalogue.close()
+    with Catalogue(str(place)) as upgraded:
+        assert upgraded.saved_heads(extraction) == set(INFO.heads[:4])
+        upgraded.register_labeller("openai:x", "p-1", "text", {})
+    (backup,) = tmp_path.glob("old.db.schema-0001.*.backup")
+    with closing(sqlite3.connect(backup)) as copy:
+        assert copy.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+        assert copy.execute("SELECT count(*) FROM head").fetchone() == (4,)
+    with Catalogue(str(place)):
+        assert len(list(tmp_path.glob("*.backup"))) == 1, "an up-to-date catalogue is not backed up"
+
+
+@pytest.mark.parametrize("create", [False, True])
+def test_newer_and_foreign_files_are_refused_untouched(tmp_path: Path, create: bool) -> None:
+    newer, foreign, alembics, words = (tmp_path / name for name in ("newer.db", "foreign.db", "alembic.db", "words.db"))
+    filled(newer)[0].close()
+    with closing(sqlite3.connect(newer)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num='9999'")
+    with closing(sqlite3.connect(foreign)) as connection, connection:
+        connection.execute("CREATE TABLE recipes (name TEXT)")
+    with closing(sqlite3.connect(alembics)) as connection, connection:
+        connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        connection.execute("INSERT INTO alembic_version VALUES ('0001')")
+    words.write_text("not a database at all, only words")
+    for place, message in (
+        (newer, "newer headscribe"),
+        (foreign, "something else"),
+        (alembics, "something else"),
+        (words, "some other file"),
+    ):
+        before = digest(place)
+        with pytest.raises(CatalogueError, match=message):
+            Catalogue(str(place), create=create)
+        assert digest(place) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"newer.db", "foreign.db", "alembic.db", "words.db"}
+
+
+def test_places_that_cannot_be_a_catalogue(tmp_path: Path) -> None:
+    for place, message in (
+        (str(tmp_path / "none.db"), "there is no catalogue"),
+        (str(tmp_path), "is a directory"),
+        ("nosuchdb://host/name", "no driver"),
+        ("postgresql+psycopg://user:hunter2@127.0.0.1:1/db", "cannot open|not installed"),
+        ("://", "cannot be read"),
+    ):
+        with pytest.raises(CatalogueError, match=message) as raised:
+            Catalogue(place)
+        assert "hunter2" not in str(raised.value)
+        assert "\n" not in str(raised.value)
+    with pytest.raises(CatalogueError, match="no directory"):
+        Catalogue(str(tmp_path / "no" / "c.db"), create=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_upgrade_that_fails_changes_nothing(tmp_path: Path) -> None:
+    """DDL is part of the transaction: a migration that breaks half-way leaves the schema as it was."""
+    engine = connect(str(tmp_path / "c.db"), create=True)
+    with suppress(RuntimeError), begin_write(engine) as connection:
+        connection.execute(text("CREATE TABLE half (x INTEGER)"))
+        raise RuntimeError
+    assert "half" not in inspect(engine).get_table_names()

@@ -1,0 +1,104 @@
+"""The rules of the house: imports run downward, importing is quick, exported names exist."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+# Each part -> the parts it may import, besides itself. What stands lower may not know what stands higher.
+BASE = {"errors", "records", "text", "files", "versions"}
+MAY_IMPORT = {
+    "errors": set(),
+    "text": set(),
+    "versions": set(),
+    "files": {"errors"},
+    "records": {"errors"},
+    "weights": BASE,
+    "maps": BASE | {"weights"},
+    "catalog": BASE,
+    "llm": BASE | {"weights"},
+    "labelling": BASE | {"llm"},
+    "pipeline": BASE | {"weights", "maps", "catalog", "llm", "labelling"},
+}
+
+
+def modules(*packages: str) -> list[Path]:
+    return sorted(path for package in packages for path in (ROOT / package).rglob("*.py"))
+
+
+def imported(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module or ""}
+    return names
+
+
+def part(name: str) -> str:
+    """``describe.weights.model`` belongs to ``weights``."""
+    return name.split(".")[1] if "." in name else ""
+
+
+def test_imports_run_downward() -> None:
+    for path in modules("describe"):
+        own = part(".".join(path.relative_to(ROOT).with_suffix("").parts))
+        names = imported(path)
+        assert not any(name.split(".")[0] in ("app", "annotations") for name in names), path
+        if own == "__init__":
+            continue
+        used = {part(name) for name in names if name.startswith("describe.")} - {own, ""}
+        used &= set(MAY_IMPORT)
+        assert used <= MAY_IMPORT[own], f"{path.relative_to(ROOT)} imports {sorted(used - MAY_IMPORT[own])}"
+
+
+def test_the_catalogue_knows_no_torch_and_the_core_knows_no_face() -> None:
+    for path in modules("describe/catalog", "app", "describe/llm", "describe/labelling"):
+        assert not any(name.split(".")[0] in ("torch", "transformers") for name in imported(path)), path
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import describe",
+        "import describe.pipeline, describe.catalog, describe.labelling, describe.llm",
+        "from app.main import main; main(['--help'])",
+        "from app.main import main; main(['describe', '--help'])",
+        "from app.main import main; main(['models'])",
+    ],
+)
+def test_no_torch_is_imported_where_none_is_needed(code: str) -> None:
+    heavy = "{'torch', 'transformers', 'streamlit'}"
+    check = f"{code}\nimport sys\nfound = {heavy} & set(sys.modules)\nassert not found, found"
+    done = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_exported_names_are_there() -> None:
+    names = ["describe"] + [m.name for m in pkgutil.walk_packages([str(ROOT / "describe")], "describe.")]
+    for name in names:
+        if "migrations" in name:
+            continue
+        module = importlib.import_module(name)
+        for attribute in getattr(module, "__all__", []):  # in order: ruff's RUF022
+            assert hasattr(module, attribute), f"{name}.{attribute}"
+
+
+def test_modules_and_functions_stay_small() -> None:
+    for path in modules("describe", "app"):
+        text = path.read_text()
+        assert text.count("\n") <= 340, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = (node.end_lineno or 0) - node.lineno
+                assert length <= 70, f"{path}: {node.name} has {length} lines"
