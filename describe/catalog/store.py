@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import datetime, timezone
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -15,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from describe.catalog import schema
 from describe.catalog.database import begin_write, connect
-from describe.errors import CatalogueError
+from describe.errors import CatalogueError, InputError
 from describe.records import Description, HeadId, HeadMapping, MappingRow, ModelInfo, Target
 
 __all__ = ["Catalogue"]
@@ -32,14 +33,18 @@ class Catalogue:
     """
 
     def __init__(self, where: str, *, create: bool = False) -> None:
-        self.where = where
+        new = Path(where).expanduser() if create and "://" not in where else None
+        self._new = new if new is not None and not new.exists() else None
         self._engine = connect(where, create=create)
 
     def __enter__(self) -> Catalogue:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        unused = self._new is not None and isinstance(error, InputError) and not self.models()
         self.close()
+        if unused and self._new is not None:  # a catalogue made only for bad input to be refused
+            self._new.unlink()
 
     def close(self) -> None:
         """Let go of the database."""

@@ -1,0 +1,39 @@
+"""The page of all commands, made from the commands themselves: ``python -m app.reference > docs/commands.md``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from app.commands import app
+
+__all__ = ["commands_page"]
+
+
+def commands_page() -> str:
+    """Markdown: each command with its arguments and options."""
+    group: Any = typer.main.get_command(app)
+    parts = [
+        "# Commands\n",
+        "Made by `python -m app.reference > docs/commands.md`; a test sees that nothing is missing.\n",
+        "Progress goes to standard error, results to standard output. Exit codes: 0 done; 1 some heads failed (listed);"
+        " 2 wrong use or bad input, in one line, nothing changed; 130 interrupted, the same command again goes on.\n",
+    ]
+    for name, command in sorted(group.commands.items()):
+        context = typer.Context(command, info_name=f"headscribe {name}")
+        usage = " ".join(command.collect_usage_pieces(context))
+        parts.append(f"## headscribe {name}\n\n```\nheadscribe {name} {usage}\n```\n\n{command.help}\n")
+        rows = [record for parameter in command.params if (record := parameter.get_help_record(context))]
+        parts.append(
+            "| | |\n| --- | --- |\n" + "".join(f"| `{_cell(left)}` | {_cell(right)} |\n" for left, right in rows)
+        )
+    return "\n".join(parts)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    print(commands_page(), end="")

@@ -1,0 +1,45 @@
+"""The documentation is complete, and what it shows works."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from app.commands import app
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_command_and_option_is_documented() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text()
+    sections = dict(re.findall(r"^## headscribe (\S+)\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE))
+    group: Any = typer.main.get_command(app)
+    assert set(sections) == set(group.commands), "run: python -m app.reference > docs/commands.md"
+    for name, command in group.commands.items():
+        for parameter in command.params:
+            for option in parameter.opts if parameter.param_type_name == "option" else [parameter.metavar]:
+                assert option in sections[name], f"{option} of {name} is not in docs/commands.md"
+
+
+def test_the_readme_names_every_command() -> None:
+    readme = (ROOT / "README.md").read_text()
+    group: Any = typer.main.get_command(app)
+    for name in group.commands:
+        assert f"headscribe {name}" in readme, name
+
+
+def test_links_and_pictures_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_nothing_names_the_place_it_was_made() -> None:
+    for pattern in ("**/*.py", "**/*.md", "**/*.jinja", "Makefile", ".ci/run"):
+        for path in ROOT.glob(pattern):
+            if not {".venv", "demo"} & set(path.relative_to(ROOT).parts):
+                assert "/" + "work/" not in path.read_text(), path
