@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -260,3 +262,17 @@ def test_a_gguf_file_is_served_on_this_machine(demo: str, tmp_path: Path) -> Non
         assert found["failure"] in (None, "invalid", "truncated")
         assert (found["failure"] is None) == bool(found["pattern"])
         assert found["provenance"]["usage"]["tokens_in"] > 500
+
+
+def test_describing_works_where_a_loop_runs_already(
+    tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a notebook."""
+
+    async def cell() -> Any:
+        with Catalogue(str(tmp_path / "c.db"), create=True) as catalogue:
+            return describe(catalogue, tiny_llama, fake_llm, monkeypatch, heads="0")
+
+    with ThreadPoolExecutor(1) as thread:  # whatever loop this thread may have
+        result = thread.submit(asyncio.run, cell()).result()
+    assert (result.new, result.failures) == (4, {})

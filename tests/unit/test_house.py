@@ -26,7 +26,8 @@ MAY_IMPORT = {
     "catalog": BASE,
     "llm": BASE | {"weights"},
     "labelling": BASE | {"llm"},
-    "pipeline": BASE | {"weights", "maps", "catalog", "llm", "labelling"},
+    "operations": BASE,
+    "pipeline": BASE | {"weights", "maps", "operations", "catalog", "llm", "labelling"},
 }
 
 

@@ -1,0 +1,202 @@
+"""Relation and suppression scores (MAPS, arXiv 2412.11965, section 3.1): exact, without the full projection.
+
+For a head and a pair (s, t), the target's rank in row s of M = x W_V W_O U decides: the pair counts for the relation
+score when fewer than k tokens have a larger M[s, .] than t, and for the suppression score when fewer than k have a
+smaller one. Nearly all targets lie far from both ends, and a look at a few hundred tokens tells: as soon as k tokens
+beat the target on both sides, the pair is done. So the vocabulary is scanned in growing blocks of a fixed random order
+and only rows that are still open go on.
+
+What the heads write, x W_V W_O, is computed in float64, its product with U in float32. A token counts as larger or
+smaller only when it is so beyond the rounding of that product; the few pairs for which the undecided tokens matter are
+settled in float64. The scores are those of the equations in float64, whatever the blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from describe.maps.salient import BLOCK_ELEMENTS
+from describe.weights.model import LayerWeights
+
+__all__ = ["PairHits", "Pairs", "Unembedding", "relation_hits"]
+
+FIRST_BLOCK = 256
+HELD_ELEMENTS = 1 << 24
+"""Numbers of what heads write that are held at once: 128 MiB in float64."""
+ROUNDING = 1e-5
+"""Bound of the float32 product's error, relative to |y| |u|: some 80 units in the last place, where one is typical."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs to score, by the distinct sources they share.
+
+    Attributes:
+        vectors: source vectors of the distinct sources, (S, d), float64.
+        source: which of them each pair starts from, (P,).
+        target: the token id each pair leads to, (P,).
+        k: how many tokens may stand before the target, plus one, (P,).
+    """
+
+    vectors: Tensor
+    source: Tensor
+    target: Tensor
+    k: Tensor
+
+
+@dataclass(frozen=True)
+class PairHits:
+    """For each head of a layer and each pair, whether the target is among the k largest (``top``) or the k smallest
+    (``bottom``) of its row; both (H, P), boolean."""
+
+    top: Tensor
+    bottom: Tensor
+
+
+class Unembedding:
+    """U by token, in a fixed random order, ready to be scanned."""
+
+    def __init__(self, unembed: Tensor, device: torch.device) -> None:
+        """``unembed``: U transposed, (V, d), in any precision."""
+        self._stored = unembed
+        self._order = torch.randperm(unembed.shape[0], generator=torch.Generator().manual_seed(0))
+        self.shuffled = unembed[self._order].to(device, torch.float32)
+        self.longest = float(torch.linalg.vector_norm(self.shuffled, dim=1).max())
+
+    def rows(self, tokens: Tensor) -> Tensor:
+        """The rows of tokens given by id, in float64."""
+        return self._stored[tokens.to(self._stored.device)].to(self.shuffled.device, torch.float64)
+
+    def ids(self, places: Tensor) -> Tensor:
+        """The ids of the tokens at places in the random order."""
+        return self._order[places.to(self._order.device)].to(places.device)
+
+
+def relation_hits(pairs: Pairs, layer: LayerWeights, unembedding: Unembedding) -> PairHits:
+    """Which pairs each head of a layer implements and suppresses, by rank of the target.
+
+    Args:
+        pairs: on the device to compute on.
+        layer: W_V (G, d, dh) and W_O (H, dh, d), any device and precision.
+    """
+    device = pairs.vectors.device
+    value, output = (matrix.to(device, torch.float64) for matrix in (layer.value, layer.output))
+    n_heads, n_sources = output.shape[0], pairs.vectors.shape[0]
+    read = pairs.vectors @ value  # (G, S, dh)
+    group = torch.arange(n_heads, device=device) // (n_heads // value.shape[0])
+    target, place = torch.unique(pairs.target, return_inverse=True)
+    of_target = unembedding.rows(target).mT
+    top = torch.empty(n_heads, len(pairs.source), dtype=torch.bool, device=device)
+    bottom = top.clone()
+    at_once = max(1, HELD_ELEMENTS // (n_sources * output.shape[2]))
+    for heads in torch.arange(n_heads, device=device).chunk(-(-n_heads // at_once)):
+        # M[s, t] = z(s) . (W_O u(t)), dh numbers a pair where x W_V W_O would take d
+        own = torch.stack(
+            [(read[group[head], pairs.source] * (output[head] @ of_target).mT[place]).sum(1) for head in heads]
+        )
+        top[heads], bottom[heads] = _hits(read[group[heads]] @ output[heads], own, pairs, unembedding)
+    return PairHits(top, bottom)
+
+
+def _hits(written: Tensor, own: Tensor, pairs: Pairs, unembedding: Unembedding) -> tuple[Tensor, Tensor]:
+    """``top`` and ``bottom`` (h, P) of h heads that write ``written`` (h, S, d) and score targets ``own`` (h, P)."""
+    h, n_sources, _ = written.shape
+    scan = _Scan(
+        rows=written.flatten(0, 1),
+        row=(torch.arange(h, device=own.device)[:, None] * n_sources + pairs.source).flatten(),
+        own=own.flatten(),
+        target=pairs.target.repeat(h),
+        k=pairs.k.repeat(h),
+        unembedding=unembedding,
+    )
+    scan.eliminate(until=len(unembedding.shuffled) // 8)
+    scan.eliminate(until=len(unembedding.shuffled), doubts=True)
+    scan.settle_doubts()
+    return tuple(hit.view(h, -1) for hit in scan.hits())  # type: ignore[return-value]
+
+
+class _Scan:
+    """Pairs still open (``open``, by number), and how many tokens so far are larger or smaller than their targets.
+
+    Args:
+        rows: what heads write, (R, d), float64.
+        row: the row of each pair, (P,); ``own``: its target's score, float64; ``target`` and ``k`` as in `Pairs`.
+    """
+
+    def __init__(
+        self, rows: Tensor, row: Tensor, own: Tensor, target: Tensor, k: Tensor, unembedding: Unembedding
+    ) -> None:
+        self._exact_rows, self._rows = rows, rows.float()
+        self._row, self._own, self._target, self._k = row, own, target, k
+        self._unembedding = unembedding
+        self.open = torch.arange(len(row), device=rows.device)
+        margin = ROUNDING * torch.linalg.vector_norm(self._rows, dim=1)[row] * unembedding.longest
+        # A score above `high` is larger for certain; one from `low` to `high` may be either.
+        self._high, self._low = (own + margin).float(), (own - margin).float()
+
+    def eliminate(self, until: int, doubts: bool = False) -> None:
+        """Scan the first ``until`` tokens in growing blocks, dropping pairs that are beaten on both sides.
+
+        With ``doubts`` the tokens that may be larger or smaller are counted too: dear, so most pairs go first without.
+        """
+        zero = torch.zeros(len(self.open), dtype=torch.int32, device=self.open.device)
+        self._larger, self._smaller, self._near = zero, zero.clone(), zero.clone()
+        start, size = 0, FIRST_BLOCK
+        while start < until and len(self.open):
+            rows, place = torch.unique(self._row[self.open], return_inverse=True)
+            block = self._unembedding.shuffled[
+                start : min(start + size, start + BLOCK_ELEMENTS // len(rows) + 1, until)
+            ]
+            self._count(self._rows[rows] @ block.mT, place, doubts)
+            k = self._k[self.open]
+            keep = (self._larger < k) | (self._smaller < k)
+            self.open, self._larger, self._smaller, self._near = (
+                kept[keep] for kept in (self.open, self._larger, self._smaller, self._near)
+            )
+            start, size = start + len(block), 2 * size
+
+    def _count(self, scores: Tensor, place: Tensor, doubts: bool) -> None:
+        """Add what a block's ``scores`` (rows, tokens) say of the open pairs, pair i in row ``place[i]``."""
+        for part in _parts(len(self.open), scores.shape[1]):
+            pair = self.open[part]
+            of_pair = scores[place[part]]
+            larger = (of_pair > self._high[pair, None]).sum(1, dtype=torch.int32)
+            smaller = (of_pair < self._low[pair, None]).sum(1, dtype=torch.int32)
+            self._larger[part] += larger
+            self._smaller[part] += smaller
+            if doubts:
+                self._near[part] += scores.shape[1] - larger - smaller
+
+    def settle_doubts(self) -> None:
+        """Count in float64 the tokens within rounding of the target, for pairs whose outcome they could change."""
+        others = self._near - 1  # the target is within rounding of itself
+        k = self._k[self.open]
+        could = [(count < k) & (count + others >= k) for count in (self._larger, self._smaller)]
+        doubtful = (could[0] | could[1]).nonzero()[:, 0]
+        for part in _parts(len(doubtful), len(self._unembedding.shuffled)):
+            place = doubtful[part]
+            pair = self.open[place]
+            scores = self._rows[self._row[pair]] @ self._unembedding.shuffled.mT
+            within = (scores >= self._low[pair, None]) & (scores <= self._high[pair, None])
+            one, token = within.nonzero(as_tuple=True)
+            token = self._unembedding.ids(token)
+            exact = (self._exact_rows[self._row[pair[one]]] * self._unembedding.rows(token)).sum(1)
+            other = token != self._target[pair[one]]  # its own score need not round alike in two products
+            self._larger.index_add_(0, place[one], ((exact > self._own[pair[one]]) & other).int())
+            self._smaller.index_add_(0, place[one], ((exact < self._own[pair[one]]) & other).int())
+
+    def hits(self) -> tuple[Tensor, Tensor]:
+        """For all pairs (P,): fewer than k tokens are larger; fewer than k are smaller. A dropped pair is neither."""
+        top = torch.zeros(len(self._row), dtype=torch.bool, device=self.open.device)
+        bottom = top.clone()
+        top[self.open], bottom[self.open] = self._larger < self._k[self.open], self._smaller < self._k[self.open]
+        return top, bottom
+
+
+def _parts(length: int, width: int) -> Iterator[slice]:
+    step = max(1, BLOCK_ELEMENTS // max(1, width))
+    return (slice(start, min(start + step, length)) for start in range(0, length, step))

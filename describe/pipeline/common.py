@@ -1,0 +1,64 @@
+"""What the functions of the pipeline share: progress, devices, finding a model in the catalogue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from describe.catalog import Catalogue
+from describe.errors import CatalogueError, InputError
+from describe.records import ModelInfo
+from describe.weights import content_hash, locate, model_name
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["Progress", "choose_device", "find", "known", "silent"]
+
+
+class Progress(Protocol):
+    """Told how far a stage is: called with its name, the heads done and the heads to do."""
+
+    def __call__(self, stage: str, done: int, total: int) -> None: ...
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
+
+
+def find(catalogue: Catalogue, model: str) -> tuple[ModelInfo, int]:
+    """A model of the catalogue and its newest extraction, by MODEL; its files are read only to tell namesakes apart.
+
+    Raises `CatalogueError` when the catalogue does not hold it.
+    """
+    try:
+        model_id, info = catalogue.find_model(model_name(model))
+    except CatalogueError:
+        if not Path(model).expanduser().exists():
+            raise
+        model_id, info = catalogue.find_model(model_name(model), content_hash(locate(model)))
+    return info, catalogue.latest_extraction(model_id)
+
+
+def known(catalogue: Catalogue, name: str, digest: str) -> tuple[int, ModelInfo] | None:
+    """The model with this name and content, if the catalogue has it."""
+    try:
+        return catalogue.find_model(f"{name}@{digest}")
+    except CatalogueError:
+        return None
+
+
+def choose_device(name: str, dtype: str) -> torch.device:
+    """The device to compute on. Raises `InputError` when this machine does not have it."""
+    import torch
+
+    has = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = "cuda" if has["cuda"] else "mps" if has["mps"] and dtype == "float32" else "cpu"
+    kind = name.partition(":")[0]
+    if not has.get(kind, False):
+        present = ", ".join(device for device, there in has.items() if there)
+        raise InputError(f"there is no device '{name}' here; there is: {present}")
+    if kind == "mps" and dtype == "float64":
+        raise InputError("mps cannot compute in float64: use --device cpu")
+    return torch.device(name)

@@ -1,0 +1,132 @@
+"""``headscribe extract``: the salient mappings of a model's heads, from its weights into the catalogue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from describe.catalog import Catalogue
+from describe.errors import InputError
+from describe.pipeline.common import Progress, choose_device, known, silent
+from describe.records import HeadId, HeadMapping, MappingRow, ModelInfo, Target, parse_heads
+from describe.versions import versions
+from describe.weights import content_hash, locate
+
+if TYPE_CHECKING:
+    import torch
+
+    from describe.maps import SalientOperations
+    from describe.weights import HeadWeights
+
+__all__ = ["ExtractResult", "extract"]
+
+N_SALIENT, N_TARGETS = 30, 5
+"""The paper's numbers: salient tokens of a head, and targets of each."""
+
+
+@dataclass(frozen=True)
+class ExtractResult:
+    """Which model was extracted, where its heads are, and how many were new."""
+
+    model: ModelInfo
+    extraction_id: int
+    heads: list[HeadId]
+    new: int
+
+
+def extract(
+    catalogue: Catalogue,
+    model: str,
+    *,
+    heads: str = "all",
+    device: str = "auto",
+    dtype: str = "float32",
+    progress: Progress = silent,
+) -> ExtractResult:
+    """Read the salient mappings of a model's heads into the catalogue; heads that are there are not read again.
+
+    Args:
+        model: MODEL as on the command line.
+        heads: a selection as `describe.records.parse_heads` reads it.
+        device: ``auto``, ``cpu``, ``cuda``, ``mps``.
+        dtype: the precision to compute in, ``float32`` or ``float64``.
+
+    Raises `InputError` for a model or selection that cannot be read, before anything is changed.
+    """
+    if dtype not in ("float32", "float64"):
+        raise InputError(f"cannot compute in '{dtype}': use float32 or float64 (checkpoints may be stored in any)")
+    settings = {
+        "salient": N_SALIENT,
+        "targets": N_TARGETS,
+        "first_mlp": True,
+        "biases": "of the first MLP and its norm only",
+        "dtype": dtype,
+    }
+    location = locate(model)
+    found = known(catalogue, location.name, content_hash(location))
+    if found is not None:
+        model_id, info = found
+        wanted = parse_heads(heads, info.n_layers, info.n_heads)
+        extraction_id = catalogue.find_extraction(model_id, settings)
+        saved = set() if extraction_id is None else catalogue.saved_heads(extraction_id)
+        if extraction_id is not None and saved.issuperset(wanted):
+            return ExtractResult(info, extraction_id, wanted, 0)
+
+    import torch
+
+    from describe.weights import open_model
+
+    where = choose_device(device, dtype)
+    weights = open_model(model)
+    info = weights.info
+    wanted = parse_heads(heads, info.n_layers, info.n_heads)
+    extraction_id = catalogue.begin_extraction(
+        catalogue.register_model(info),
+        settings,
+        versions("torch", "transformers", "gguf", "safetensors") | {"device": where.type},
+    )
+    missing = [head for head in wanted if head not in catalogue.saved_heads(extraction_id)]
+    _extract_layers(catalogue, extraction_id, weights, missing, where, getattr(torch, dtype), progress)
+    return ExtractResult(info, extraction_id, wanted, len(missing))
+
+
+def _extract_layers(
+    catalogue: Catalogue,
+    extraction_id: int,
+    weights: HeadWeights,
+    heads: list[HeadId],
+    device: torch.device,
+    dtype: torch.dtype,
+    progress: Progress,
+) -> None:
+    """Layer by layer: read, compute, commit head by head."""
+    from describe.maps import salient_operations, source_vectors
+
+    progress("extract", 0, len(heads))
+    x = source_vectors(weights.embed, weights.first_mlp, device, dtype)
+    unembed = weights.unembed.to(device, dtype)
+    layers: dict[int, list[HeadId]] = {}
+    for head in heads:
+        layers.setdefault(head.layer, []).append(head)
+    done = 0
+    for layer, in_layer in layers.items():
+        found = salient_operations(x, weights.layer(layer), unembed, N_SALIENT, N_TARGETS)
+        for head in in_layer:
+            catalogue.save_head(extraction_id, _named(found, head, weights.tokens))
+            done += 1
+            progress("extract", done, len(heads))
+
+
+def _named(found: SalientOperations, head: HeadId, tokens: list[str]) -> HeadMapping:
+    """One head's part of a layer's result, token ids with their text."""
+    columns = (found.sources, found.saliency, found.targets, found.logits)
+    sources, saliency, targets, logits = (column[head.head].tolist() for column in columns)
+    return HeadMapping(
+        head,
+        tuple(
+            MappingRow(
+                source, tokens[source], value, tuple(Target(t, tokens[t], z) for t, z in zip(ts, zs, strict=True))
+            )
+            for source, value, ts, zs in zip(sources, saliency, targets, logits, strict=True)
+        ),
+    )
