@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from app.options import CataloguePlace, Device, Dtype, Format, Heads, Json, LLMName, Model, Quiet
+from app.operations import compare, relations
+from app.options import DEFAULT_CATALOGUE, CataloguePlace, Device, Dtype, Format, Heads, Json, LLMName, Model, Quiet
 
 if TYPE_CHECKING:
     from describe.catalog import Catalogue
     from describe.pipeline import DescribeResult, ExtractResult
 
 __all__ = ["app"]
-
-DEFAULT_CATALOGUE = "headscribe.db"
 
 app = typer.Typer(
     name="headscribe",
@@ -183,6 +182,10 @@ def models(json_path: Json = None) -> None:
         write_json(rows, json_path)
     else:
         draw_families(FAMILIES)
+
+
+app.command()(relations)
+app.command()(compare)
 
 
 def _catalogue(where: str, *, create: bool = False) -> Catalogue:

@@ -8,6 +8,8 @@ from typing import Annotated, Optional
 
 import typer
 
+DEFAULT_CATALOGUE = "headscribe.db"
+
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="demo, a model directory, a .gguf file, or a Hugging Face hub id.")
 ]
@@ -35,6 +37,19 @@ LLMName = Annotated[
         metavar="LLM",
         help="openai:MODEL (OPENAI_API_KEY, OPENAI_BASE_URL), gguf:FILE or gguf:demo.",
     ),
+]
+
+
+Operations = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--operations", metavar="DIR", help="A directory of operations (default: the 20 of headscribe)."),
+]
+Threshold = Annotated[
+    float, typer.Option("--threshold", min=0, max=1, help="A head implements an operation from this score on.")
+]
+Plots = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--plots", metavar="DIR", help="Write pictures (PNG) and their data (CSV) to this directory."),
 ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from describe.pipeline import Progress
     from describe.weights import Family
 
-__all__ = ["draw_families", "draw_head", "draw_heads", "progress_bars", "write_json"]
+__all__ = ["draw_families", "draw_head", "draw_heads", "draw_table", "progress_bars", "write_json"]
+
+
+SHOWN = 0.15
+"""From this score on a head implements an operation (MAPS)."""
 
 
 @contextmanager
@@ -68,6 +72,14 @@ def draw_head(record: dict[str, Any]) -> None:
         console.print(Text(f"  pattern  {visible(found['pattern'])}", style="yellow" if found["unclear"] else ""))
     if not record["descriptions"]:
         console.print(Text("not described yet: headscribe describe MODEL --llm LLM", style="dim"))
+    for title, name in (("implements", "score"), ("suppresses", "suppression")):
+        strong = sorted(
+            ((v[name], operation) for operation, v in record["relations"].items() if v[name] >= SHOWN), reverse=True
+        )
+        if strong:
+            console.print(
+                Text(f"{title:11}" + "  ".join(f"{visible(operation)} {value:.2f}" for value, operation in strong))
+            )
     table = Table("source", "saliency", "targets", box=None, header_style="bold", pad_edge=False)
     table.columns[1].justify = "right"
     for row in record["salient"]:
@@ -87,6 +99,21 @@ def draw_heads(records: Iterable[dict[str, Any]]) -> None:
         table.add_row(f"{record['layer']}.{record['head']}", inputs, pattern, _strongest(record))
     console.print(table)
     console.print(Text(", ".join(f"{number} {state}" for state, number in sorted(states.items())), style="dim"))
+
+
+def draw_table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], *, title: str, right: Sequence[int] = ()
+) -> None:
+    """A table of plain text, some columns aligned to the right."""
+    table = Table(*headings, title=Text(title, style="bold"), title_justify="left", box=None, header_style="bold")
+    table.pad_edge = False
+    for column in right:
+        table.columns[column].justify = "right"
+    for row in rows:
+        table.add_row(*(Text(visible(cell)) for cell in row))
+    console = _console()
+    console.print(table)
+    console.print()
 
 
 def draw_families(families: Iterable[Family]) -> None:

@@ -8,7 +8,17 @@ from typing import Any, NamedTuple
 
 from describe.errors import InputError
 
-__all__ = ["Description", "HeadId", "HeadMapping", "MappingRow", "ModelInfo", "Target", "parse_heads"]
+__all__ = [
+    "Description",
+    "HeadId",
+    "HeadMapping",
+    "LayerScores",
+    "MappingRow",
+    "ModelInfo",
+    "OperationScores",
+    "Target",
+    "parse_heads",
+]
 
 
 class HeadId(NamedTuple):
@@ -105,6 +115,37 @@ class Description:
     reply: str | None = None
     prompt_hash: str | None = None
     usage: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class LayerScores:
+    """An operation's scores on the heads of one layer, and the seconds they took."""
+
+    scores: list[float]
+    suppression: list[float]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class OperationScores:
+    """How strongly each head implements an operation.
+
+    Attributes:
+        k: the target counts when it is among so many.
+        pairs_used: pairs that are single tokens on both sides; fewer than 30 and the operation is not ``valid``.
+        layers: the layers scored, in order.
+        scores, suppression: the relation and suppression score of each head of each of these layers, 0 to 1.
+    """
+
+    name: str
+    category: str
+    k: int
+    pairs_used: int
+    valid: bool
+    layers: tuple[int, ...]
+    scores: tuple[tuple[float, ...], ...]
+    suppression: tuple[tuple[float, ...], ...]
+    seconds: float
 
 
 def parse_heads(text: str, n_layers: int, n_heads: int) -> list[HeadId]:

@@ -48,7 +48,9 @@ def connect(where: str, *, create: bool) -> Engine:
         _bring_up_to_date(engine, path, where, create)
     except DBAPIError as error:
         engine.dispose()
-        raise CatalogueError(f"cannot open the catalogue '{_shown(url)}': {error.orig}") from error
+        raise CatalogueError(
+            f"cannot open the catalogue '{_shown(url)}': {' '.join(str(error.orig).split())}"
+        ) from error
     except CatalogueError:
         engine.dispose()
         raise

@@ -1,8 +1,10 @@
 """The tables of the catalogue as they are now. How they came to be is in ``migrations``.
 
     model ─< extraction ─< head ─< description >─ labeller
+    model ─< relation_run ─< relation ─< relation_layer;  relation >─ operation
 
-An extraction is a model read with certain settings; a labeller is an LLM with a prompt template and parameters.
+An extraction is a model read with certain settings; a labeller is an LLM with a prompt template and parameters; a
+relation is an operation scored on a model's heads, layer by layer, in a run with certain settings.
 """
 
 from __future__ import annotations
@@ -22,7 +24,19 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-__all__ = ["catalogue_info", "description", "extraction", "head", "labeller", "metadata", "model"]
+__all__ = [
+    "catalogue_info",
+    "description",
+    "extraction",
+    "head",
+    "labeller",
+    "metadata",
+    "model",
+    "operation",
+    "relation",
+    "relation_layer",
+    "relation_run",
+]
 
 metadata = MetaData(
     naming_convention={
@@ -116,4 +130,56 @@ description = Table(
     Column("versions", JSON, nullable=False),
     Column("created", DateTime(timezone=True), nullable=False),
     UniqueConstraint("head_id", "labeller_id"),
+)
+
+operation = Table(
+    "operation",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(256), nullable=False),
+    Column("content_hash", String(64), nullable=False),
+    Column("category", String(64), nullable=False),
+    Column("direction", Text, nullable=False),
+    Column("pairs", JSON, nullable=False, comment="[[source, target], ...]"),
+    Column("created", DateTime(timezone=True), nullable=False),
+    UniqueConstraint("name", "content_hash"),
+)
+
+relation_run = Table(
+    "relation_run",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("model_id", ForeignKey("model.id"), nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("settings_hash", String(64), nullable=False),
+    Column("standard", Boolean, nullable=False, comment="the paper's settings: what is shown beside a head"),
+    Column("versions", JSON, nullable=False),
+    Column("created", DateTime(timezone=True), nullable=False),
+    UniqueConstraint("model_id", "settings_hash"),
+)
+
+relation = Table(
+    "relation",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run_id", ForeignKey("relation_run.id"), nullable=False),
+    Column("operation_id", ForeignKey("operation.id"), nullable=False),
+    Column("k", Integer, nullable=False),
+    Column("pairs_used", Integer, nullable=False),
+    Column("valid", Boolean, nullable=False, comment="enough pairs are single tokens in this model's vocabulary"),
+    Column("created", DateTime(timezone=True), nullable=False),
+    UniqueConstraint("run_id", "operation_id"),
+)
+
+relation_layer = Table(
+    "relation_layer",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("relation_id", ForeignKey("relation.id"), nullable=False),
+    Column("layer", Integer, nullable=False),
+    Column("scores", JSON, nullable=False, comment="the relation score of each head of the layer"),
+    Column("suppression", JSON, nullable=False),
+    Column("seconds", Float, nullable=False, comment="the layer's time, shared out by pairs"),
+    Column("created", DateTime(timezone=True), nullable=False),
+    UniqueConstraint("relation_id", "layer"),
 )

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, and_, func, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, Row, and_, func, select
 
 from describe.catalog import schema
 from describe.catalog.database import begin_write, connect
+from describe.catalog.relations import RelationStore
+from describe.catalog.rows import get_or_create, iso, json_hash, now, storable
 from describe.errors import CatalogueError, InputError
 from describe.records import Description, HeadId, HeadMapping, MappingRow, ModelInfo, Target
 
@@ -36,6 +35,7 @@ class Catalogue:
         new = Path(where).expanduser() if create and "://" not in where else None
         self._new = new if new is not None and not new.exists() else None
         self._engine = connect(where, create=create)
+        self.relations = RelationStore(self._engine)
 
     def __enter__(self) -> Catalogue:
         return self
@@ -56,7 +56,7 @@ class Catalogue:
         """The id of a model, entered if it is new."""
         fields = asdict(info)
         key = {name: fields.pop(name) for name in ("name", "content_hash")}
-        return self._get_or_create(schema.model, key, fields)
+        return get_or_create(self._engine, schema.model, key, fields)
 
     def find_model(self, name: str, content_hash: str | None = None) -> tuple[int, ModelInfo]:
         """A model by name, or by ``name@`` and the start of its content hash; the hash decides between namesakes.
@@ -81,13 +81,13 @@ class Catalogue:
 
     def begin_extraction(self, model_id: int, settings: dict[str, Any], versions: dict[str, str]) -> int:
         """The id of the extraction of a model with these settings, entered if it is new."""
-        key = {"model_id": model_id, "settings_hash": _hash(settings)}
-        return self._get_or_create(schema.extraction, key, {"settings": settings, "versions": versions})
+        key = {"model_id": model_id, "settings_hash": json_hash(settings)}
+        return get_or_create(self._engine, schema.extraction, key, {"settings": settings, "versions": versions})
 
     def find_extraction(self, model_id: int, settings: dict[str, Any]) -> int | None:
         """The id of the extraction of a model with these settings, if there is one."""
         table = schema.extraction
-        query = select(table.c.id).where(table.c.model_id == model_id, table.c.settings_hash == _hash(settings))
+        query = select(table.c.id).where(table.c.model_id == model_id, table.c.settings_hash == json_hash(settings))
         with self._engine.connect() as connection:
             return connection.execute(query).scalar()
 
@@ -113,7 +113,7 @@ class Catalogue:
         """Commit one head's mapping; one that is there already stays as it is."""
         key = {"extraction_id": extraction_id, "layer": mapping.id.layer, "head": mapping.id.head}
         saliency = mapping.salient[0].saliency if mapping.salient else 0.0
-        self._get_or_create(schema.head, key, {"saliency": saliency, "salient": _pack(mapping.salient)})
+        get_or_create(self._engine, schema.head, key, {"saliency": saliency, "salient": _pack(mapping.salient)})
 
     def mapping(self, extraction_id: int, head: HeadId) -> HeadMapping:
         """One head's mapping. Raises `CatalogueError` when it was not extracted."""
@@ -128,7 +128,7 @@ class Catalogue:
 
     def register_labeller(self, llm: str, prompt: str, template: str, settings: dict[str, Any]) -> int:
         """The id of an LLM with a prompt template and settings, entered if it is new."""
-        key = {"key_hash": _hash([llm, prompt, template, settings])}
+        key = {"key_hash": json_hash([llm, prompt, template, settings])}
         rest = {
             "llm": llm,
             "prompt": prompt,
@@ -136,7 +136,7 @@ class Catalogue:
             "template_hash": hashlib.sha256(template.encode()).hexdigest(),
             "settings": settings,
         }
-        return self._get_or_create(schema.labeller, key, rest)
+        return get_or_create(self._engine, schema.labeller, key, rest)
 
     def described_heads(self, extraction_id: int, labeller_id: int) -> dict[HeadId, str | None]:
         """The heads this labeller has an outcome for, each with its cause of failure or None."""
@@ -154,8 +154,8 @@ class Catalogue:
     ) -> None:
         """Commit one head's outcome. An earlier failure gives way to it; an earlier answer stays."""
         table = schema.description
-        fields = {name: _storable(value) for name, value in asdict(outcome).items()}
-        fields |= {"versions": versions, "created": _now()}
+        fields = {name: storable(value) for name, value in asdict(outcome).items()}
+        fields |= {"versions": versions, "created": now()}
         head_id = select(schema.head.c.id).where(_is_head(extraction_id, head)).scalar_subquery()
         key = and_(table.c.head_id == head_id, table.c.labeller_id == labeller_id)
         with begin_write(self._engine) as connection:
@@ -176,12 +176,14 @@ class Catalogue:
         """
         with self._engine.connect() as connection:
             run = connection.execute(select(schema.extraction).where(schema.extraction.c.id == extraction_id)).one()
+            relations = self.relations.by_head(run.model_id)
             for layer in range(model.n_layers) if only is None else [only.layer]:
                 heads = self._layer(connection, extraction_id, layer)
                 descriptions = self._layer_descriptions(connection, extraction_id, layer, labeller_id)
                 for row in heads:
                     if only is None or row.head == only.head:
-                        yield _record(model, run, row, descriptions.get(row.id, []))
+                        known = relations.get(HeadId(row.layer, row.head), {})
+                        yield _record(model, run, row, descriptions.get(row.id, []), known)
 
     def _layer(self, connection: Connection, extraction_id: int, layer: int) -> list[Row[Any]]:
         table = schema.head
@@ -216,35 +218,27 @@ class Catalogue:
         with self._engine.connect() as connection:
             return list(connection.execute(select(schema.model).order_by(schema.model.c.id)))
 
-    def _get_or_create(self, table: Table, key: dict[str, Any], rest: dict[str, Any]) -> int:
-        """The id of the row with this key; when two processes enter it at once, the first one's row serves both."""
-        query = select(table.c.id).where(*(table.c[name] == value for name, value in key.items()))
-        try:
-            with begin_write(self._engine) as connection:
-                found = connection.execute(query).scalar()
-                if found is None:
-                    row = table.insert().values(**key, **rest, created=_now())
-                    found = connection.execute(row).inserted_primary_key[0]  # type: ignore[index]
-        except IntegrityError:
-            with self._engine.connect() as connection:
-                found = connection.execute(query).scalar_one()
-        return int(found)
 
-
-def _record(model: ModelInfo, run: Row[Any], row: Row[Any], descriptions: Iterable[Row[Any]]) -> dict[str, Any]:
+def _record(
+    model: ModelInfo,
+    run: Row[Any],
+    row: Row[Any],
+    descriptions: Iterable[Row[Any]],
+    relations: dict[str, dict[str, float]],
+) -> dict[str, Any]:
     return {
         "model": model.name,
         "layer": row.layer,
         "head": row.head,
         "salient": [asdict(mapping_row) for mapping_row in _unpack(row.salient)],
         "descriptions": [_description_record(found) for found in descriptions],
-        "relations": {},
+        "relations": relations,
         "provenance": {
             "content_hash": model.content_hash,
             "family": model.family,
             "extraction": run.settings,
             "versions": run.versions,
-            "extracted": _iso(row.created),
+            "extracted": iso(row.created),
         },
     }
 
@@ -266,7 +260,7 @@ def _description_record(row: Row[Any]) -> dict[str, Any]:
             "settings": row.settings,
             "usage": row.usage,
             "versions": row.versions,
-            "described": _iso(row.created),
+            "described": iso(row.created),
         },
     }
 
@@ -297,23 +291,3 @@ def _unpack(packed: list[Any]) -> tuple[MappingRow, ...]:
 def _short(value: float) -> float:
     """Nine significant digits: what a float32 holds, without the noise that a float64 adds when printed."""
     return float(f"{value:.9g}")
-
-
-def _storable(value: Any) -> Any:
-    """Text that every database can keep: NUL and lone surrogates are written as escapes."""
-    if not isinstance(value, str):
-        return value
-    return value.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
-
-
-def _hash(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)
-
-
-def _iso(moment: datetime) -> str:
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-    return aware.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -3,17 +3,24 @@ call these. Importing this package imports no torch; extracting does.
 """
 
 from describe.pipeline.common import Progress, find
+from describe.pipeline.comparing import Comparison, compare
 from describe.pipeline.describing import DescribeResult, describe
 from describe.pipeline.extracting import ExtractResult, extract
 from describe.pipeline.reading import export, head_record
+from describe.pipeline.relating import THRESHOLD, RelationsResult, relations
 
 __all__ = [
+    "THRESHOLD",
+    "Comparison",
     "DescribeResult",
     "ExtractResult",
     "Progress",
+    "RelationsResult",
+    "compare",
     "describe",
     "export",
     "extract",
     "find",
     "head_record",
+    "relations",
 ]

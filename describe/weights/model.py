@@ -120,6 +120,20 @@ class HeadWeights:
             vocab_size=vocab_size,
         )
 
+    def token_id(self, text: str) -> int | None:
+        """The id of the token with exactly this text, the smallest where several have it; None where none has."""
+        return self._ids.get(text)
+
+    def first_token(self, text: str) -> int:
+        """The first of the tokens that the tokenizer makes of a text inside a sentence (as " Paris")."""
+        from describe.weights.vocabulary import encode
+
+        return encode(self._location.path, self.tokens, text)[0]
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {token: index for index, token in reversed(list(enumerate(self.tokens)))}
+
     @cached_property
     def embed(self) -> Tensor:
         """E, (V, d), in its stored precision."""

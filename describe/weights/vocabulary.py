@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from describe.errors import CheckpointError
 from describe.weights.sources import GgufSource
 
-__all__ = ["gguf_tokens", "hub_tokens"]
+__all__ = ["encode", "gguf_tokens", "hub_tokens"]
 
 Scheme = Literal["bytes", "sentencepiece"]
 
@@ -25,19 +26,11 @@ def hub_tokens(directory: Path, size: int) -> list[str]:
     Raises `CheckpointError` when the directory has no tokenizer. Rows of the embedding matrix that the tokenizer
     does not name (padding to a round number) are called ``[id 50300]``.
     """
-    from transformers import AutoTokenizer
-
     wanted = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
     if not any((directory / name).is_file() for name in wanted):
-        raise CheckpointError(
-            f"{directory} holds no tokenizer (tokenizer.json or the like): save it beside the weights"
-        )
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
-        pieces: dict[str, int] = tokenizer.get_vocab()
-    except Exception as error:  # transformers raises whatever its many tokenizers raise
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"the tokenizer in {directory} cannot be loaded: {reason}") from error
+        raise CheckpointError(f"{directory} holds no tokenizer (tokenizer.json or so): save it beside the weights")
+    tokenizer = _tokenizer(directory)
+    pieces: dict[str, int] = tokenizer.get_vocab()
     by_id = {index: piece for piece, index in pieces.items()}
     # Added tokens are stored as plain text, whatever the scheme of the rest.
     plain = {index: str(added) for index, added in tokenizer.added_tokens_decoder.items()}
@@ -58,6 +51,32 @@ def gguf_tokens(source: GgufSource, size: int) -> list[str]:
         for i, (piece, kind) in enumerate(zip(pieces, kinds, strict=True))
     ]
     return (named + [_text(None, scheme, i) for i in range(len(named), size)])[:size]
+
+
+def encode(path: Path, tokens: list[str], text: str) -> list[int]:
+    """The ids that a model's tokenizer makes of a text as it stands inside a sentence, leading space included.
+
+    Raises `CheckpointError` when the tokenizer cannot be loaded, or does not give the text back.
+    """
+    tokenizer = _tokenizer(path)
+    for candidate in (text, text.removeprefix(" ")):  # some tokenizers put the leading space there themselves
+        ids: list[int] = tokenizer.encode(candidate, add_special_tokens=False)
+        if ids and "".join(tokens[i] for i in ids) == text:
+            return ids
+    raise CheckpointError(f"the tokenizer of {path} does not give back the text '{text}'")
+
+
+@lru_cache(maxsize=2)
+def _tokenizer(path: Path) -> Any:
+    """The tokenizer of a directory or a GGUF file, by transformers."""
+    from transformers import AutoTokenizer
+
+    folder, options = (path.parent, {"gguf_file": path.name}) if path.is_file() else (path, {})
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
+    except Exception as error:  # transformers raises whatever its many tokenizers raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise CheckpointError(f"the tokenizer in {path} cannot be loaded: {reason}") from error
 
 
 def _scheme(tokenizer: Any, pieces: Iterable[str]) -> Scheme:

@@ -101,13 +101,11 @@ def test_the_migrations_make_the_schema(tmp_path: Path) -> None:
 def test_an_older_catalogue_is_upgraded_after_a_backup(tmp_path: Path) -> None:
     place = tmp_path / "old.db"
     catalogue, extraction = filled(place)
-    with begin_write(catalogue._engine) as connection:  # take the second revision back
-        for statement in (
-            "DROP TABLE description",
-            "DROP TABLE labeller",
-            "UPDATE alembic_version SET version_num='0001'",
-        ):
-            connection.execute(text(statement))
+    later = ("relation_layer", "relation", "relation_run", "operation", "description", "labeller")
+    with begin_write(catalogue._engine) as connection:  # take all but the first revision back
+        for table in later:
+            connection.execute(text(f"DROP TABLE {table}"))
+        connection.execute(text("UPDATE alembic_version SET version_num='0001'"))
     catalogue.close()
     with Catalogue(str(place)) as upgraded:
         assert upgraded.saved_heads(extraction) == set(INFO.heads[:4])

@@ -70,7 +70,7 @@ function tokenChip(token, tag = "span") {
 function showHead() {
   const head = headAt[selected];
   const missing = make("p", "message", "This head has not been extracted.");
-  const draw = [descriptionCards, operationTable, rowTable, provenance];
+  const draw = [descriptionCards, implemented, rowTable, allOperations, provenance];
   $("head").replaceChildren(headline(head), ...(head ? draw.map((part) => part(head)) : [missing]));
 }
 
@@ -136,15 +136,30 @@ function barCell(value, most) {
   return make("td", "measure", make("span", "", format(value), bar));
 }
 
-function operationTable(head) {
-  const relations = Object.entries(head.relations).sort((a, b) => b[1][0] - a[1][0]);
+// From this score on a head implements an operation, or suppresses it.
+const IMPLEMENTS = 0.15;
+
+function operationTable(relations) {
   const most = Math.max(...relations.flatMap(([, values]) => values.map(Math.abs)));
   const rows = relations.map(([operation, values]) => {
     const name = heading("row", prose("span", "", operation));
     return make("tr", "", name, ...values.map((value) => barCell(value, most)));
   });
-  const headings = ["Operation", "Score", "Suppression"];
-  return rows.length ? table("operations", "Operations", headings, rows) : "";
+  return table("operations", "Operations", ["Operation", "Score", "Suppression"], rows);
+}
+
+function sortedRelations(head) {
+  return Object.entries(head.relations).sort((a, b) => Math.max(...b[1]) - Math.max(...a[1]));
+}
+
+function implemented(head) {
+  const strong = sortedRelations(head).filter(([, values]) => Math.max(...values) >= IMPLEMENTS);
+  return strong.length ? operationTable(strong) : "";
+}
+
+function allOperations(head) {
+  const relations = sortedRelations(head);
+  return relations.length ? disclosure(`All ${relations.length} operations`, operationTable(relations)) : "";
 }
 
 function rowTable(head) {

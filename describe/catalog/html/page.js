@@ -22,10 +22,14 @@ function listFigures() {
   const figures = headFigures.map(([label, note], i) => {
     return { label, note, value: (head) => head.figures[i] };
   });
-  for (const operation of [...new Set(heads.flatMap((head) => Object.keys(head.relations)))].sort()) {
-    const value = (head) => head.relations[operation]?.[0] ?? null;
-    const note = "The head's score for this operation";
-    figures.push({ label: `Operation: ${visible(operation)}`, note, value, linear: true });
+  const operations = [...new Set(heads.flatMap((head) => Object.keys(head.relations)))].sort();
+  const kinds = [["Operation", "Share of pairs whose target is among the head's highest"],
+    ["Suppressed", "Share of pairs whose target is among the head's lowest"]];
+  for (const [i, [kind, note]] of kinds.entries()) {
+    for (const operation of operations) {
+      const value = (head) => head.relations[operation]?.[i] ?? null;
+      figures.push({ label: `${kind}: ${visible(operation)}`, note, value, linear: true });
+    }
   }
   return heads.some((head) => head.descriptions.length) ? [state, ...figures] : [...figures, state];
 }

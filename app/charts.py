@@ -1,0 +1,155 @@
+"""Pictures of relation scores, each as a PNG with its data beside it as CSV. Altair draws them, without a browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from describe.errors import InputError
+from describe.files import replacing, write_atomically
+
+__all__ = ["save_comparison", "save_relations"]
+
+_COLOURS = {"score": ["#f4f6f9", "#7aa6d6", "#08306b"], "suppression": ["#f9f5f4", "#e58b74", "#67000d"]}
+_LEAST_TOP = 0.3  # a picture of an operation that no head implements stays pale
+
+
+def save_relations(table: pd.DataFrame, share: pd.DataFrame, several: pd.DataFrame, folder: Path) -> list[Path]:
+    """Heatmaps of every operation, the strongest heads, and categories by layer. Returns the files written."""
+    _folder(folder)
+    written = []
+    for operation, rows in table.groupby("operation"):
+        written += _save(_heatmaps(str(operation), rows), rows, folder / str(operation))
+    best = table.loc[table.groupby(["layer", "head"])["score"].idxmax()]
+    written += _save(_best_operation(best), best, folder / "strongest-operation")
+    written += _save(_category_share(share), share, folder / "categories-by-layer")
+    write_atomically(folder / "several-operations.csv", several.to_csv(index=False, lineterminator="\n"))
+    return [*written, folder / "several-operations.csv"]
+
+
+def save_comparison(universality: pd.DataFrame, depth: pd.DataFrame, folder: Path) -> list[Path]:
+    """Heads that implement each operation in each model, in all and by relative depth. Returns the files written."""
+    _folder(folder)
+    counts = universality.drop(columns="in_every_model").melt("operation", var_name="model", value_name="heads")
+    counts = counts.astype({"heads": "Float64"})
+    written = _save(_counts(counts), counts, folder / "universality")
+    return written + _save(_depth(depth), depth, folder / "relative-depth")
+
+
+def _heatmaps(operation: str, rows: pd.DataFrame) -> Any:
+    """Layer x head, relation and suppression side by side on one scale."""
+    alt = _altair()
+    top = max(_LEAST_TOP, float(rows[["score", "suppression"]].max().max()))
+    charts = []
+    for by, title in (("score", "relation score"), ("suppression", "suppression score")):
+        color = alt.Color(f"{by}:Q", title="score", scale=alt.Scale(range=_COLOURS[by], domain=[0, top]))
+        base = alt.Chart(rows, title=title).encode(x=alt.X("head:O", axis=_ticks(rows, "head")), y=_layers(rows))
+        charts.append(base.mark_rect().encode(color=color).properties(**_size(rows)))
+    return alt.hconcat(*charts, title=operation.replace("_", " ")).resolve_scale(color="independent")
+
+
+def _best_operation(best: pd.DataFrame) -> Any:
+    """Which operation each head implements most, by category; pale where hardly."""
+    alt = _altair()
+    return (
+        alt.Chart(best, title="Strongest operation of each head")
+        .mark_rect()
+        .encode(
+            x=alt.X("head:O", axis=_ticks(best, "head")),
+            y=_layers(best),
+            color=alt.Color("category:N", title="category"),
+            opacity=alt.Opacity("score:Q", scale=alt.Scale(domain=[0, 1], range=[0.05, 1]), title="relation score"),
+        )
+        .properties(**_size(best))
+    )
+
+
+def _category_share(share: pd.DataFrame) -> Any:
+    alt = _altair()
+    return (
+        alt.Chart(share, title="Heads that implement an operation of a category, by layer")
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("layer:Q", axis=alt.Axis(tickMinStep=1)),
+            y=alt.Y("share:Q", title="share of the layer's heads", axis=alt.Axis(format="%")),
+            color=alt.Color("category:N", title="category"),
+        )
+        .properties(width=560, height=280)
+    )
+
+
+def _counts(counts: pd.DataFrame) -> Any:
+    alt = _altair()
+    return (
+        alt.Chart(counts, title="Heads that implement each operation")
+        .mark_bar()
+        .encode(
+            x=alt.X("heads:Q", title="heads"),
+            y=alt.Y("operation:N", title=None),
+            yOffset="model:N",
+            color=alt.Color("model:N", title="model"),
+        )
+        .properties(width=420, height=alt.Step(12))
+    )
+
+
+def _depth(depth: pd.DataFrame) -> Any:
+    alt = _altair()
+    shown = depth[depth.groupby("operation")["heads"].transform("sum") > 0]
+    return (
+        alt.Chart(shown)
+        .mark_line(point=True)
+        .encode(
+            x=alt.X("depth:Q", title="relative depth", scale=alt.Scale(domain=[0, 1])),
+            y=alt.Y("share:Q", title="share of heads", axis=alt.Axis(format="%")),
+            color=alt.Color("model:N", title="model"),
+        )
+        .properties(width=200, height=110)
+        .facet(facet=alt.Facet("operation:N", title=None), columns=4)
+        .properties(title="Heads that implement each operation, by relative depth")
+    )
+
+
+def _layers(rows: pd.DataFrame) -> Any:
+    return _altair().Y("layer:O", axis=_ticks(rows, "layer"))
+
+
+def _ticks(rows: pd.DataFrame, column: str) -> Any:
+    """Every value where few, else every fifth or tenth."""
+    last = int(rows[column].max())
+    step = 1 if last < 16 else 5 if last < 50 else 10
+    return _altair().Axis(values=list(range(0, last + 1, step)), labelAngle=0)
+
+
+def _size(rows: pd.DataFrame) -> dict[str, int]:
+    """Cells wide enough to see, pictures that fit a page."""
+    heads, layers = int(rows["head"].max()) + 1, int(rows["layer"].max()) + 1
+    cell = max(4, min(18, 480 // max(heads, 1)))
+    return {"width": max(120, heads * cell), "height": max(60, layers * max(4, min(14, 600 // layers)))}
+
+
+def _save(chart: Any, data: pd.DataFrame, stem: Path) -> list[Path]:
+    """The picture and its data, each complete or not there."""
+    picture, table = stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".csv")
+    with replacing(picture) as partial:
+        chart.configure_view(strokeWidth=0).save(str(partial), format="png", ppi=144)
+    write_atomically(table, data.to_csv(index=False, lineterminator="\n"))
+    return [picture, table]
+
+
+def _folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make the directory '{folder}': {error.strerror}") from error
+
+
+def _altair() -> Any:
+    try:
+        import altair
+        import vl_convert  # noqa: F401  (what turns charts into pictures)
+    except ImportError as error:
+        raise InputError("pictures need Altair: pip install 'headscribe[plots]'") from error
+    return altair

@@ -1,0 +1,206 @@
+"""The commands about predefined operations: ``relations`` and ``compare``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from app.options import DEFAULT_CATALOGUE, CataloguePlace, Device, Json, Model, Operations, Plots, Quiet, Threshold
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from describe.pipeline import Comparison, RelationsResult
+
+__all__ = ["compare", "relations"]
+
+THRESHOLD, MIN_PAIRS = 0.15, 30  # as in describe.pipeline.relating, which would be slow to import here
+
+
+def relations(
+    model: Model,
+    catalog: CataloguePlace = DEFAULT_CATALOGUE,
+    operations: Operations = None,
+    k: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--k", min=1, metavar="K", help="Targets count among so many (default: by vocabulary size)."),
+    ] = None,
+    threshold: Threshold = THRESHOLD,
+    no_first_mlp: Annotated[
+        bool, typer.Option("--no-first-mlp", help="Read sources from the embeddings in every layer.")
+    ] = False,
+    both_first_tokens: Annotated[
+        bool, typer.Option("--both-first-tokens", help="A word of several tokens counts by its first one.")
+    ] = False,
+    device: Device = "auto",
+    plots: Plots = None,
+    json_path: Json = None,
+    quiet: Quiet = False,
+) -> int:
+    """Score how strongly every head implements, and suppresses, each predefined operation."""
+    from app.terminal import progress_bars, write_json
+    from describe import pipeline
+    from describe.catalog import Catalogue
+
+    with Catalogue(catalog, create=True) as opened, progress_bars(quiet) as progress:
+        result = pipeline.relations(
+            opened,
+            model,
+            operations=operations,
+            k=k,
+            first_mlp=not no_first_mlp,
+            both_first_tokens=both_first_tokens,
+            device=device,
+            progress=progress,
+        )
+    if plots:
+        _save_plots(result, threshold, plots)
+    if json_path:
+        write_json(_relations_json(result), json_path)
+    elif not quiet:
+        _draw_relations(result, threshold)
+    for problem in result.problems:
+        typer.echo(f"headscribe: {problem}", err=True)
+    return 1 if result.problems else 0
+
+
+def compare(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL MODEL...", help="Two models or more.")],
+    catalog: CataloguePlace = DEFAULT_CATALOGUE,
+    operations: Operations = None,
+    threshold: Threshold = THRESHOLD,
+    device: Device = "auto",
+    plots: Plots = None,
+    json_path: Json = None,
+    quiet: Quiet = False,
+) -> None:
+    """Compare the operations that the heads of several models implement; scores them first if needed."""
+    from app.terminal import progress_bars, write_json
+    from describe import pipeline
+    from describe.catalog import Catalogue
+
+    with Catalogue(catalog, create=True) as opened, progress_bars(quiet) as progress:
+        result = pipeline.compare(
+            opened, models, operations=operations, threshold=threshold, device=device, progress=progress
+        )
+    if plots:
+        from app.charts import save_comparison
+
+        save_comparison(result.universality, result.depth, plots)
+    if json_path:
+        write_json(result.as_json(), json_path)
+    elif not quiet:
+        _draw_comparison(result)
+
+
+def _relations_json(result: RelationsResult) -> dict[str, Any]:
+    """The contract of ``relations --json``."""
+    return {
+        "model": result.model.name,
+        "operations": {
+            found.name: {
+                "k": found.k,
+                "pairs_used": found.pairs_used,
+                "valid": found.valid,
+                "scores": found.scores,
+                "suppression": found.suppression,
+                "seconds": round(found.seconds, 3),
+            }
+            for found in result.operations
+        },
+    }
+
+
+def _save_plots(result: RelationsResult, threshold: float, folder: Path) -> None:
+    from app.charts import save_relations
+    from describe.operations import analysis
+
+    table = analysis.scores_table(result.operations)
+    if not table.empty:
+        share, several = analysis.category_share(table, threshold), analysis.multi_operation_heads(table, threshold)
+        save_relations(table, share, several, folder)
+
+
+def _draw_relations(result: RelationsResult, threshold: float) -> None:
+    """Operations with their strongest heads, then heads with several operations, then heads that papers named."""
+    from app.terminal import draw_table
+    from describe.operations import analysis
+
+    rows = []
+    for row in analysis.summary(result.operations, threshold).itertuples():
+        shown = (row.operation, row.category, str(row.pairs))
+        if row.valid:
+            numbers = (str(row.k), str(row.heads_score), str(row.heads_suppression))
+            rows.append((*shown, *numbers, _heads(row.top_score), _heads(row.top_suppression)))
+        else:
+            rows.append((*shown, "", "", "", f"not valid for this model: under {MIN_PAIRS} pairs", ""))
+    headings = ("operation", "category", "pairs", "k", "heads", "suppress", "strongest heads", "strongest suppressors")
+    draw_table(
+        headings, rows, title=f"{result.model.name}: heads with a score of {threshold:g} or more", right=(2, 3, 4, 5)
+    )
+    table = analysis.scores_table(result.operations)
+    several = analysis.multi_operation_heads(table, threshold)
+    if len(several):
+        found = [(f"{s.layer}.{s.head}", s.names) for s in several.itertuples()]
+        draw_table(("head", "operations"), found, title="Heads that implement several operations")
+    known = analysis.known_heads_found(result.model, table, threshold)
+    if len(known):
+        named = [
+            (
+                r.head,
+                r.operation,
+                f"{r.by} {r.value:.2f}",
+                "yes" if r.found else "no",
+                r.role or "not listed",
+                r.citation,
+            )
+            for r in known.itertuples()
+        ]
+        draw_table(("head", "operation", "value", "found", "role", "source"), named, title="Heads that papers named")
+
+
+def _draw_comparison(result: Comparison) -> None:
+    from app.terminal import draw_table
+
+    names = [column for column in result.universality.columns if column not in ("operation", "in_every_model")]
+    rows = [
+        (
+            row["operation"],
+            *("not valid" if _missing(row[name]) else str(row[name]) for name in names),
+            "yes" if row["in_every_model"] else "",
+        )
+        for row in result.universality.to_dict("records")
+    ]
+    draw_table(("operation", *names, "in every model"), rows, title="Heads that implement each operation")
+    pairs = [
+        (row.first, row.second, str(row.operations), f"{row.r_strongest:.2f}", f"{row.r_share:.2f}")
+        for row in result.correlations.itertuples()
+    ]
+    profile = ("model", "model", "operations", "r of strongest heads", "r of shares of heads")
+    draw_table(profile, pairs, title="Correlation of operation profiles")
+    found = [
+        (
+            name,
+            f"{b.within:.3f}",
+            f"{b.between:.3f}",
+            f"{b.difference:+.3f}",
+            f"{b.p_value:.4f}",
+            f"{b.pairs[0]} / {b.pairs[1]}",
+        )
+        for name, b in result.gqa.items()
+        if b is not None
+    ]
+    if found:
+        headings = ("model", "same group", "other groups", "difference", "p", "pairs of heads")
+        draw_table(headings, found, title="Are heads that share a value matrix more alike? (cosine of their scores)")
+
+
+def _heads(strongest: list[tuple[str, float]]) -> str:
+    return "  ".join(f"{head} {score:.2f}" for head, score in strongest)
+
+
+def _missing(value: Any) -> bool:
+    import pandas as pd
+
+    return bool(pd.isna(value))

@@ -1,0 +1,122 @@
+"""The relation scores of a catalogue: operations, runs, and scores layer by layer."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Engine, Row, func, select
+
+from describe.catalog import schema
+from describe.catalog.database import begin_write
+from describe.catalog.rows import get_or_create, json_hash, now
+from describe.records import HeadId, LayerScores, OperationScores
+
+__all__ = ["RelationStore"]
+
+
+class RelationStore:
+    """Part of `describe.catalog.Catalogue`: what ``relations`` commits, and reads again."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def begin_run(self, model_id: int, settings: dict[str, Any], standard: bool, versions: dict[str, str]) -> int:
+        """The id of the run on a model with these settings, entered if it is new."""
+        key = {"model_id": model_id, "settings_hash": json_hash(settings)}
+        rest = {"settings": settings, "standard": standard, "versions": versions}
+        return get_or_create(self._engine, schema.relation_run, key, rest)
+
+    def find_run(self, model_id: int, settings: dict[str, Any] | None = None) -> int | None:
+        """The id of the run with these settings; without settings, of the standard run, or else the newest."""
+        table = schema.relation_run
+        query = select(table.c.id).where(table.c.model_id == model_id)
+        if settings is not None:
+            query = query.where(table.c.settings_hash == json_hash(settings))
+        with self._engine.connect() as connection:
+            return connection.execute(query.order_by(table.c.standard.desc(), table.c.id.desc())).scalar()
+
+    def begin_relation(self, run_id: int, operation: dict[str, Any], k: int, pairs_used: int, valid: bool) -> int:
+        """The id of an operation in a run, entered if it is new. ``operation``: name, content_hash, category, ..."""
+        fields = dict(operation)
+        key = {name: fields.pop(name) for name in ("name", "content_hash")}
+        operation_id = get_or_create(self._engine, schema.operation, key, fields)
+        key = {"run_id": run_id, "operation_id": operation_id}
+        return get_or_create(self._engine, schema.relation, key, {"k": k, "pairs_used": pairs_used, "valid": valid})
+
+    def saved_layers(self, relation_ids: list[int]) -> set[int]:
+        """The layers that have scores for all of these relations."""
+        table = schema.relation_layer
+        query = (
+            select(table.c.layer)
+            .where(table.c.relation_id.in_(relation_ids))
+            .group_by(table.c.layer)
+            .having(func.count() == len(relation_ids))
+        )
+        with self._engine.connect() as connection:
+            return set(connection.execute(query).scalars())
+
+    def save_layer(self, layer: int, found: dict[int, LayerScores]) -> None:
+        """Commit a layer's scores by relation, all at once; what is there already stays."""
+        table = schema.relation_layer
+        with begin_write(self._engine) as connection:
+            query = select(table.c.relation_id).where(table.c.layer == layer, table.c.relation_id.in_(list(found)))
+            there = set(connection.execute(query).scalars())
+            rows = [
+                {"relation_id": relation_id, "layer": layer, "created": now(), **asdict(scores)}
+                for relation_id, scores in found.items()
+                if relation_id not in there
+            ]
+            if rows:
+                connection.execute(table.insert(), rows)
+
+    def scores(self, run_id: int, only: set[int] | None = None) -> list[OperationScores]:
+        """The newest scores of each operation of a run, by name; layers that have none yet are left out.
+
+        ``only``: the relations to look at, by id.
+        """
+        relation, operation, layers = schema.relation, schema.operation, schema.relation_layer
+        query = (
+            select(relation, operation.c.name, operation.c.category)
+            .join(operation, relation.c.operation_id == operation.c.id)
+            .where(relation.c.run_id == run_id)
+            .order_by(relation.c.id)
+        )
+        with self._engine.connect() as connection:
+            newest = {row.name: row for row in connection.execute(query) if only is None or row.id in only}
+            rows = connection.execute(
+                select(layers)
+                .where(layers.c.relation_id.in_([row.id for row in newest.values()]))
+                .order_by(layers.c.layer)
+            )
+            by_relation: dict[int, list[Row[Any]]] = {}
+            for row in rows:
+                by_relation.setdefault(row.relation_id, []).append(row)
+        return [_operation_scores(row, by_relation.get(row.id, [])) for _, row in sorted(newest.items())]
+
+    def by_head(self, model_id: int) -> dict[HeadId, dict[str, dict[str, float]]]:
+        """Each head's relation and suppression score by operation, of the model's standard run."""
+        run_id = self.find_run(model_id)
+        found: dict[HeadId, dict[str, dict[str, float]]] = {}
+        for operation in [] if run_id is None else self.scores(run_id):
+            for layer, scores, suppression in zip(
+                operation.layers, operation.scores, operation.suppression, strict=True
+            ):
+                for head, (score, suppressed) in enumerate(zip(scores, suppression, strict=True)):
+                    mine = found.setdefault(HeadId(layer, head), {})
+                    mine[operation.name] = {"score": score, "suppression": suppressed}
+        return found
+
+
+def _operation_scores(row: Row[Any], layers: list[Row[Any]]) -> OperationScores:
+    return OperationScores(
+        name=row.name,
+        category=row.category,
+        k=row.k,
+        pairs_used=row.pairs_used,
+        valid=row.valid,
+        layers=tuple(layer.layer for layer in layers),
+        scores=tuple(tuple(layer.scores) for layer in layers),
+        suppression=tuple(tuple(layer.suppression) for layer in layers),
+        seconds=sum(layer.seconds for layer in layers),
+    )

@@ -1,0 +1,53 @@
+"""Rows: entered once under a key, hashed, safe for every database."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import datetime, timezone
+from typing import Any
+
+from sqlalchemy import Engine, Table, select
+from sqlalchemy.exc import IntegrityError
+
+from describe.catalog.database import begin_write
+
+__all__ = ["get_or_create", "iso", "json_hash", "now", "storable"]
+
+
+def get_or_create(engine: Engine, table: Table, key: dict[str, Any], rest: dict[str, Any]) -> int:
+    """The id of the row with this key; when two processes enter it at once, the first one's row serves both."""
+    query = select(table.c.id).where(*(table.c[name] == value for name, value in key.items()))
+    try:
+        with begin_write(engine) as connection:
+            found = connection.execute(query).scalar()
+            if found is None:
+                row = table.insert().values(**key, **rest, created=now())
+                found = connection.execute(row).inserted_primary_key[0]  # type: ignore[index]
+    except IntegrityError:
+        with engine.connect() as connection:
+            found = connection.execute(query).scalar_one()
+    return int(found)
+
+
+def json_hash(value: Any) -> str:
+    """SHA-256 of a value's JSON, the same whatever the order of keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def storable(value: Any) -> Any:
+    """Text that every database can keep: NUL and lone surrogates are written as escapes."""
+    if not isinstance(value, str):
+        return value
+    return value.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
+def now() -> datetime:
+    """This moment, in UTC."""
+    return datetime.now(timezone.utc)
+
+
+def iso(moment: datetime) -> str:
+    """A stored moment as ISO 8601 in UTC; SQLite forgets the zone."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    return aware.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
