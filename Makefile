@@ -39,6 +39,7 @@ test: $(READY)  ## everything; what cannot run here is skipped and says why
 
 bench: $(READY)  ## ours against the literal equations, as ratios
 	$(BIN)/python -m benchmarks.extraction
+	$(BIN)/python -m benchmarks.relations
 
 lint: $(READY)
 	$(BIN)/python -m ruff check .

@@ -38,6 +38,22 @@ def assert_same_order(found: Tensor, values: Tensor, relative: float = 1e-5) -> 
     torch.testing.assert_close(values[found], expected, rtol=relative, atol=0)
 
 
+def relation_hits(
+    x: Tensor, w_vo: Tensor, unembed: Tensor, targets: Tensor, k: Tensor, rows: int = 256
+) -> tuple[Tensor, Tensor]:
+    """For pairs from source vectors x (P, d) to ``targets`` (P,): whether the target is among the k largest, and among
+    the k smallest, of its whole row x W_VO U. Full projection, full top-k."""
+    top, bottom = [], []
+    for start in range(0, len(x), rows):
+        part = slice(start, start + rows)
+        scores = x[part] @ w_vo @ unembed.T
+        for side, found in ((scores, top), (-scores, bottom)):
+            best = side.topk(int(k.max()), dim=1).indices
+            among = torch.arange(best.shape[1]) < k[part, None]
+            found.append(((best == targets[part, None]) & among).any(dim=1))
+    return torch.cat(top), torch.cat(bottom)
+
+
 # What the modules of a ``transformers`` model are called: layers, attention, output projection, first MLP's norm, MLP.
 MODULES: dict[str, tuple[str, str, str, str, str]] = {
     "llama": ("model.layers", "self_attn", "o_proj", "post_attention_layernorm", "mlp"),

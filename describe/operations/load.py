@@ -64,10 +64,12 @@ def load_operations(directory: Path | None = None) -> tuple[list[Operation], lis
     files = [*directory.glob("*.json"), *(f for f in directory.glob("*/*.json") if f.stem == f.parent.name)]
     operations: dict[str, Operation] = {}
     problems: list[Problem] = []
-    for path in sorted(files, key=lambda file: (file.stem, file)):
+    for path in sorted(files, key=lambda file: (file.stem, len(file.parts))):
         where = str(path.relative_to(directory))
         if path.stem in operations:
-            problems.append(Problem(where, f"the operation '{path.stem}' is there twice; this file is left out"))
+            problems.append(
+                Problem(where, f"'{path.stem}' is there already, as {path.name} above it; this file is left out")
+            )
             continue
         try:
             operations[path.stem] = _read(path)

@@ -120,7 +120,9 @@ def test_panel_shows_descriptions_rows_and_provenance(page: Any, files: dict[str
     assert rows.nth(2).locator("li").count() == 5
     assert "logit" in rows.nth(2).locator("li").first.get_attribute("title")
     page.get_by_text("Provenance").click()
-    assert "torch" in page.locator("#head > details").inner_text()
+    assert "torch" in page.locator("#head > details").last.inner_text()
+    page.get_by_text("All 3 operations").click()
+    assert page.locator("#head > details table.operations").first.locator("tbody tr").count() == 3
     failed = page.locator("#grid td[data-state=failed]").first
     failed.click()
     assert "had no JSON object" in page.locator("#head .cause").first.inner_text()
@@ -130,7 +132,8 @@ def test_grid_is_coloured_by_the_chosen_figure(page: Any, files: dict[str, str])
     page.goto(files["bare"])
     assert page.locator("#figure option").all_inner_texts() == [
         "Highest saliency", "Mean top logit", "Distinct outputs", "Operation: copying",
-        "Operation: country to capital", "Operation: inflection", "Description state",
+        "Operation: country to capital", "Operation: inflection", "Suppressed: copying",
+        "Suppressed: country to capital", "Suppressed: inflection", "Description state",
     ]  # fmt: skip
     colour = "cell => getComputedStyle(cell).backgroundColor"
     before = cell(page, 0, 0).evaluate(colour)

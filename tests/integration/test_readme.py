@@ -18,6 +18,7 @@ def test_the_readme_works_as_pasted(demo: str, tmp_path: Path) -> None:
     blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
     ours = [block for block in blocks if "headscribe " in block and "make " not in block]
     assert len(ours) >= 3
+    pytest.importorskip("vl_convert", reason="needs Altair: pip install 'headscribe[plots]'")
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "headscribe").write_text(f'#!/bin/sh\nexec {sys.executable} -m app "$@"\n')
