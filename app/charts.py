@@ -9,6 +9,7 @@ import pandas as pd
 
 from describe.errors import InputError
 from describe.files import replacing, write_atomically
+from describe.operations import analysis
 
 __all__ = ["save_comparison", "save_relations"]
 
@@ -16,17 +17,26 @@ _COLOURS = {"score": ["#f4f6f9", "#7aa6d6", "#08306b"], "suppression": ["#f9f5f4
 _LEAST_TOP = 0.3  # a picture of an operation that no head implements stays pale
 
 
-def save_relations(table: pd.DataFrame, share: pd.DataFrame, several: pd.DataFrame, folder: Path) -> list[Path]:
-    """Heatmaps of every operation, the strongest heads, and categories by layer. Returns the files written."""
+def save_relations(table: pd.DataFrame, threshold: float, folder: Path) -> list[Path]:
+    """Heatmaps of every operation, its top heads, categories by layer, heads with several operations.
+
+    Returns the files written.
+    """
     _folder(folder)
     written = []
     for operation, rows in table.groupby("operation"):
         written += _save(_heatmaps(str(operation), rows), rows, folder / str(operation))
     best = table.loc[table.groupby(["layer", "head"])["score"].idxmax()]
+    top = analysis.top_heads(table, 5)
+    share = analysis.category_share(table, threshold)
     written += _save(_best_operation(best), best, folder / "strongest-operation")
+    written += _save(_top_heads(top), top, folder / "top-heads")
     written += _save(_category_share(share), share, folder / "categories-by-layer")
-    write_atomically(folder / "several-operations.csv", several.to_csv(index=False, lineterminator="\n"))
-    return [*written, folder / "several-operations.csv"]
+    several = analysis.multi_operation_heads(table, threshold)
+    if len(several):
+        rows = table.merge(several[["layer", "head"]])
+        written += _save(_several(rows[rows["score"] >= threshold]), several, folder / "several-operations")
+    return written
 
 
 def save_comparison(universality: pd.DataFrame, depth: pd.DataFrame, folder: Path) -> list[Path]:
@@ -63,6 +73,39 @@ def _best_operation(best: pd.DataFrame) -> Any:
             opacity=alt.Opacity("score:Q", scale=alt.Scale(domain=[0, 1], range=[0.05, 1]), title="relation score"),
         )
         .properties(**_size(best))
+    )
+
+
+def _top_heads(top: pd.DataFrame) -> Any:
+    """The strongest heads of each operation side by side, named, coloured by score."""
+    alt = _altair()
+    named = top.assign(
+        name=top["layer"].astype(str) + "." + top["head"].astype(str),
+        rank=top.groupby("operation")["score"].rank(method="first", ascending=False).astype(int),
+    )
+    base = alt.Chart(named, title="Heads with the highest relation scores").encode(
+        x=alt.X("rank:O", axis=alt.Axis(labelAngle=0)), y=alt.Y("operation:N", title=None)
+    )
+    color = alt.Color("score:Q", title="score", scale=alt.Scale(range=_COLOURS["score"], domain=[0, 1]))
+    ink = alt.when(alt.datum.score > 0.5).then(alt.value("white")).otherwise(alt.value("black"))
+    label = alt.Text("label:N")
+    text = base.transform_calculate(label="datum.name + '  ' + format(datum.score, '.2f')")
+    return (
+        base.mark_rect().encode(color=color) + text.mark_text(fontSize=10).encode(text=label, color=ink)
+    ).properties(width=480, height=alt.Step(20))
+
+
+def _several(rows: pd.DataFrame) -> Any:
+    """Which operations the heads with several of them implement."""
+    alt = _altair()
+    named = rows.assign(name=rows["layer"].astype(str) + "." + rows["head"].astype(str))
+    order = named.sort_values(["layer", "head"])["name"].drop_duplicates().tolist()
+    color = alt.Color("score:Q", title="score", scale=alt.Scale(range=_COLOURS["score"], domain=[0, 1]))
+    return (
+        alt.Chart(named, title="Heads that implement several operations")
+        .mark_rect()
+        .encode(x=alt.X("operation:N", title=None), y=alt.Y("name:N", title="head", sort=order), color=color)
+        .properties(width=alt.Step(28), height=alt.Step(18))
     )
 
 

@@ -118,8 +118,7 @@ def _save_plots(result: RelationsResult, threshold: float, folder: Path) -> None
 
     table = analysis.scores_table(result.operations)
     if not table.empty:
-        share, several = analysis.category_share(table, threshold), analysis.multi_operation_heads(table, threshold)
-        save_relations(table, share, several, folder)
+        save_relations(table, threshold, folder)
 
 
 def _draw_relations(result: RelationsResult, threshold: float) -> None:

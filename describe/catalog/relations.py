@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sqlalchemy import Engine, Row, func, select
@@ -12,7 +12,15 @@ from describe.catalog.database import begin_write
 from describe.catalog.rows import get_or_create, json_hash, now
 from describe.records import HeadId, LayerScores, OperationScores
 
-__all__ = ["RelationStore"]
+__all__ = ["HeadRelations", "RelationStore"]
+
+
+@dataclass(frozen=True)
+class HeadRelations:
+    """Scores by head and operation, and what they were made with."""
+
+    heads: dict[HeadId, dict[str, dict[str, float]]] = field(default_factory=dict)
+    provenance: dict[str, Any] | None = None
 
 
 class RelationStore:
@@ -94,18 +102,23 @@ class RelationStore:
                 by_relation.setdefault(row.relation_id, []).append(row)
         return [_operation_scores(row, by_relation.get(row.id, [])) for _, row in sorted(newest.items())]
 
-    def by_head(self, model_id: int) -> dict[HeadId, dict[str, dict[str, float]]]:
-        """Each head's relation and suppression score by operation, of the model's standard run."""
+    def by_head(self, model_id: int) -> HeadRelations:
+        """The scores of a model's standard run, or else of its newest, head by head."""
         run_id = self.find_run(model_id)
-        found: dict[HeadId, dict[str, dict[str, float]]] = {}
-        for operation in [] if run_id is None else self.scores(run_id):
-            for layer, scores, suppression in zip(
-                operation.layers, operation.scores, operation.suppression, strict=True
-            ):
+        if run_id is None:
+            return HeadRelations()
+        with self._engine.connect() as connection:
+            run = connection.execute(select(schema.relation_run).where(schema.relation_run.c.id == run_id)).one()
+        operations = [operation for operation in self.scores(run_id) if operation.valid]
+        heads: dict[HeadId, dict[str, dict[str, float]]] = {}
+        for operation in operations:
+            rows = zip(operation.layers, operation.scores, operation.suppression, strict=True)
+            for layer, scores, suppression in rows:
                 for head, (score, suppressed) in enumerate(zip(scores, suppression, strict=True)):
-                    mine = found.setdefault(HeadId(layer, head), {})
-                    mine[operation.name] = {"score": score, "suppression": suppressed}
-        return found
+                    of_head = heads.setdefault(HeadId(layer, head), {})
+                    of_head[operation.name] = {"score": score, "suppression": suppressed}
+        used = {o.name: {"category": o.category, "k": o.k, "pairs_used": o.pairs_used} for o in operations}
+        return HeadRelations(heads, {"settings": run.settings, "versions": run.versions, "operations": used})
 
 
 def _operation_scores(row: Row[Any], layers: list[Row[Any]]) -> OperationScores:

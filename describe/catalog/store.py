@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row, and_, func, select
 
 from describe.catalog import schema
 from describe.catalog.database import begin_write, connect
-from describe.catalog.relations import RelationStore
+from describe.catalog.relations import HeadRelations, RelationStore
 from describe.catalog.rows import get_or_create, iso, json_hash, now, storable
 from describe.errors import CatalogueError, InputError
 from describe.records import Description, HeadId, HeadMapping, MappingRow, ModelInfo, Target
@@ -182,8 +182,7 @@ class Catalogue:
                 descriptions = self._layer_descriptions(connection, extraction_id, layer, labeller_id)
                 for row in heads:
                     if only is None or row.head == only.head:
-                        known = relations.get(HeadId(row.layer, row.head), {})
-                        yield _record(model, run, row, descriptions.get(row.id, []), known)
+                        yield _record(model, run, row, descriptions.get(row.id, []), relations)
 
     def _layer(self, connection: Connection, extraction_id: int, layer: int) -> list[Row[Any]]:
         table = schema.head
@@ -224,7 +223,7 @@ def _record(
     run: Row[Any],
     row: Row[Any],
     descriptions: Iterable[Row[Any]],
-    relations: dict[str, dict[str, float]],
+    relations: HeadRelations,
 ) -> dict[str, Any]:
     return {
         "model": model.name,
@@ -232,13 +231,14 @@ def _record(
         "head": row.head,
         "salient": [asdict(mapping_row) for mapping_row in _unpack(row.salient)],
         "descriptions": [_description_record(found) for found in descriptions],
-        "relations": relations,
+        "relations": relations.heads.get(HeadId(row.layer, row.head), {}),
         "provenance": {
             "content_hash": model.content_hash,
             "family": model.family,
             "extraction": run.settings,
             "versions": run.versions,
             "extracted": iso(row.created),
+            **({"relations": relations.provenance} if relations.provenance else {}),
         },
     }
 

@@ -93,6 +93,7 @@ class ChatClient:
         self._request = request
         self._lengths = lengths
         self._refused: set[str] = set()
+        self._reached = False
         self._client = openai.AsyncOpenAI(api_key=api_key, base_url=base_url, max_retries=0, timeout=request.timeout)
         self._where = str(self._client.base_url)
 
@@ -114,11 +115,19 @@ class ChatClient:
             sleep=asyncio.sleep,
             reraise=True,
         )
-        async for attempt in retrying:
-            with attempt:
-                tries += 1
-                completion = await self._call(messages, schema)
-                text = _text(completion)
+        try:
+            async for attempt in retrying:
+                with attempt:
+                    tries += 1
+                    completion = await self._call(messages, schema)
+                    self._reached = True
+                    text = _text(completion)
+        except CallError as error:
+            if error.cause == "connection" and not self._reached:
+                raise LLMError(
+                    f"{error} (tried {tries} times): is OPENAI_BASE_URL right, and the server up?"
+                ) from error
+            raise
         usage = completion.usage
         return Reply(
             text,

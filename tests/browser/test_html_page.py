@@ -133,7 +133,8 @@ def test_grid_is_coloured_by_the_chosen_figure(page: Any, files: dict[str, str])
     assert page.locator("#figure option").all_inner_texts() == [
         "Highest saliency", "Mean top logit", "Distinct outputs", "Operation: copying",
         "Operation: country to capital", "Operation: inflection", "Suppressed: copying",
-        "Suppressed: country to capital", "Suppressed: inflection", "Description state",
+        "Suppressed: country to capital", "Suppressed: inflection", "Operations implemented",
+        "Description state",
     ]  # fmt: skip
     colour = "cell => getComputedStyle(cell).backgroundColor"
     before = cell(page, 0, 0).evaluate(colour)
@@ -280,3 +281,20 @@ def test_5120_heads_load_and_search_quickly(page: Any, tmp_path: Path) -> None:
     assert drawn < 2000
     assert searched < 500
     assert coloured < 500
+
+
+def test_the_operations_of_the_model_link_to_their_heads(page: Any, files: dict[str, str]) -> None:
+    page.goto(files["small"])
+    rows = page.locator("#operations tbody tr")
+    assert rows.count() == 3
+    scores = {(h["layer"], h["head"]): h["relations"]["copying"]["score"] for h in SMALL_HEADS}
+    best = max(scores, key=scores.__getitem__)
+    row = rows.filter(has_text="copying")
+    assert row.locator("td").first.inner_text() == str(sum(score >= 0.15 for score in scores.values()))
+    link = row.locator("a").first
+    assert link.inner_text() == f"{best[0]}.{best[1]}"
+    link.click()
+    assert title(page) == f"Head {best[0]}.{best[1]}"
+    assert page.locator("#operations .histogram").first.locator("i").count() == 30
+    page.goto(files["bare"].replace("bare", "empty"))
+    assert page.locator("#operations *").count() == 0

@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -152,3 +153,20 @@ def test_a_closed_pipe_is_no_error(tmp_path: Path, tiny_llama: Path, headscribe:
     environment = {**os.environ, "HEADSCRIBE_CATALOG": str(tmp_path / "catalogue.db")}
     done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("[\n", "")
+
+
+def test_a_hub_id_is_read_from_the_hub_cache(headscribe: Run, tiny_llama: Path, tmp_path: Path) -> None:
+    """As left by an earlier download; no network is asked."""
+    repository = tmp_path / "hub" / "models--someone--tiny"
+    snapshot = repository / "snapshots" / ("a" * 40)
+    shutil.copytree(tiny_llama, snapshot)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("a" * 40)
+    environment = {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    done = headscribe("extract", "someone/tiny", "--heads", "0.0", **environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("someone/tiny: 1 heads")
+    assert "someone/tiny 0.0" in headscribe("show", "someone/tiny", "0.0", **environment).stdout
+    missing = headscribe("extract", "someone/else", **environment)
+    assert missing.returncode == 2
+    assert "cannot be had from the hub" in missing.stderr

@@ -184,6 +184,17 @@ def test_what_no_call_can_mend_stops_the_run_at_once(
         assert all(not record["descriptions"] for record in records(catalogue, tiny_llama).values())
 
 
+def test_a_server_that_is_not_there_stops_the_run(
+    tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-very-secret")
+    with Catalogue(str(tmp_path / "c.db"), create=True) as catalogue:
+        with pytest.raises(LLMError, match=r"127\.0\.0\.1:9/v1/? cannot be reached.*tried 4 times"):
+            pipeline.describe(catalogue, str(tiny_llama), parse_llm("openai:f"), request=QUICK, device="cpu")
+        assert all(not record["descriptions"] for record in records(catalogue, tiny_llama).values())
+
+
 def start(model: Path, catalogue: Path, server: FakeLLM) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "app", "describe", str(model), "--llm", "openai:fake-1", "--concurrency", "2"],

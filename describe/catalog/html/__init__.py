@@ -29,8 +29,8 @@ HIDDEN = "\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff
 def render_page(model: dict[str, Any], heads: Iterable[dict[str, Any]], *, generated: str, version: str) -> str:
     """Return the complete HTML text of the page for `model` and its extracted `heads`."""
     data = pack(model, heads)
-    css, head_js, page_js = ((HERE / name).read_text("utf-8") for name in ("page.css", "head.js", "page.js"))
-    js = head_js + "\n" + page_js
+    css, *scripts = ((HERE / name).read_text("utf-8") for name in ("page.css", "head.js", "operations.js", "page.js"))
+    js = "\n".join(scripts)
     counts = Counter(head["state"] for head in data["heads"])
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True

@@ -31,6 +31,10 @@ function listFigures() {
       figures.push({ label: `${kind}: ${visible(operation)}`, note, value, linear: true });
     }
   }
+  if (operations.length) {
+    const value = (head) => Object.values(head.relations).filter(([score]) => score >= IMPLEMENTS).length;
+    figures.push({ label: "Operations implemented", note: `Operations with a score of ${IMPLEMENTS} or more`, value, linear: true });
+  }
   return heads.some((head) => head.descriptions.length) ? [state, ...figures] : [...figures, state];
 }
 
@@ -260,5 +264,6 @@ document.onkeydown = searchKeys;
 window.onhashchange = selectFromFragment;
 buildGrid();
 paint(figures[0]);
+$("operations").replaceChildren(...operationsOverview());
 selectFromFragment();
 performance.mark("ready");
