@@ -56,14 +56,18 @@ def gguf_tokens(source: GgufSource, size: int) -> list[str]:
 def encode(path: Path, tokens: list[str], text: str) -> list[int]:
     """The ids that a model's tokenizer makes of a text as it stands inside a sentence, leading space included.
 
-    Raises `CheckpointError` when the tokenizer cannot be loaded, or does not give the text back.
+    Raises `CheckpointError` when the tokenizer cannot be loaded, or drops the leading space.
     """
     tokenizer = _tokenizer(path)
-    for candidate in (text, text.removeprefix(" ")):  # some tokenizers put the leading space there themselves
-        ids: list[int] = tokenizer.encode(candidate, add_special_tokens=False)
-        if ids and "".join(tokens[i] for i in ids) == text:
-            return ids
-    raise CheckpointError(f"the tokenizer of {path} does not give back the text '{text}'")
+    # Some tokenizers put the leading space there themselves, and would double it.
+    candidates = (text, text.removeprefix(" "))
+    found = [ids for t in candidates if (ids := list(tokenizer.encode(t, add_special_tokens=False)))]
+    exact = [ids for ids in found if "".join(tokens[i] for i in ids) == text]
+    # Where tokens end inside a character their texts do not join to the whole; the start must be right all the same.
+    starting = [ids for ids in found if tokens[ids[0]][:1] == text[:1]]
+    if not (exact or starting):
+        raise CheckpointError(f"the tokenizer of {path} does not keep the start of '{text}'")
+    return (exact or starting)[0]
 
 
 @lru_cache(maxsize=2)

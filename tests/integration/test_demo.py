@@ -144,3 +144,10 @@ def test_pairs_valid_by_vocabulary(demo: str, record_property: Any) -> None:
             record_property(f"{operation.name}, {name}", count)
             print(f"{operation.name:32} {name:6} {count:4} of {len(operation.pairs)}")
             assert (count >= 30) == ((operation.name, name) not in digits), f"{operation.name}: {count} for {name}"
+
+
+def test_words_of_several_tokens_start_with_the_tokenizers_first(demo: str) -> None:
+    weights = open_model(demo)
+    for word, first in ((" Ouagadougou", " O"), (" être", " "), (" Paris", " Paris"), (" 1986", " ")):
+        assert weights.tokens[weights.first_token(word)].startswith(first)
+        assert word.startswith(weights.tokens[weights.first_token(word)].partition("<0x")[0])
