@@ -43,7 +43,7 @@ class Vocabulary:
         looked_at = list(_look_at(tokens, load_grammar()))
         self.has = np.array([[p.holds(token) for p in self.properties] for token in looked_at], dtype=bool)
         self.has.shape = (len(tokens), len(self.properties))
-        self.shares = self.has.mean(0)
+        self.shares = self.has.sum(0) / max(len(tokens), 1)
         numbers: dict[str, int] = {}
         made: dict[Keys, _KeyTable] = {}
         for relation in self.relations:
