@@ -24,6 +24,9 @@ NEARLY = 0.8
 CLAIMS = 2
 """Claims on either side of a description."""
 
+DEGREES = ((1.0, "all"), (0.9, "nearly all"), (0.5, "mostly"), (0.0, "often"))
+"""From which share on a property is said to hold of so many."""
+
 SETTINGS = {
     "version": 1,
     "max_q": MAX_Q,
@@ -92,7 +95,7 @@ def _strongest(claims: Sequence[Evidence]) -> list[Evidence]:
 
 
 def _property(claim: Evidence, of: str = "") -> str:
-    degree = "nearly all" if claim.share >= 0.9 else "mostly" if claim.share >= 0.5 else "often"
+    degree = next(word for least, word in DEGREES if claim.share >= least)
     rows = f"{claim.count} of {claim.rows} {of}".rstrip()
     return f"{degree} {claim.wording} ({rows}; {_percent(claim.expected)} of the vocabulary)"
 
