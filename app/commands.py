@@ -98,7 +98,7 @@ def describe(
     json_path: Json = None,
     quiet: Quiet = False,
 ) -> int:
-    """Describe heads by an LLM; extracts first if needed. A run that was cut short goes on where it was."""
+    """Describe heads by an LLM, or by statistics; extracts first if needed. A run cut short goes on where it was."""
     from app.terminal import progress_bars, write_json
     from describe import pipeline
     from describe.llm import Request, parse_llm

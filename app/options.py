@@ -35,7 +35,7 @@ LLMName = Annotated[
         "--llm",
         envvar="HEADSCRIBE_LLM",
         metavar="LLM",
-        help="openai:MODEL (OPENAI_API_KEY, OPENAI_BASE_URL), gguf:FILE or gguf:demo.",
+        help="openai:MODEL (OPENAI_API_KEY, OPENAI_BASE_URL), gguf:FILE, gguf:demo, or statistics.",
     ),
 ]
 

@@ -80,12 +80,27 @@ def draw_head(record: dict[str, Any]) -> None:
             console.print(
                 Text(f"{title:11}" + "  ".join(f"{visible(operation)} {value:.2f}" for value, operation in strong))
             )
+    if record["evidence"]:
+        console.print(_evidence_table(record["evidence"]))
     table = Table("source", "saliency", "targets", box=None, header_style="bold", pad_edge=False)
     table.columns[1].justify = "right"
     for row in record["salient"]:
         targets = "  ".join(quoted(target["token"]) for target in row["targets"])
         table.add_row(Text(quoted(row["token"])), f"{row['saliency']:.3f}", Text(targets))
     console.print(table)
+
+
+def _evidence_table(evidence: Sequence[dict[str, Any]]) -> Table:
+    """What is above chance, with how far and how surely."""
+    headings = ("evidence", "claim", "count", "expected", "effect h", "q", "examples")
+    table = Table(*headings, box=None, header_style="bold", pad_edge=False)
+    for column in range(2, 6):
+        table.columns[column].justify = "right"
+    for e in evidence:
+        numbers = (f"{e['count']} of {e['rows']}", f"{e['expected']:.2%}", f"{e['effect']:.2f}", f"{e['q_value']:.0e}")
+        examples = ", ".join(e["examples"][:2])
+        table.add_row(Text(e["kind"]), Text(e["wording"]), *numbers, Text(examples))
+    return table
 
 
 def draw_heads(records: Iterable[dict[str, Any]]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from describe.errors import InputError
 
 __all__ = [
     "Description",
+    "Evidence",
     "HeadId",
     "HeadMapping",
     "LayerScores",
@@ -115,6 +116,39 @@ class Description:
     reply: str | None = None
     prompt_hash: str | None = None
     usage: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One thing that a head's mappings show more often than chance, and how surely.
+
+    Attributes:
+        name: what was tested, a machine word.
+        kind: whether it is about the ``inputs``, the ``outputs``, or the ``pairing`` of the two.
+        wording: what is claimed, to stand in a sentence.
+        count, rows: how many show it, of how many looked at (rows; for properties of outputs, distinct tokens).
+        expected: the share that would show it by chance.
+        effect: Cohen's h, from the expected to the observed share.
+        p_value: the chance of as many by chance alone.
+        q_value: the same after Benjamini and Hochberg, over all tests on all heads of the run.
+        examples: some tokens, or pairs of tokens, that show it, as `describe.text.quoted` writes them.
+    """
+
+    name: str
+    kind: Literal["inputs", "outputs", "pairing"]
+    wording: str
+    count: int
+    rows: int
+    expected: float
+    effect: float
+    p_value: float
+    q_value: float
+    examples: tuple[str, ...]
+
+    @property
+    def share(self) -> float:
+        """The share that shows it."""
+        return self.count / self.rows
 
 
 @dataclass(frozen=True, slots=True)

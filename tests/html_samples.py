@@ -152,11 +152,20 @@ def head(layer: int, number: int, pick: random.Random, vocabulary: list[str], ll
         "model": "SmolLM2-135M", "layer": layer, "head": number, "salient": salient,
         "descriptions": [description(pick, llm) for llm in llms],
         "relations": relations,
+        "evidence": [evidence("plural nouns", ["cats", "dogs"])] if concentrated else [],
         "provenance": {
             "settings": {"salient_tokens": 30, "targets": 5, "fold_norm": True},
             "versions": {"headscribe": "0.1.0", "torch": "2.6.0"},
             "times": {"extracted": f"2025-06-01T10:{layer % 60:02}:{number % 60:02}Z"},
         },
+    }  # fmt: skip
+
+
+def evidence(wording: str, examples: list[str]) -> dict[str, Any]:
+    """One piece of evidence."""
+    return {
+        "name": "plural_noun", "kind": "inputs", "wording": wording, "count": 27, "rows": 30, "expected": 0.09,
+        "effect": 1.9, "p_value": 1e-20, "q_value": 1e-17, "examples": examples,
     }  # fmt: skip
 
 
@@ -203,6 +212,7 @@ def attack_heads() -> list[dict[str, Any]]:
             } for text in ATTACKS
         ]  # fmt: skip
         one["relations"] = {text: {"score": 0.5, "suppression": float("nan")} for text in ATTACKS}
+        one["evidence"] = [evidence(text, [text, text]) for text in ATTACKS]
         one["provenance"] = {text: {text: [text, float("inf"), None]} for text in ATTACKS}
     return made
 

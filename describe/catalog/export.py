@@ -74,6 +74,7 @@ def _parquet(_model: ModelInfo, records: Records, path: Path) -> None:
             ("salient", pa.list_(row)),
             ("descriptions", pa.list_(description)),
             ("relations", pa.string()),
+            ("evidence", pa.string()),
             ("provenance", pa.string()),
         ]
     )
@@ -146,7 +147,7 @@ def _json_parts(record: dict[str, Any]) -> dict[str, Any]:
         found | {name: json.dumps(found[name], ensure_ascii=False) for name in ("scores", "provenance")}
         for found in record["descriptions"]
     ]
-    parts = {name: json.dumps(record[name], ensure_ascii=False) for name in ("relations", "provenance")}
+    parts = {name: json.dumps(record[name], ensure_ascii=False) for name in ("relations", "evidence", "provenance")}
     return record | parts | {"descriptions": descriptions}
 
 

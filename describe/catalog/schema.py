@@ -1,6 +1,7 @@
 """The tables of the catalogue as they are now. How they came to be is in ``migrations``.
 
     model ─< extraction ─< head ─< description >─ labeller
+    head ─< evidence
     model ─< relation_run ─< relation ─< relation_layer;  relation >─ operation
 
 An extraction is a model read with certain settings; a labeller is an LLM with a prompt template and parameters; a
@@ -27,6 +28,7 @@ from sqlalchemy import (
 __all__ = [
     "catalogue_info",
     "description",
+    "evidence",
     "extraction",
     "head",
     "labeller",
@@ -130,6 +132,18 @@ description = Table(
     Column("versions", JSON, nullable=False),
     Column("created", DateTime(timezone=True), nullable=False),
     UniqueConstraint("head_id", "labeller_id"),
+)
+
+evidence = Table(
+    "evidence",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("head_id", ForeignKey("head.id"), nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("settings_hash", String(64), nullable=False),
+    Column("found", JSON, nullable=False, comment="the significant evidence, `describe.records.Evidence` each"),
+    Column("created", DateTime(timezone=True), nullable=False),
+    UniqueConstraint("head_id", "settings_hash"),
 )
 
 operation = Table(

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, and_, func, select
 
 from describe.catalog import schema
 from describe.catalog.database import begin_write, connect
+from describe.catalog.evidence import EvidenceStore
 from describe.catalog.relations import HeadRelations, RelationStore
 from describe.catalog.rows import get_or_create, iso, json_hash, now, storable
 from describe.errors import CatalogueError, InputError
@@ -36,6 +37,7 @@ class Catalogue:
         self._new = new if new is not None and not new.exists() else None
         self._engine = connect(where, create=create)
         self.relations = RelationStore(self._engine)
+        self.evidence = EvidenceStore(self._engine)
 
     def __enter__(self) -> Catalogue:
         return self
@@ -180,9 +182,12 @@ class Catalogue:
             for layer in range(model.n_layers) if only is None else [only.layer]:
                 heads = self._layer(connection, extraction_id, layer)
                 descriptions = self._layer_descriptions(connection, extraction_id, layer, labeller_id)
+                evidence = self.evidence.of_layer(connection, extraction_id, layer)
                 for row in heads:
                     if only is None or row.head == only.head:
-                        yield _record(model, run, row, descriptions.get(row.id, []), relations)
+                        yield _record(
+                            model, run, row, descriptions.get(row.id, []), relations, evidence.get(row.id, [])
+                        )
 
     def _layer(self, connection: Connection, extraction_id: int, layer: int) -> list[Row[Any]]:
         table = schema.head
@@ -224,6 +229,7 @@ def _record(
     row: Row[Any],
     descriptions: Iterable[Row[Any]],
     relations: HeadRelations,
+    evidence: list[dict[str, Any]],
 ) -> dict[str, Any]:
     return {
         "model": model.name,
@@ -232,6 +238,7 @@ def _record(
         "salient": [asdict(mapping_row) for mapping_row in _unpack(row.salient)],
         "descriptions": [_description_record(found) for found in descriptions],
         "relations": relations.heads.get(HeadId(row.layer, row.head), {}),
+        "evidence": evidence,
         "provenance": {
             "content_hash": model.content_hash,
             "family": model.family,

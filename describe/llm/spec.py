@@ -1,4 +1,4 @@
-"""The LLM argument of every command: ``openai:MODEL``, ``gguf:FILE`` or ``gguf:demo``."""
+"""The LLM argument of every command: ``openai:MODEL``, ``gguf:FILE``, ``gguf:demo`` or ``statistics``."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ __all__ = ["LLM", "WAYS", "parse_llm"]
 
 WAYS = (
     "openai:MODEL with OPENAI_API_KEY (and OPENAI_BASE_URL for vLLM, Ollama, llama.cpp or any compatible server),"
-    " gguf:FILE for a model file on this machine, or gguf:demo"
+    " gguf:FILE for a model file on this machine, gguf:demo, or statistics (no LLM: sentences from the evidence)"
 )
 
 
 @dataclass(frozen=True)
 class LLM:
-    """A provider and its model; written ``provider:model``."""
+    """A provider and its model; written ``provider:model``, or ``statistics``, which has none."""
 
-    provider: Literal["openai", "gguf"]
+    provider: Literal["openai", "gguf", "statistics"]
     model: str
 
     def __str__(self) -> str:
-        return f"{self.provider}:{self.model}"
+        return f"{self.provider}:{self.model}" if self.model else self.provider
 
 
 def parse_llm(text: str | None) -> LLM:
@@ -35,4 +35,6 @@ def parse_llm(text: str | None) -> LLM:
         return LLM("openai", model)
     if provider == "gguf" and model:
         return LLM("gguf", model)
+    if text == "statistics":
+        return LLM("statistics", "")
     raise LLMError(f"'{text}' names no LLM: use {WAYS}")

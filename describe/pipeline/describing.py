@@ -1,4 +1,4 @@
-"""``headscribe describe``: descriptions of heads by an LLM, each committed when it comes in."""
+"""``headscribe describe``: descriptions of heads by an LLM or by statistics, each committed when it comes in."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from describe.catalog import Catalogue
 from describe.errors import InputError
 from describe.pipeline.common import Progress, silent
 from describe.pipeline.extracting import extract
+from describe.pipeline.stating import state, statistics_method
 from describe.records import Description, HeadId, HeadMapping, ModelInfo
 from describe.versions import versions
 
 if TYPE_CHECKING:
+    from describe.labelling import Template
     from describe.llm import LLM, Request
 
 __all__ = ["DescribeResult", "describe"]
@@ -51,23 +53,23 @@ def describe(
     dtype: str = "float32",
     progress: Progress = silent,
 ) -> DescribeResult:
-    """Describe a model's heads by an LLM, extracting first what is missing; what has an outcome is not asked again.
+    """Describe a model's heads by an LLM, or by ``statistics`` of their mappings without one.
 
-    Failures are kept as failures and asked again only with ``retry_failed``. Every outcome is committed when it comes
-    in. Raises `InputError` when the model, the selection or the LLM cannot be used.
+    Extracts first what is missing; what has an outcome is not asked again. Failures are kept as failures and asked
+    again only with ``retry_failed``. Every outcome is committed when it comes in. Raises `InputError` when the model,
+    the selection or the LLM cannot be used.
     """
-    from describe.labelling import DEFAULT_PROMPT, load_template
-    from describe.llm import identity
-
     if concurrency < 1:
         raise InputError("--concurrency must be at least 1")
-    template = load_template(prompt or DEFAULT_PROMPT)
-    settings = request.provenance() | identity(llm)
+    by_statistics = llm.provider == "statistics"
+    template, settings = statistics_method(prompt) if by_statistics else _llm_method(llm, request, prompt)
     extracted = extract(catalogue, model, heads=heads, device=device, dtype=dtype, progress=progress)
+    if by_statistics:  # what is significant depends on how many heads were tested together
+        settings["heads"] = len(catalogue.saved_heads(extracted.extraction_id))
     labeller = catalogue.register_labeller(str(llm), template.name, template.text, settings)
     outcomes = catalogue.described_heads(extracted.extraction_id, labeller)
     pending = [h for h in extracted.heads if h not in outcomes or (retry_failed and outcomes[h] is not None)]
-    made_by = versions("openai")
+    made_by = versions(*(settings["packages"] if by_statistics else ["openai"]))
     done = 0
 
     def commit(head: HeadId, outcome: Description) -> None:
@@ -88,7 +90,11 @@ def describe(
             return await describe_heads(client, template, pending, load, commit, concurrency)
 
     progress("describe", 0, len(pending))
-    finished = run_async(run) if pending else True
+    finished = True
+    if pending and by_statistics:
+        state(catalogue, model, extracted.extraction_id, pending, settings, commit)
+    elif pending:
+        finished = run_async(run)
     return DescribeResult(
         model=extracted.model,
         extraction_id=extracted.extraction_id,
@@ -99,6 +105,14 @@ def describe(
         failures={head: cause for head in extracted.heads if (cause := outcomes.get(head)) is not None},
         missing=[head for head in extracted.heads if head not in outcomes],
     )
+
+
+def _llm_method(llm: LLM, request: Request, prompt: str | None) -> tuple[Template, dict[str, Any]]:
+    """The prompt template, and what the replies depend on. Raises `InputError` when either cannot be used."""
+    from describe.labelling import DEFAULT_PROMPT, load_template
+    from describe.llm import identity
+
+    return load_template(prompt or DEFAULT_PROMPT), request.provenance() | identity(llm)
 
 
 def run_async(work: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -27,7 +27,8 @@ MAY_IMPORT = {
     "llm": BASE | {"weights"},
     "labelling": BASE | {"llm"},
     "operations": BASE,
-    "pipeline": BASE | {"weights", "maps", "operations", "catalog", "llm", "labelling"},
+    "evidence": BASE | {"operations"},
+    "pipeline": BASE | {"weights", "maps", "operations", "evidence", "catalog", "llm", "labelling"},
 }
 
 

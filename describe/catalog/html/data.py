@@ -66,6 +66,7 @@ def _pack_head(head: dict[str, Any], tokens: _Table, shared: _Table) -> dict[str
             operation: [_number(relation["score"]), _number(relation["suppression"])]
             for operation, relation in head["relations"].items()
         },
+        "evidence": [_pack_evidence(found) for found in head["evidence"]],
         "provenance": {key: shared[to_json(value)] for key, value in head["provenance"].items()},
     }
 
@@ -77,6 +78,12 @@ def _pack_description(description: dict[str, Any], shared: _Table) -> dict[str, 
         **{key: description[key] for key in ("inputs", "pattern", "reasoning", "failure")},
         **{key: shared[to_json(description[key])] for key in ("llm", "prompt", "scores")},
     }
+
+
+def _pack_evidence(found: dict[str, Any]) -> list[Any]:
+    """Return one piece of evidence as [kind, claim, count, rows, expected, effect, q, examples]."""
+    texts = [found[key] for key in ("kind", "wording", "count", "rows")]
+    return [*texts, *(_number(found[key]) for key in ("expected", "effect", "q_value")), found["examples"]]
 
 
 def _figures(rows: list[list[Any]]) -> list[float | None]:

@@ -70,7 +70,7 @@ function tokenChip(token, tag = "span") {
 function showHead() {
   const head = headAt[selected];
   const missing = make("p", "message", "This head has not been extracted.");
-  const draw = [descriptionCards, implemented, rowTable, allOperations, provenance];
+  const draw = [descriptionCards, implemented, evidenceTable, rowTable, allOperations, provenance];
   $("head").replaceChildren(headline(head), ...(head ? draw.map((part) => part(head)) : [missing]));
 }
 
@@ -160,6 +160,17 @@ function implemented(head) {
 function allOperations(head) {
   const relations = sortedRelations(head);
   return relations.length ? disclosure(`All ${relations.length} operations`, operationTable(relations)) : "";
+}
+
+function evidenceTable(head) {
+  const rows = head.evidence.map(([kind, claim, count, looked, expected, effect, q, examples]) => {
+    const numbers = [`${count} of ${looked}`, ...[expected, effect, q].map(format)];
+    const about = [heading("row", prose("span", "", kind)), make("td", "", prose("span", "", claim))];
+    const shown = make("td", "", prose("span", "", examples.join(", ")));
+    return make("tr", "", ...about, ...numbers.map((text) => make("td", "measure", text)), shown);
+  });
+  const headings = ["About", "Claim", "Count", "Expected share", "Effect (h)", "q", "Examples"];
+  return rows.length ? disclosure("Evidence", table("evidence", "Above chance", headings, rows)) : "";
 }
 
 function rowTable(head) {

@@ -1,0 +1,45 @@
+"""The evidence of a catalogue: what is significant of each head's mappings, under the settings it was tested with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection, Engine, select
+
+from describe.catalog import schema
+from describe.catalog.rows import get_or_create, json_hash
+from describe.records import Evidence, HeadId
+
+__all__ = ["EvidenceStore"]
+
+
+class EvidenceStore:
+    """Part of `describe.catalog.Catalogue`: what the statistics commit, and everyone reads again."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def save(self, extraction_id: int, head: HeadId, settings: dict[str, Any], evidence: Iterable[Evidence]) -> None:
+        """Commit one head's evidence; what is there under the same settings stays as it is."""
+        table = schema.head
+        query = select(table.c.id).where(
+            table.c.extraction_id == extraction_id, table.c.layer == head.layer, table.c.head == head.head
+        )
+        with self._engine.connect() as connection:
+            head_id = connection.execute(query).scalar_one()
+        key = {"head_id": head_id, "settings_hash": json_hash(settings)}
+        rest = {"settings": settings, "found": [asdict(found) for found in evidence]}
+        get_or_create(self._engine, schema.evidence, key, rest)
+
+    def of_layer(self, connection: Connection, extraction_id: int, layer: int) -> dict[int, list[dict[str, Any]]]:
+        """The newest evidence of each head of a layer, by the head's id in the catalogue."""
+        head, table = schema.head, schema.evidence
+        query = (
+            select(table.c.head_id, table.c.found)
+            .join(head, table.c.head_id == head.c.id)
+            .where(head.c.extraction_id == extraction_id, head.c.layer == layer)
+            .order_by(table.c.id)
+        )
+        return {row.head_id: row.found for row in connection.execute(query)}

@@ -1,0 +1,203 @@
+"""The evidence of all heads of a model: every test on every head, corrected together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from describe.evidence.statistics import benjamini_hochberg, binomial_tail, cohens_h, shuffled_tail
+from describe.evidence.vocabulary import Vocabulary
+from describe.records import Evidence, HeadId, HeadMapping
+from describe.text import quoted
+
+__all__ = ["hubs", "model_evidence"]
+
+HUB_SHARE, HUB_HEADS = 0.05, 3
+"""A token is a hub from this share of a model's heads on, and from this number of them."""
+
+N_COMMON = 8
+"""How many of a head's commonest targets are tested."""
+
+N_EXAMPLES = 4
+
+Ids = NDArray[np.int_]
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A head's mapping as ids: ``sources`` n, ``targets`` n x t; ``distinct`` d, its targets each once."""
+
+    sources: Ids
+    targets: Ids
+    distinct: Ids
+
+    @classmethod
+    def of(cls, mapping: HeadMapping) -> _Table:
+        rows = [row for row in mapping.salient if row.targets]
+        width = min((len(row.targets) for row in rows), default=0)
+        targets = [[target.token_id for target in row.targets[:width]] for row in rows]
+        ids = np.array(targets, dtype=np.int64).reshape(len(rows), width)
+        return cls(np.array([row.token_id for row in rows], dtype=np.int64), ids, np.unique(ids))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of all heads: ``targets`` N x t, and V counts of the rows ``having`` a token among their targets."""
+
+    targets: Ids
+    having: Ids
+
+    @classmethod
+    def of(cls, tables: Sequence[_Table], vocab_size: int) -> _Rows:
+        having = np.zeros(vocab_size, dtype=np.int64)
+        for table in tables:
+            np.add.at(having, *_row_counts(table))
+        width = max((table.targets.shape[1] for table in tables), default=0)
+        padded = [np.pad(t.targets, ((0, 0), (0, width - t.targets.shape[1])), constant_values=-1) for t in tables]
+        return cls(np.concatenate([np.empty((0, width), dtype=np.int64), *padded]), having)
+
+
+def model_evidence(vocabulary: Vocabulary, mappings: Sequence[HeadMapping]) -> dict[HeadId, list[Evidence]]:
+    """Everything tested on each head of a model, by head; the q-values are over all of it.
+
+    ``mappings`` are all heads there are: what other heads do is what a head's commonest outputs are held against.
+    """
+    tables = [_Table.of(mapping) for mapping in mappings]
+    shared = hubs([table.distinct for table in tables], len(vocabulary))
+    others = _Rows.of(tables, len(vocabulary))
+    tested: list[tuple[HeadId, Evidence]] = []
+    for mapping, table in zip(mappings, tables, strict=True):
+        if table.targets.size == 0:
+            continue
+        own = table.distinct[~np.isin(table.distinct, shared)]
+        found = (
+            *_sides(vocabulary, "inputs", table.sources),
+            *_sides(vocabulary, "outputs", own),
+            *_common_targets(vocabulary, table, others),
+            *_pairings(vocabulary, table),
+        )
+        tested += [(mapping.id, evidence) for evidence in found]
+    q_values = benjamini_hochberg(np.array([evidence.p_value for _, evidence in tested]))
+    evidence_of: dict[HeadId, list[Evidence]] = {mapping.id: [] for mapping in mappings}
+    for (head, evidence), q in zip(tested, q_values, strict=True):
+        evidence_of[head].append(replace(evidence, q_value=float(q)))
+    return evidence_of
+
+
+def hubs(targets: Sequence[Ids], vocab_size: int) -> Ids:
+    """The tokens that unusually many heads promote: as outputs they say nothing of a head of its own.
+
+    ``targets``: the distinct targets of each head. A hub is among those of `HUB_SHARE` of the heads, and of more heads
+    than chance brings about (p < 0.01 after Bonferroni, over the vocabulary).
+    """
+    heads = len(targets)
+    if heads < HUB_HEADS:
+        return np.array([], dtype=np.int64)
+    tokens, count = np.unique(np.concatenate(targets), return_counts=True)
+    chance = np.array(sum(map(len, targets)) / heads / vocab_size)
+    p = binomial_tail(count, np.array(heads), chance)
+    found: Ids = tokens[(count >= max(HUB_HEADS, HUB_SHARE * heads)) & (p * vocab_size < 0.01)]
+    return found
+
+
+def _row_counts(table: _Table) -> tuple[Ids, Ids]:
+    """The distinct targets of a head, and in how many of its rows each is."""
+    return table.distinct, (table.targets[:, :, None] == table.distinct).any(1).sum(0)
+
+
+def _sides(vocabulary: Vocabulary, kind: str, ids: Ids) -> Iterator[Evidence]:
+    """Every property, on these tokens against the vocabulary. Source tokens, or distinct targets, are drawn once each,
+    so the binomial tail errs on the safe side of the hypergeometric.
+    """
+    if len(ids) == 0:
+        return
+    has = vocabulary.has[ids]
+    count, rows = has.sum(0), np.array(len(ids))
+    p_values = binomial_tail(count, rows, vocabulary.shares)
+    effects = cohens_h(count / rows, vocabulary.shares)
+    for i, prop in enumerate(vocabulary.properties):
+        yield Evidence(
+            name=prop.name,
+            kind="inputs" if kind == "inputs" else "outputs",
+            wording=prop.wording,
+            count=int(count[i]),
+            rows=len(ids),
+            expected=float(vocabulary.shares[i]),
+            effect=float(effects[i]),
+            p_value=float(p_values[i]),
+            q_value=1.0,
+            examples=tuple(quoted(vocabulary.tokens[token]) for token in ids[has[:, i]][:N_EXAMPLES]),
+        )
+
+
+def _common_targets(vocabulary: Vocabulary, table: _Table, rows: _Rows) -> Iterator[Evidence]:
+    """The head's commonest targets, each against the share of the other heads' rows that have it; and the rows that
+    have most of the commonest, against the other heads' rows.
+
+    The commonest are chosen among the whole vocabulary, so p is multiplied by its size (Bonferroni).
+    """
+    tokens, count = _row_counts(table)
+    first = np.argsort(-count, kind="stable")[:N_COMMON]
+    tokens, count = tokens[first], count[first]
+    n, width = table.targets.shape
+    most = width // 2 + 1
+    in_set = np.isin(table.targets, tokens[:width]).sum(1) >= most
+    everywhere = (np.isin(rows.targets, tokens[:width]).sum(1) >= most).sum()
+    count = np.append(count, in_set.sum())
+    elsewhere = (np.append(rows.having[tokens], everywhere) - count) / max(len(rows.targets) - n, 1)
+    expected = np.maximum(elsewhere, width / len(vocabulary))
+    p_values = np.minimum(binomial_tail(count, np.array(n), expected) * len(vocabulary), 1.0)
+    effects = cohens_h(count / n, expected)
+    texts = [quoted(vocabulary.tokens[token]) for token in tokens]
+    names = [
+        *(("common_target", text, (text,)) for text in texts),
+        ("one_set", "the same outputs", tuple(texts[:width])),
+    ]
+    for i, (name, wording, examples) in enumerate(names):
+        yield Evidence(
+            name=name,
+            kind="outputs",
+            wording=wording,
+            count=int(count[i]),
+            rows=n,
+            expected=float(expected[i]),
+            effect=float(effects[i]),
+            p_value=float(p_values[i]),
+            q_value=1.0,
+            examples=examples,
+        )
+
+
+def _pairings(vocabulary: Vocabulary, table: _Table) -> Iterator[Evidence]:
+    """Every relation, on the rows as they are against shuffled rows."""
+    by_token = vocabulary.related(table.sources, table.distinct)
+    in_row = (table.targets[:, :, None] == table.distinct).any(1)
+    n = len(table.sources)
+    related = (by_token.astype(np.float32) @ in_row.T.astype(np.float32)) > 0
+    count, expected = np.trace(related, axis1=1, axis2=2), related.mean((1, 2))
+    effects = cohens_h(count / n, expected)
+    worth = np.flatnonzero((count > 1) & (effects > 0))  # the others cannot be significant
+    p_values = np.ones(len(count))
+    if len(worth):
+        p_values[worth] = shuffled_tail(related[worth])
+    for i, relation in enumerate(vocabulary.relations):
+        shows = np.flatnonzero(related[i].diagonal())[:N_EXAMPLES]
+        answers = (table.distinct[np.flatnonzero(by_token[i, row] & in_row[row])[0]] for row in shows)
+        yield Evidence(
+            name=relation.name,
+            kind="pairing",
+            wording=relation.wording,
+            count=int(count[i]),
+            rows=n,
+            expected=float(expected[i]),
+            effect=float(effects[i]),
+            p_value=float(p_values[i]),
+            q_value=1.0,
+            examples=tuple(
+                f"{quoted(vocabulary.tokens[table.sources[row]])} → {quoted(vocabulary.tokens[answer])}"
+                for row, answer in zip(shows, answers, strict=True)
+            ),
+        )

@@ -1,0 +1,75 @@
+"""The tests behind every piece of evidence, in numpy: tails, shuffles, effect size, false discovery rate."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["benjamini_hochberg", "binomial_tail", "cohens_h", "shuffled_tail"]
+
+Floats = NDArray[np.float64]
+
+SHUFFLES, SEED = 2000, 0
+"""Permutations of a head's rows, and the seed that makes them the same in every run."""
+
+
+def cohens_h(share: Floats, expected: Floats) -> Floats:
+    """Cohen's h, the distance of two shares on the arcsine scale: 0.2 is small, 0.5 medium, 0.8 large, pi the most."""
+    h: Floats = 2 * np.arcsin(np.sqrt(share)) - 2 * np.arcsin(np.sqrt(expected))
+    return h
+
+
+def binomial_tail(count: NDArray[np.int_], n: NDArray[np.int_], p: Floats) -> Floats:
+    """P(X >= count) for X ~ Binomial(n, p), exact, elementwise on arrays that broadcast."""
+    count, n, p = np.broadcast_arrays(count, n, np.clip(p, 1e-300, 1 - 1e-15))
+    factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, int(n.max(initial=0)) + 1)))])
+    k = np.arange(len(factorials))
+    left = n[..., None] - k
+    log_pmf = factorials[n][..., None] - factorials[k] - factorials[np.maximum(left, 0)]
+    log_pmf = log_pmf + k * np.log(p)[..., None] + left * np.log1p(-p)[..., None]
+    tail: Floats = (np.exp(log_pmf) * ((k >= count[..., None]) & (left >= 0))).sum(-1)
+    return np.minimum(tail, 1.0)
+
+
+def shuffled_tail(related: NDArray[np.bool_]) -> Floats:
+    """How often shuffled rows show a relation as often as the rows as they are.
+
+    Args:
+        related: T x n x n; whether, in test t, the targets of row j stand in the relation to the source of row i.
+            The diagonal is what the head does; the rest is what shuffling brings about.
+
+    Returns T p-values. `SHUFFLES` permutations give p down to 1 / (`SHUFFLES` + 1). What none of them reaches gets the
+    tail of as many independent rows with the same chances (Poisson-binomial; over sources or over targets, whichever
+    is larger), which shuffled rows exceed by little: they draw without replacement.
+    """
+    n = related.shape[-1]
+    observed = np.trace(related, axis1=1, axis2=2)
+    order = np.random.default_rng(SEED).permuted(np.tile(np.arange(n), (SHUFFLES, 1)), axis=1)
+    reached = np.array(
+        [(test[np.arange(n), order].sum(1) >= seen).sum() for test, seen in zip(related, observed, strict=True)]
+    )
+    sampled = (1 + reached) / (1 + SHUFFLES)
+    tails = (_poisson_binomial_tail(related.mean(axis), observed) for axis in (1, 2))
+    return np.where(reached > 0, sampled, np.minimum(sampled, np.maximum(*tails)))
+
+
+def benjamini_hochberg(p_values: Floats) -> Floats:
+    """The q-value of each test: the smallest false discovery rate at which it is a discovery (Benjamini & Hochberg
+    1995, J. R. Stat. Soc. B 57:289-300).
+    """
+    order = np.argsort(p_values, kind="stable")[::-1]
+    scaled = p_values[order] * len(p_values) / np.arange(len(p_values), 0, -1)
+    q_values = np.empty_like(p_values)
+    q_values[order] = np.minimum(np.minimum.accumulate(scaled), 1.0)
+    return q_values
+
+
+def _poisson_binomial_tail(chances: Floats, count: NDArray[np.int_]) -> Floats:
+    """P(X >= count) for X the number of successes with these chances (T x n), one test a row."""
+    tests, n = chances.shape
+    pmf = np.zeros((tests, n + 1))
+    pmf[:, 0] = 1.0
+    for chance in chances.T[..., None]:
+        pmf = pmf * (1 - chance) + np.pad(pmf, ((0, 0), (1, 0)))[:, :-1] * chance
+    tail: Floats = (pmf * (np.arange(n + 1) >= count[:, None])).sum(1)
+    return np.minimum(tail, 1.0)

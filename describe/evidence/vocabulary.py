@@ -1,0 +1,110 @@
+"""A model's vocabulary, looked at once: the properties of every token and the keys by which tokens are related."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from describe.evidence.grammar import Grammar, load_grammar
+from describe.evidence.properties import Property, Token, properties
+from describe.evidence.relations import Keys, Relation, relations
+from describe.operations import load_operations
+
+__all__ = ["Vocabulary"]
+
+Ids = NDArray[np.int_]
+
+MARKED = 0.05
+"""Where at least this share of the tokens begins with a space, a space is what words begin with."""
+
+
+class Vocabulary:
+    """The tokens of a model with their properties and keys; made once, then shared by all heads.
+
+    Args:
+        tokens: the text of each of the V tokens.
+
+    Attributes:
+        properties: P properties.
+        has: V x P, whether a token has a property.
+        shares: P, the share of the vocabulary that has it.
+        relations: R relations.
+
+    Raises `InputError` when the dictionaries are not installed.
+    """
+
+    def __init__(self, tokens: Sequence[str]) -> None:
+        operations, _ = load_operations()
+        self.tokens = tokens
+        self.properties: list[Property] = properties(operations)
+        self.relations: list[Relation] = relations(operations)
+        looked_at = list(_look_at(tokens, load_grammar()))
+        self.has = np.array([[p.holds(token) for p in self.properties] for token in looked_at], dtype=bool)
+        self.has.shape = (len(tokens), len(self.properties))
+        self.shares = self.has.sum(0) / max(len(tokens), 1)
+        numbers: dict[str, int] = {}
+        made: dict[Keys, _KeyTable] = {}
+        for relation in self.relations:
+            for keys in (relation.source, relation.target):
+                if keys not in made:
+                    made[keys] = _KeyTable(looked_at, keys, numbers)
+        self._keys = [(made[relation.source], made[relation.target]) for relation in self.relations]
+        self._same = {
+            "word": np.array([numbers.setdefault(token.fold, len(numbers)) for token in looked_at]),
+            "token": np.array([numbers.setdefault(token.text, len(numbers)) for token in looked_at]),
+        }
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def related(self, sources: Ids, targets: Ids) -> NDArray[np.bool_]:
+        """R x S x T: whether, under each relation, token t of ``targets`` (T ids) answers s of ``sources`` (S ids)."""
+        same = {name: ids[sources][:, None] == ids[targets] for name, ids in self._same.items()}
+        found = np.empty((len(self.relations), len(sources), len(targets)), dtype=bool)
+        for number, (relation, (source, target)) in enumerate(zip(self.relations, self._keys, strict=True)):
+            found[number] = source.meets(sources, target, targets)
+            if relation.but_not:
+                found[number] &= ~same[relation.but_not]
+        return found
+
+
+class _KeyTable:
+    """The keys of every token as numbers, padded to a rectangle; tokens without keys share its first row."""
+
+    def __init__(self, tokens: Iterable[Token], keys: Keys, numbers: dict[str, int]) -> None:
+        of_token = [[numbers.setdefault(key, len(numbers)) for key in keys(token)] for token in tokens]
+        rows = [[], *(found for found in of_token if found)]
+        self._table = np.full((len(rows), max(map(len, rows)) or 1), -1, dtype=np.int64)
+        for row, found in zip(self._table, rows, strict=True):
+            row[: len(found)] = found
+        some = np.array([bool(found) for found in of_token], dtype=bool)
+        self._row = np.where(some, np.cumsum(some), 0)
+
+    def meets(self, own: Ids, other: _KeyTable, others: Ids) -> NDArray[np.bool_]:
+        """S x T: whether a token of ``own`` and one of ``others`` have a key in common."""
+        mine, theirs = self._table[self._row[own]], other._table[other._row[others]]
+        width = (mine >= 0).any(0).sum()  # most tokens have few keys
+        mine = mine[:, :width]
+        met = np.zeros((len(own), len(others)), dtype=bool)
+        for column in mine.T:
+            met |= ((column[:, None, None] == theirs) & (column[:, None, None] >= 0)).any(-1)
+        return met
+
+
+def _look_at(tokens: Sequence[str], grammar: Grammar) -> Iterable[Token]:
+    spaced = sum(token.startswith(" ") for token in tokens) >= MARKED * len(tokens)
+    for text in tokens:
+        word = text.strip()
+        fold = word.casefold()
+        known = fold.isascii() and fold.isalpha() and len(fold) > 1
+        yield Token(
+            text=text,
+            word=word,
+            fold=fold,
+            zipf=grammar.zipf(fold),
+            tags=grammar.tags(fold) if known else frozenset(),
+            lemmas=grammar.lemmas(fold) if known else frozenset(),
+            inner=spaced and text == word,
+        )

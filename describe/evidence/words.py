@@ -1,0 +1,126 @@
+"""From evidence to a description in plain words: no LLM, the same every time, and nothing said without evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from describe.evidence.properties import PROPERTIES
+from describe.evidence.relations import RELATIONS
+from describe.records import Description, Evidence
+
+__all__ = ["METHOD", "SETTINGS", "describe_evidence", "significant"]
+
+UNCLEAR = "Unclear"
+
+MAX_Q, MIN_EFFECT, MIN_SHARE, MIN_COUNT = 0.01, 0.5, 0.2, 3
+"""What a sentence needs: a false discovery rate, a medium effect, and enough of the rows to speak of."""
+
+COMMON_SHARE = 1 / 3
+"""Related inputs have some outputs in common in any head; one is told of when this share of the rows has it."""
+
+NEARLY = 0.8
+"""A more specific claim goes before a stronger one that it is part of when so much of the latter's rows show it."""
+
+CLAIMS = 2
+"""Claims on either side of a description."""
+
+DEGREES = ((1.0, "all"), (0.9, "nearly all"), (0.5, "mostly"), (0.0, "often"))
+"""From which share on a property is said to hold of so many."""
+
+SETTINGS = {
+    "version": 1,
+    "max_q": MAX_Q,
+    "min_effect": MIN_EFFECT,
+    "min_share": MIN_SHARE,
+    "min_count": MIN_COUNT,
+    "common_share": COMMON_SHARE,
+}
+"""What a description depends on besides the evidence; kept with it."""
+
+METHOD = """Statistics of a head's mappings, put into words without an LLM.
+
+Inputs and outputs: the share with a property against the vocabulary's share, exact binomial tail; outputs each once,
+without hub tokens. Common outputs: the rows that have a token against the rows of the other heads. Pairing: the rows
+that show a relation against shuffled rows. All tests on all heads are corrected together (Benjamini-Hochberg). Said
+is what passes the thresholds in the settings: the strongest claims on either side, or "Unclear".
+"""
+"""Stored where the descriptions of an LLM have their prompt."""
+
+_GROUPS = {("pairing", relation.name): relation.group for relation in RELATIONS} | {
+    (kind, prop.name): prop.group for prop in PROPERTIES for kind in ("inputs", "outputs")
+}
+
+
+def significant(evidence: Iterable[Evidence]) -> list[Evidence]:
+    """The evidence that is surely and visibly above chance, the inputs' first, of each kind the strongest first."""
+    found = [e for e in evidence if e.q_value < MAX_Q and e.effect >= MIN_EFFECT and e.count >= MIN_COUNT]
+    return sorted(found, key=lambda e: (e.kind, -e.effect))
+
+
+def describe_evidence(evidence: Sequence[Evidence]) -> Description:
+    """What the evidence says of one head; ``Unclear`` for a side of which it says nothing.
+
+    ``evidence`` stands in the order in which it was tested: the specific before the general.
+    """
+    sure = set(map(id, significant(evidence)))
+    claims = [e for e in evidence if id(e) in sure and e.share >= MIN_SHARE]
+    inputs = [_property(e) for e in _strongest([e for e in claims if e.kind == "inputs"])]
+    pairing = [(e.effect, _pairing(e)) for e in _strongest([e for e in claims if e.kind == "pairing"])]
+    outputs = [e for e in claims if e.kind == "outputs" and e.name not in ("common_target", "one_set")]
+    common = [e for e in claims if e.name == "common_target" and e.share >= COMMON_SHARE]
+    told = [*pairing, *((e.effect, "outputs are " + _property(e, "distinct outputs")) for e in _strongest(outputs))]
+    if common:
+        one_set = any(e.name == "one_set" and e.share >= NEARLY for e in claims)
+        told.append((max(e.effect for e in common), _common(common, one_set)))
+    told.sort(key=lambda claim: -claim[0])
+    pattern = [sentence for _, sentence in told[:CLAIMS]]
+    return Description(
+        inputs="; ".join(inputs) or UNCLEAR,
+        pattern="; ".join(pattern) or UNCLEAR,
+        reasoning="\n".join(map(_line, significant(evidence))) or "Nothing is above chance.",
+        unclear=not pattern,
+    )
+
+
+def _strongest(claims: Sequence[Evidence]) -> list[Evidence]:
+    """Of each group of claims one, then the strongest of these."""
+    groups: dict[str, list[Evidence]] = {}
+    for claim in claims:
+        groups.setdefault(_GROUPS.get((claim.kind, claim.name), "other"), []).append(claim)
+    chosen = [
+        next(claim for claim in group if claim.count >= NEARLY * max(other.count for other in group))
+        for group in groups.values()
+    ]
+    return sorted(chosen, key=lambda claim: -claim.effect)[:CLAIMS]
+
+
+def _property(claim: Evidence, of: str = "") -> str:
+    degree = next(word for least, word in DEGREES if claim.share >= least)
+    rows = f"{claim.count} of {claim.rows} {of}".rstrip()
+    return f"{degree} {claim.wording} ({rows}; {_percent(claim.expected)} of the vocabulary)"
+
+
+def _pairing(claim: Evidence) -> str:
+    chance = claim.expected * claim.rows
+    return f"{claim.wording} ({claim.count} of {claim.rows} rows; {chance:.2g} expected by chance)"
+
+
+def _common(claims: Sequence[Evidence], one_set: bool) -> str:
+    """The commonest outputs, words that differ only in case and spacing named once."""
+    words: dict[str, Evidence] = {}
+    for claim in claims:
+        words.setdefault(claim.wording[1:-1].strip().casefold(), claim)
+    first, *more = list(words.values())[:4]
+    named = [f"{first.wording} ({first.count} of {first.rows} rows)", *(f"{e.wording} ({e.count})" for e in more)]
+    return f"{'whatever the input, ' if one_set else ''}promotes {', '.join(named)}"
+
+
+def _line(e: Evidence) -> str:
+    return (
+        f"{e.kind}: {e.wording}: {e.count} of {e.rows}, {_percent(e.expected)} expected;"
+        f" h = {e.effect:.2f}, q = {e.q_value:.1g}"
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}".replace("%", " %") if share >= 0.1 else f"{100 * share:.2g} %"

@@ -1,0 +1,81 @@
+"""``headscribe describe --llm statistics`` from the command line to the catalogue, the terminal and the page."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def demo_heads(demo: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """All heads of `demo`, described by statistics, by name."""
+    from describe import pipeline
+    from describe.catalog import Catalogue
+    from describe.llm import Request, parse_llm
+
+    with Catalogue(str(tmp_path_factory.mktemp("statistics") / "c.db"), create=True) as catalogue:
+        result = pipeline.describe(catalogue, demo, parse_llm("statistics"), request=Request(), device="cpu")
+        assert (result.new, result.missing, result.failures) == (270, [], {})
+        records = catalogue.head_records(result.model, result.extraction_id)
+        return {f"{record['layer']}.{record['head']}": record for record in records}
+
+
+@pytest.mark.parametrize(
+    ("head", "inputs", "patterns"),
+    [
+        ("25.0", "plural nouns", ['" them"', "pronouns"]),
+        ("16.8", "past-tense verbs", ['" did"', '" had"', '" was"']),
+        ("23.2", "capitalised words", ["copies the input token", "completes the input"]),
+        ("23.4", "names", ["copies the input token"]),
+        ("6.5", "punctuation", ['" -"', '";"']),
+    ],
+)
+def test_known_heads_of_demo(demo_heads: dict[str, Any], head: str, inputs: str, patterns: list[str]) -> None:
+    (found,) = demo_heads[head]["descriptions"]
+    assert inputs in found["inputs"]
+    for pattern in patterns:
+        assert pattern in found["pattern"]
+    assert (found["llm"], found["prompt"], found["failure"]) == ("statistics", "evidence-1", None)
+    assert found["provenance"]["settings"]["heads"] == 270
+    assert {"lemminflect", "wordfreq", "numpy"} <= found["provenance"]["versions"].keys()
+
+
+def test_evidence_of_demo_is_complete_and_significant(demo_heads: dict[str, Any]) -> None:
+    fields = {"name", "kind", "wording", "count", "rows", "expected", "effect", "p_value", "q_value", "examples"}
+    for record in demo_heads.values():
+        for evidence in record["evidence"]:
+            assert evidence.keys() == fields
+            assert evidence["q_value"] < 0.01
+            assert evidence["examples"]
+    unclear = [record["descriptions"][0]["unclear"] for record in demo_heads.values()]
+    assert 5 < sum(unclear) < 135
+
+
+def test_from_command_line_to_terminal_page_and_table(tiny_llama: Path, headscribe: Run, tmp_path: Path) -> None:
+    done = headscribe("describe", tiny_llama, "--llm", "statistics", "--json", "-")
+    assert done.returncode == 0, done.stderr
+    first = json.loads(done.stdout)
+    assert len(first) == 12
+    assert all(record["descriptions"][0]["inputs"] for record in first)
+    again = headscribe("describe", tiny_llama, "--llm", "statistics", "--json", "-")
+    assert json.loads(again.stdout) == first
+    assert headscribe("show", tiny_llama, "0.0").returncode == 0
+    for form in ("html", "parquet", "jsonl"):
+        done = headscribe("export", tiny_llama, "--format", form, "-o", tmp_path / f"heads.{form}")
+        assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["evidence"] for line in (tmp_path / "heads.jsonl").open()] == [
+        r["evidence"] for r in first
+    ]
+
+
+def test_it_takes_no_prompt(tiny_llama: Path, headscribe: Run) -> None:
+    done = headscribe("describe", tiny_llama, "--llm", "statistics", "--prompt", "salient-1")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "takes no --prompt" in done.stderr
