@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, and_, func, select
 
 from describe.catalog import schema
 from describe.catalog.database import begin_write, connect
+from describe.catalog.ledger import LedgerStore
 from describe.catalog.relations import HeadRelations, RelationStore
 from describe.catalog.rows import get_or_create, iso, json_hash, now, storable
 from describe.errors import CatalogueError, InputError
@@ -36,6 +37,7 @@ class Catalogue:
         self._new = new if new is not None and not new.exists() else None
         self._engine = connect(where, create=create)
         self.relations = RelationStore(self._engine)
+        self.ledger = LedgerStore(self._engine)
 
     def __enter__(self) -> Catalogue:
         return self
