@@ -17,7 +17,7 @@ _UsageError: Any = typer.BadParameter.__mro__[1]  # Click's, of which Typer carr
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line. Returns the exit code: 0 done, 1 some heads failed, 2 bad input, 130 interrupted."""
+    """Run the command line. Returns the exit code: 0 done, 1 heads failed or missing, 2 bad input, 130 interrupted."""
     from app.commands import app
 
     arguments = _json_to_stdout(list(sys.argv[1:] if argv is None else argv))

@@ -38,7 +38,37 @@ LLMName = Annotated[
         help="openai:MODEL (OPENAI_API_KEY, OPENAI_BASE_URL), gguf:FILE, gguf:demo, or statistics.",
     ),
 ]
-
+Concurrency = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--concurrency", min=1, metavar="N", help="Heads asked about at once, at most (default: 8; gguf: 1)."),
+]
+MaxTokens = Annotated[int, typer.Option("--max-tokens", min=16, metavar="N", help="Longest reply, reasoning included.")]
+Timeout = Annotated[float, typer.Option("--timeout", min=0.1, metavar="S", help="Seconds to wait for a reply.")]
+Attempts = Annotated[int, typer.Option("--attempts", min=1, metavar="N", help="Tries of a call that the server fails.")]
+GiveUpAfter = Annotated[
+    int,
+    typer.Option("--give-up-after", min=1, metavar="N", help="End the run after N heads in a row without an answer."),
+]
+Rpm = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option("--rpm", min=0.1, metavar="N", help="Requests per minute, at most (default: what the server says)."),
+]
+Tpm = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option("--tpm", min=1, metavar="N", help="Tokens per minute, at most (default: what the server says)."),
+]
+Budget = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option("--budget", min=0, metavar="USD", help="Stop before the call that could pass it."),
+]
+PriceIn = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option("--price-in", min=0, metavar="USD", help="Price of a million tokens of prompts (default: our table)."),
+]
+PriceOut = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option("--price-out", min=0, metavar="USD", help="Price of a million tokens of replies, likewise."),
+]
 
 Operations = Annotated[
     Optional[Path],  # noqa: UP045

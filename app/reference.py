@@ -17,8 +17,9 @@ def commands_page() -> str:
     parts = [
         "# Commands\n",
         "Made by `python -m app.reference > docs/commands.md`; a test sees that nothing is missing.\n",
-        "Progress goes to standard error, results to standard output. Exit codes: 0 done; 1 some heads failed (listed);"
-        " 2 wrong use or bad input, in one line, nothing changed; 130 interrupted, the same command again goes on.\n",
+        "Progress goes to standard error, results to standard output. Exit codes: 0 done; 1 some heads failed"
+        " or are missing (listed); 2 wrong use or bad input, in one line, nothing changed; 130 interrupted, the same"
+        " command again goes on.\n",
     ]
     for name, command in sorted(group.commands.items()):
         context = typer.Context(command, info_name=f"headscribe {name}")

@@ -6,6 +6,7 @@
     │   ├── CatalogueError    a database that is not ours, newer than us, or lacks what was asked for
     │   ├── TemplateError     a prompt template that is missing, malformed or asks for unknown fields
     │   └── LLMError          an LLM that cannot be used at all: no key, unknown model, unreadable file
+    ├── RunEndedError         a run must end before all heads are done; what came in is kept (exit code 1)
     └── CallError             one call to an LLM gave no usable answer; carries its cause and evidence
 
 An ``InputError`` is shown to people as one line that says what was wrong and what to do.
@@ -20,6 +21,7 @@ __all__ = [
     "HeadscribeError",
     "InputError",
     "LLMError",
+    "RunEndedError",
     "TemplateError",
 ]
 
@@ -46,6 +48,10 @@ class TemplateError(InputError):
 
 class LLMError(InputError):
     """The LLM cannot be used at all; no later call would fare better."""
+
+
+class RunEndedError(HeadscribeError):
+    """A run must end before all heads are done: no money is left, or the server is down. What came in is kept."""
 
 
 class CallError(HeadscribeError):

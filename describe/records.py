@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 from describe.errors import InputError
 
 __all__ = [
+    "Call",
     "Description",
     "Evidence",
     "HeadId",
@@ -149,6 +150,32 @@ class Evidence:
     def share(self) -> float:
         """The share that shows it."""
         return self.count / self.rows
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request to an LLM that was answered or failed; every retry is a call of its own.
+
+    Attributes:
+        request_hash: SHA-256 of what was asked, of whom and how; the same for identical requests.
+        outcome: ``"ok"``, or a word of `describe.llm.CAUSES`, of which ``detail`` tells more.
+        reply: the raw text that came, if any.
+        tokens_out: with the ``tokens_reasoning`` in it. Tokens are None where the server does not say.
+        money: US dollars; None where the tokens or their price are not known.
+        seconds: from sending to the outcome.
+    """
+
+    request_hash: str
+    outcome: str
+    seconds: float
+    detail: str | None = None
+    reply: str | None = None
+    model: str | None = None
+    request_id: str | None = None
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    tokens_reasoning: int | None = None
+    money: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

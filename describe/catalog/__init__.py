@@ -1,5 +1,6 @@
 """The catalogue of heads and descriptions: one database, and what is exported from it. Imports no torch."""
 
+from describe.catalog.ledger import Caller
 from describe.catalog.store import Catalogue
 
-__all__ = ["Catalogue"]
+__all__ = ["Caller", "Catalogue"]

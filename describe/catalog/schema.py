@@ -2,10 +2,12 @@
 
     model ─< extraction ─< head ─< description >─ labeller
     head ─< evidence
+    labeller ─< call >─ head
     model ─< relation_run ─< relation ─< relation_layer;  relation >─ operation
 
 An extraction is a model read with certain settings; a labeller is an LLM with a prompt template and parameters; a
-relation is an operation scored on a model's heads, layer by layer, in a run with certain settings.
+relation is an operation scored on a model's heads, layer by layer, in a run with certain settings; a call is one
+request to an LLM that was answered or failed.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from sqlalchemy import (
 )
 
 __all__ = [
+    "call",
     "catalogue_info",
     "description",
     "evidence",
@@ -144,6 +147,29 @@ evidence = Table(
     Column("found", JSON, nullable=False, comment="the significant evidence, `describe.records.Evidence` each"),
     Column("created", DateTime(timezone=True), nullable=False),
     UniqueConstraint("head_id", "settings_hash"),
+)
+
+call = Table(
+    "call",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("labeller_id", ForeignKey("labeller.id"), nullable=False),
+    Column("head_id", ForeignKey("head.id"), index=True),
+    Column("llm", String(512), nullable=False),
+    Column("endpoint", String(512), nullable=False, comment="or the content hash of the LLM's file"),
+    Column("template_hash", String(64), nullable=False),
+    Column("request_hash", String(64), nullable=False, index=True, comment="of LLM, messages, sampling and schema"),
+    Column("outcome", String(32), nullable=False, comment="ok, or why there is no usable reply"),
+    Column("detail", Text, comment="the failure in a sentence"),
+    Column("reply", Text, comment="as it came"),
+    Column("model", String(512), comment="the model that says it answered"),
+    Column("request_id", String(256)),
+    Column("tokens_in", Integer),
+    Column("tokens_out", Integer, comment="reasoning included"),
+    Column("tokens_reasoning", Integer),
+    Column("money", Float, comment="US dollars; null where no price is known"),
+    Column("seconds", Float, nullable=False),
+    Column("created", DateTime(timezone=True), nullable=False),
 )
 
 operation = Table(

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, and_, func, select
 from describe.catalog import schema
 from describe.catalog.database import begin_write, connect
 from describe.catalog.evidence import EvidenceStore
+from describe.catalog.ledger import LedgerStore
 from describe.catalog.relations import HeadRelations, RelationStore
 from describe.catalog.rows import get_or_create, iso, json_hash, now, storable
 from describe.errors import CatalogueError, InputError
@@ -38,6 +39,7 @@ class Catalogue:
         self._engine = connect(where, create=create)
         self.relations = RelationStore(self._engine)
         self.evidence = EvidenceStore(self._engine)
+        self.ledger = LedgerStore(self._engine)
 
     def __enter__(self) -> Catalogue:
         return self
@@ -130,7 +132,6 @@ class Catalogue:
 
     def register_labeller(self, llm: str, prompt: str, template: str, settings: dict[str, Any]) -> int:
         """The id of an LLM with a prompt template and settings, entered if it is new."""
-        key = {"key_hash": json_hash([llm, prompt, template, settings])}
         rest = {
             "llm": llm,
             "prompt": prompt,
@@ -138,7 +139,15 @@ class Catalogue:
             "template_hash": hashlib.sha256(template.encode()).hexdigest(),
             "settings": settings,
         }
+        key = {"key_hash": json_hash([llm, prompt, template, settings])}
         return get_or_create(self._engine, schema.labeller, key, rest)
+
+    def find_labeller(self, llm: str, prompt: str, template: str, settings: dict[str, Any]) -> int | None:
+        """The id of an LLM with a prompt template and settings, if it is in the catalogue."""
+        table = schema.labeller
+        key = json_hash([llm, prompt, template, settings])
+        with self._engine.connect() as connection:
+            return connection.execute(select(table.c.id).where(table.c.key_hash == key)).scalar()
 
     def described_heads(self, extraction_id: int, labeller_id: int) -> dict[HeadId, str | None]:
         """The heads this labeller has an outcome for, each with its cause of failure or None."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from describe.errors import CallError
+from describe.errors import CallError, RunEndedError
 from describe.labelling.answer import ANSWER_SCHEMA, Answer, looks_like_refusal, parse_answer
 from describe.labelling.template import Template, text_hash
 from describe.llm import Message, Reply
@@ -23,15 +23,16 @@ GRACE = 1.0
 class Asks(Protocol):
     """What is needed of an LLM: `describe.llm.ChatClient`, or a stand-in."""
 
-    async def ask(self, messages: list[Message], schema: dict[str, Any]) -> Reply:
-        """One reply to a chat, or `CallError`, or `LLMError`."""
+    async def ask(self, messages: list[Message], schema: dict[str, Any], head: HeadId | None = None) -> Reply:
+        """One reply to a chat about a head, or `CallError`, `LLMError`, `RunEndedError`."""
         ...
 
 
 async def describe_head(llm: Asks, template: Template, mapping: HeadMapping) -> Description:
     """What the LLM says of one head: a description, an abstention, or a failure with its cause.
 
-    A reply that does not have the form asked for goes back once, with the reason. Raises `LLMError` only.
+    A reply that does not have the form asked for goes back once, with the reason. Raises `LLMError` and
+    `RunEndedError` only.
     """
     prompt = template.render(mapping)
     messages: list[Message] = [{"role": "user", "content": prompt}]
@@ -40,7 +41,7 @@ async def describe_head(llm: Asks, template: Template, mapping: HeadMapping) -> 
     reason = ""
     try:
         for _ in range(2):
-            answered = await llm.ask(messages, ANSWER_SCHEMA)
+            answered = await llm.ask(messages, ANSWER_SCHEMA, mapping.id)
             reply, usage = answered.text, _add_usage(usage, answered.usage)
             try:
                 return _description(parse_answer(reply), reply, prompt, usage)
@@ -71,14 +72,20 @@ async def describe_heads(
     """Describe the heads, ``concurrency`` at a time; ``commit`` is called for each as soon as its outcome is there.
 
     Returns whether all were done: False after an interrupt (SIGINT, SIGTERM), when calls in flight got `GRACE`
-    seconds to come in. Raises `LLMError` at the first answer that says no call will ever succeed.
+    seconds to come in. Raises `LLMError` at the first answer that says no call will ever succeed, and `RunEndedError`
+    when a call or ``commit`` did; calls in flight get `GRACE` seconds then too.
     """
     waiting = iter(heads)
     stop = asyncio.Event()
+    ended: list[RunEndedError] = []
 
     async def work() -> None:
         while not stop.is_set() and (head := next(waiting, None)) is not None:
-            commit(head, await describe_head(llm, template, load(head)))
+            try:
+                commit(head, await describe_head(llm, template, load(head)))
+            except RunEndedError as error:
+                ended.append(error)
+                stop.set()
 
     with _interrupts_set(stop):
         workers = [asyncio.create_task(work()) for _ in range(min(concurrency, len(heads)))]
@@ -96,6 +103,8 @@ async def describe_heads(
             for task in (*workers, interrupted):
                 task.cancel()
             await asyncio.gather(*workers, interrupted, return_exceptions=True)
+    if ended:
+        raise ended[0]
     return not stop.is_set()
 
 

@@ -31,6 +31,11 @@ class Template:
     name: str
     text: str
 
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the text."""
+        return text_hash(self.text)
+
     def render(self, mapping: HeadMapping) -> str:
         """The prompt for one head. Raises `TemplateError` when the template asks for what a head does not have."""
         rows = [

@@ -8,11 +8,12 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 from describe.errors import LLMError
-from describe.llm.client import ChatClient, Request
+from describe.llm.asking import Oversight, Request
+from describe.llm.client import ChatClient
 from describe.llm.spec import LLM, WAYS
 from describe.weights.locate import Location, content_hash
 
-__all__ = ["connect", "identity"]
+__all__ = ["connect", "endpoint", "identity"]
 
 OPENAI = "https://api.openai.com/v1"
 
@@ -26,23 +27,33 @@ def identity(llm: LLM) -> dict[str, str]:
         from describe.llm.local import model_file
 
         return {"content_hash": content_hash(Location(llm.model, model_file(llm.model)))}
-    endpoint, _ = _endpoint()
-    parts = urlsplit(endpoint)
+    parts = urlsplit(_endpoint()[0])
     return {"endpoint": f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"}
 
 
+def endpoint(llm: LLM) -> str | None:
+    """The endpoint that stands in for OpenAI's own, whose prices are known; None for that one."""
+    if llm.provider != "openai" or identity(llm)["endpoint"] == OPENAI:
+        return None
+    return identity(llm)["endpoint"]
+
+
 @asynccontextmanager
-async def connect(llm: LLM, request: Request, concurrency: int) -> AsyncIterator[ChatClient]:
+async def connect(
+    llm: LLM, request: Request, concurrency: int, oversight: Oversight | None = None
+) -> AsyncIterator[ChatClient]:
     """A client of the LLM, closed at the end; a GGUF file is served in this process.
 
     Raises `LLMError` as `identity` does, or when the file cannot be loaded.
     """
+    who = identity(llm)
     if llm.provider == "gguf":
         from describe.llm.local import serve
 
-        client = ChatClient("local", *serve(llm.model, request.max_tokens, concurrency), request, lengths=True)
+        served = serve(llm.model, request.max_tokens, concurrency)
+        client = ChatClient("local", *served, request, lengths=True, identity=who, oversight=oversight)
     else:
-        client = ChatClient(llm.model, *_endpoint(), request)
+        client = ChatClient(llm.model, *_endpoint(), request, identity=who, oversight=oversight)
     try:
         yield client
     finally:
@@ -52,9 +63,11 @@ async def connect(llm: LLM, request: Request, concurrency: int) -> AsyncIterator
 def _endpoint() -> tuple[str, str]:
     """The OpenAI-compatible endpoint and key of the environment. A server of one's own may need no key."""
     url = os.environ.get("OPENAI_BASE_URL")
-    key = os.environ.get("OPENAI_API_KEY") or ("none" if url else "")
+    key = os.environ.get("OPENAI_API_KEY", "").strip() or ("none" if url else "")
     if not key:
         raise LLMError(f"OPENAI_API_KEY is not set. The ways to name an LLM: {WAYS}")
+    if not all("!" <= character <= "~" for character in key):
+        raise LLMError("OPENAI_API_KEY holds a character that no key has: a space, or one that is not ASCII")
     if url and urlsplit(url).scheme not in ("http", "https"):
         raise LLMError("OPENAI_BASE_URL is not a web address: it starts with http:// or https:// and ends with /v1")
     return url or OPENAI, key

@@ -4,9 +4,10 @@ call these. Importing this package imports no torch; extracting does.
 
 from describe.pipeline.common import Progress, find
 from describe.pipeline.comparing import Comparison, compare
-from describe.pipeline.describing import DescribeResult, describe
+from describe.pipeline.describing import DescribeResult, Limits, describe
 from describe.pipeline.extracting import ExtractResult, extract
-from describe.pipeline.reading import export, head_record
+from describe.pipeline.planning import Plan, plan
+from describe.pipeline.reading import export, head_record, report
 from describe.pipeline.relating import THRESHOLD, RelationsResult, relations
 
 __all__ = [
@@ -14,6 +15,8 @@ __all__ = [
     "Comparison",
     "DescribeResult",
     "ExtractResult",
+    "Limits",
+    "Plan",
     "Progress",
     "RelationsResult",
     "compare",
@@ -22,5 +25,7 @@ __all__ = [
     "extract",
     "find",
     "head_record",
+    "plan",
     "relations",
+    "report",
 ]

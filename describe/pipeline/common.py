@@ -13,7 +13,7 @@ from describe.weights import content_hash, locate, model_name
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Progress", "choose_device", "find", "known", "silent"]
+__all__ = ["Progress", "choose_device", "find", "find_model", "known", "silent"]
 
 
 class Progress(Protocol):
@@ -27,17 +27,22 @@ def silent(stage: str, done: int, total: int) -> None:
 
 
 def find(catalogue: Catalogue, model: str) -> tuple[ModelInfo, int]:
-    """A model of the catalogue and its newest extraction, by MODEL; its files are read only to tell namesakes apart.
+    """A model of the catalogue and its newest extraction, by MODEL, as `find_model` finds it."""
+    model_id, info = find_model(catalogue, model)
+    return info, catalogue.latest_extraction(model_id)
+
+
+def find_model(catalogue: Catalogue, model: str) -> tuple[int, ModelInfo]:
+    """A model of the catalogue and its id, by MODEL; its files are read only to tell namesakes apart.
 
     Raises `CatalogueError` when the catalogue does not hold it.
     """
     try:
-        model_id, info = catalogue.find_model(model_name(model))
+        return catalogue.find_model(model_name(model))
     except CatalogueError:
         if not Path(model).expanduser().exists():
             raise
-        model_id, info = catalogue.find_model(model_name(model), content_hash(locate(model)))
-    return info, catalogue.latest_extraction(model_id)
+        return catalogue.find_model(model_name(model), content_hash(locate(model)))
 
 
 def known(catalogue: Catalogue, name: str, digest: str) -> tuple[int, ModelInfo] | None:

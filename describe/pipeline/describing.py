@@ -6,28 +6,63 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from describe.catalog import Catalogue
-from describe.errors import InputError
+from describe.catalog import Caller, Catalogue
+from describe.catalog.rows import now
+from describe.errors import InputError, RunEndedError
 from describe.pipeline.common import Progress, silent
 from describe.pipeline.extracting import extract
 from describe.pipeline.stating import state, statistics_method
-from describe.records import Description, HeadId, HeadMapping, ModelInfo
+from describe.records import Call, Description, HeadId, HeadMapping, ModelInfo
 from describe.versions import versions
 
 if TYPE_CHECKING:
     from describe.labelling import Template
-    from describe.llm import LLM, Request
+    from describe.llm import LLM, Pacer, Purse, Request
 
-__all__ = ["DescribeResult", "describe"]
+__all__ = ["DescribeResult", "Limits", "describe"]
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What a run may do.
+
+    Attributes:
+        rpm, tpm: requests and tokens per minute; None for what the server's headers say.
+        budget: US dollars that this run may spend; None for no limit.
+        price_in, price_out: US dollars per million tokens; None for what our table says.
+        give_up_after: the run ends when so many heads in a row got no answer from the server after all tries.
+    """
+
+    rpm: float | None = None
+    tpm: float | None = None
+    budget: float | None = None
+    price_in: float | None = None
+    price_out: float | None = None
+    give_up_after: int = 5
+
+    def purse(self, llm: LLM) -> Purse:
+        """The money of a run with this LLM. Raises `InputError` when there is a budget and no price."""
+        from describe.llm import Purse, endpoint, find_price
+
+        if llm.provider == "statistics":  # asks nobody, costs nothing
+            return Purse(None, None)
+        return Purse(find_price(llm, endpoint(llm), self.price_in, self.price_out), self.budget)
+
+
+@dataclass(frozen=True)
 class DescribeResult:
-    """What describing came to: outcomes of all the heads asked for, and whether an interrupt cut it short."""
+    """What describing came to: outcomes of all the heads asked for, and what cut it short.
+
+    Attributes:
+        interrupted: by Ctrl-C or SIGTERM.
+        stopped: why the run ended by itself before all heads were done, else None.
+        spent: US dollars, as far as prices are known.
+    """
 
     model: ModelInfo
     extraction_id: int
@@ -35,6 +70,8 @@ class DescribeResult:
     heads: list[HeadId]
     new: int
     interrupted: bool
+    stopped: str | None = None
+    spent: float = 0.0
     failures: dict[HeadId, str] = field(default_factory=dict)
     missing: list[HeadId] = field(default_factory=list)
 
@@ -48,60 +85,60 @@ def describe(
     heads: str = "all",
     prompt: str | None = None,
     concurrency: int = 8,
+    limits: Limits | None = None,
     retry_failed: bool = False,
+    fresh: bool = False,
     device: str = "auto",
     dtype: str = "float32",
     progress: Progress = silent,
 ) -> DescribeResult:
     """Describe a model's heads by an LLM, or by ``statistics`` of their mappings without one.
 
-    Extracts first what is missing; what has an outcome is not asked again. Failures are kept as failures and asked
-    again only with ``retry_failed``. Every outcome is committed when it comes in. Raises `InputError` when the model,
-    the selection or the LLM cannot be used.
+    Extracts first what is missing; what has an outcome is not asked again. At most ``concurrency`` heads are asked
+    about at once. Failures are kept as failures and asked again only with ``retry_failed``. Every call is entered in
+    the ledger and every outcome committed when it comes in; a request that the ledger has a reply to is not sent,
+    unless ``fresh``.
+
+    Raises `InputError` when the model, the selection or the LLM cannot be used, or there is a budget and no price.
     """
+    from describe.llm import Pacer
+
+    limits = limits or Limits()
     if concurrency < 1:
         raise InputError("--concurrency must be at least 1")
     by_statistics = llm.provider == "statistics"
     template, settings = statistics_method(prompt) if by_statistics else _llm_method(llm, request, prompt)
+    purse = limits.purse(llm)
     extracted = extract(catalogue, model, heads=heads, device=device, dtype=dtype, progress=progress)
     if by_statistics:  # what is significant depends on how many heads were tested together
         settings["heads"] = len(catalogue.saved_heads(extracted.extraction_id))
     labeller = catalogue.register_labeller(str(llm), template.name, template.text, settings)
     outcomes = catalogue.described_heads(extracted.extraction_id, labeller)
     pending = [h for h in extracted.heads if h not in outcomes or (retry_failed and outcomes[h] is not None)]
-    made_by = versions(*(settings["packages"] if by_statistics else ["openai"]))
-    done = 0
-
-    def commit(head: HeadId, outcome: Description) -> None:
-        nonlocal done
-        catalogue.save_description(extracted.extraction_id, head, labeller, outcome, made_by)
-        outcomes[head] = outcome.failure
-        done += 1
-        progress("describe", done, len(pending))
-
-    def load(head: HeadId) -> HeadMapping:
-        return catalogue.mapping(extracted.extraction_id, head)
-
-    async def run() -> bool:
-        from describe.labelling import describe_heads
-        from describe.llm import connect
-
-        async with connect(llm, request, concurrency) as client:
-            return await describe_heads(client, template, pending, load, commit, concurrency)
-
+    caller = Caller(labeller, extracted.extraction_id, str(llm), _place(settings), template.hash)
+    made_by = versions(*settings.get("packages", ["openai"]))
+    work = _Work(
+        catalogue, caller, limits.give_up_after, now() if fresh else None, outcomes, len(pending), made_by, progress
+    )
     progress("describe", 0, len(pending))
-    finished = True
-    if pending and by_statistics:
-        state(catalogue, model, extracted.extraction_id, pending, settings, commit)
-    elif pending:
-        finished = run_async(run)
+    pacer = Pacer(concurrency, limits.rpm, limits.tpm, longest_wait=request.longest_wait)
+    finished, stopped = True, None
+    try:
+        if pending and by_statistics:
+            state(catalogue, model, extracted.extraction_id, pending, settings, work.commit)
+        elif pending:
+            finished = run_async(lambda: _run(work, llm, request, pacer, purse, template, pending))
+    except RunEndedError as error:
+        stopped = str(error)
     return DescribeResult(
         model=extracted.model,
         extraction_id=extracted.extraction_id,
         labeller_id=labeller,
         heads=extracted.heads,
-        new=done,
+        new=work.done,
         interrupted=not finished,
+        stopped=stopped,
+        spent=purse.spent,
         failures={head: cause for head in extracted.heads if (cause := outcomes.get(head)) is not None},
         missing=[head for head in extracted.heads if head not in outcomes],
     )
@@ -113,6 +150,97 @@ def _llm_method(llm: LLM, request: Request, prompt: str | None) -> tuple[Templat
     from describe.llm import identity
 
     return load_template(prompt or DEFAULT_PROMPT), request.provenance() | identity(llm)
+
+
+def _place(settings: dict[str, Any]) -> str:
+    """Where an LLM answers: its endpoint, or the content hash of its file; nowhere for statistics."""
+    return str(settings.get("endpoint") or settings.get("content_hash") or "")
+
+
+async def _run(
+    work: _Work, llm: LLM, request: Request, pacer: Pacer, purse: Purse, template: Template, heads: list[HeadId]
+) -> bool:
+    from describe.labelling import describe_heads
+    from describe.llm import Oversight, connect
+
+    concurrency = pacer.limit
+    async with connect(llm, request, concurrency, Oversight(pacer, purse, work)) as client:
+        finished = await describe_heads(client, template, heads, work.load, work.commit, concurrency)
+    work.keep_unanswered()
+    return finished
+
+
+class _Work:
+    """One run's dealings with the catalogue: mappings out of it, calls and outcomes into it."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        caller: Caller,
+        give_up_after: int,
+        since: datetime | None,
+        outcomes: dict[HeadId, str | None],
+        total: int,
+        made_by: dict[str, str],
+        progress: Progress,
+    ) -> None:
+        self.done = 0
+        self._catalogue = catalogue
+        self._caller = caller
+        self._give_up_after = give_up_after
+        self._since = since
+        self._failed = catalogue.ledger.failed_since(caller.extraction_id, caller.labeller_id)
+        self._outcomes = outcomes
+        self._total = total
+        self._progress = progress
+        self._unanswered: list[tuple[HeadId, Description]] = []
+        self._made_by = made_by
+
+    def load(self, head: HeadId) -> HeadMapping:
+        """A head's mapping."""
+        return self._catalogue.mapping(self._caller.extraction_id, head)
+
+    def enter(self, head: HeadId | None, call: Call) -> None:
+        """Commit a call."""
+        self._catalogue.ledger.save(self._caller, head, call)
+
+    def answered(self, head: HeadId | None, request_hash: str) -> Call | None:
+        """An answer that was paid for already; to a head that failed, not one from before it did."""
+        from describe.llm import ANSWERED
+
+        since = self._since or (self._failed.get(head) if head is not None else None)
+        return self._catalogue.ledger.find(request_hash, ANSWERED, since)
+
+    def commit(self, head: HeadId, outcome: Description) -> None:
+        """Commit an outcome. Heads the server gave no answer on wait for the next that it does answer.
+
+        Raises `RunEndedError` when too many wait: the server is down, and what it is to blame for is no outcome.
+        """
+        from describe.llm import TRANSIENT
+
+        if outcome.failure in TRANSIENT:
+            self._unanswered.append((head, outcome))
+            if len(self._unanswered) >= self._give_up_after:
+                raise RunEndedError(
+                    f"the server did not answer on {len(self._unanswered)} heads in a row, after all tries"
+                    f" ({outcome.failure}: {outcome.detail})"
+                )
+            return
+        self.keep_unanswered()
+        self._save(head, outcome)
+
+    def keep_unanswered(self) -> None:
+        """Commit the failures that waited: the server is there, and did not answer on these heads."""
+        waited, self._unanswered = self._unanswered, []
+        for head, outcome in waited:
+            self._save(head, outcome)
+
+    def _save(self, head: HeadId, outcome: Description) -> None:
+        caller = self._caller
+        self._catalogue.save_description(caller.extraction_id, head, caller.labeller_id, outcome, self._made_by)
+        self._outcomes[head] = outcome.failure
+        self.done += 1
+        self._progress("describe", self.done, self._total)
 
 
 def run_async(work: Callable[[], Coroutine[Any, Any, T]]) -> T:

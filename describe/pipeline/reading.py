@@ -1,4 +1,4 @@
-"""``headscribe show`` and ``headscribe export``: what the catalogue holds of a model."""
+"""``headscribe show``, ``export`` and ``describe --report``: what the catalogue holds of a model."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 from describe.catalog import Catalogue
 from describe.errors import CatalogueError
-from describe.pipeline.common import find
+from describe.pipeline.common import find, find_model
 from describe.records import HeadId, parse_heads
 
-__all__ = ["export", "head_record"]
+__all__ = ["export", "head_record", "report"]
 
 
 def head_record(catalogue: Catalogue, model: str, head: HeadId) -> dict[str, Any]:
@@ -29,3 +29,12 @@ def export(catalogue: Catalogue, model: str, form: str, path: Path) -> int:
 
     info, extraction_id = find(catalogue, model)
     return write(info, catalogue.head_records(info, extraction_id), form, path)
+
+
+def report(catalogue: Catalogue, model: str) -> dict[str, list[dict[str, Any]]]:
+    """The calls about a model's heads: ``summary`` by LLM and outcome, and all ``calls`` in order.
+
+    Tokens are counted, money is in US dollars, times in seconds. Raises `CatalogueError` when the model is not there.
+    """
+    model_id, _ = find_model(catalogue, model)
+    return {"summary": catalogue.ledger.summary(model_id), "calls": catalogue.ledger.calls(model_id)}

@@ -1,0 +1,178 @@
+"""The command ``describe``: a run, what it would be (``--dry-run``), and what runs took (``--report``)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from app import options as o
+
+if TYPE_CHECKING:
+    from describe.catalog import Catalogue
+    from describe.pipeline import DescribeResult, Plan
+
+__all__ = ["describe"]
+
+
+def describe(
+    model: o.Model,
+    llm: o.LLMName = None,
+    catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE,
+    heads: o.Heads = "all",
+    prompt: Annotated[
+        Optional[str], typer.Option("--prompt", metavar="NAME", help="The prompt template (default: salient-1).")  # noqa: UP045
+    ] = None,
+    concurrency: o.Concurrency = None,
+    temperature: Annotated[float, typer.Option("--temperature", min=0, help="Sampling temperature.")] = 0.0,
+    seed: Annotated[int, typer.Option("--seed", help="Sampling seed, where the server has one.")] = 0,
+    max_tokens: o.MaxTokens = 2048,
+    timeout: o.Timeout = 120.0,
+    attempts: o.Attempts = 6,
+    give_up_after: o.GiveUpAfter = 5,
+    rpm: o.Rpm = None,
+    tpm: o.Tpm = None,
+    budget: o.Budget = None,
+    price_in: o.PriceIn = None,
+    price_out: o.PriceOut = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Ask again about heads that failed.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Ask even where the ledger has the reply already.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be asked and cost; ask nobody.")] = False,
+    report: Annotated[bool, typer.Option("--report", help="Show what all calls so far took; needs no LLM.")] = False,
+    device: o.Device = "auto",
+    dtype: o.Dtype = "float32",
+    json_path: o.Json = None,
+    quiet: o.Quiet = False,
+) -> int:
+    """Describe heads by an LLM; extracts first if needed. A run that was cut short goes on where it was."""
+    from describe.catalog import Catalogue
+    from describe.llm import Request, parse_llm
+    from describe.pipeline import Limits
+
+    if report:
+        return _report(catalog, model, json_path)
+    named = parse_llm(llm)
+    asked: dict[str, Any] = {
+        "request": Request(
+            max_tokens=max_tokens, temperature=temperature, seed=seed, timeout=timeout, attempts=attempts
+        ),
+        "concurrency": concurrency or (1 if named.provider == "gguf" else 8),
+        "limits": Limits(rpm, tpm, budget, price_in, price_out, give_up_after),
+        "heads": heads,
+        "prompt": prompt,
+        "retry_failed": retry_failed,
+    }
+    with Catalogue(catalog, create=not dry_run) as opened:
+        if dry_run:
+            return _dry_run(opened, model, named, asked, json_path)
+        asked |= {"fresh": fresh, "device": device, "dtype": dtype}
+        return _run(opened, model, named, asked, json_path, quiet)
+
+
+def _run(opened: Catalogue, model: str, llm: Any, asked: dict[str, Any], json_path: Path | None, quiet: bool) -> int:
+    from app.terminal import draw_heads, progress_bars, write_json
+    from describe import pipeline
+
+    with progress_bars(quiet) as progress:
+        result = pipeline.describe(opened, model, llm, **asked, progress=progress)
+    wanted = {(head.layer, head.head) for head in result.heads}
+    found = opened.head_records(result.model, result.extraction_id, labeller_id=result.labeller_id)
+    records = [record for record in found if (record["layer"], record["head"]) in wanted]
+    if json_path:
+        write_json(records, json_path)
+    elif not quiet:
+        draw_heads(records)
+    return _exit_code(result)
+
+
+def _exit_code(result: DescribeResult) -> int:
+    """The exit code, and on standard error which heads have no answer."""
+    if result.failures:
+        listed = _listed([f"{head} ({cause})" for head, cause in result.failures.items()])
+        typer.echo(f"headscribe: {len(result.failures)} heads failed: {listed}; --retry-failed asks again", err=True)
+    if result.stopped:
+        typer.echo(
+            f"headscribe: stopped: {result.stopped}; {len(result.missing)} heads are missing:"
+            f" {_listed(list(map(str, result.missing)))}; the same command again goes on",
+            err=True,
+        )
+    if result.interrupted:
+        typer.echo(
+            f"headscribe: interrupted; {len(result.missing)} heads are missing, run the same command again to go on",
+            err=True,
+        )
+        return 130
+    return 1 if result.failures or result.stopped else 0
+
+
+def _listed(items: list[str]) -> str:
+    return ", ".join(items[:20]) + (f" and {len(items) - 20} more" if len(items) > 20 else "")
+
+
+def _dry_run(opened: Catalogue, model: str, llm: Any, asked: dict[str, Any], json_path: Path | None) -> int:
+    from app.terminal import write_json
+    from describe import pipeline
+
+    found = pipeline.plan(opened, model, llm, **asked)
+    if json_path:
+        write_json(_plan_json(found), json_path)
+        return 0
+    source = "as calls to this LLM took" if found.experience else "assumed"
+    money = "not known: give --price-in and --price-out"
+    if found.price is not None:
+        rates = f"${found.price.tokens_in:g} in, ${found.price.tokens_out:g} out per million tokens"
+        money = f"about ${found.money:.4f} ({rates}: {found.price.source})"
+    typer.echo(
+        f"heads    {len(found.heads)} of {found.model.name} to describe: {_listed(list(map(str, found.heads)))}\n"
+        f"prompts  {len(found.prompts)} ready, {len(found.heads) - len(found.prompts)} to extract first\n"
+        f"tokens   about {found.tokens_in:,} in and {found.tokens_out:,} out"
+        f" (estimated: in by characters / 4, out {source})\n"
+        f"money    {money}\n"
+        f"time     about {timedelta(seconds=round(found.seconds))} (seconds of a reply {source})\n"
+        "Nobody was asked, nothing was changed."
+    )
+    return 0
+
+
+def _plan_json(found: Plan) -> dict[str, Any]:
+    return {
+        "model": found.model.name,
+        "heads": [str(head) for head in found.heads],
+        "prompts": {str(head): text for head, text in found.prompts.items()},
+        "tokens_in": found.tokens_in,
+        "tokens_out": found.tokens_out,
+        "estimated": True,
+        "price": vars(found.price) if found.price else None,
+        "money": found.money,
+        "seconds": found.seconds,
+    }
+
+
+def _report(catalog: str, model: str, json_path: Path | None) -> int:
+    from app.terminal import draw_table, write_json
+    from describe import pipeline
+    from describe.catalog import Catalogue
+
+    with Catalogue(catalog) as opened:
+        found = pipeline.report(opened, model)
+    if json_path:
+        write_json(found, json_path)
+        return 0
+    rows = [(row["llm"], row["endpoint"][:40], row["outcome"], *_amounts([row])) for row in found["summary"]]
+    for llm in dict.fromkeys(row["llm"] for row in found["summary"]):
+        rows.append((llm, "", "all", *_amounts([row for row in found["summary"] if row["llm"] == llm])))
+    headings = ("LLM", "endpoint", "outcome", "calls", "tokens in", "tokens out", "of reasoning", "US $", "mean s")
+    draw_table(headings, rows, title=f"{model}: calls to LLMs", right=(3, 4, 5, 6, 7, 8))
+    return 0
+
+
+def _amounts(rows: list[dict[str, Any]]) -> tuple[str, ...]:
+    """Calls, tokens, money and mean latency of several rows together; money that is not all known is marked."""
+    calls = sum(row["calls"] for row in rows)
+    counts = (sum(row[name] for row in rows) for name in ("tokens_in", "tokens_out", "tokens_reasoning"))
+    money = f"{sum(row['money'] for row in rows):.4f}"
+    unknown = any(row["calls_without_price"] for row in rows)
+    mean = sum(row["mean_seconds"] * row["calls"] for row in rows) / calls
+    return (f"{calls:,}", *(f"{count:,}" for count in counts), f"{money} + ?" if unknown else money, f"{mean:.2f}")

@@ -1,0 +1,64 @@
+"""What is asked of an LLM, what comes back, and what every call of a run is subject to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, TypedDict
+
+from describe.llm.money import Purse
+from describe.llm.pacing import Pacer
+from describe.records import Call, HeadId
+
+__all__ = ["Ledger", "Message", "Oversight", "Reply", "Request"]
+
+
+class Message(TypedDict):
+    """One message of a chat."""
+
+    role: Literal["user", "assistant", "system"]
+    content: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """How to ask: sampling, limits and patience. Times are in seconds."""
+
+    max_tokens: int = 2048
+    temperature: float | None = 0.0
+    seed: int | None = 0
+    timeout: float = 120.0
+    attempts: int = 6
+    longest_wait: float = 60.0
+
+    def provenance(self) -> dict[str, Any]:
+        """What bears on the answer, to be stored with it."""
+        return {"max_tokens": self.max_tokens, "temperature": self.temperature, "seed": self.seed}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A reply's text, and what the call took: model, request id, tokens in and out, seconds, attempts, omitted."""
+
+    text: str
+    usage: dict[str, Any] = field(default_factory=dict)
+
+
+class Ledger(Protocol):
+    """Where calls are entered, and found again when the same is asked."""
+
+    def enter(self, head: HeadId | None, call: Call) -> None:
+        """Keep a call about a head."""
+        ...
+
+    def answered(self, head: HeadId | None, request_hash: str) -> Call | None:
+        """The call that answered this request before, if it is to be used again."""
+        ...
+
+
+@dataclass(frozen=True)
+class Oversight:
+    """What every call of a run is subject to."""
+
+    pacer: Pacer = field(default_factory=lambda: Pacer(1_000_000))
+    purse: Purse = field(default_factory=Purse)
+    ledger: Ledger | None = None

@@ -1,0 +1,92 @@
+"""What can go wrong with a call, and how to tell from what the openai package raises."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from email.utils import parsedate_to_datetime
+
+import openai
+
+from describe.errors import CallError, LLMError
+
+__all__ = ["ANSWERED", "CAUSES", "REFUSABLE", "TRANSIENT", "refused_parameter", "translate"]
+
+CAUSES = {
+    "rate_limit": "the server went on answering that we ask too often",
+    "timeout": "no answer within the time allowed",
+    "connection": "the server could not be reached, or broke off",
+    "server_error": "the server failed, or answered with something that is no chat completion",
+    "bad_request": "the server refused the request",
+    "empty": "the reply holds no text",
+    "truncated": "the reply was cut off at the token limit",
+    "refusal": "the LLM, or a filter before it, declined to answer",
+    "invalid": "the reply does not have the form asked for, after one more try",
+}
+"""Why a call, or a head's exchange of calls, gave no usable answer."""
+
+TRANSIENT = {"rate_limit", "timeout", "connection", "server_error"}
+"""Causes that another try may mend."""
+
+ANSWERED = {"ok", "empty", "truncated", "refusal"}
+"""Outcomes of calls that the LLM answered, and was paid for."""
+
+# A parameter some servers refuse -> words in their complaint, and what to send instead (None: nothing).
+REFUSABLE: dict[str, tuple[tuple[str, ...], str | None]] = {
+    "max_completion_tokens": (("max_completion_tokens",), "max_tokens"),
+    "temperature": (("temperature",), None),
+    "seed": (("seed",), None),
+    "response_format": (("response_format", "json_schema", "structured", "schema", "grammar"), None),
+}
+
+
+def translate(error: openai.OpenAIError, message: str, where: str, model: str, timeout: float) -> CallError | LLMError:
+    """The openai package's exception as ours; what no later call can mend as `LLMError`.
+
+    Args:
+        message: the exception's text, fit to be shown.
+        where, model: the endpoint, and the model asked for.
+        timeout: seconds that were waited.
+    """
+    if isinstance(error, openai.AuthenticationError):
+        return LLMError(f"{where} refused the API key: check OPENAI_API_KEY")
+    if isinstance(error, openai.PermissionDeniedError):
+        return LLMError(f"{where} does not allow the use of '{model}' with this key: {message}")
+    if isinstance(error, openai.NotFoundError):
+        return LLMError(f"{where} has no model '{model}' (or no chat completions there): {message}")
+    if isinstance(error, openai.RateLimitError):
+        if error.code == "insufficient_quota":
+            return LLMError(f"the account at {where} has no credit left")
+        return CallError("rate_limit", message, retry_after=_retry_after(error.response.headers))
+    if isinstance(error, openai.APITimeoutError):
+        return CallError("timeout", f"no answer within {timeout:g} s")
+    if isinstance(error, openai.APIConnectionError):
+        return CallError("connection", f"{where} cannot be reached: {message}")
+    if isinstance(error, openai.APIStatusError):
+        if error.status_code < 500 and error.status_code not in (408, 409):
+            return CallError("bad_request", message)
+        return CallError("server_error", message, retry_after=_retry_after(error.response.headers))
+    return CallError("server_error", message)
+
+
+def refused_parameter(complaint: str, sent: Iterable[str]) -> str | None:
+    """Which of the parameters sent the server complains of; structured output when it does not say."""
+    candidates = [name for name in REFUSABLE if name in sent]
+    named = (name for name in candidates if any(word in complaint for word in REFUSABLE[name][0]))
+    return next(named, "response_format" if "response_format" in candidates else None)
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds the server asks to wait: ``retry-after-ms``, ``Retry-After`` in seconds or as a date."""
+    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        value = headers.get(name)
+        if value is None:
+            continue
+        try:
+            return max(0.0, float(value) * scale)
+        except ValueError:
+            try:
+                return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+            except ValueError:
+                return None
+    return None

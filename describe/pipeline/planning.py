@@ -1,0 +1,115 @@
+"""``headscribe describe --dry-run``: what a run would ask, cost and take. Asks nobody and changes nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from describe.catalog import Catalogue
+from describe.errors import CatalogueError
+from describe.pipeline.common import find, find_model
+from describe.pipeline.describing import Limits
+from describe.records import HeadId, ModelInfo, parse_heads
+
+if TYPE_CHECKING:
+    from describe.llm import LLM, Price, Request
+
+__all__ = ["Plan", "plan"]
+
+TYPICAL_REPLY, TYPICAL_SECONDS = 300.0, 5.0
+"""Tokens of a reply and seconds until it comes, where the ledger has no call to this LLM yet."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would do. Tokens are estimates: a quarter of the characters.
+
+    Attributes:
+        heads: the heads to be described.
+        prompts: what would be asked of those that are in the catalogue; of the others, an average is assumed.
+        tokens_in, tokens_out: of all heads together.
+        price: None when it is not known, and then ``money``, US dollars, is too.
+        seconds: by the rate limits and the concurrency given.
+        experience: tokens and seconds of a reply are from calls to this LLM in the ledger, not assumed.
+    """
+
+    model: ModelInfo
+    heads: list[HeadId]
+    prompts: dict[HeadId, str]
+    tokens_in: int
+    tokens_out: int
+    price: Price | None
+    money: float | None
+    seconds: float
+    experience: bool
+
+
+def plan(
+    catalogue: Catalogue,
+    model: str,
+    llm: LLM,
+    *,
+    request: Request,
+    heads: str = "all",
+    prompt: str | None = None,
+    concurrency: int = 8,
+    limits: Limits | None = None,
+    retry_failed: bool = False,
+) -> Plan:
+    """What `describe` would do with these arguments, by the heads of the newest extraction.
+
+    Raises `InputError` as `describe` does, and when no head of the model is in the catalogue yet.
+    """
+    from describe.labelling import ANSWER_SCHEMA, DEFAULT_PROMPT, load_template
+    from describe.llm import estimated_tokens, identity
+
+    limits = limits or Limits()
+    template = load_template(prompt or DEFAULT_PROMPT)
+    settings = request.provenance() | identity(llm)
+    price = limits.purse(llm).price
+    info, extraction_id = find(catalogue, model)
+    labeller = catalogue.find_labeller(str(llm), template.name, template.text, settings)
+    outcomes = {} if labeller is None else catalogue.described_heads(extraction_id, labeller)
+    wanted = parse_heads(heads, info.n_layers, info.n_heads)
+    pending = [head for head in wanted if head not in outcomes or (retry_failed and outcomes[head] is not None)]
+    saved = catalogue.saved_heads(extraction_id)
+    if not saved:
+        raise CatalogueError(f"no head of {info.name} is in the catalogue yet: run headscribe extract {model}")
+    prompts = {h: template.render(catalogue.mapping(extraction_id, h)) for h in pending if h in saved}
+    measured = list(prompts.values()) or [template.render(catalogue.mapping(extraction_id, min(saved)))]
+    schema = json.dumps(ANSWER_SCHEMA)
+    mean_in = sum(estimated_tokens(text + schema) for text in measured) / len(measured)
+    reply, latency = _experience(catalogue, model, llm) or (TYPICAL_REPLY, TYPICAL_SECONDS)
+    tokens_in, tokens_out = round(len(pending) * mean_in), round(len(pending) * min(reply, request.max_tokens))
+    return Plan(
+        model=info,
+        heads=pending,
+        prompts=prompts,
+        tokens_in=tokens_in,
+        tokens_out=tokens_out,
+        price=price,
+        money=price.of(tokens_in, tokens_out) if price else None,
+        seconds=_seconds(len(pending), tokens_in + tokens_out, latency / concurrency, limits),
+        experience=(reply, latency) != (TYPICAL_REPLY, TYPICAL_SECONDS),
+    )
+
+
+def _experience(catalogue: Catalogue, model: str, llm: LLM) -> tuple[float, float] | None:
+    """The mean tokens of a reply and the mean seconds until it came, of calls to an LLM about this model's heads."""
+    model_id, _ = find_model(catalogue, model)
+    good = [row for row in catalogue.ledger.summary(model_id) if row["llm"] == str(llm) and row["outcome"] == "ok"]
+    calls = sum(row["calls"] for row in good)
+    if not calls:
+        return None
+    return (
+        sum(row["tokens_out"] for row in good) / calls,
+        sum(row["mean_seconds"] * row["calls"] for row in good) / calls,
+    )
+
+
+def _seconds(calls: int, tokens: int, apart: float, limits: Limits) -> float:
+    """How long so many calls take: by seconds between replies, or by the limits per minute, whichever is slower."""
+    by_requests = 60 * calls / limits.rpm if limits.rpm else 0.0
+    by_tokens = 60 * tokens / limits.tpm if limits.tpm else 0.0
+    return max(calls * apart, by_requests, by_tokens)
