@@ -22,6 +22,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## all heads of the demo model, described by statistics, a dozen by an LLM, as a web page
 	@mkdir -p $(DEMO)
 	$(BIN)/headscribe extract demo
+	$(BIN)/headscribe relations demo --quiet
 	$(BIN)/headscribe describe demo --llm statistics --quiet
 	$(BIN)/headscribe describe demo --llm gguf:demo --max-tokens 512 --heads 25.0,16.8,20.8,23 || test $$? -eq 1
 	$(BIN)/headscribe export demo --format html --output $(DEMO)/demo.html

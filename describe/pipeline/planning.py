@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from describe.catalog import Catalogue
-from describe.errors import CatalogueError
+from describe.errors import CatalogueError, InputError
 from describe.pipeline.common import find, find_model
 from describe.pipeline.describing import Limits
 from describe.records import HeadId, ModelInfo, parse_heads
@@ -64,6 +64,8 @@ def plan(
     from describe.labelling import ANSWER_SCHEMA, DEFAULT_PROMPT, load_template
     from describe.llm import estimated_tokens, identity
 
+    if llm.provider == "statistics":
+        raise InputError("--llm statistics asks nobody and costs nothing: there is nothing to try dry")
     limits = limits or Limits()
     template = load_template(prompt or DEFAULT_PROMPT)
     settings = request.provenance() | identity(llm)

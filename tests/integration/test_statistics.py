@@ -79,3 +79,10 @@ def test_it_takes_no_prompt(tiny_llama: Path, headscribe: Run) -> None:
     done = headscribe("describe", tiny_llama, "--llm", "statistics", "--prompt", "salient-1")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "takes no --prompt" in done.stderr
+
+
+def test_statistics_have_nothing_to_try_dry(headscribe: Callable[..., Any], tiny_llama: Path) -> None:
+    headscribe("extract", tiny_llama)
+    done = headscribe("describe", tiny_llama, "--llm", "statistics", "--dry-run")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "asks nobody and costs nothing" in done.stderr
