@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from describe import pipeline
-from describe.catalog import Catalogue
+from describe.catalog import Catalogue, schema
+from describe.catalog.database import begin_write
 from describe.errors import InputError, LLMError
 from describe.llm import Pacer, Request, parse_llm
 from describe.pipeline import Limits
@@ -292,3 +293,17 @@ def test_the_report_needs_no_llm(tiny_llama: Path, fake_llm: FakeLLM, headscribe
     assert f"{12 * COST:.4f}" in line
     found = json.loads(headscribe("describe", tiny_llama, "--report", "--json").stdout)
     assert len(found["calls"]) == 12
+
+
+def test_fresh_asks_again_what_the_ledger_could_answer(
+    catalogue: Catalogue, tiny_llama: Path, fake_llm: FakeLLM
+) -> None:
+    """A reply whose description was lost is used again; with ``fresh`` it is asked for again."""
+    asked = []
+    for fresh in (False, False, True):
+        result = describe(catalogue, tiny_llama, heads="0", fresh=fresh)
+        assert (result.new, result.failures) == (4, {})
+        asked.append(len(fake_llm.calls))
+        with begin_write(catalogue._engine) as connection:
+            connection.execute(schema.description.delete())
+    assert asked == [4, 4, 8]
