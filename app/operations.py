@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from app.options import DEFAULT_CATALOGUE, CataloguePlace, Device, Json, Model, Operations, Plots, Quiet, Threshold
+from describe.records import MIN_PAIRS, THRESHOLD
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from describe.pipeline import Comparison, RelationsResult
 
 __all__ = ["compare", "relations"]
-
-THRESHOLD, MIN_PAIRS = 0.15, 30  # as in describe.pipeline.relating, which would be slow to import here
 
 
 def relations(

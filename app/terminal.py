@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from describe.files import write_atomically
+from describe.records import THRESHOLD
 from describe.text import quoted, visible
 
 if TYPE_CHECKING:
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
     from describe.weights import Family
 
 __all__ = ["draw_families", "draw_head", "draw_heads", "draw_table", "progress_bars", "write_json"]
-
-
-SHOWN = 0.15
-"""From this score on a head implements an operation (MAPS)."""
 
 
 @contextmanager
@@ -74,7 +71,7 @@ def draw_head(record: dict[str, Any]) -> None:
         console.print(Text("not described yet: headscribe describe MODEL --llm LLM", style="dim"))
     for title, name in (("implements", "score"), ("suppresses", "suppression")):
         strong = sorted(
-            ((v[name], operation) for operation, v in record["relations"].items() if v[name] >= SHOWN), reverse=True
+            ((v[name], operation) for operation, v in record["relations"].items() if v[name] >= THRESHOLD), reverse=True
         )
         if strong:
             console.print(

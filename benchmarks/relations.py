@@ -21,7 +21,7 @@ import torch
 from benchmarks.extraction import peak_memory, timed
 from describe.maps import Pairs, Unembedding, relation_hits
 from describe.operations import load_operations
-from describe.pipeline.relating import MIN_PAIRS
+from describe.records import MIN_PAIRS
 from describe.weights import HeadWeights, open_model
 from tests.demo_oracle import DemoOracle
 

@@ -9,6 +9,8 @@ from typing import Any, Literal, NamedTuple
 from describe.errors import InputError
 
 __all__ = [
+    "MIN_PAIRS",
+    "THRESHOLD",
     "Call",
     "Description",
     "Evidence",
@@ -21,6 +23,13 @@ __all__ = [
     "Target",
     "parse_heads",
 ]
+
+
+MIN_PAIRS = 30
+"""An operation with fewer pairs that count in a model's vocabulary is not valid for it (MAPS)."""
+
+THRESHOLD = 0.15
+"""A head implements an operation from this relation score on (MAPS)."""
 
 
 class HeadId(NamedTuple):

@@ -8,10 +8,9 @@ from describe.pipeline.describing import DescribeResult, Limits, describe
 from describe.pipeline.extracting import ExtractResult, extract
 from describe.pipeline.planning import Plan, plan
 from describe.pipeline.reading import export, head_record, report
-from describe.pipeline.relating import THRESHOLD, RelationsResult, relations
+from describe.pipeline.relating import RelationsResult, relations
 
 __all__ = [
-    "THRESHOLD",
     "Comparison",
     "DescribeResult",
     "ExtractResult",

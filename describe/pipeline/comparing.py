@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from describe.catalog import Catalogue
 from describe.errors import InputError
 from describe.pipeline.common import Progress, silent
-from describe.pipeline.relating import THRESHOLD, relations
-from describe.records import ModelInfo
+from describe.pipeline.relating import relations
+from describe.records import THRESHOLD, ModelInfo
 
 if TYPE_CHECKING:
     import pandas as pd

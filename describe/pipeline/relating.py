@@ -11,7 +11,7 @@ from describe.catalog import Catalogue
 from describe.errors import InputError
 from describe.operations import Operation, Problem, load_operations
 from describe.pipeline.common import Progress, choose_device, silent
-from describe.records import LayerScores, ModelInfo, OperationScores
+from describe.records import MIN_PAIRS, LayerScores, ModelInfo, OperationScores
 from describe.versions import versions
 
 if TYPE_CHECKING:
@@ -20,11 +20,7 @@ if TYPE_CHECKING:
     from describe.maps import Pairs
     from describe.weights import HeadWeights
 
-__all__ = ["THRESHOLD", "RelationsResult", "relations"]
-
-MIN_PAIRS = 30
-THRESHOLD = 0.15
-"""A head implements an operation from this relation score on (the paper's value)."""
+__all__ = ["RelationsResult", "relations"]
 
 _K = {"small": {False: 10, True: 1}, "large": {False: 25, True: 3}}
 """k by vocabulary and whether the operation copies: the paper's values; ``large`` is above 100,000 tokens."""
