@@ -75,9 +75,9 @@ def headscribe(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
     return run
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Debian's Chromium, driven by Playwright."""
+    """Debian's Chromium, driven by Playwright, whose event loop runs in this thread for as long."""
     program = shutil.which("chromium")
     need(program is not None, "Debian's package chromium")
     need(importlib.util.find_spec("playwright") is not None, "playwright: pip install 'headscribe[test]'")
