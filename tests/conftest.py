@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -90,26 +91,23 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """The SQLAlchemy URL of a PostgreSQL server started for the tests."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb")) or [Path(shutil.which("initdb") or "")]
     need(found[-1].is_file(), "PostgreSQL (Debian's package postgresql)")
     need(importlib.util.find_spec("psycopg") is not None, "psycopg: pip install 'headscribe[postgres]'")
-    programs, data = found[-1].parent, tmp_path_factory.mktemp("postgres")
-    as_owner: list[str] = []
-    if os.geteuid() == 0:  # PostgreSQL refuses to run as root
-        for folder in (data, *data.parents):
-            if folder.owner() == "root" and folder.stat().st_mode & 0o005 != 0o005:
-                folder.chmod(folder.stat().st_mode | 0o005)
-        shutil.chown(data, "postgres")
-        as_owner = ["runuser", "-u", "postgres", "--"]
-    control = [*as_owner, programs / "pg_ctl", "-D", data / "db", "-w"]
-    subprocess.run(
-        [*as_owner, programs / "initdb", "-D", data / "db", "-U", "test", "-A", "trust"], check=True, cwd=data
-    )
-    options = f"-c listen_addresses='' -c unix_socket_directories={data}"
-    subprocess.run([*control, "-l", data / "log", "-o", options, "start"], check=True, cwd=data)
-    try:
-        yield f"postgresql+psycopg://test@/postgres?host={data}"
-    finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], check=True, cwd=data)
+    with tempfile.TemporaryDirectory(prefix="headscribe-postgres-") as folder:
+        programs, data = found[-1].parent, Path(folder)
+        as_owner: list[str] = []
+        if os.geteuid() == 0:  # PostgreSQL refuses to run as root
+            shutil.chown(data, "postgres")
+            as_owner = ["runuser", "-u", "postgres", "--"]
+        control = [*as_owner, programs / "pg_ctl", "-D", data / "db", "-w"]
+        initdb = [*as_owner, programs / "initdb", "-D", data / "db", "-U", "test", "-A", "trust"]
+        options = f"-c listen_addresses='' -c unix_socket_directories={data}"
+        subprocess.run(initdb, check=True, cwd=data)
+        subprocess.run([*control, "-l", data / "log", "-o", options, "start"], check=True, cwd=data)
+        try:
+            yield f"postgresql+psycopg://test@/postgres?host={data}"
+        finally:
+            subprocess.run([*control, "-m", "immediate", "stop"], check=True, cwd=data)
