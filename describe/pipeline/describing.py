@@ -107,14 +107,14 @@ def describe(
     if concurrency < 1:
         raise InputError("--concurrency must be at least 1")
     by_statistics = llm.provider == "statistics"
-    template, settings = statistics_method(prompt) if by_statistics else _llm_method(llm, request, prompt)
+    template, settings = statistics_method(prompt) if by_statistics else llm_method(llm, request, prompt)
     purse = limits.purse(llm)
     extracted = extract(catalogue, model, heads=heads, device=device, dtype=dtype, progress=progress)
     if by_statistics:  # what is significant depends on how many heads were tested together
         settings["heads"] = len(catalogue.saved_heads(extracted.extraction_id))
     labeller = catalogue.register_labeller(str(llm), template.name, template.text, settings)
     outcomes = catalogue.described_heads(extracted.extraction_id, labeller)
-    pending = [h for h in extracted.heads if h not in outcomes or (retry_failed and outcomes[h] is not None)]
+    pending = unfinished(extracted.heads, outcomes, retry_failed)
     caller = Caller(labeller, extracted.extraction_id, str(llm), _place(settings), template.hash)
     made_by = versions(*settings.get("packages", ["openai"]))
     work = _Work(
@@ -144,7 +144,12 @@ def describe(
     )
 
 
-def _llm_method(llm: LLM, request: Request, prompt: str | None) -> tuple[Template, dict[str, Any]]:
+def unfinished(heads: list[HeadId], outcomes: dict[HeadId, str | None], retry_failed: bool) -> list[HeadId]:
+    """The heads to ask about: those without an outcome, and on request those that failed."""
+    return [head for head in heads if head not in outcomes or (retry_failed and outcomes[head] is not None)]
+
+
+def llm_method(llm: LLM, request: Request, prompt: str | None) -> tuple[Template, dict[str, Any]]:
     """The prompt template, and what the replies depend on. Raises `InputError` when either cannot be used."""
     from describe.labelling import DEFAULT_PROMPT, load_template
     from describe.llm import identity

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from describe.catalog import Catalogue
 from describe.errors import CatalogueError, InputError
 from describe.pipeline.common import find, find_model
-from describe.pipeline.describing import Limits
+from describe.pipeline.describing import Limits, llm_method, unfinished
 from describe.records import HeadId, ModelInfo, parse_heads
 
 if TYPE_CHECKING:
@@ -61,20 +61,19 @@ def plan(
 
     Raises `InputError` as `describe` does, and when no head of the model is in the catalogue yet.
     """
-    from describe.labelling import ANSWER_SCHEMA, DEFAULT_PROMPT, load_template
-    from describe.llm import estimated_tokens, identity
+    from describe.labelling import ANSWER_SCHEMA
+    from describe.llm import estimated_tokens
 
     if llm.provider == "statistics":
         raise InputError("--llm statistics asks nobody and costs nothing: there is nothing to try dry")
     limits = limits or Limits()
-    template = load_template(prompt or DEFAULT_PROMPT)
-    settings = request.provenance() | identity(llm)
+    template, settings = llm_method(llm, request, prompt)
     price = limits.purse(llm).price
     info, extraction_id = find(catalogue, model)
     labeller = catalogue.find_labeller(str(llm), template.name, template.text, settings)
     outcomes = {} if labeller is None else catalogue.described_heads(extraction_id, labeller)
     wanted = parse_heads(heads, info.n_layers, info.n_heads)
-    pending = [head for head in wanted if head not in outcomes or (retry_failed and outcomes[head] is not None)]
+    pending = unfinished(wanted, outcomes, retry_failed)
     saved = catalogue.saved_heads(extraction_id)
     if not saved:
         raise CatalogueError(f"no head of {info.name} is in the catalogue yet: run headscribe extract {model}")
