@@ -1,0 +1,1 @@
+"""Human studies: what is asked of whom, what was answered, and what that says."""
