@@ -87,20 +87,22 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class MappingRow:
-    """A source token, its saliency, and its targets from the strongest down."""
+    """A source token, its saliency, its targets from the strongest down, and the tokens it pushes down the most."""
 
     token_id: int
     token: str
     saliency: float
     targets: tuple[Target, ...]
+    suppressed: tuple[Target, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class HeadMapping:
-    """The salient mapping rows of one head, from the most salient down."""
+    """The salient mapping rows of one head, from the most salient down; with the evidence found in them, if asked."""
 
     id: HeadId
     salient: tuple[MappingRow, ...]
+    evidence: tuple[Evidence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

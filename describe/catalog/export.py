@@ -63,7 +63,9 @@ def _parquet(_model: ModelInfo, records: Records, path: Path) -> None:
 
     token = [("token_id", pa.int64()), ("token", pa.string())]
     target = pa.struct([*token, ("logit", pa.float64())])
-    row = pa.struct([*token, ("saliency", pa.float64()), ("targets", pa.list_(target))])
+    row = pa.struct(
+        [*token, ("saliency", pa.float64()), ("targets", pa.list_(target)), ("suppressed", pa.list_(target))]
+    )
     told = ["llm", "prompt", "inputs", "pattern", "reasoning", "failure", "detail", "scores", "provenance"]
     description = pa.struct([*((name, pa.string()) for name in told), ("unclear", pa.bool_())])
     schema = pa.schema(

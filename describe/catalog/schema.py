@@ -100,6 +100,11 @@ head = Table(
     Column(
         "salient", JSON, nullable=False, comment="[[token_id, token, saliency, [[token_id, token, logit], ...]], ...]"
     ),
+    Column(
+        "suppressed",
+        JSON(none_as_null=True),
+        comment="[[[token_id, token, logit], ...], ...], lowest logit first, by the sources of ``salient``",
+    ),
     Column("created", DateTime(timezone=True), nullable=False),
     UniqueConstraint("extraction_id", "layer", "head"),
 )
@@ -153,13 +158,14 @@ call = Table(
     "call",
     metadata,
     Column("id", Integer, primary_key=True),
+    Column("client_id", String(36), unique=True, index=True, comment="sent as X-Client-Request-Id"),
     Column("labeller_id", ForeignKey("labeller.id"), nullable=False),
     Column("head_id", ForeignKey("head.id"), index=True),
     Column("llm", String(512), nullable=False),
     Column("endpoint", String(512), nullable=False, comment="or the content hash of the LLM's file"),
     Column("template_hash", String(64), nullable=False),
     Column("request_hash", String(64), nullable=False, index=True, comment="of LLM, messages, sampling and schema"),
-    Column("outcome", String(32), nullable=False, comment="ok, or why there is no usable reply"),
+    Column("outcome", String(32), nullable=False, comment="sent, then ok or why there is no usable reply"),
     Column("detail", Text, comment="the failure in a sentence"),
     Column("reply", Text, comment="as it came"),
     Column("model", String(512), comment="the model that says it answered"),

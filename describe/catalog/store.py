@@ -106,18 +106,28 @@ class Catalogue:
 
     # -- heads ----------------------------------------------------------------------------------------------------
 
-    def saved_heads(self, extraction_id: int) -> set[HeadId]:
-        """The heads whose mappings are in the catalogue."""
+    def saved_heads(self, extraction_id: int, *, complete: bool = False) -> set[HeadId]:
+        """The heads whose mappings are in the catalogue; ``complete``: with what they suppress, not kept at first."""
         table = schema.head
         query = select(table.c.layer, table.c.head).where(table.c.extraction_id == extraction_id)
+        if complete:
+            query = query.where(table.c.suppressed.is_not(None))
         with self._engine.connect() as connection:
             return {HeadId(row.layer, row.head) for row in connection.execute(query)}
 
     def save_head(self, extraction_id: int, mapping: HeadMapping) -> None:
-        """Commit one head's mapping; one that is there already stays as it is."""
+        """Commit one head's mapping; one that is there already stays as it is, unless it was not complete."""
+        table = schema.head
         key = {"extraction_id": extraction_id, "layer": mapping.id.layer, "head": mapping.id.head}
-        saliency = mapping.salient[0].saliency if mapping.salient else 0.0
-        get_or_create(self._engine, schema.head, key, {"saliency": saliency, "salient": _pack(mapping.salient)})
+        found = {
+            "saliency": mapping.salient[0].saliency if mapping.salient else 0.0,
+            "salient": _pack(mapping.salient),
+            "suppressed": [_pack_targets(row.suppressed) for row in mapping.salient],
+        }
+        head_id = get_or_create(self._engine, table, key, found)
+        with begin_write(self._engine) as connection:
+            incomplete = and_(table.c.id == head_id, table.c.suppressed.is_(None))
+            connection.execute(table.update().where(incomplete).values(**found))
 
     def mapping(self, extraction_id: int, head: HeadId) -> HeadMapping:
         """One head's mapping. Raises `CatalogueError` when it was not extracted."""
@@ -126,7 +136,7 @@ class Catalogue:
             row = connection.execute(select(table).where(_is_head(extraction_id, head))).first()
         if row is None:
             raise CatalogueError(f"head {head} is not in the catalogue yet: run headscribe extract")
-        return HeadMapping(head, _unpack(row.salient))
+        return HeadMapping(head, _unpack(row))
 
     # -- descriptions ---------------------------------------------------------------------------------------------
 
@@ -244,7 +254,7 @@ def _record(
         "model": model.name,
         "layer": row.layer,
         "head": row.head,
-        "salient": [asdict(mapping_row) for mapping_row in _unpack(row.salient)],
+        "salient": [asdict(mapping_row) for mapping_row in _unpack(row)],
         "descriptions": [_description_record(found) for found in descriptions],
         "relations": relations.heads.get(HeadId(row.layer, row.head), {}),
         "evidence": evidence,
@@ -291,16 +301,18 @@ def _model_info(row: Row[Any]) -> ModelInfo:
 
 
 def _pack(rows: Iterable[MappingRow]) -> list[Any]:
-    return [
-        [r.token_id, r.token, _short(r.saliency), [[t.token_id, t.token, _short(t.logit)] for t in r.targets]]
-        for r in rows
-    ]
+    return [[r.token_id, r.token, _short(r.saliency), _pack_targets(r.targets)] for r in rows]
 
 
-def _unpack(packed: list[Any]) -> tuple[MappingRow, ...]:
+def _pack_targets(targets: Iterable[Target]) -> list[Any]:
+    return [[target.token_id, target.token, _short(target.logit)] for target in targets]
+
+
+def _unpack(head: Row[Any]) -> tuple[MappingRow, ...]:
+    suppressed = head.suppressed or [[]] * len(head.salient)
     return tuple(
-        MappingRow(token_id, token, saliency, tuple(Target(*target) for target in targets))
-        for token_id, token, saliency, targets in packed
+        MappingRow(token_id, token, saliency, tuple(Target(*t) for t in up), tuple(Target(*t) for t in down))
+        for (token_id, token, saliency, up), down in zip(head.salient, suppressed, strict=True)
     )
 
 

@@ -2,7 +2,7 @@
 
 from describe.labelling.answer import ANSWER_SCHEMA, UNCLEAR, Answer, parse_answer
 from describe.labelling.run import describe_head, describe_heads
-from describe.labelling.template import DEFAULT_PROMPT, Template, load_template
+from describe.labelling.template import DEFAULT_PROMPT, Template, load_template, template_names
 
 __all__ = [
     "ANSWER_SCHEMA",
@@ -14,4 +14,5 @@ __all__ = [
     "describe_heads",
     "load_template",
     "parse_answer",
+    "template_names",
 ]

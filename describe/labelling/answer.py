@@ -9,7 +9,7 @@ from typing import Any
 import json_repair
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-__all__ = ["ANSWER_SCHEMA", "UNCLEAR", "Answer", "looks_like_refusal", "parse_answer"]
+__all__ = ["ANSWER_SCHEMA", "UNCLEAR", "Answer", "looks_like_refusal", "parse_answer", "parse_completion"]
 
 UNCLEAR = "Unclear"
 
@@ -57,13 +57,32 @@ def parse_answer(text: str) -> Answer:
     try:
         return Answer.model_validate({"reasoning": ""} | known)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"the field {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        raise ValueError(_first_reason(error)) from error
+
+
+def parse_completion(text: str) -> Answer:
+    """The answer in a text that goes on from ``inputs:``, its second line ``pattern:``; what follows is left out.
+
+    Raises ValueError with the reason.
+    """
+    lines = [line.strip() for line in text.strip().splitlines()]
+    if len(lines) < 2 or not lines[1].lower().startswith("pattern:"):
+        raise ValueError("the text does not go on with a line of inputs and a line 'pattern: ...'")
+    inputs, pattern = lines[0].removeprefix("inputs:"), lines[1][len("pattern:") :]
+    try:
+        return Answer(reasoning="", inputs=inputs, pattern=pattern)
+    except ValidationError as error:
+        raise ValueError(_first_reason(error)) from error
 
 
 def looks_like_refusal(text: str) -> bool:
     """A reply in words that declines the task instead of answering it."""
     return "{" not in text and _REFUSAL.match(_THINKING.sub("", text).strip()) is not None
+
+
+def _first_reason(error: ValidationError) -> str:
+    first = error.errors()[0]
+    return f"the field {'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def _json_object(text: str) -> dict[str, Any] | None:

@@ -1,35 +1,67 @@
-"""Prompt templates: found by name among those installed, checked for unknown fields, rendered, hashed."""
+"""Prompt templates: installed ones by name, a user's own by path; checked before anyone is asked, rendered, hashed."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from functools import lru_cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateSyntaxError, meta
+from jinja2 import Template as JinjaTemplate
 from jinja2.exceptions import TemplateError as JinjaError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from describe.errors import TemplateError
-from describe.records import HeadMapping
+from describe.labelling.answer import UNCLEAR
+from describe.records import Evidence, HeadId, HeadMapping, MappingRow, Target
 from describe.text import quoted
 
-__all__ = ["DEFAULT_PROMPT", "Template", "load_template"]
+__all__ = ["DEFAULT_PROMPT", "Template", "load_template", "template_names"]
 
 DEFAULT_PROMPT = "salient-1"
-FIELDS = ("rows", "n_targets")
-"""What a template may use: ``rows``, each with ``source`` and ``targets`` (tokens in quotes), and ``n_targets``."""
+FIELDS = {
+    "rows": "a head's salient mappings: each with `source` and `targets`, tokens in quotes",
+    "suppressed": "the same with the tokens pushed down the most as `targets`",
+    "n_targets": "the number of targets of a row",
+    "evidence": "what is above chance: each with `kind`, `wording`, `count`, `rows`, `expected`, `examples`",
+}
+"""What a template may use."""
+
+SHOWN = {"rows", "suppressed", "evidence"}
+"""Fields of which a template uses one at least: without, every head would be asked the same."""
+
+MODES = ("chat", "completion")
+"""What a template may ``{% set mode = ... %}``: asked as a chat, which is the default, or as a text to be gone on with."""
 
 _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=False, autoescape=False)
+
+_SAMPLE = HeadMapping(
+    HeadId(0, 0),
+    (MappingRow(0, " a", 2.0, (Target(1, " b", 1.0),), (Target(2, " c", -1.0),)),),
+    (Evidence("name", "inputs", "wording", 1, 1, 0.1, 1.0, 0.01, 0.01, ('" a"',)),),
+)
+"""A head to try a template on."""
 
 
 @dataclass(frozen=True)
 class Template:
-    """A prompt template by name; ``text`` is what is hashed and stored with every description."""
+    """A prompt template by name; ``text`` is what is hashed and stored with every description.
+
+    Attributes:
+        uses: the `FIELDS` it uses.
+        completion: sent as a text to be gone on with, for base models and small ones, not as a chat.
+        examples: the answers that it gives as examples; an LLM that repeats one has not answered.
+    """
 
     name: str
     text: str
+    uses: frozenset[str] = frozenset({"rows"})
+    completion: bool = False
+    examples: frozenset[str] = frozenset()
 
     @property
     def hash(self) -> str:
@@ -38,33 +70,95 @@ class Template:
 
     def render(self, mapping: HeadMapping) -> str:
         """The prompt for one head. Raises `TemplateError` when the template asks for what a head does not have."""
-        rows = [
-            {"source": quoted(row.token), "targets": [quoted(target.token) for target in row.targets]}
-            for row in mapping.salient
-        ]
-        fields: dict[str, Any] = {"rows": rows, "n_targets": max((len(row["targets"]) for row in rows), default=0)}
-        try:
-            return _ENVIRONMENT.from_string(self.text).render(fields)
-        except JinjaError as error:
-            raise TemplateError(f"prompt template '{self.name}' cannot be rendered: {error}") from error
+        if "suppressed" in self.uses and not all(row.suppressed for row in mapping.salient):
+            raise TemplateError(
+                f"prompt template '{self.name}' shows what heads push down, and an older headscribe did not keep that"
+                f" of {mapping.id}: run headscribe extract again"
+            )
+        return str(_module(self.name, self.text, mapping)).strip("\n")
 
 
 def load_template(name: str = DEFAULT_PROMPT) -> Template:
-    """An installed template by name. Raises `TemplateError` when it is not there, malformed, or uses unknown fields."""
-    folder = resources.files("prompts")
-    known = sorted(file.name.removesuffix(".jinja") for file in folder.iterdir() if file.name.endswith(".jinja"))
-    if name not in known:
-        raise TemplateError(f"there is no prompt template '{name}'; there are: {', '.join(known)}")
-    text = (folder / f"{name}.jinja").read_text(encoding="utf-8")
+    """An installed template by name, or a file whose path has a ``/`` or ends with ``.jinja``.
+
+    Raises `TemplateError` when it is not there, malformed, uses unknown fields, or would ask the same of every head.
+    """
+    text = _read(name)
+    shown = Path(name).name.removesuffix(".jinja")
     try:
-        unknown = meta.find_undeclared_variables(_ENVIRONMENT.parse(text)) - set(FIELDS)
+        uses = meta.find_undeclared_variables(_ENVIRONMENT.parse(text))
     except TemplateSyntaxError as error:
         raise TemplateError(f"prompt template '{name}', line {error.lineno}: {error.message}") from error
+    unknown = uses - set(FIELDS)
     if unknown:
-        raise TemplateError(f"prompt template '{name}' uses the unknown field '{min(unknown)}'; known: {FIELDS}")
-    return Template(name, text)
+        raise TemplateError(f"prompt template '{name}' uses the unknown field '{min(unknown)}'; there are: {_known()}")
+    if not uses & SHOWN:
+        raise TemplateError(f"prompt template '{name}' shows nothing of a head; use one of: {_known()}")
+    module = _module(name, text, _SAMPLE)
+    mode, examples = getattr(module, "mode", MODES[0]), getattr(module, "examples", [])
+    if mode not in MODES:
+        raise TemplateError(f"prompt template '{name}' sets the mode '{mode}'; there are: {', '.join(MODES)}")
+    if not isinstance(examples, list) or not all(isinstance(e, dict) and "pattern" in e for e in examples):
+        raise TemplateError(f"prompt template '{name}': examples are a list of mappings, each with a 'pattern'")
+    answers = frozenset(normalised(str(example["pattern"])) for example in examples) - {normalised(UNCLEAR)}
+    return Template(shown, text, frozenset(uses), mode == "completion", answers)
+
+
+def template_names() -> list[str]:
+    """The names of the templates installed."""
+    files = resources.files("prompts").iterdir()
+    return sorted(file.name.removesuffix(".jinja") for file in files if file.name.endswith(".jinja"))
+
+
+def normalised(answer: str) -> str:
+    """An answer as it is compared with examples: letters and digits only, in lower case."""
+    return " ".join("".join(char if char.isalnum() else " " for char in answer.casefold()).split())
 
 
 def text_hash(text: str) -> str:
     """SHA-256 of a text, as stored beside what was made with it."""
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def _read(name: str) -> str:
+    if "/" not in name and not name.endswith(".jinja"):
+        known = template_names()
+        if name not in known:
+            raise TemplateError(
+                f"there is no prompt template '{name}'; there are: {', '.join(known)}, or the path of a .jinja file"
+            )
+        return (resources.files("prompts") / f"{name}.jinja").read_text(encoding="utf-8")
+    try:
+        return Path(name).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise TemplateError(f"the prompt template '{name}' cannot be read: {reason}") from error
+
+
+def _module(name: str, text: str, mapping: HeadMapping) -> Any:
+    """The template rendered for a head: the prompt as ``str``, what it sets as attributes."""
+    fields = {
+        "rows": _shown((row.token, row.targets) for row in mapping.salient),
+        "suppressed": _shown((row.token, row.suppressed) for row in mapping.salient),
+        "n_targets": max((len(row.targets) for row in mapping.salient), default=0),
+        "evidence": [asdict(found) for found in mapping.evidence],
+    }
+    try:
+        return _compiled(text).make_module(fields)
+    except (JinjaError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+        raise TemplateError(f"prompt template '{name}' cannot be rendered: {error}") from error
+
+
+@lru_cache(maxsize=16)
+def _compiled(text: str) -> JinjaTemplate:
+    return _ENVIRONMENT.from_string(text)
+
+
+def _shown(rows: Iterable[tuple[str, Iterable[Target]]]) -> list[dict[str, Any]]:
+    return [
+        {"source": quoted(source), "targets": [quoted(target.token) for target in targets]} for source, targets in rows
+    ]
+
+
+def _known() -> str:
+    return "; ".join(f"{name} ({what})" for name, what in FIELDS.items())

@@ -22,6 +22,7 @@ CAUSES = {
     "truncated": "the reply was cut off at the token limit",
     "refusal": "the LLM, or a filter before it, declined to answer",
     "invalid": "the reply does not have the form asked for, after one more try",
+    "echo": "the reply repeats the answer of an example in the prompt",
 }
 """Why a call, or a head's exchange of calls, gave no usable answer."""
 

@@ -36,19 +36,22 @@ class SourceVectors:
 
 @dataclass(frozen=True)
 class SalientOperations:
-    """What each head of a layer does most strongly; n sources a head and k targets a source, strongest first.
+    """What each head of a layer does most strongly; n sources a head and k targets a source each way, strongest first.
 
     Attributes:
         sources: token ids, (H, n).
         saliency: |x W_VO| / |x| of the sources, (H, n).
         targets: token ids, (H, n, k).
         logits: M[source, target], (H, n, k).
+        suppressed: the token ids with the lowest logits, (H, n, k), and ``suppressed_logits`` these, lowest first.
     """
 
     sources: Tensor
     saliency: Tensor
     targets: Tensor
     logits: Tensor
+    suppressed: Tensor
+    suppressed_logits: Tensor
 
 
 def source_vectors(embed: Tensor, mlp: FirstMLP, device: torch.device, dtype: torch.dtype) -> SourceVectors:
@@ -67,7 +70,7 @@ def source_vectors(embed: Tensor, mlp: FirstMLP, device: torch.device, dtype: to
 
 
 def salient_operations(x: SourceVectors, layer: LayerWeights, unembed: Tensor, n: int, k: int) -> SalientOperations:
-    """The n most salient sources of each head of a layer and their k strongest targets.
+    """The n most salient sources of each head of a layer, and the k targets each promotes and suppresses the most.
 
     Args:
         x: the source vectors, on the device and in the precision to compute in.
@@ -85,8 +88,9 @@ def salient_operations(x: SourceVectors, layer: LayerWeights, unembed: Tensor, n
     top, sources = _top(saliency, n)
     read = x.vectors[sources] @ value.repeat_interleave(output.shape[0] // value.shape[0], dim=0)
     written = read @ output  # (H, n, d)
-    logits, targets = _top_targets(written.flatten(0, 1), unembed, k)
-    return SalientOperations(sources, top, targets.view(*sources.shape, -1), logits.view(*sources.shape, -1))
+    (logits, targets), (negated, suppressed) = _extreme_targets(written.flatten(0, 1), unembed, k)
+    found = (targets, logits, suppressed, -negated)
+    return SalientOperations(sources, top, *(column.view(*sources.shape, -1) for column in found))
 
 
 def _saliency(x: SourceVectors, value: Tensor, output: Tensor) -> Tensor:
@@ -108,17 +112,20 @@ def _saliency(x: SourceVectors, value: Tensor, output: Tensor) -> Tensor:
     return torch.where(x.norms > 0, saliency / x.norms, 0)
 
 
-def _top_targets(written: Tensor, unembed: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k largest logits of each row of ``written`` (m, d) over the vocabulary, and their token ids, (m, k)."""
-    logits = written.new_empty(written.shape[0], 0)
-    ids = torch.empty(written.shape[0], 0, device=written.device, dtype=torch.long)
+def _extreme_targets(written: Tensor, unembed: Tensor, k: int) -> list[tuple[Tensor, Tensor]]:
+    """The k largest logits of each row of ``written`` (m, d) over the vocabulary, and their token ids, (m, k).
+
+    Then the same of the logits with their sign turned.
+    """
+    empty = written.new_empty(written.shape[0], 0)
+    best = [(empty, empty.long())] * 2
     for block in _blocks(unembed.shape[0], written.shape[0]):
         found = written @ unembed[block].to(written).mT
-        values, places = found.topk(min(k, found.shape[1]), dim=1)
-        logits = torch.cat([logits, values], dim=1)
-        ids = torch.cat([ids, places + block.start], dim=1)
-        logits, ids = _ordered(logits, ids, k)
-    return logits, ids
+        for way in range(2):
+            values, places = (found.neg_() if way else found).topk(min(k, found.shape[1]), dim=1)
+            so_far, ids = best[way]
+            best[way] = _ordered(torch.cat([so_far, values], dim=1), torch.cat([ids, places + block.start], dim=1), k)
+    return best
 
 
 def _top(scores: Tensor, n: int) -> tuple[Tensor, Tensor]:

@@ -68,7 +68,7 @@ def extract(
         model_id, info = found
         wanted = parse_heads(heads, info.n_layers, info.n_heads)
         extraction_id = catalogue.find_extraction(model_id, settings)
-        saved = set() if extraction_id is None else catalogue.saved_heads(extraction_id)
+        saved = set() if extraction_id is None else catalogue.saved_heads(extraction_id, complete=True)
         if extraction_id is not None and saved.issuperset(wanted):
             return ExtractResult(info, extraction_id, wanted, 0)
 
@@ -85,7 +85,8 @@ def extract(
         settings,
         versions("torch", "transformers", "gguf", "safetensors") | {"device": where.type},
     )
-    missing = [head for head in wanted if head not in catalogue.saved_heads(extraction_id)]
+    saved = catalogue.saved_heads(extraction_id, complete=True)
+    missing = [head for head in wanted if head not in saved]
     _extract_layers(catalogue, extraction_id, weights, missing, where, getattr(torch, dtype), progress)
     return ExtractResult(info, extraction_id, wanted, len(missing))
 
@@ -119,14 +120,12 @@ def _extract_layers(
 
 def _named(found: SalientOperations, head: HeadId, tokens: list[str]) -> HeadMapping:
     """One head's part of a layer's result, token ids with their text."""
-    columns = (found.sources, found.saliency, found.targets, found.logits)
-    sources, saliency, targets, logits = (column[head.head].tolist() for column in columns)
-    return HeadMapping(
-        head,
-        tuple(
-            MappingRow(
-                source, tokens[source], value, tuple(Target(t, tokens[t], z) for t, z in zip(ts, zs, strict=True))
-            )
-            for source, value, ts, zs in zip(sources, saliency, targets, logits, strict=True)
-        ),
-    )
+
+    def targets(ids: torch.Tensor, logits: torch.Tensor) -> list[tuple[Target, ...]]:
+        rows = zip(ids[head.head].tolist(), logits[head.head].tolist(), strict=True)
+        return [tuple(Target(t, tokens[t], z) for t, z in zip(*row, strict=True)) for row in rows]
+
+    sources, saliency = found.sources[head.head].tolist(), found.saliency[head.head].tolist()
+    promoted, suppressed = targets(found.targets, found.logits), targets(found.suppressed, found.suppressed_logits)
+    rows = zip(sources, saliency, promoted, suppressed, strict=True)
+    return HeadMapping(head, tuple(MappingRow(source, tokens[source], *rest) for source, *rest in rows))

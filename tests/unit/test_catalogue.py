@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import sqlite3
 from contextlib import closing, suppress
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import create_engine, inspect, text
 
 from describe.catalog import Catalogue
-from describe.catalog.database import begin_write, connect
+from describe.catalog.database import _alembic, begin_write, connect
+from describe.catalog.rows import json_hash
 from describe.catalog.schema import metadata
 from describe.errors import CatalogueError
 from describe.records import Description, HeadId, HeadMapping, MappingRow, ModelInfo, Target
@@ -24,7 +28,8 @@ NASTY = "a\0b\ud800\u202e<script>"
 
 
 def mapping(head: HeadId) -> HeadMapping:
-    return HeadMapping(head, (MappingRow(1, " a\0\n", 1.25, (Target(2, "<b>", -0.5), Target(3, "\u202e", -1.5))),))
+    targets, suppressed = (Target(2, "<b>", -0.5), Target(3, "\u202e", -1.5)), (Target(4, "=1", -9.0),)
+    return HeadMapping(head, (MappingRow(1, " a\0\n", 1.25, targets, suppressed),))
 
 
 def filled(place: Path) -> tuple[Catalogue, int]:
@@ -98,18 +103,37 @@ def test_the_migrations_make_the_schema(tmp_path: Path) -> None:
     assert differences == []
 
 
+def written_by_the_first_version(place: Path) -> None:
+    """A catalogue at the first revision, with a model, an extraction and four heads."""
+    engine = create_engine(f"sqlite:///{place}")
+    config = _alembic()
+    moment = "2026-01-01 00:00:00"
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        known = asdict(INFO) | {"id": 1, "created": moment}
+        connection.execute(text(f"INSERT INTO model ({', '.join(known)}) VALUES (:{', :'.join(known)})"), known)
+        settings = {"s": json.dumps(SETTINGS), "h": json_hash(SETTINGS), "c": moment}
+        connection.execute(text("INSERT INTO extraction VALUES (1, 1, :s, :h, '{}', :c)"), settings)
+        for head in INFO.heads[:4]:
+            row = {"l": head.layer, "h": head.head, "s": '[[1, " old", 1.0, [[2, "x", 0.5]]]]', "c": moment}
+            connection.execute(text("INSERT INTO head VALUES (NULL, 1, :l, :h, 1.0, :s, :c)"), row)
+    engine.dispose()
+
+
 def test_an_older_catalogue_is_upgraded_after_a_backup(tmp_path: Path) -> None:
     place = tmp_path / "old.db"
-    catalogue, extraction = filled(place)
-    later = ("evidence", "call", "relation_layer", "relation", "relation_run", "operation", "description", "labeller")
-    with begin_write(catalogue._engine) as connection:  # take all but the first revision back
-        for table in later:
-            connection.execute(text(f"DROP TABLE {table}"))
-        connection.execute(text("UPDATE alembic_version SET version_num='0001'"))
-    catalogue.close()
+    written_by_the_first_version(place)
     with Catalogue(str(place)) as upgraded:
+        extraction = upgraded.latest_extraction(1)
         assert upgraded.saved_heads(extraction) == set(INFO.heads[:4])
+        assert upgraded.mapping(extraction, HeadId(0, 0)).salient[0].token == " old"
         upgraded.register_labeller("openai:x", "p-1", "text", {})
+        assert upgraded.saved_heads(extraction, complete=True) == set(), "what is suppressed was not kept then"
+        upgraded.save_head(extraction, mapping(HeadId(0, 1)))
+        assert upgraded.saved_heads(extraction, complete=True) == {HeadId(0, 1)}
+        assert upgraded.mapping(extraction, HeadId(0, 1)) == mapping(HeadId(0, 1))
+        assert upgraded.begin_extraction(1, SETTINGS, {}) == extraction
     (backup,) = tmp_path.glob("old.db.schema-0001.*.backup")
     with closing(sqlite3.connect(backup)) as copy:
         assert copy.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)

@@ -92,8 +92,12 @@ def test_salient_operations_equal_the_literal_equations(model_type: str, tmp_pat
             literal = oracle.salient(literal_x, oracle.w_vo(model, layer, head), unembed, 30)
             oracle.assert_same_order(found.sources[head], literal.saliency)
             rows = {int(source): row for source, row in zip(literal.sources, literal.logits, strict=True)}
-            for source, targets in zip(found.sources[head], found.targets[head], strict=True):
-                oracle.assert_same_order(targets, rows[int(source)])
+            for row, source in enumerate(found.sources[head]):
+                logits = rows[int(source)]
+                oracle.assert_same_order(found.targets[head, row], logits)
+                oracle.assert_same_order(found.suppressed[head, row], -logits)
+                lowest = found.suppressed_logits[head, row].double()
+                torch.testing.assert_close(lowest, logits[found.suppressed[head, row]], rtol=1e-4, atol=1e-5)
 
 
 def test_tokens_keep_spaces_bytes_and_unnamed_ids(tmp_path: Path) -> None:
