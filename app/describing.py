@@ -23,7 +23,10 @@ def describe(
     catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE,
     heads: o.Heads = "all",
     prompt: Annotated[
-        Optional[str], typer.Option("--prompt", metavar="NAME", help="The prompt template (default: salient-1).")  # noqa: UP045
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--prompt", metavar="NAME", help="A prompt template, or the path of one's own (default: salient-1)."
+        ),
     ] = None,
     concurrency: o.Concurrency = None,
     temperature: Annotated[float, typer.Option("--temperature", min=0, help="Sampling temperature.")] = 0.0,
@@ -40,6 +43,10 @@ def describe(
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Ask again about heads that failed.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Ask even where the ledger has the reply already.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be asked and cost; ask nobody.")] = False,
+    show_prompt: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--show-prompt", metavar="L.H", help="Show what would be asked about a head; needs no LLM."),
+    ] = None,
     report: Annotated[bool, typer.Option("--report", help="Show what all calls so far took; needs no LLM.")] = False,
     device: o.Device = "auto",
     dtype: o.Dtype = "float32",
@@ -53,6 +60,8 @@ def describe(
 
     if report:
         return _report(catalog, model, json_path)
+    if show_prompt is not None:
+        return _show_prompt(catalog, model, show_prompt, prompt, json_path)
     named = parse_llm(llm)
     asked: dict[str, Any] = {
         "request": Request(
@@ -148,6 +157,21 @@ def _plan_json(found: Plan) -> dict[str, Any]:
         "money": found.money,
         "seconds": found.seconds,
     }
+
+
+def _show_prompt(catalog: str, model: str, head: str, prompt: str | None, json_path: Path | None) -> int:
+    from app.terminal import write_json
+    from describe import pipeline
+    from describe.catalog import Catalogue
+    from describe.records import HeadId
+
+    with Catalogue(catalog) as opened:
+        found = pipeline.prompt_of(opened, model, HeadId.parse(head), prompt)
+    if json_path:
+        write_json(found, json_path)
+    else:
+        typer.echo(found["text"])
+    return 0
 
 
 def _report(catalog: str, model: str, json_path: Path | None) -> int:

@@ -33,6 +33,17 @@ class EvidenceStore:
         rest = {"settings": settings, "found": [asdict(found) for found in evidence]}
         get_or_create(self._engine, schema.evidence, key, rest)
 
+    def of_extraction(self, extraction_id: int, settings: dict[str, Any]) -> dict[HeadId, list[Evidence]]:
+        """What was found under these settings, of each head that was tested."""
+        head, table = schema.head, schema.evidence
+        query = (
+            select(head.c.layer, head.c.head, table.c.found)
+            .join(head, table.c.head_id == head.c.id)
+            .where(head.c.extraction_id == extraction_id, table.c.settings_hash == json_hash(settings))
+        )
+        with self._engine.connect() as connection:
+            return {HeadId(row.layer, row.head): [_evidence(e) for e in row.found] for row in connection.execute(query)}
+
     def of_layer(self, connection: Connection, extraction_id: int, layer: int) -> dict[int, list[dict[str, Any]]]:
         """The newest evidence of each head of a layer, by the head's id in the catalogue."""
         head, table = schema.head, schema.evidence
@@ -43,3 +54,7 @@ class EvidenceStore:
             .order_by(table.c.id)
         )
         return {row.head_id: row.found for row in connection.execute(query)}
+
+
+def _evidence(found: dict[str, Any]) -> Evidence:
+    return Evidence(**found | {"examples": tuple(found["examples"])})

@@ -35,7 +35,7 @@ SHOWN = {"rows", "suppressed", "evidence"}
 """Fields of which a template uses one at least: without, every head would be asked the same."""
 
 MODES = ("chat", "completion")
-"""What a template may ``{% set mode = ... %}``: asked as a chat, which is the default, or as a text to be gone on with."""
+"""What a template may set ``mode`` to: asked as a chat, which is the default, or as a text to be gone on with."""
 
 _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=False, autoescape=False)
 

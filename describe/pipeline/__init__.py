@@ -6,7 +6,7 @@ from describe.pipeline.common import Progress, find
 from describe.pipeline.comparing import Comparison, compare
 from describe.pipeline.describing import DescribeResult, Limits, describe
 from describe.pipeline.extracting import ExtractResult, extract
-from describe.pipeline.planning import Plan, plan
+from describe.pipeline.planning import Plan, plan, prompt_of
 from describe.pipeline.reading import export, head_record, report
 from describe.pipeline.relating import RelationsResult, relations
 
@@ -25,6 +25,7 @@ __all__ = [
     "find",
     "head_record",
     "plan",
+    "prompt_of",
     "relations",
     "report",
 ]

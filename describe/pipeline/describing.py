@@ -14,7 +14,7 @@ from describe.catalog.rows import now
 from describe.errors import InputError, RunEndedError
 from describe.pipeline.common import Progress, silent
 from describe.pipeline.extracting import extract
-from describe.pipeline.stating import state, statistics_method
+from describe.pipeline.stating import material, state, statistics_method, statistics_settings
 from describe.records import Call, Description, HeadId, HeadMapping, ModelInfo
 from describe.versions import versions
 
@@ -107,19 +107,18 @@ def describe(
     if concurrency < 1:
         raise InputError("--concurrency must be at least 1")
     by_statistics = llm.provider == "statistics"
-    template, settings = statistics_method(prompt) if by_statistics else llm_method(llm, request, prompt)
+    template, settings = (statistics_method(prompt), {}) if by_statistics else llm_method(llm, request, prompt)
     purse = limits.purse(llm)
     extracted = extract(catalogue, model, heads=heads, device=device, dtype=dtype, progress=progress)
-    if by_statistics:  # what is significant depends on how many heads were tested together
-        settings["heads"] = len(catalogue.saved_heads(extracted.extraction_id))
+    load, depends = material(catalogue, model, extracted.extraction_id, template)
+    settings |= statistics_settings(catalogue, extracted.extraction_id) if by_statistics else depends
     labeller = catalogue.register_labeller(str(llm), template.name, template.text, settings)
     outcomes = catalogue.described_heads(extracted.extraction_id, labeller)
     pending = unfinished(extracted.heads, outcomes, retry_failed)
     caller = Caller(labeller, extracted.extraction_id, str(llm), _place(settings), template.hash)
     made_by = versions(*settings.get("packages", ["openai"]))
-    work = _Work(
-        catalogue, caller, limits.give_up_after, now() if fresh else None, outcomes, len(pending), made_by, progress
-    )
+    since = now() if fresh else None
+    work = _Work(catalogue, caller, load, limits.give_up_after, since, outcomes, len(pending), made_by, progress)
     progress("describe", 0, len(pending))
     pacer = Pacer(concurrency, limits.rpm, limits.tpm, longest_wait=request.longest_wait)
     finished, stopped = True, None
@@ -151,10 +150,21 @@ def unfinished(heads: list[HeadId], outcomes: dict[HeadId, str | None], retry_fa
 
 def llm_method(llm: LLM, request: Request, prompt: str | None) -> tuple[Template, dict[str, Any]]:
     """The prompt template, and what the replies depend on. Raises `InputError` when either cannot be used."""
-    from describe.labelling import DEFAULT_PROMPT, load_template
     from describe.llm import identity
 
-    return load_template(prompt or DEFAULT_PROMPT), request.provenance() | identity(llm)
+    return load_prompt(prompt), request.provenance() | identity(llm)
+
+
+def load_prompt(prompt: str | None) -> Template:
+    """The prompt template. Raises `InputError` when it cannot be used, or what it shows of heads cannot be had."""
+    from describe.labelling import DEFAULT_PROMPT, load_template
+
+    template = load_template(prompt or DEFAULT_PROMPT)
+    if "evidence" in template.uses:
+        from describe.evidence import grammar_versions
+
+        grammar_versions()
+    return template
 
 
 def _place(settings: dict[str, Any]) -> str:
@@ -182,6 +192,7 @@ class _Work:
         self,
         catalogue: Catalogue,
         caller: Caller,
+        load: Callable[[HeadId], HeadMapping],
         give_up_after: int,
         since: datetime | None,
         outcomes: dict[HeadId, str | None],
@@ -192,6 +203,7 @@ class _Work:
         self.done = 0
         self._catalogue = catalogue
         self._caller = caller
+        self.load = load
         self._give_up_after = give_up_after
         self._since = since
         self._failed = catalogue.ledger.failed_since(caller.extraction_id, caller.labeller_id)
@@ -200,10 +212,6 @@ class _Work:
         self._progress = progress
         self._unanswered: list[tuple[HeadId, Description]] = []
         self._made_by = made_by
-
-    def load(self, head: HeadId) -> HeadMapping:
-        """A head's mapping."""
-        return self._catalogue.mapping(self._caller.extraction_id, head)
 
     def enter(self, head: HeadId | None, call: Call) -> None:
         """Commit a call."""

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from describe.catalog import Catalogue
 from describe.errors import CatalogueError, InputError
 from describe.pipeline.common import find, find_model
-from describe.pipeline.describing import Limits, llm_method, unfinished
+from describe.pipeline.describing import Limits, llm_method, load_prompt, unfinished
+from describe.pipeline.stating import material
 from describe.records import HeadId, ModelInfo, parse_heads
 
 if TYPE_CHECKING:
     from describe.llm import LLM, Price, Request
 
-__all__ = ["Plan", "plan"]
+__all__ = ["Plan", "plan", "prompt_of"]
 
 TYPICAL_REPLY, TYPICAL_SECONDS = 300.0, 5.0
 """Tokens of a reply and seconds until it comes, where the ledger has no call to this LLM yet."""
@@ -70,6 +71,8 @@ def plan(
     template, settings = llm_method(llm, request, prompt)
     price = limits.purse(llm).price
     info, extraction_id = find(catalogue, model)
+    load, depends = material(catalogue, model, extraction_id, template, keep=False)
+    settings |= depends
     labeller = catalogue.find_labeller(str(llm), template.name, template.text, settings)
     outcomes = {} if labeller is None else catalogue.described_heads(extraction_id, labeller)
     wanted = parse_heads(heads, info.n_layers, info.n_heads)
@@ -77,8 +80,8 @@ def plan(
     saved = catalogue.saved_heads(extraction_id)
     if not saved:
         raise CatalogueError(f"no head of {info.name} is in the catalogue yet: run headscribe extract {model}")
-    prompts = {h: template.render(catalogue.mapping(extraction_id, h)) for h in pending if h in saved}
-    measured = list(prompts.values()) or [template.render(catalogue.mapping(extraction_id, min(saved)))]
+    prompts = {head: template.render(load(head)) for head in pending if head in saved}
+    measured = list(prompts.values()) or [template.render(load(min(saved)))]
     schema = json.dumps(ANSWER_SCHEMA)
     mean_in = sum(estimated_tokens(text + schema) for text in measured) / len(measured)
     reply, latency = _experience(catalogue, model, llm) or (TYPICAL_REPLY, TYPICAL_SECONDS)
@@ -94,6 +97,26 @@ def plan(
         seconds=_seconds(len(pending), tokens_in + tokens_out, latency / concurrency, limits),
         experience=(reply, latency) != (TYPICAL_REPLY, TYPICAL_SECONDS),
     )
+
+
+def prompt_of(catalogue: Catalogue, model: str, head: HeadId, prompt: str | None = None) -> dict[str, Any]:
+    """What would be asked about one head, of whatever LLM: ``prompt`` (the template), ``mode``, ``text``, ``schema``.
+
+    The text is the one message of a chat whose reply is to follow the schema, or is to be gone on with, and then there
+    is no schema. Changes nothing. Raises `InputError` when the head or the template cannot be used.
+    """
+    from describe.labelling import ANSWER_SCHEMA
+
+    template = load_prompt(prompt)
+    info, extraction_id = find(catalogue, model)
+    parse_heads(str(head), info.n_layers, info.n_heads)
+    load, _ = material(catalogue, model, extraction_id, template, keep=False)
+    return {
+        "prompt": template.name,
+        "mode": "completion" if template.completion else "chat",
+        "text": template.render(load(head)),
+        "schema": None if template.completion else ANSWER_SCHEMA,
+    }
 
 
 def _experience(catalogue: Catalogue, model: str, llm: LLM) -> tuple[float, float] | None:

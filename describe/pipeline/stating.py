@@ -1,29 +1,38 @@
-"""``headscribe describe --llm statistics``: descriptions from the evidence alone, without an LLM."""
+"""The evidence of heads: put into words by ``--llm statistics``, or into the prompts that ask for it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from describe.catalog import Catalogue
 from describe.errors import InputError
 from describe.labelling import Template
-from describe.records import Description, HeadId
+from describe.records import Description, Evidence, HeadId, HeadMapping
 
-__all__ = ["state", "statistics_method"]
+__all__ = ["material", "state", "statistics_method", "statistics_settings"]
 
 
-def statistics_method(prompt: str | None) -> tuple[Template, dict[str, Any]]:
-    """The method, in the place of a prompt, and what its results depend on.
+def statistics_method(prompt: str | None) -> Template:
+    """The method, in the place of a prompt.
 
     Raises `InputError` when a prompt is named, or the dictionaries are not installed.
     """
-    from describe.evidence import METHOD, SETTINGS, grammar_versions
+    from describe.evidence import METHOD, grammar_versions
 
     if prompt is not None:
         raise InputError("--llm statistics takes no --prompt: it asks nobody")
+    grammar_versions()
+    return Template("evidence-1", METHOD)
+
+
+def statistics_settings(catalogue: Catalogue, extraction_id: int) -> dict[str, Any]:
+    """What evidence depends on: thresholds, dictionaries, and how many heads were tested together."""
+    from describe.evidence import SETTINGS, grammar_versions
+
     packages = {name: made_by for name, made_by in grammar_versions().items() if name not in ("headscribe", "python")}
-    return Template("evidence-1", METHOD), {**SETTINGS, "packages": packages}
+    return {**SETTINGS, "packages": packages, "heads": len(catalogue.saved_heads(extraction_id))}
 
 
 def state(
@@ -35,11 +44,54 @@ def state(
     commit: Callable[[HeadId, Description], None],
 ) -> None:
     """Test all extracted heads of a model together, then commit evidence and description of those asked for."""
-    from describe.evidence import Vocabulary, describe_evidence, model_evidence, significant
-    from describe.weights import open_model
+    from describe.evidence import describe_evidence, significant
 
-    mappings = [catalogue.mapping(extraction_id, head) for head in sorted(catalogue.saved_heads(extraction_id))]
-    evidence = model_evidence(Vocabulary(open_model(model).tokens), mappings)
+    evidence = _tested(catalogue, model, extraction_id)
     for head in heads:
         catalogue.evidence.save(extraction_id, head, settings, significant(evidence[head]))
         commit(head, describe_evidence(evidence[head]))
+
+
+def material(
+    catalogue: Catalogue, model: str, extraction_id: int, template: Template, *, keep: bool = True
+) -> tuple[Callable[[HeadId], HeadMapping], dict[str, Any]]:
+    """How to read a head as a template needs it, and the settings that its prompt comes to depend on.
+
+    Heads are tested first where the template asks for evidence and the catalogue has none of these heads together;
+    ``keep`` commits what is found.
+    """
+
+    def plain(head: HeadId) -> HeadMapping:
+        return catalogue.mapping(extraction_id, head)
+
+    shows = {"shows": "suppressed"} if "suppressed" in template.uses and "rows" not in template.uses else {}
+    if "evidence" not in template.uses:
+        return plain, shows
+    settings = statistics_settings(catalogue, extraction_id)
+    found = _significant(catalogue, model, extraction_id, settings, keep)
+    return lambda head: replace(plain(head), evidence=tuple(found[head])), shows | {"evidence": settings}
+
+
+def _significant(
+    catalogue: Catalogue, model: str, extraction_id: int, settings: dict[str, Any], keep: bool
+) -> dict[HeadId, list[Evidence]]:
+    """The significant evidence of all extracted heads, from the catalogue or tested now."""
+    from describe.evidence import significant
+
+    found = catalogue.evidence.of_extraction(extraction_id, settings)
+    missing = catalogue.saved_heads(extraction_id) - set(found)
+    if missing:
+        tested = _tested(catalogue, model, extraction_id)
+        for head in sorted(missing):
+            found[head] = significant(tested[head])
+            if keep:
+                catalogue.evidence.save(extraction_id, head, settings, found[head])
+    return found
+
+
+def _tested(catalogue: Catalogue, model: str, extraction_id: int) -> dict[HeadId, list[Evidence]]:
+    from describe.evidence import Vocabulary, model_evidence
+    from describe.weights import open_model
+
+    mappings = [catalogue.mapping(extraction_id, head) for head in sorted(catalogue.saved_heads(extraction_id))]
+    return model_evidence(Vocabulary(open_model(model).tokens), mappings)
