@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from describe.errors import CallError, RunEndedError
-from describe.labelling.answer import ANSWER_SCHEMA, Answer, looks_like_refusal, parse_answer
-from describe.labelling.template import Template, text_hash
+from describe.labelling.answer import ANSWER_SCHEMA
+from describe.labelling.exchange import Exchange
+from describe.labelling.template import Template
 from describe.llm import Message, Reply
 from describe.records import Description, HeadId, HeadMapping
 
@@ -34,31 +35,14 @@ async def describe_head(llm: Asks, template: Template, mapping: HeadMapping) -> 
     A reply that does not have the form asked for goes back once, with the reason. Raises `LLMError` and
     `RunEndedError` only.
     """
-    prompt = template.render(mapping)
-    messages: list[Message] = [{"role": "user", "content": prompt}]
-    usage: dict[str, Any] = {}
-    reply: str | None = None
-    reason = ""
-    try:
-        for _ in range(2):
-            answered = await llm.ask(messages, ANSWER_SCHEMA, mapping.id)
-            reply, usage = answered.text, _add_usage(usage, answered.usage)
-            try:
-                return _description(parse_answer(reply), reply, prompt, usage)
-            except ValueError as error:
-                reason = str(error)
-                messages = [*messages, {"role": "assistant", "content": reply}, _repair(reason)]
-        cause = "refusal" if looks_like_refusal(reply or "") else "invalid"
-        failure = CallError(cause, reason, reply=reply)
-    except CallError as error:
-        failure = error
-    return Description(
-        failure=failure.cause,
-        detail=str(failure),
-        reply=failure.reply if failure.reply is not None else reply,
-        prompt_hash=text_hash(prompt),
-        usage=usage,
-    )
+    step: Exchange | Description = Exchange.begin(template.render(mapping))
+    while isinstance(step, Exchange):
+        try:
+            reply = await llm.ask(step.messages, ANSWER_SCHEMA, mapping.id)
+        except CallError as error:
+            return step.failed(error)
+        step = step.answered(reply)
+    return step
 
 
 async def describe_heads(
@@ -106,32 +90,6 @@ async def describe_heads(
     if ended:
         raise ended[0]
     return not stop.is_set()
-
-
-def _description(answer: Answer, reply: str, prompt: str, usage: dict[str, Any]) -> Description:
-    return Description(
-        inputs=answer.inputs,
-        pattern=answer.pattern,
-        reasoning=answer.reasoning,
-        unclear=answer.unclear,
-        reply=reply,
-        prompt_hash=text_hash(prompt),
-        usage=usage,
-    )
-
-
-def _repair(reason: str) -> Message:
-    return {
-        "role": "user",
-        "content": f"That reply could not be read: {reason}. Answer again with the JSON object alone, as asked for.",
-    }
-
-
-def _add_usage(before: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """What two calls took together; what cannot be added up is that of the later one."""
-    summed = ("tokens_in", "tokens_out", "seconds", "attempts")
-    total = {name: (before.get(name) or 0) + (new.get(name) or 0) for name in summed if name in new}
-    return new | total | {"calls": before.get("calls", 0) + 1}
 
 
 @contextmanager

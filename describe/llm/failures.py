@@ -5,12 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 import openai
+from tenacity import RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from describe.errors import CallError, LLMError
+from describe.llm.asking import Request
 
-__all__ = ["ANSWERED", "CAUSES", "REFUSABLE", "TRANSIENT", "refused_parameter", "translate"]
+__all__ = [
+    "ANSWERED",
+    "CAUSES",
+    "REFUSABLE",
+    "TRANSIENT",
+    "answered_with",
+    "never_reached",
+    "persistence",
+    "refused_parameter",
+    "translate",
+]
 
 CAUSES = {
     "rate_limit": "the server went on answering that we ask too often",
@@ -49,25 +62,56 @@ def translate(error: openai.OpenAIError, message: str, where: str, model: str, t
         where, model: the endpoint, and the model asked for.
         timeout: seconds that were waited.
     """
-    if isinstance(error, openai.AuthenticationError):
-        return LLMError(f"{where} refused the API key: check OPENAI_API_KEY")
-    if isinstance(error, openai.PermissionDeniedError):
-        return LLMError(f"{where} does not allow the use of '{model}' with this key: {message}")
-    if isinstance(error, openai.NotFoundError):
-        return LLMError(f"{where} has no model '{model}' (or no chat completions there): {message}")
-    if isinstance(error, openai.RateLimitError):
-        if error.code == "insufficient_quota":
-            return LLMError(f"the account at {where} has no credit left")
-        return CallError("rate_limit", message, retry_after=_retry_after(error.response.headers))
     if isinstance(error, openai.APITimeoutError):
         return CallError("timeout", f"no answer within {timeout:g} s")
     if isinstance(error, openai.APIConnectionError):
         return CallError("connection", f"{where} cannot be reached: {message}")
     if isinstance(error, openai.APIStatusError):
-        if error.status_code < 500 and error.status_code not in (408, 409):
-            return CallError("bad_request", message)
-        return CallError("server_error", message, retry_after=_retry_after(error.response.headers))
+        asked = _retry_after(error.response.headers)
+        return answered_with(error.status_code, error.code, message, where, model, asked)
     return CallError("server_error", message)
+
+
+def answered_with(
+    status: int, code: str | None, message: str, where: str, model: str, retry_after: float | None = None
+) -> CallError | LLMError:
+    """What a server's answer by HTTP status and error code means, in a response or in a line of a batch's output."""
+    if status == 401:
+        return LLMError(f"{where} refused the API key: check OPENAI_API_KEY")
+    if status == 403:
+        return LLMError(f"{where} does not allow the use of '{model}' with this key: {message}")
+    if status == 404:
+        return LLMError(f"{where} has no model '{model}' (or no chat completions there): {message}")
+    if status == 429 and code == "insufficient_quota":
+        return LLMError(f"the account at {where} has no credit left")
+    if status == 429:
+        return CallError("rate_limit", message, retry_after=retry_after)
+    if status < 500 and status not in (408, 409):
+        return CallError("bad_request", message)
+    return CallError("server_error", message, retry_after=retry_after)
+
+
+def persistence(request: Request) -> dict[str, Any]:
+    """How tenacity is to try again: transient failures, after growing random waits or as long as the server asks."""
+
+    def wait(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after if isinstance(error, CallError) else None
+        if asked is not None:
+            return min(asked, request.longest_wait)
+        return wait_random_exponential(multiplier=0.5, max=request.longest_wait)(state)
+
+    return {
+        "retry": retry_if_exception(lambda error: isinstance(error, CallError) and error.cause in TRANSIENT),
+        "wait": wait,
+        "stop": stop_after_attempt(request.attempts),
+        "reraise": True,
+    }
+
+
+def never_reached(error: CallError, tries: int) -> LLMError:
+    """A server that could not be reached from the start: more likely a wrong address than a server that is down."""
+    return LLMError(f"{error} (tried {tries} times): is OPENAI_BASE_URL right, and the server up?")
 
 
 def refused_parameter(complaint: str, sent: Iterable[str]) -> str | None:

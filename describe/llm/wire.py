@@ -1,0 +1,175 @@
+"""How a model at an endpoint is asked, and what comes back is read: shared by direct calls and by batches.
+
+It says what the newest servers understand and learns what this server refuses: structured output, a seed, a
+temperature, the newer name of the token limit. What was learned holds for all later requests of the run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import openai
+
+from describe.errors import CallError, LLMError
+from describe.llm.asking import Message, Reply, Request
+from describe.llm.failures import REFUSABLE, translate
+from describe.records import Call
+
+__all__ = ["Wire", "reply_of"]
+
+_NO_SECRET = 8
+"""Keys shorter than this, such as the "none" of a server without keys, are words that replies may well hold."""
+
+
+class Wire:
+    """One model at one OpenAI-compatible endpoint: requests to it are written here, and its answers read.
+
+    Args:
+        model: the model's name at the endpoint.
+        where: the endpoint as people are shown it.
+        api_key: taken out of whatever comes back.
+        request: how to ask.
+        lengths: the endpoint enforces ``maxLength`` in a schema; OpenAI's own refuses a schema that has it.
+        identity: what tells this LLM from others, as part of what makes two requests identical.
+
+    ``refused`` holds the parameters that the server is known to refuse.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        where: str,
+        api_key: str,
+        request: Request,
+        *,
+        lengths: bool = False,
+        identity: Mapping[str, str] | None = None,
+    ) -> None:
+        self.model = model
+        self.where = where
+        self.request = request
+        self.refused: set[str] = set()
+        self._api_key = api_key
+        self._lengths = lengths
+        self._identity = dict(identity or {})
+
+    def hash(self, messages: list[Message], schema: dict[str, Any]) -> str:
+        """SHA-256 of whom is asked what and how: the same for identical requests, whatever a server refuses of them."""
+        asked = [self._identity, self.model, messages, self.request.provenance(), schema, self._lengths]
+        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+    def parameters(self, schema: dict[str, Any], refused: Iterable[str] | None = None) -> dict[str, Any]:
+        """What goes with the messages of a request, without what the server refuses."""
+        left_out = self.refused if refused is None else set(refused)
+        wanted: dict[str, Any] = {
+            "max_completion_tokens": self.request.max_tokens,
+            "temperature": self.request.temperature,
+            "seed": self.request.seed,
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {
+                    "name": "answer",
+                    "strict": True,
+                    "schema": schema if self._lengths else _without_lengths(schema),
+                },
+            },
+        }
+        sent = {}
+        for name, value in wanted.items():
+            used = REFUSABLE[name][1] if name in left_out else name
+            if used is not None and value is not None:
+                sent[used] = value
+        return sent
+
+    def entry(
+        self,
+        found: Any,
+        failure: CallError | LLMError | None,
+        request_hash: str,
+        seconds: float,
+        request_id: str | None = None,
+    ) -> Call:
+        """The ledger's entry of one call, but for its money, without the key wherever the server may have put it.
+
+        Args:
+            found: the chat completion, when there was no ``failure``; something else is a failure of the server.
+            request_id: the server's name for the request; the completion's id when it gave none.
+        """
+        call = Call(request_hash, "ok", round(seconds, 4))
+        if failure is None:
+            try:
+                return replace(call, **self._read(found, request_id))
+            except (AttributeError, TypeError, ValueError):
+                failure = CallError("server_error", "the server's answer is no chat completion")
+        cause, reply = (failure.cause, failure.reply) if isinstance(failure, CallError) else ("bad_request", None)
+        return replace(call, outcome=cause, detail=str(failure), reply=reply)
+
+    def failed(self, error: openai.OpenAIError) -> CallError | LLMError:
+        """What the openai package raised, as ours, without the key."""
+        return translate(error, self.first_line(error), self.where, self.model, self.request.timeout)
+
+    def first_line(self, error: Exception) -> str:
+        """The error's first line, of bounded length, without the key."""
+        cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else None
+        return self.line(str(cause or error)) or type(error).__name__
+
+    def line(self, text: str) -> str:
+        """The first line of what a server says, of bounded length, without the key."""
+        return self.bare(next(iter(text.strip().splitlines()), ""))[:500]
+
+    def bare(self, text: str) -> str:
+        """A text without the key."""
+        return text if len(self._api_key) < _NO_SECRET else text.replace(self._api_key, "***")
+
+    def _read(self, found: Any, request_id: str | None) -> dict[str, Any]:
+        outcome, detail, reply = _judged(found)
+        used = found.usage
+        details = used and used.completion_tokens_details
+        return {
+            "outcome": outcome,
+            "detail": detail,
+            "reply": self.bare(reply),
+            "model": self.bare(str(found.model or "")),
+            "request_id": self.bare(str(request_id or found.id or ""))[:256],
+            "tokens_in": _count(used and used.prompt_tokens),
+            "tokens_out": _count(used and used.completion_tokens),
+            "tokens_reasoning": _count(getattr(details, "reasoning_tokens", None)),
+        }
+
+
+def reply_of(call: Call, took: dict[str, Any]) -> Reply:
+    """The reply that a call brought, with what it ``took``. Raises `CallError` when it brought none."""
+    if call.outcome != "ok":
+        raise CallError(call.outcome, call.detail or "", reply=call.reply)
+    usage = {name: getattr(call, name) for name in ("model", "request_id", "tokens_in", "tokens_out")}
+    return Reply(call.reply or "", usage | took)
+
+
+def _without_lengths(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        return {name: _without_lengths(value) for name, value in schema.items() if name != "maxLength"}
+    return [_without_lengths(value) for value in schema] if isinstance(schema, list) else schema
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _judged(completion: Any) -> tuple[str, str | None, str]:
+    """The outcome of a completion, what there is to say of it, and its text."""
+    if not completion.choices:
+        return "empty", "the reply holds no choice", ""
+    choice = completion.choices[0]
+    text = str((choice.message and choice.message.content) or "").strip()
+    refusal = getattr(choice.message, "refusal", None)
+    if refusal or choice.finish_reason == "content_filter":
+        return "refusal", "the LLM or its filter declined to answer", str(refusal or text)
+    if choice.finish_reason == "length":
+        return "truncated", "the reply was cut off at the token limit (--max-tokens)", text
+    if not text:
+        return "empty", "the reply holds no text", text
+    return "ok", None, text
