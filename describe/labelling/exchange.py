@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from describe.errors import CallError
-from describe.labelling.answer import looks_like_refusal, parse_answer
-from describe.labelling.template import text_hash
+from describe.labelling.answer import ANSWER_SCHEMA, looks_like_refusal, parse_answer, parse_completion
+from describe.labelling.template import Template, normalised, text_hash
 from describe.llm import Message, Reply
-from describe.records import Description
+from describe.records import Description, HeadMapping
 
 __all__ = ["Exchange"]
 
@@ -21,6 +21,7 @@ REPAIRS = 1
 class Exchange:
     """An exchange that waits for a reply to its ``messages``; ``usage`` and ``reply`` are of those that came."""
 
+    template: Template
     prompt: str
     messages: list[Message]
     usage: dict[str, Any] = field(default_factory=dict)
@@ -28,18 +29,27 @@ class Exchange:
     repairs: int = 0
 
     @classmethod
-    def begin(cls, prompt: str) -> Exchange:
-        """Ask about a head with its prompt."""
-        return cls(prompt, [{"role": "user", "content": prompt}])
+    def begin(cls, template: Template, mapping: HeadMapping) -> Exchange:
+        """Ask about a head. Raises `TemplateError` as `Template.render` does."""
+        prompt = template.render(mapping)
+        return cls(template, prompt, [{"role": "user", "content": prompt}])
+
+    @property
+    def schema(self) -> dict[str, Any] | None:
+        """The JSON schema of the reply; None when the LLM is to go on with the text of the one message."""
+        return None if self.template.completion else ANSWER_SCHEMA
 
     def answered(self, reply: Reply) -> Exchange | Description:
         """What a reply makes of the exchange: a description, an abstention, a failure, or one more thing to ask."""
         usage = _add_usage(self.usage, reply.usage)
         try:
-            answer = parse_answer(reply.text)
+            answer = parse_completion(reply.text) if self.template.completion else parse_answer(reply.text)
         except ValueError as error:
             reason = str(error)
         else:
+            if normalised(answer.pattern) in self.template.examples:
+                said = f"the reply repeats the answer of an example in the prompt: {answer.pattern}"
+                return replace(self, usage=usage).failed(CallError("echo", said, reply=reply.text))
             return Description(
                 inputs=answer.inputs,
                 pattern=answer.pattern,
@@ -50,8 +60,8 @@ class Exchange:
                 usage=usage,
             )
         messages: list[Message] = [*self.messages, {"role": "assistant", "content": reply.text}, _repair(reason)]
-        following = Exchange(self.prompt, messages, usage, reply.text, self.repairs + 1)
-        if self.repairs < REPAIRS:
+        following = replace(self, messages=messages, usage=usage, reply=reply.text, repairs=self.repairs + 1)
+        if self.repairs < REPAIRS and not self.template.completion:
             return following
         return following.failed(CallError("refusal" if looks_like_refusal(reply.text) else "invalid", reason))
 

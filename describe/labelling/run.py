@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from describe.errors import CallError, RunEndedError
-from describe.labelling.answer import ANSWER_SCHEMA
 from describe.labelling.exchange import Exchange
 from describe.labelling.template import Template
 from describe.llm import Message, Reply
@@ -24,21 +23,24 @@ GRACE = 1.0
 class Asks(Protocol):
     """What is needed of an LLM: `describe.llm.ChatClient`, or a stand-in."""
 
-    async def ask(self, messages: list[Message], schema: dict[str, Any], head: HeadId | None = None) -> Reply:
-        """One reply to a chat about a head, or `CallError`, `LLMError`, `RunEndedError`."""
+    async def ask(self, messages: list[Message], schema: dict[str, Any] | None, head: HeadId | None = None) -> Reply:
+        """One reply to a chat about a head; without a schema, what the text of its one message goes on with.
+
+        Raises `CallError`, `LLMError`, `RunEndedError`.
+        """
         ...
 
 
 async def describe_head(llm: Asks, template: Template, mapping: HeadMapping) -> Description:
     """What the LLM says of one head: a description, an abstention, or a failure with its cause.
 
-    A reply that does not have the form asked for goes back once, with the reason. Raises `LLMError` and
-    `RunEndedError` only.
+    A reply that does not have the form asked for goes back once, with the reason, unless the LLM was to go on with a
+    text. Raises `LLMError` and `RunEndedError` only.
     """
-    step: Exchange | Description = Exchange.begin(template.render(mapping))
+    step: Exchange | Description = Exchange.begin(template, mapping)
     while isinstance(step, Exchange):
         try:
-            reply = await llm.ask(step.messages, ANSWER_SCHEMA, mapping.id)
+            reply = await llm.ask(step.messages, step.schema, mapping.id)
         except CallError as error:
             return step.failed(error)
         step = step.answered(reply)

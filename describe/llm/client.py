@@ -8,7 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import openai
 from tenacity import AsyncRetrying
@@ -55,6 +55,8 @@ class ChatClient:
         self._reached = False
         self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._client = openai.AsyncOpenAI(api_key=api_key, base_url=base_url, max_retries=0, timeout=request.timeout)
+        self._chat = self._client.chat.completions.with_raw_response.create
+        self._completions = self._client.completions.with_raw_response.create
         where = str(self._client.base_url.copy_with(userinfo=b"", query=None))
         self._wire = Wire(model, where, api_key, request, lengths=lengths, identity=identity)
 
@@ -62,8 +64,10 @@ class ChatClient:
         """Let go of the connections."""
         await self._client.close()
 
-    async def ask(self, messages: list[Message], schema: dict[str, Any], head: HeadId | None = None) -> Reply:
+    async def ask(self, messages: list[Message], schema: dict[str, Any] | None, head: HeadId | None = None) -> Reply:
         """One reply to a chat about a head, structured by a JSON schema where the server can.
+
+        Without a schema the one message is a text to be gone on with, up to an empty line.
 
         Rate limits, time-outs, broken connections and server failures are tried again, with growing random waits or
         as long as the server asks. An identical request that was answered before is not sent again. Raises `CallError`
@@ -83,7 +87,7 @@ class ChatClient:
         return reply_of(call, took | ({} if tries else {"from_ledger": True}))
 
     async def _persist(
-        self, messages: list[Message], schema: dict[str, Any], request_hash: str, head: HeadId | None
+        self, messages: list[Message], schema: dict[str, Any] | None, request_hash: str, head: HeadId | None
     ) -> tuple[Call, int]:
         """Call until there is an outcome that another try would not mend. Returns it, and the number of tries."""
         tries = 0
@@ -102,7 +106,7 @@ class ChatClient:
         raise unreached
 
     async def _call(
-        self, messages: list[Message], schema: dict[str, Any], request_hash: str, head: HeadId | None
+        self, messages: list[Message], schema: dict[str, Any] | None, request_hash: str, head: HeadId | None
     ) -> Call:
         """One call, in its turn, paid and entered; a refused parameter is left out from now on and the call made again.
 
@@ -116,7 +120,7 @@ class ChatClient:
             try:
                 async with self._run.pacer.turn(expected):
                     sent, started = self._wire.parameters(schema), time.monotonic()
-                    found, failure, unbilled = await self._send(messages, sent)
+                    found, failure, unbilled = await self._send(messages, sent, chat=schema is not None)
                 request_id = getattr(found, "_request_id", None)
                 call = self._wire.entry(found, failure, request_hash, time.monotonic() - started, request_id)
                 call = replace(call, money=self._run.purse.cost(call.tokens_in, call.tokens_out))
@@ -141,16 +145,16 @@ class ChatClient:
             self._wire.refused.add(refused)
 
     async def _send(
-        self, messages: list[Message], sent: dict[str, Any]
+        self, messages: list[Message], sent: dict[str, Any], *, chat: bool
     ) -> tuple[Any, CallError | LLMError | None, bool]:
         """Send one request. Returns the completion, or None with what went wrong, and whether it was surely free.
 
         What went wrong is returned, not raised: an exception raised here would carry the server's own words with it.
         """
+        asked = {"messages": messages} if chat else {"prompt": messages[-1]["content"]}
+        create: Any = self._chat if chat else self._completions
         try:
-            raw = await self._client.chat.completions.with_raw_response.create(
-                model=self._wire.model, messages=cast(Any, messages), **sent
-            )
+            raw = await create(model=self._wire.model, **asked, **sent)
         except openai.OpenAIError as error:
             failed = self._wire.failed(error)
             if not isinstance(error, openai.APIStatusError):

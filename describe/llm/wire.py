@@ -57,27 +57,26 @@ class Wire:
         self._lengths = lengths
         self._identity = dict(identity or {})
 
-    def hash(self, messages: list[Message], schema: dict[str, Any]) -> str:
+    def hash(self, messages: list[Message], schema: dict[str, Any] | None) -> str:
         """SHA-256 of whom is asked what and how: the same for identical requests, whatever a server refuses of them."""
         asked = [self._identity, self.model, messages, self.request.provenance(), schema, self._lengths]
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
-    def parameters(self, schema: dict[str, Any], refused: Iterable[str] | None = None) -> dict[str, Any]:
-        """What goes with the messages of a request, without what the server refuses."""
+    def parameters(self, schema: dict[str, Any] | None, refused: Iterable[str] | None = None) -> dict[str, Any]:
+        """What goes with the messages of a request, without what the server refuses.
+
+        Without a schema, what goes with a text that is to be gone on with, up to an empty line.
+        """
         left_out = self.refused if refused is None else set(refused)
-        wanted: dict[str, Any] = {
-            "max_completion_tokens": self.request.max_tokens,
-            "temperature": self.request.temperature,
-            "seed": self.request.seed,
-            "response_format": {
-                "type": "json_schema",
-                "json_schema": {
-                    "name": "answer",
-                    "strict": True,
-                    "schema": schema if self._lengths else _without_lengths(schema),
-                },
-            },
-        }
+        wanted: dict[str, Any] = {"temperature": self.request.temperature, "seed": self.request.seed}
+        if schema is None:
+            wanted |= {"max_tokens": self.request.max_tokens, "stop": ["\n\n"]}
+        else:
+            form = {"name": "answer", "strict": True, "schema": schema if self._lengths else _without_lengths(schema)}
+            wanted |= {
+                "max_completion_tokens": self.request.max_tokens,
+                "response_format": {"type": "json_schema", "json_schema": form},
+            }
         sent = {}
         for name, value in wanted.items():
             used = REFUSABLE[name][1] if name in left_out else name
@@ -164,8 +163,9 @@ def _judged(completion: Any) -> tuple[str, str | None, str]:
     if not completion.choices:
         return "empty", "the reply holds no choice", ""
     choice = completion.choices[0]
-    text = str((choice.message and choice.message.content) or "").strip()
-    refusal = getattr(choice.message, "refusal", None)
+    message = getattr(choice, "message", None)  # a text that was gone on with has none
+    text = str((message.content if message else getattr(choice, "text", "")) or "").strip()
+    refusal = getattr(message, "refusal", None)
     if refusal or choice.finish_reason == "content_filter":
         return "refusal", "the LLM or its filter declined to answer", str(refusal or text)
     if choice.finish_reason == "length":
