@@ -7,7 +7,7 @@ from typing import Any
 
 from describe.errors import CallError
 from describe.labelling.answer import ANSWER_SCHEMA, looks_like_refusal, parse_answer, parse_completion
-from describe.labelling.template import Template, normalised, text_hash
+from describe.labelling.template import Template, text_hash
 from describe.llm import Message, Reply
 from describe.records import Description, HeadMapping
 
@@ -47,8 +47,9 @@ class Exchange:
         except ValueError as error:
             reason = str(error)
         else:
-            if normalised(answer.pattern) in self.template.examples:
-                said = f"the reply repeats the answer of an example in the prompt: {answer.pattern}"
+            echo = self.template.echoed(answer)
+            if echo is not None:
+                said = f"the reply repeats the answer of an example in the prompt: {echo}"
                 return replace(self, usage=usage).failed(CallError("echo", said, reply=reply.text))
             return Description(
                 inputs=answer.inputs,

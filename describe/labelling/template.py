@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from difflib import SequenceMatcher
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -16,7 +17,7 @@ from jinja2.exceptions import TemplateError as JinjaError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from describe.errors import TemplateError
-from describe.labelling.answer import UNCLEAR
+from describe.labelling.answer import UNCLEAR, Answer
 from describe.records import Evidence, HeadId, HeadMapping, MappingRow, Target
 from describe.text import quoted
 
@@ -37,6 +38,9 @@ SHOWN = {"rows", "suppressed", "evidence"}
 MODES = ("chat", "completion")
 """What a template may set ``mode`` to: asked as a chat, which is the default, or as a text to be gone on with."""
 
+ECHO = 0.85
+"""The share of letters in common from which on two answers say the same."""
+
 _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=False, autoescape=False)
 
 _SAMPLE = HeadMapping(
@@ -54,7 +58,7 @@ class Template:
     Attributes:
         uses: the `FIELDS` it uses.
         completion: sent as a text to be gone on with, for base models and small ones, not as a chat.
-        examples: the answers that it gives as examples; an LLM that repeats one has not answered.
+        examples: what it gives as examples of inputs and patterns; an LLM that repeats one has not answered.
     """
 
     name: str
@@ -77,6 +81,11 @@ class Template:
             )
         return str(_module(self.name, self.text, mapping)).strip("\n")
 
+    def echoed(self, answer: Answer) -> str | None:
+        """The part of an answer that repeats an example, to the letter or nearly so; None when neither does."""
+        parts = (part for part in (answer.inputs, answer.pattern) if part != UNCLEAR)
+        return next((part for part in parts if any(_alike(part, example) for example in self.examples)), None)
+
 
 def load_template(name: str = DEFAULT_PROMPT) -> Template:
     """An installed template by name, or a file whose path has a ``/`` or ends with ``.jinja``.
@@ -98,9 +107,11 @@ def load_template(name: str = DEFAULT_PROMPT) -> Template:
     mode, examples = getattr(module, "mode", MODES[0]), getattr(module, "examples", [])
     if mode not in MODES:
         raise TemplateError(f"prompt template '{name}' sets the mode '{mode}'; there are: {', '.join(MODES)}")
-    if not isinstance(examples, list) or not all(isinstance(e, dict) and "pattern" in e for e in examples):
-        raise TemplateError(f"prompt template '{name}': examples are a list of mappings, each with a 'pattern'")
-    answers = frozenset(normalised(str(example["pattern"])) for example in examples) - {normalised(UNCLEAR)}
+    if not isinstance(examples, list) or not all(
+        isinstance(e, dict) and {"inputs", "pattern"} <= set(e) for e in examples
+    ):
+        raise TemplateError(f"prompt template '{name}': each of its examples needs 'inputs' and 'pattern'")
+    answers = frozenset(str(example[side]) for example in examples for side in ("inputs", "pattern")) - {UNCLEAR}
     return Template(shown, text, frozenset(uses), mode == "completion", answers)
 
 
@@ -108,11 +119,6 @@ def template_names() -> list[str]:
     """The names of the templates installed."""
     files = resources.files("prompts").iterdir()
     return sorted(file.name.removesuffix(".jinja") for file in files if file.name.endswith(".jinja"))
-
-
-def normalised(answer: str) -> str:
-    """An answer as it is compared with examples: letters and digits only, in lower case."""
-    return " ".join("".join(char if char.isalnum() else " " for char in answer.casefold()).split())
 
 
 def text_hash(text: str) -> str:
@@ -158,6 +164,10 @@ def _shown(rows: Iterable[tuple[str, Iterable[Target]]]) -> list[dict[str, Any]]
     return [
         {"source": quoted(source), "targets": [quoted(target.token) for target in targets]} for source, targets in rows
     ]
+
+
+def _alike(one: str, other: str) -> bool:
+    return SequenceMatcher(None, one.casefold(), other.casefold()).ratio() >= ECHO
 
 
 def _known() -> str:
