@@ -9,7 +9,9 @@ from typing import Any, Literal, NamedTuple
 from describe.errors import InputError
 
 __all__ = [
+    "LOST",
     "MIN_PAIRS",
+    "SENT",
     "THRESHOLD",
     "Call",
     "Description",
@@ -27,6 +29,9 @@ __all__ = [
 
 MIN_PAIRS = 30
 """An operation with fewer pairs that count in a model's vocabulary is not valid for it (MAPS)."""
+
+SENT, LOST = "sent", "lost"
+"""Outcomes of calls without an answer: under way, or broken off by the end of the process, and then maybe billed."""
 
 THRESHOLD = 0.15
 """A head implements an operation from this relation score on (MAPS)."""
@@ -169,7 +174,9 @@ class Call:
 
     Attributes:
         request_hash: SHA-256 of what was asked, of whom and how; the same for identical requests.
-        outcome: ``"ok"``, or a word of `describe.llm.CAUSES`, of which ``detail`` tells more.
+        client_id: our own name for the call, sent with it, by which the server's records can be searched.
+        outcome: ``"ok"``, or a word of `describe.llm.CAUSES`, of which ``detail`` tells more; `SENT` while the call is
+            under way, `LOST` when nobody knows what came of it.
         reply: the raw text that came, if any.
         tokens_out: with the ``tokens_reasoning`` in it. Tokens are None where the server does not say.
         money: US dollars; None where the tokens or their price are not known.
@@ -179,6 +186,7 @@ class Call:
     request_hash: str
     outcome: str
     seconds: float
+    client_id: str | None = None
     detail: str | None = None
     reply: str | None = None
     model: str | None = None

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, case, func, select
 from describe.catalog import schema
 from describe.catalog.database import begin_write
 from describe.catalog.rows import iso, now, storable
-from describe.records import Call, HeadId
+from describe.records import LOST, SENT, Call, HeadId
 
 __all__ = ["Caller", "LedgerStore"]
 
@@ -38,7 +38,7 @@ class LedgerStore:
         self._engine = engine
 
     def save(self, caller: Caller, head: HeadId | None, call: Call) -> None:
-        """Commit one call."""
+        """Commit one call: when it is sent, and in the same row when there is an outcome."""
         fields = {name: storable(value) for name, value in asdict(call).items()} | asdict(caller)
         extraction_id = fields.pop("extraction_id")
         table = schema.head
@@ -46,8 +46,23 @@ class LedgerStore:
         if head is not None:
             is_head = (table.c.extraction_id == extraction_id, table.c.layer == head.layer, table.c.head == head.head)
             head_id = select(table.c.id).where(*is_head).scalar_subquery()
+        calls = schema.call
         with begin_write(self._engine) as connection:
-            connection.execute(schema.call.insert().values(head_id=head_id, created=now(), **fields))
+            if call.client_id is not None and call.outcome != SENT:
+                sent = calls.update().where(calls.c.client_id == call.client_id)
+                if connection.execute(sent.values(**fields)).rowcount:
+                    return
+            connection.execute(calls.insert().values(head_id=head_id, created=now(), **fields))
+
+    def give_up_sent(self, caller: Caller) -> None:
+        """Mark as lost what earlier processes sent in the same name and did not live to see answered."""
+        calls = schema.call
+        heads = select(schema.head.c.id).where(schema.head.c.extraction_id == caller.extraction_id)
+        sent = calls.update().where(
+            calls.c.outcome == SENT, calls.c.labeller_id == caller.labeller_id, calls.c.head_id.in_(heads)
+        )
+        with begin_write(self._engine) as connection:
+            connection.execute(sent.values(outcome=LOST, detail="the process ended while the call was under way"))
 
     def find(self, request_hash: str, outcomes: set[str], since: datetime | None = None) -> Call | None:
         """The newest call with this request and one of these outcomes, no older than ``since``."""
@@ -75,14 +90,15 @@ class LedgerStore:
         """The calls about a model's heads, summed by LLM and outcome.
 
         Each: llm, endpoint, outcome, calls, tokens_in, tokens_out, tokens_reasoning, money (US dollars),
-        calls_without_price (that used tokens of unknown price), mean_seconds.
+        calls_without_price (that used tokens of unknown price, or that nobody knows the outcome of), mean_seconds.
         """
         table = schema.call
         sums = [
             func.coalesce(func.sum(table.c[name]), 0).label(name)
             for name in ("tokens_in", "tokens_out", "tokens_reasoning", "money")
         ]
-        unpriced = case((table.c.money.is_(None) & table.c.tokens_in.is_not(None), 1), else_=0)
+        used = table.c.tokens_in.is_not(None) | table.c.outcome.in_([SENT, LOST])
+        unpriced = case((table.c.money.is_(None) & used, 1), else_=0)
         group = (table.c.llm, table.c.endpoint, table.c.outcome)
         query = (
             select(

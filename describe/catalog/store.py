@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, func, select
 
 from describe.catalog import schema
+from describe.catalog.claims import claimed
 from describe.catalog.database import begin_write, connect
 from describe.catalog.evidence import EvidenceStore
 from describe.catalog.ledger import LedgerStore
@@ -49,6 +51,10 @@ class Catalogue:
         self.close()
         if unused and self._new is not None:  # a catalogue made only for bad input to be refused
             self._new.unlink()
+
+    def claim(self, what: str, taken: str) -> AbstractContextManager[None]:
+        """Hold the claim to do something, as `describe.catalog.claims.claimed` does."""
+        return claimed(self._engine, what, taken)
 
     def close(self) -> None:
         """Let go of the database."""

@@ -47,7 +47,7 @@ class Ledger(Protocol):
     """Where calls are entered, and found again when the same is asked."""
 
     def enter(self, head: HeadId | None, call: Call) -> None:
-        """Keep a call about a head."""
+        """Keep a call about a head: first as sent, then with what came of it."""
         ...
 
     def answered(self, head: HeadId | None, request_hash: str) -> Call | None:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import openai
 from tenacity import AsyncRetrying
@@ -18,12 +19,16 @@ from describe.llm.asking import Message, Oversight, Reply, Request
 from describe.llm.failures import TRANSIENT, never_reached, persistence, refused_parameter
 from describe.llm.money import estimated_tokens, most_tokens
 from describe.llm.wire import Wire, reply_of
-from describe.records import Call, HeadId
+from describe.records import LOST, SENT, Call, HeadId
 
 __all__ = ["ChatClient"]
 
 TYPICAL_REPLY = 300
 """Tokens of a reply, until the server has said how many they were."""
+
+
+CLIENT_ID = "X-Client-Request-Id"
+"""The header that gives our own name for a call, which OpenAI's support can search for."""
 
 
 class ChatClient:
@@ -120,17 +125,10 @@ class ChatClient:
             try:
                 async with self._run.pacer.turn(expected):
                     sent, started = self._wire.parameters(schema), time.monotonic()
-                    found, failure, unbilled = await self._send(messages, sent, chat=schema is not None)
-                request_id = getattr(found, "_request_id", None)
-                call = self._wire.entry(found, failure, request_hash, time.monotonic() - started, request_id)
-                call = replace(call, money=self._run.purse.cost(call.tokens_in, call.tokens_out))
-                if failure is None and call.outcome in TRANSIENT:
-                    failure = CallError(call.outcome, call.detail or "", reply=call.reply)
+                    call, failure, unbilled = await self._entered(messages, schema, sent, request_hash, head)
                 cost = 0.0 if unbilled else reserved if call.money is None else call.money
             finally:
                 self._run.purse.settle(reserved, cost)
-            if self._run.ledger:
-                self._run.ledger.enter(head, call)
             if isinstance(failure, CallError) and failure.cause == "rate_limit":
                 self._run.pacer.refused(started, failure.retry_after)
             elif failure is None:
@@ -144,8 +142,40 @@ class ChatClient:
                 raise failure
             self._wire.refused.add(refused)
 
+    async def _entered(
+        self,
+        messages: list[Message],
+        schema: dict[str, Any] | None,
+        sent: dict[str, Any],
+        request_hash: str,
+        head: HeadId | None,
+    ) -> tuple[Call, CallError | LLMError | None, bool]:
+        """Send one request, in the ledger before it goes out, and again with what came of it.
+
+        Returns the call, what went wrong if anything did, and whether it was surely free.
+        """
+        name, started = str(uuid4()), time.monotonic()
+        self._enter(head, Call(request_hash, SENT, 0.0, name))
+        try:
+            found, failure, unbilled = await self._send(messages, sent, name, chat=schema is not None)
+        except asyncio.CancelledError:
+            seconds = round(time.monotonic() - started, 4)
+            self._enter(head, Call(request_hash, LOST, seconds, name, "the run was interrupted"))
+            raise
+        request_id = getattr(found, "_request_id", None)
+        call = self._wire.entry(found, failure, request_hash, time.monotonic() - started, request_id, name)
+        call = replace(call, money=self._run.purse.cost(call.tokens_in, call.tokens_out))
+        if failure is None and call.outcome in TRANSIENT:
+            failure = CallError(call.outcome, call.detail or "", reply=call.reply)
+        self._enter(head, call)
+        return call, failure, unbilled
+
+    def _enter(self, head: HeadId | None, call: Call) -> None:
+        if self._run.ledger:
+            self._run.ledger.enter(head, call)
+
     async def _send(
-        self, messages: list[Message], sent: dict[str, Any], *, chat: bool
+        self, messages: list[Message], sent: dict[str, Any], name: str, *, chat: bool
     ) -> tuple[Any, CallError | LLMError | None, bool]:
         """Send one request. Returns the completion, or None with what went wrong, and whether it was surely free.
 
@@ -154,7 +184,7 @@ class ChatClient:
         asked = {"messages": messages} if chat else {"prompt": messages[-1]["content"]}
         create: Any = self._chat if chat else self._completions
         try:
-            raw = await create(model=self._wire.model, **asked, **sent)
+            raw = await create(model=self._wire.model, extra_headers={CLIENT_ID: name}, **asked, **sent)
         except openai.OpenAIError as error:
             failed = self._wire.failed(error)
             if not isinstance(error, openai.APIStatusError):

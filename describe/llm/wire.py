@@ -91,14 +91,16 @@ class Wire:
         request_hash: str,
         seconds: float,
         request_id: str | None = None,
+        client_id: str | None = None,
     ) -> Call:
         """The ledger's entry of one call, but for its money, without the key wherever the server may have put it.
 
         Args:
             found: the chat completion, when there was no ``failure``; something else is a failure of the server.
             request_id: the server's name for the request; the completion's id when it gave none.
+            client_id: our own name for it, if it had one.
         """
-        call = Call(request_hash, "ok", round(seconds, 4))
+        call = Call(request_hash, "ok", round(seconds, 4), client_id)
         if failure is None:
             try:
                 return replace(call, **self._read(found, request_id))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from describe.errors import TemplateError
-from describe.labelling import ANSWER_SCHEMA, Template, load_template, parse_answer
-from describe.labelling.answer import looks_like_refusal
-from describe.records import HeadId, HeadMapping, MappingRow, Target
+from describe.labelling import ANSWER_SCHEMA, Exchange, Template, load_template, parse_answer, template_names
+from describe.labelling.answer import looks_like_refusal, parse_completion
+from describe.llm import Reply
+from describe.records import Description, Evidence, HeadId, HeadMapping, MappingRow, Target
 
 MAPPING = HeadMapping(
     HeadId(1, 2),
@@ -34,6 +38,92 @@ def test_templates_are_strict() -> None:
         Template("mine", "{{ rows[0].colour }}").render(MAPPING)
     with pytest.raises(TemplateError):
         Template("mine", "{{ ''.__class__.__mro__ }}").render(MAPPING)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (None, "cannot be read"),
+        (b"\xff\xfe{{ rows }}", "not UTF-8"),
+        ("{{ rows", "line 1"),
+        ("{{ rows }} {{ colour }}", "unknown field 'colour'"),
+        ("What does this head do?", "shows nothing of a head"),
+        ("{{ rows[0].colour }}", "colour"),
+        ("{{ rows[0].source + 1 }}", "cannot be rendered"),
+        ("{% include 'other' %}{{ rows }}", "cannot be rendered"),
+        ("{% for i in range(10000000) %}{{ rows }}{% endfor %}", "cannot be rendered"),
+        ("{% set mode = 'song' %}{{ rows }}", "the mode 'song'"),
+        ("{% set examples = ['x'] %}{{ rows }}", "'inputs' and 'pattern'"),
+    ],
+)
+def test_a_template_of_ones_own_is_checked_before_anyone_is_asked(
+    text: str | bytes | None, complaint: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.jinja"
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(TemplateError, match=complaint):
+        load_template(str(path))
+
+
+def test_a_template_of_ones_own_is_known_by_its_file_name_and_text(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jinja"
+    path.write_text("{% for row in rows %}{{ row.source }}{% endfor %}\n\n")
+    template = load_template(str(path))
+    assert (template.name, template.text) == ("mine", path.read_text())
+    assert template.render(MAPPING) == '" Things""\\n"'
+
+
+@pytest.mark.parametrize("name", template_names())
+def test_every_installed_template_shows_the_head(name: str) -> None:
+    down = tuple(replace(row, suppressed=(Target(90 + i, f" low{i}", -1.0),)) for i, row in enumerate(MAPPING.salient))
+    claim = Evidence("plural", "inputs", "plural nouns", 2, 2, 0.1, 1.0, 0.0, 0.0, ('" Things"',))
+    template = load_template(name)
+    prompt = template.render(replace(MAPPING, salient=down, evidence=(claim,)))
+    assert ('" Things" -> " them"' in prompt) == ("rows" in template.uses)
+    assert ('" Things" -| " low0"' in prompt) == ("suppressed" in template.uses)
+    assert ("plural nouns, 2 of 2 (10.0 %" in prompt) == ("evidence" in template.uses)
+
+
+def test_what_was_not_kept_of_a_head_cannot_be_shown() -> None:
+    with pytest.raises(TemplateError, match="run headscribe extract again"):
+        load_template("suppression-1").render(MAPPING)
+
+
+def test_a_text_is_gone_on_with_up_to_the_pattern() -> None:
+    for reply in (
+        " plural nouns\npattern: maps to pronouns",
+        "inputs: plural nouns \nPattern:maps to pronouns\nHead 5",
+    ):
+        answer = parse_completion(reply)
+        assert (answer.inputs, answer.pattern, answer.reasoning) == ("plural nouns", "maps to pronouns", "")
+    assert parse_completion("Unclear\npattern: unclear.").unclear
+    for reply in ("", "plural nouns", "plural nouns\nand so on", "x\npattern: ..."):
+        with pytest.raises(ValueError, match=r"pattern|says nothing"):
+            parse_completion(reply)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "pattern", "echo"),
+    [
+        ("plural nouns", "Promotes the symbol of the element.", True),
+        ("Musical instruments", "maps to pronouns", True),
+        ("plural nouns", "maps to pronouns", False),
+        ("Unclear", "Unclear", False),
+    ],
+)
+def test_a_repeated_example_is_a_failure(inputs: str, pattern: str, echo: bool) -> None:
+    exchange = Exchange.begin(load_template("completion-1"), MAPPING)
+    assert exchange.schema is None
+    outcome = exchange.answered(Reply(f"{inputs}\npattern: {pattern}"))
+    assert isinstance(outcome, Description)
+    assert outcome.failure == ("echo" if echo else None)
+
+
+def test_a_text_that_was_gone_on_with_badly_is_not_repaired() -> None:
+    outcome = Exchange.begin(load_template("completion-1"), MAPPING).answered(Reply("no idea"))
+    assert isinstance(outcome, Description)
+    assert outcome.failure == "invalid"
 
 
 @pytest.mark.parametrize(
