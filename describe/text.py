@@ -28,6 +28,8 @@ def visible(text: str) -> str:
     A plain space stays a space; other spaces, controls, bidirectional marks and the like become ``\\n``, ``\\xa0``
     or ``\\u202e``. A backslash is doubled, so the result can be read back without doubt.
     """
+    if text.isprintable() and "\\" not in text:  # most are; the rule below says the same of them
+        return text
     return "".join(_visible_char(char) for char in text)
 
 

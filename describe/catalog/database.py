@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -23,6 +24,12 @@ from describe.versions import headscribe_version
 __all__ = ["begin_write", "connect"]
 
 MAGIC = b"SQLite format 3\0"
+
+SYNC_EVERY = 1.0
+"""Seconds between two waits for the disk of transactions that come often."""
+
+_WRITE: dict[str, Any] = {"headscribe_write": "safely"}
+_OFTEN: dict[str, Any] = {"headscribe_write": "often"}
 
 
 def connect(where: str, *, create: bool) -> Engine:
@@ -58,9 +65,14 @@ def connect(where: str, *, create: bool) -> Engine:
 
 
 @contextmanager
-def begin_write(engine: Engine) -> Iterator[Connection]:
-    """A transaction that writes: on SQLite it takes the write lock at once, so that it cannot fail half-way."""
-    with engine.connect().execution_options(headscribe_write=True) as connection, connection.begin():
+def begin_write(engine: Engine, *, often: bool = False) -> Iterator[Connection]:
+    """A transaction that writes: on SQLite it takes the write lock at once, so that it cannot fail half-way.
+
+    What is committed outlives the process, however that ends. For transactions that come hundreds of times a second,
+    ``often`` waits for the disk only once in `SYNC_EVERY` seconds, so that a power failure may take that much of them.
+    """
+    options = _OFTEN if often else _WRITE
+    with engine.connect().execution_options(**options) as connection, connection.begin():
         yield connection
 
 
@@ -103,10 +115,18 @@ def _prepare_sqlite(engine: Engine) -> None:
         for pragma in ("busy_timeout = 60000", "foreign_keys = ON", "synchronous = FULL"):
             connection.execute(f"PRAGMA {pragma}")
 
+    synced = 0.0
+
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("headscribe_write")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        nonlocal synced
+        how = connection.get_execution_options().get("headscribe_write")
+        if how is not None:
+            wait = how == "safely" or time.monotonic() - synced >= SYNC_EVERY
+            sqlite: Any = connection.connection.driver_connection
+            sqlite.execute(f"PRAGMA synchronous = {'FULL' if wait else 'NORMAL'}")
+            synced = time.monotonic() if wait else synced
+        connection.exec_driver_sql("BEGIN" if how is None else "BEGIN IMMEDIATE")
 
 
 def _bring_up_to_date(engine: Engine, path: Path | None, where: str, create: bool) -> None:

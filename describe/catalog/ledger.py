@@ -47,7 +47,7 @@ class LedgerStore:
             is_head = (table.c.extraction_id == extraction_id, table.c.layer == head.layer, table.c.head == head.head)
             head_id = select(table.c.id).where(*is_head).scalar_subquery()
         calls = schema.call
-        with begin_write(self._engine) as connection:
+        with begin_write(self._engine, often=True) as connection:
             if call.client_id is not None and call.outcome != SENT:
                 sent = calls.update().where(calls.c.client_id == call.client_id)
                 if connection.execute(sent.values(**fields)).rowcount:

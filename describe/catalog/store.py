@@ -185,7 +185,7 @@ class Catalogue:
         fields |= {"versions": versions, "created": now()}
         head_id = select(schema.head.c.id).where(_is_head(extraction_id, head)).scalar_subquery()
         key = and_(table.c.head_id == head_id, table.c.labeller_id == labeller_id)
-        with begin_write(self._engine) as connection:
+        with begin_write(self._engine, often=True) as connection:
             earlier = connection.execute(select(table.c.id, table.c.failure).where(key)).first()
             if earlier is None:
                 connection.execute(table.insert().values(head_id=head_id, labeller_id=labeller_id, **fields))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from describe.catalog import Catalogue
 from describe.errors import InputError
@@ -53,15 +53,7 @@ def extract(
 
     Raises `InputError` for a model or selection that cannot be read, before anything is changed.
     """
-    if dtype not in ("float32", "float64"):
-        raise InputError(f"cannot compute in '{dtype}': use float32 or float64 (checkpoints may be stored in any)")
-    settings = {
-        "salient": N_SALIENT,
-        "targets": N_TARGETS,
-        "first_mlp": True,
-        "biases": "of the first MLP and its norm only",
-        "dtype": dtype,
-    }
+    settings = extraction_settings(dtype)
     location = locate(model)
     found = known(catalogue, location.name, content_hash(location))
     if found is not None:
@@ -89,6 +81,19 @@ def extract(
     missing = [head for head in wanted if head not in saved]
     _extract_layers(catalogue, extraction_id, weights, missing, where, getattr(torch, dtype), progress)
     return ExtractResult(info, extraction_id, wanted, len(missing))
+
+
+def extraction_settings(dtype: str) -> dict[str, Any]:
+    """What a head's mappings depend on besides the model. Raises `InputError` for a precision we do not compute in."""
+    if dtype not in ("float32", "float64"):
+        raise InputError(f"cannot compute in '{dtype}': use float32 or float64 (checkpoints may be stored in any)")
+    return {
+        "salient": N_SALIENT,
+        "targets": N_TARGETS,
+        "first_mlp": True,
+        "biases": "of the first MLP and its norm only",
+        "dtype": dtype,
+    }
 
 
 def _extract_layers(
