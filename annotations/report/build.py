@@ -1,0 +1,116 @@
+"""From ratings and a study's settings to its report. Pure: nothing is read, nothing written."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from annotations.records import COVERAGE, FIT, KINDS, PRESENCE, SCOPE
+from annotations.report.exclusion import carefulness, judge, rules_in_words
+from annotations.report.figures import CONTROLS, OWN, SWAPPED, all_figures, confusion, own_and_other
+from annotations.report.frame import STRICT, checked, repeats
+from annotations.report.records import Counts, Figure, RaterLine, Report, Study
+from annotations.statistics import DRAWS, Interval, d_prime
+from describe.versions import headscribe_version
+
+__all__ = ["build"]
+
+_ANSWERS = (("presence", PRESENCE), ("fit", FIT), ("coverage", COVERAGE), ("scope", SCOPE))
+_TIMES = (0, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300)  # seconds: bounds of the histogram's bins
+
+
+def build(ratings: pd.DataFrame, study: Any, *, seed: int = 0, draws: int = DRAWS) -> Report:
+    """The report of a study: ``ratings`` as of `annotations.report.frame.COLUMNS`, ``study`` as of `Study.of`.
+
+    Every interval is of 95 %; ``seed`` and ``draws`` are the bootstrap's. Raises `InputError` for ratings that cannot be.
+    """
+    settings, rows = Study.of(study), checked(ratings)
+    raters = tuple(_rater(settings, str(name), part) for name, part in rows.groupby("rater", sort=True))
+    out = {line.rater for line in raters if line.reasons}
+    kept = rows[~rows["rater"].isin(out)].reset_index(drop=True)
+    return Report(
+        study=settings,
+        made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        version=headscribe_version(),
+        draws=draws,
+        seed=seed,
+        items=_items(settings, rows),
+        gaps=_gaps(settings, rows),
+        rules=rules_in_words(settings),
+        raters=raters,
+        figures=all_figures(kept, seed, draws),
+        figures_all=all_figures(rows, seed, draws) if out else (),
+        confusion=confusion(kept),
+        answers=tuple(_answers(kept, column, scale) for column, scale in _ANSWERS),
+        times=_times(kept),
+    )
+
+
+def _rater(study: Study, name: str, rows: pd.DataFrame) -> RaterLine:
+    found = carefulness(rows, repeats(rows))
+    reasons, notes = judge(study, found)
+    detection, criterion = _detection(name, rows[rows["occasion"] == 1])
+    return RaterLine(name, *found, detection, criterion, reasons, notes)
+
+
+def _detection(name: str, rows: pd.DataFrame) -> tuple[Figure, float | None]:
+    groups = own_and_other(rows)
+    own, other = groups[OWN], groups[CONTROLS["swap_easy"]] | groups[CONTROLS["swap_hard"]]
+    hit, n = rows["fit"].isin(STRICT), int(own.sum() + other.sum())
+    place = ("rater", name, f"own against {SWAPPED}", "d'")
+    if not (own.any() and other.any()):
+        return Figure(*place, None, n, note="no answers on both own and other descriptions"), None
+    found = d_prime((own & hit).sum(), own.sum(), (other & hit).sum(), other.sum())
+    interval = Interval("normal", float(found.low), float(found.high))
+    return Figure(*place, float(found.value), n, None, (interval,)), float(found.criterion)
+
+
+def _items(study: Study, rows: pd.DataFrame) -> Counts:
+    """Items planned and met, and first answers, by kind."""
+    first = rows[rows["occasion"] == 1]
+    planned = study.n_items or {}
+    cells = tuple(
+        (int(planned.get(kind, 0)), int(part["item"].nunique()), len(part))
+        for kind in KINDS
+        for part in [first[first["kind"] == kind]]
+    )
+    return Counts("Items by kind", KINDS, ("items planned", "items answered", "answers"), cells)
+
+
+def _gaps(study: Study, rows: pd.DataFrame) -> tuple[str, ...]:
+    """What is missing: presentations never answered, and questions left open in those that were."""
+    first = rows[rows["occasion"] == 1]
+    told = []
+    if study.n_items and study.raters_per_item:
+        wanted = sum(study.n_items.values()) * study.raters_per_item
+        told.append(f"{len(first):,} of {wanted:,} planned first answers were given; {max(wanted - len(first), 0):,} are missing")
+        short = int((first.groupby("item").size() < study.raters_per_item).sum())
+        never = max(sum(study.n_items.values()) - first["item"].nunique(), 0)
+        told.append(f"{short:,} items have fewer than {study.raters_per_item} raters, and {never:,} have none")
+    else:
+        told.append("how many answers were planned is not recorded")
+    for column, _ in _ANSWERS:
+        optional = " (the question is optional)" if column == "scope" else ""
+        told.append(f"{column}: {int(rows[column].isna().sum()):,} of {len(rows):,} answers left open{optional}")
+    return tuple(told)
+
+
+def _answers(rows: pd.DataFrame, column: str, scale: tuple[str, ...]) -> Counts:
+    """First answers to one question by kind of item, open ones counted."""
+    first = rows[rows["occasion"] == 1]
+    cells = []
+    for kind in KINDS:
+        told = first.loc[first["kind"] == kind, column]
+        cells.append((*(int((told == answer).sum()) for answer in scale), int(told.isna().sum())))
+    return Counts(column, KINDS, (*scale, "no answer"), tuple(cells))
+
+
+def _times(rows: pd.DataFrame) -> Counts:
+    """How many answers took how long, both stages together."""
+    seconds = (rows["seconds_a"] + rows["seconds_b"]).dropna()
+    found, _ = np.histogram(seconds, bins=[*_TIMES, np.inf])
+    names = [f"{low} to {high}" for low, high in zip(_TIMES, _TIMES[1:], strict=False)] + [f"{_TIMES[-1]} and more"]
+    return Counts("Seconds per item", tuple(names), ("answers",), tuple((int(count),) for count in found))
