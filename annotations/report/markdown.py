@@ -26,12 +26,13 @@ def escaped(text: str) -> str:
 
 
 def _section(section: Section) -> str:
-    words = "".join(f"- {escaped(line)}\n" for line in section.words)
+    bullet = "- " if len(section.words) > 1 else ""
+    words = "".join(f"{bullet}{escaped(line)}\n" for line in section.words)
     parts = [f"## {escaped(section.title)}\n", words, *map(_table, section.tables)]
     return "\n".join(part for part in parts if part)
 
 
 def _table(table: Table) -> str:
-    rule = ["---" if k < table.left else "---:" for k in range(len(table.headings))]
+    rule = ["---:" if k in table.numbers else "---" for k in range(len(table.headings))]
     rows = [map(escaped, table.headings), rule, *(map(escaped, row) for row in table.rows)]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)

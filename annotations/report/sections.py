@@ -14,11 +14,11 @@ __all__ = ["PARTS", "Section", "Table", "sections"]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of text under headings; the first ``left`` columns are words, the others numbers."""
+    """Rows of text under headings; the columns ``numbers`` are numbers, the others words."""
 
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    left: int = 1
+    numbers: range = range(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,8 @@ PARTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
 }
 """Part of the figures -> title, what to know, charts."""
 
+_KINDS = {"real": "own description", "catch": "catch item"} | CONTROLS
+
 
 def sections(report: Report) -> Iterator[Section]:
     """The report's sections, from what matters first to how it was made."""
@@ -120,7 +122,7 @@ def _in_short(report: Report) -> Iterator[str]:
     for name in CONTROLS.values():
         found = report.figure("difference", "strict", f"own minus {name}")
         if found and found.value is not None:
-            yield f'"Fits" more often than for the control "{name}" by {shown(found)}.'
+            yield f'"Fits" on own descriptions minus "fits" on the control "{name}": {shown(found)}.'
         else:
             yield f'Not compared with the control "{name}": {found.note if found else "no answers"}.'
     found = report.figure("detection", "mean of the raters' d'", f"own against {SWAPPED}")
@@ -132,6 +134,7 @@ def _in_short(report: Report) -> Iterator[str]:
     agreed = [report.figure("agreement", name, "fit, own descriptions") for name in ("raw agreement", "alpha, nominal", "AC1")]
     if told := [f"{figure.name} {shown(figure)}" for figure in agreed if figure and figure.value is not None]:
         yield f"Agreement on fit: {'; '.join(told)}."
+    yield "In brackets: 95 % intervals from the bootstrap, where no other method is named."
 
 
 def _design(report: Report) -> Section:
@@ -146,17 +149,18 @@ def _design(report: Report) -> Section:
         ("headscribe at creation", study.version),
     ]
     rows = tuple((name, value or "not recorded") for name, value in facts)
-    rules = [f"Exclusion rule, fixed at creation: {rule}." for rule in report.rules] or ["The study has no exclusion rules."]
-    gaps = [f"Missing: {gap}." for gap in report.gaps]
-    return Section("The study", (*rules, *gaps), (Table(("", ""), rows, left=2), _counts(report.items, "kind of item")))
+    rules = [f"Rule of exclusion, fixed at creation: {rule}." for rule in report.rules]
+    rules = rules or ["The study has no rules of exclusion."]
+    gaps = [f"Complete? {gap}." for gap in report.gaps]
+    return Section("The study", (*rules, *gaps), (Table(("", ""), rows), _counts(report.items, "kind of item")))
 
 
 def _figures(figures: list[Figure]) -> Table:
     """A row a figure; columns for what any of them has."""
-    shares = any(figure.hits is not None for figure in figures)
     methods = list(dict.fromkeys(found.method for figure in figures for found in figure.intervals))
     noted = any(figure.note for figure in figures)
-    headings = ["", "of", "value", "answers" if shares else "n"]
+    counted = "items" if any(figure.unit == "coefficient" for figure in figures) else "answers"
+    headings = ["", "of", "value", counted]
     headings += [f"95 % interval, {method}" for method in methods] + ["note"] * noted
     rows = []
     for figure in figures:
@@ -165,7 +169,7 @@ def _figures(figures: list[Figure]) -> Table:
         by_method = {found.method: interval(found, figure.unit) for found in figure.intervals}
         row = [figure.name, figure.group, value, count, *(by_method.get(method, "") for method in methods)]
         rows.append((*row, *([figure.note] * noted)))
-    return Table(tuple(headings), tuple(rows), left=2)
+    return Table(tuple(headings), tuple(rows), range(2, 4 + len(methods)))
 
 
 def _detection(report: Report) -> Table:
@@ -178,7 +182,7 @@ def _detection(report: Report) -> Table:
         criterion = "" if line.criterion is None else number(line.criterion, "d'")
         note = "; ".join(filter(None, ("excluded" if line.reasons else "", figure.note)))
         rows.append((line.rater, value, reach, criterion, f"{figure.n:,}", note))
-    return Table(headings, tuple(rows))
+    return Table(headings, tuple(rows), range(1, 5))
 
 
 def _raters(report: Report) -> Section:
@@ -196,15 +200,15 @@ def _raters(report: Report) -> Section:
         for line in report.raters
     )
     words = 'A catch item is failed by any answer but the expected one, "partly" and "can\'t tell" included.'
-    return Section("Raters", (words,), (Table(headings, rows),) if rows else ())
+    return Section("Raters", (words,), (Table(headings, rows, range(1, 5)),) if rows else ())
 
 
 def _both(report: Report) -> Table:
     rows = []
     for kept, everyone in _pairs(report):
         values = [shown(f) if f and f.value is not None else "not computed" for f in (kept, everyone)]
-        rows.append((everyone.name, everyone.group, *values))
-    return Table(("", "of", "without the excluded", "with them"), tuple(rows), left=2)
+        rows.append((PARTS[everyone.part][0], everyone.name, everyone.group, *values))
+    return Table(("section", "", "of", "without the excluded", "with them"), tuple(rows), range(3, 5))
 
 
 def _pairs(report: Report) -> Iterator[tuple[Figure | None, Figure]]:
@@ -214,6 +218,7 @@ def _pairs(report: Report) -> Iterator[tuple[Figure | None, Figure]]:
 
 def _counts(counts: Counts, corner: str) -> Table:
     rows = tuple(
-        (name, *(f"{count:,}" for count in row)) for name, row in zip(counts.rows, counts.cells, strict=True)
+        (_KINDS.get(name, name), *(f"{count:,}" for count in row))
+        for name, row in zip(counts.rows, counts.cells, strict=True)
     )
-    return Table((corner, *counts.columns), rows)
+    return Table((corner, *counts.columns), rows, range(1, 1 + len(counts.columns)))

@@ -35,13 +35,17 @@ def interval(found: Interval, unit: Unit) -> str:
 
 
 def shown(figure: Figure) -> str:
-    """A figure's value with the interval to quote, the last it has; the value must be there."""
+    """A figure's value with the interval to quote, the last it has, named if no bootstrap; the value must be there."""
     value = number(figure.value or 0.0, figure.unit)
-    return f"{value} ({interval(figure.intervals[-1], figure.unit)})" if figure.intervals else value
+    if not figure.intervals:
+        return value
+    quoted = figure.intervals[-1]
+    method = "" if quoted.method.startswith(BOOTSTRAP) else f", {quoted.method}"
+    return f"{value} ({interval(quoted, figure.unit)}{method})"
 
 
 def _bare(value: float, form: str) -> str:
-    """No minus before a zero; a true minus sign elsewhere is left to the reader's font."""
+    """No minus before a zero."""
     text = form.format(value)
     return text.replace("-", "", 1) if not float(text) else text
 
