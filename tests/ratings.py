@@ -44,7 +44,7 @@ def true_rate(chance: float, spread: float) -> float:
 
 def simulate(
     seed: int,
-    truth: Truth = Truth(),  # noqa: B008  (frozen)
+    truth: Truth = Truth(),
     *,
     heads: int = 60,
     controls: int = 15,
@@ -68,7 +68,12 @@ def simulate(
                 position[rater] += 1
                 shift = of_rater[rater] + (0 if item["of"] is None else of_head[item["of"]])
                 answer = _answer(random, truth, item, shift, rater >= raters - careless)
-                place = {"rater": f"R{rater + 1:02d}", "item": number, "occasion": occasion, "position": position[rater]}
+                place = {
+                    "rater": f"R{rater + 1:02d}",
+                    "item": number,
+                    "occasion": occasion,
+                    "position": position[rater],
+                }
                 rows.append(place | {k: v for k, v in item.items() if k != "of"} | answer)
     study = {
         "name": "simulated",

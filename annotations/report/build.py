@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,14 @@ from describe.versions import headscribe_version
 __all__ = ["build"]
 
 _ANSWERS = (("presence", PRESENCE), ("fit", FIT), ("coverage", COVERAGE), ("scope", SCOPE))
-_TIMES = (0, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300)  # seconds: bounds of the histogram's bins
+_TIMES = tuple(range(0, 121, 10))  # seconds: bounds of the histogram's bins; the last is open
 
 
 def build(ratings: pd.DataFrame, study: Any, *, seed: int = 0, draws: int = DRAWS) -> Report:
     """The report of a study: ``ratings`` as of `annotations.report.frame.COLUMNS`, ``study`` as of `Study.of`.
 
-    Every interval is of 95 %; ``seed`` and ``draws`` are the bootstrap's. Raises `InputError` for ratings that cannot be.
+    Every interval is of 95 %; ``seed`` and ``draws`` are the bootstrap's.
+    Raises `InputError` for ratings that cannot be.
     """
     settings, rows = Study.of(study), checked(ratings)
     raters = tuple(_rater(settings, str(name), part) for name, part in rows.groupby("rater", sort=True))
@@ -60,12 +62,12 @@ def _detection(name: str, rows: pd.DataFrame) -> tuple[Figure, float | None]:
     groups = own_and_other(rows)
     own, other = groups[OWN], groups[CONTROLS["swap_easy"]] | groups[CONTROLS["swap_hard"]]
     hit, n = rows["fit"].isin(STRICT), int(own.sum() + other.sum())
-    place = ("rater", name, f"own against {SWAPPED}", "d'")
+    group = f"own against {SWAPPED}"
     if not (own.any() and other.any()):
-        return Figure(*place, None, n, note="no answers on both own and other descriptions"), None
+        return Figure("rater", name, group, "d'", None, n, note="no answers on both own and other descriptions"), None
     found = d_prime((own & hit).sum(), own.sum(), (other & hit).sum(), other.sum())
     interval = Interval("normal", float(found.low), float(found.high))
-    return Figure(*place, float(found.value), n, None, (interval,)), float(found.criterion)
+    return Figure("rater", name, group, "d'", float(found.value), n, None, (interval,)), float(found.criterion)
 
 
 def _items(study: Study, rows: pd.DataFrame) -> Counts:
@@ -86,15 +88,17 @@ def _gaps(study: Study, rows: pd.DataFrame) -> tuple[str, ...]:
     told = []
     if study.n_items and study.raters_per_item:
         wanted = sum(study.n_items.values()) * study.raters_per_item
-        told.append(f"{len(first):,} of {wanted:,} planned first answers were given; {max(wanted - len(first), 0):,} are missing")
+        told.append(
+            f"{len(first):,} of {wanted:,} planned first answers were given; {max(wanted - len(first), 0):,} are missing"
+        )
         short = int((first.groupby("item").size() < study.raters_per_item).sum())
         never = max(sum(study.n_items.values()) - first["item"].nunique(), 0)
         told.append(f"{short:,} items have fewer than {study.raters_per_item} raters, and {never:,} have none")
     else:
-        told.append("how many answers were planned is not recorded")
+        told.append("How many answers were planned is not recorded")
     for column, _ in _ANSWERS:
-        optional = " (the question is optional)" if column == "scope" else ""
-        told.append(f"{column}: {int(rows[column].isna().sum()):,} of {len(rows):,} answers left open{optional}")
+        optional = " (optional)" if column == "scope" else ""
+        told.append(f"Left open on {column}{optional}: {int(rows[column].isna().sum()):,} of {len(rows):,} answers")
     return tuple(told)
 
 
@@ -112,5 +116,5 @@ def _times(rows: pd.DataFrame) -> Counts:
     """How many answers took how long, both stages together."""
     seconds = (rows["seconds_a"] + rows["seconds_b"]).dropna()
     found, _ = np.histogram(seconds, bins=[*_TIMES, np.inf])
-    names = [f"{low} to {high}" for low, high in zip(_TIMES, _TIMES[1:], strict=False)] + [f"{_TIMES[-1]} and more"]
+    names = [f"{low} to {high}" for low, high in pairwise(_TIMES)] + [f"{_TIMES[-1]} and more"]
     return Counts("Seconds per item", tuple(names), ("answers",), tuple((int(count),) for count in found))

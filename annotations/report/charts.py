@@ -15,8 +15,9 @@ from annotations.report.records import Counts, Figure, Report
 
 __all__ = ["charts", "data_uri", "drawable"]
 
-_GRADES = {"strict": "#1f5a96", "lenient": "#8ab4dc"}
-_INK = "#8a2b1d"
+_GRADES = {"strict": "#4a84be", "lenient": "#bcd4eb"}
+_INK = "#14181d"
+_TOP = {"orient": "top"}  # beside, a legend would lie on the numbers of answers
 
 
 def drawable() -> bool:
@@ -39,14 +40,14 @@ def data_uri(chart: Any) -> str:
 
 
 def _plausibility(report: Report) -> Any:
-    return _shares(report, "plausibility", height=42)
+    return _shares(report, "plausibility")
 
 
 def _layer(report: Report) -> Any:
-    return _shares(report, "layer", height=42)
+    return _shares(report, "layer")
 
 
-def _shares(report: Report, part: str, height: int) -> Any:
+def _shares(report: Report, part: str) -> Any:
     """A bar for each share and its bootstrap interval as a line, or no line where there is none."""
     import altair as alt
 
@@ -61,13 +62,15 @@ def _shares(report: Report, part: str, height: int) -> Any:
     scale = alt.Scale(domain=list(_GRADES), range=list(_GRADES.values()))
     bars = base.mark_bar().encode(
         x=alt.X("value:Q", title="share of answers", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1])),
-        color=alt.Color("name:N", scale=scale, sort=list(_GRADES), title=None),
+        color=alt.Color("name:N", scale=scale, sort=list(_GRADES), title=None, legend=_TOP),
     )
     lines = base.mark_rule(strokeWidth=1.5, color=_INK).encode(x="low:Q", x2="high:Q")
-    counts = base.transform_calculate(label="'n = ' + datum.n").mark_text(align="left", dx=4, color="#444").encode(
-        x=alt.datum(1), text="label:N"
+    counts = (
+        base.transform_calculate(label="'n = ' + datum.n")
+        .mark_text(align="left", dx=4, color="#444")
+        .encode(x=alt.datum(1), text="label:N")
     )
-    return (bars + lines.transform_filter("isValid(datum.low)") + counts).properties(width=420, height=alt.Step(height / 2))
+    return (bars + lines.transform_filter("isValid(datum.low)") + counts).properties(width=420, height=alt.Step(21))
 
 
 def _detection(report: Report) -> Any:
@@ -82,9 +85,11 @@ def _detection(report: Report) -> Any:
     scale = alt.Scale(domain=["kept", "excluded"], range=[_GRADES["strict"], "#b9bfc7"])
     points = base.mark_point(filled=True, size=60).encode(
         x=alt.X("value:Q", title="d', own descriptions against other heads'"),
-        color=alt.Color("state:N", scale=scale, title=None),
+        color=alt.Color("state:N", scale=scale, title=None, legend=_TOP),
     )
-    lines = base.mark_rule().encode(x="low:Q", x2="high:Q", color=alt.Color("state:N", scale=scale, title=None))
+    lines = base.mark_rule().encode(
+        x="low:Q", x2="high:Q", color=alt.Color("state:N", scale=scale, title=None, legend=_TOP)
+    )
     zero = alt.Chart(pd.DataFrame({"chance": [0]})).mark_rule(strokeDash=[4, 3], color="#777").encode(x="chance:Q")
     return (zero + lines + points).properties(width=420, height=alt.Step(20))
 
@@ -120,7 +125,9 @@ def _times(report: Report) -> Any:
         alt.Chart(rows)
         .mark_bar(color=_GRADES["strict"])
         .encode(
-            x=alt.X("row:N", sort=list(report.times.rows), title="active seconds per item", axis=alt.Axis(labelAngle=-40)),
+            x=alt.X(
+                "row:N", sort=list(report.times.rows), title="active seconds per item", axis=alt.Axis(labelAngle=-40)
+            ),
             y=alt.Y("count:Q", title="answers"),
         )
         .properties(width=420, height=180)
@@ -128,11 +135,11 @@ def _times(report: Report) -> Any:
 
 
 _CHARTS: dict[str, tuple[str, Callable[[Report], Any]]] = {
-    "plausibility": ("Share of answers by kind of item; red lines are 95 % bootstrap intervals", _plausibility),
+    "plausibility": ("Share of answers by kind of item; black lines are 95 % bootstrap intervals", _plausibility),
     "detection": ("d' of each rater with its 95 % interval; the dashed line is chance", _detection),
     "confusion": ("Answers by pattern seen and what the describer said; colour is the share of the column", _confusion),
-    "layer": ("Share of answers by layer; red lines are 95 % bootstrap intervals", _layer),
-    "times": ("Answers by active time, both stages together; the bins grow wider", _times),
+    "layer": ("Share of answers by layer; black lines are 95 % bootstrap intervals", _layer),
+    "times": ("Answers by active time, both stages together", _times),
 }
 
 

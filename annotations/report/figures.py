@@ -11,7 +11,18 @@ from annotations.report.frame import BASELINE, LENIENT, STRICT, repeats
 from annotations.report.records import Counts, Figure
 from annotations.report.sample import Sample
 
-__all__ = ["ALL_ITEMS", "CONTROLS", "DESCRIBED", "OWN", "SWAPPED", "all_figures", "bands", "confusion", "own_and_other"]
+__all__ = [
+    "ALL_ITEMS",
+    "CONTROLS",
+    "DESCRIBED",
+    "OWN",
+    "OWN_OR_UNCLEAR",
+    "SWAPPED",
+    "all_figures",
+    "bands",
+    "confusion",
+    "own_and_other",
+]
 
 OWN = "own description"
 ABSTAINED = 'own "Unclear"'
@@ -54,7 +65,8 @@ def bands(rows: pd.DataFrame) -> pd.Series:
     edges = rows.groupby(third)["layer"].agg(["min", "max"])
     one = rows["model"].nunique() == 1
     names = {
-        k: _THIRDS[k] + (f" (layers {edges.loc[k, 'min']} to {edges.loc[k, 'max']})" if one else "") for k in edges.index
+        k: _THIRDS[k] + (f" (layers {edges.loc[k, 'min']} to {edges.loc[k, 'max']})" if one else "")
+        for k in edges.index
     }
     return third.map(names)
 
@@ -63,7 +75,9 @@ def confusion(ratings: pd.DataFrame) -> Counts:
     """What people saw in the tables of real items against whether the describer abstained on that head."""
     rows = ratings[(ratings["kind"] == "real") & (ratings["occasion"] == 1)]
     cells = tuple(
-        tuple(int(((rows["presence"] == seen) & (rows["true_unclear"] == abstained)).sum()) for abstained in (False, True))
+        tuple(
+            int(((rows["presence"] == seen) & (rows["true_unclear"] == abstained)).sum()) for abstained in (False, True)
+        )
         for seen in PRESENCE
     )
     return Counts("Pattern seen by people, by what the describer said of the head", PRESENCE, DESCRIBED, cells)
@@ -122,7 +136,7 @@ def _layers(sample: Sample) -> Iterator[Figure]:
             yield sample.share("layer", grade, name, own & (band == name), rows["fit"].isin(answers))
 
 
-def _third(name: str) -> int:  # noqa: N802
+def _third(name: str) -> int:
     return next(k for k, third in enumerate(_THIRDS) if name.startswith(third))
 
 

@@ -147,7 +147,7 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         """Numbers, texts, lists and objects; an interval is an object with ``method``, ``low`` and ``high``."""
-        return _plain(self)
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
 
 
 def _plain(value: Any) -> Any:

@@ -19,7 +19,7 @@ BOOTSTRAP = "bootstrap"
 HEAD_BOOTSTRAP = "bootstrap over heads"
 """Of agreement: a rater drawn twice would agree with themselves."""
 
-Mask = pd.Series
+Mask = Any  # a Series of booleans, one per row
 Floats = npt.NDArray[np.float64]
 
 
@@ -48,7 +48,7 @@ class Sample:
         return Figure(part, name, group, "share", hits / n, n, hits, *_intervals(found, wilson(hits, n)))
 
     def difference(self, part: str, name: str, group: str, sides: tuple[Mask, Mask], hit: Mask) -> Figure:
-        """The share of ``hit`` among the first side's answers minus that among the second's; heads and raters paired."""
+        """The share of ``hit`` among the first side's answers minus the second's; both of the same draws."""
         sizes = [int(side.sum()) for side in sides]
         if not all(sizes):
             return Figure(part, name, group, "points", None, sum(sizes), note="one of the two sides has no answers")
@@ -59,27 +59,28 @@ class Sample:
 
     def detection(self, part: str, group: str, sides: tuple[Mask, Mask], hit: Mask) -> tuple[Figure, Figure]:
         """d' of all answers together, and the mean of the raters' d' (of those with answers on both sides)."""
-        names = ("d' of all answers together", "mean of the raters' d'")
+        first, second = "d' of all answers together", "mean of the raters' d'"
         n = int(sides[0].sum() + sides[1].sum())
         if not all(side.any() for side in sides):
             why = "no answers on both own and other descriptions"
-            return tuple(Figure(part, name, group, "d'", None, n, note=why) for name in names)  # type: ignore[return-value]
+            return Figure(part, first, group, "d'", None, n, note=why), Figure(
+                part, second, group, "d'", None, n, note=why
+            )
         cells = [self._cells(mask) for side in sides for mask in (side & hit, side)]
-        by_rater = [self._drawn.by_rater(cell) for cell in cells]
-        told = np.array([cell.sum(axis=0) for cell in cells])
-        has_both = (told[1] > 0) & (told[3] > 0)
         few = next((why for side in sides if (why := self._few(side))), None)
-        pooled = d_prime(*(cell.sum() for cell in cells)).value
-        drawn = d_prime(*(self._drawn.total(cell) for cell in cells)).value
-        first = Figure(part, names[0], group, "d'", float(pooled), n, None, *_intervals(few or between(drawn, BOOTSTRAP)))
-        if not has_both.any():
-            return first, Figure(part, names[1], group, "d'", None, n, note="no rater has answers on both sides")
+        value = float(d_prime(*(cell.sum() for cell in cells)).value)
+        found = few or between(d_prime(*(self._drawn.total(cell) for cell in cells)).value, BOOTSTRAP)
+        pooled = Figure(part, first, group, "d'", value, n, None, *_intervals(found))
+        told = np.array([cell.sum(axis=0) for cell in cells])
+        both = (told[1] > 0) & (told[3] > 0)
+        if not both.any():
+            return pooled, Figure(part, second, group, "d'", None, n, note="no rater has answers on both sides")
+        by_rater = [self._drawn.by_rater(cell) for cell in cells]
         weights = self._drawn.raters * (by_rater[1] > 0) * (by_rater[3] > 0)
         with np.errstate(invalid="ignore", divide="ignore"):
             means = (weights * d_prime(*by_rater).value).sum(axis=1) / weights.sum(axis=1)
-        mean = float(d_prime(*told[:, has_both]).value.mean())
-        found = few or between(means, BOOTSTRAP)
-        return first, Figure(part, names[1], group, "d'", mean, n, None, *_intervals(found))
+        mean = float(d_prime(*told[:, both]).value.mean())
+        return pooled, Figure(part, second, group, "d'", mean, n, None, *_intervals(few or between(means, BOOTSTRAP)))
 
     def agreement(self, group: str, among: Mask, column: str, scale: tuple[str, ...], ordered: bool) -> list[Figure]:
         """Raw agreement, alpha and AC1 on ``column``; answers outside ``scale`` count as missing. n is of items."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from annotations.report.figures import CONTROLS, OWN, SWAPPED
+from annotations.report.figures import CONTROLS, OWN, OWN_OR_UNCLEAR, SWAPPED
 from annotations.report.records import Counts, Figure, Report
 from annotations.report.words import interval, method_words, number, planned_words, shown
 
@@ -34,22 +34,23 @@ class Section:
 PARTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "plausibility": (
         "Plausibility",
-        'Strict: the share of answers "fits". Lenient: "fits" or "partly". "Can\'t tell" is in the denominator of both. '
-        'Own descriptions leave out those that say "Unclear"; these stand in rows of their own. Wilson\'s interval takes '
-        "all answers for independent, which answers of one rater or about one head are not, and is therefore too narrow; "
-        "the bootstrap's is the one to quote.",
+        'Strict: the share of answers "fits". Lenient: "fits" or "partly". "Can\'t tell" is in the'
+        ' denominator of both. Own descriptions leave out those that say "Unclear"; these stand in rows of'
+        " their own. Wilson's interval takes all answers for independent, which answers of one rater or about"
+        " one head are not, and is therefore too narrow; the bootstrap's is the one to quote.",
         ("plausibility",),
     ),
     "difference": (
         "Own descriptions minus controls",
-        "Percentage points. A control shows the same kind of table with a description that should not fit; raters who say "
-        '"fits" to anything score 0 here.',
+        "Percentage points. A control shows the same kind of table with a description that should not fit;"
+        ' raters who say "fits" to anything score 0 here.',
         (),
     ),
     "detection": (
         "Telling own descriptions from controls",
-        'd\' = z(share of "fits" on own descriptions) - z(share of "fits" on controls), with the log-linear correction; 0 is '
-        "chance, and how readily a rater says yes is taken out. Its value shrinks towards 0 for raters with few items.",
+        'd\' = z(share of "fits" on own descriptions) - z(share of "fits" on controls), with the log-linear'
+        " correction; 0 is chance, and how readily a rater says yes is taken out. Its value shrinks towards 0"
+        " for raters with few items.",
         ("detection",),
     ),
     "presence": (
@@ -57,7 +58,11 @@ PARTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "Stage A, on real items, before any description was shown. Described, Unclear: what the describer said of that head.",
         ("confusion",),
     ),
-    "layer": ("By layer", "Own descriptions, by thirds of the model's layers up to the highest that was rated.", ("layer",)),
+    "layer": (
+        "By layer",
+        "Own descriptions, by thirds of the model's layers up to the highest that was rated.",
+        ("layer",),
+    ),
     "source": (
         "By source of the description",
         "Own descriptions. statistics is the baseline without an LLM; differences are in percentage points.",
@@ -65,10 +70,10 @@ PARTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "agreement": (
         "Agreement between raters",
-        "Raw: the share of pairs of raters who agree. Alpha (Krippendorff) and AC1 (Gwet) take out what chance would give, "
-        "each by its own idea of chance: where nearly all answers are the same, alpha falls towards 0 while raters agree, "
-        "and AC1 does not. Read the three together. n counts items with two raters or more; intervals resample heads only, "
-        "since a rater drawn twice would agree with themselves.",
+        "Raw: the share of pairs of raters who agree. Alpha (Krippendorff) and AC1 (Gwet) take out what chance"
+        " would give, each by its own idea of chance: where nearly all answers are the same, alpha falls towards"
+        " 0 while raters agree, and AC1 does not. Read the three together. n counts items with two raters or"
+        " more; intervals resample heads only, since a rater drawn twice would agree with themselves.",
         (),
     ),
     "repeats": (
@@ -80,7 +85,7 @@ PARTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
 }
 """Part of the figures -> title, what to know, charts."""
 
-_KINDS = {"real": "own description", "catch": "catch item"} | CONTROLS
+_KINDS = {"real": OWN_OR_UNCLEAR, "catch": "catch item"} | CONTROLS
 
 
 def sections(report: Report) -> Iterator[Section]:
@@ -131,7 +136,9 @@ def _in_short(report: Report) -> Iterator[str]:
     seen = report.figure("presence", "clear or weak pattern seen", "Unclear")
     if seen and seen.value is not None:
         yield f'Where the describer said "Unclear", people saw a pattern all the same in {shown(seen)} of {seen.n:,} answers.'
-    agreed = [report.figure("agreement", name, "fit, own descriptions") for name in ("raw agreement", "alpha, nominal", "AC1")]
+    agreed = [
+        report.figure("agreement", name, "fit, own descriptions") for name in ("raw agreement", "alpha, nominal", "AC1")
+    ]
     if told := [f"{figure.name} {shown(figure)}" for figure in agreed if figure and figure.value is not None]:
         yield f"Agreement on fit: {'; '.join(told)}."
     yield "In brackets: 95 % intervals from the bootstrap, where no other method is named."
@@ -145,13 +152,13 @@ def _design(report: Report) -> Section:
         ("created (UTC)", study.created),
         ("seed of the sample", "" if study.seed is None else str(study.seed)),
         ("raters per item", "" if study.raters_per_item is None else str(study.raters_per_item)),
-        ("raters", f"{len(report.raters):,}, of whom {len(report.excluded):,} are excluded by the rules below"),
+        ("raters", f"{len(report.raters):,}, {len(report.excluded):,} of them excluded by these rules"),
         ("headscribe at creation", study.version),
     ]
     rows = tuple((name, value or "not recorded") for name, value in facts)
     rules = [f"Rule of exclusion, fixed at creation: {rule}." for rule in report.rules]
     rules = rules or ["The study has no rules of exclusion."]
-    gaps = [f"Complete? {gap}." for gap in report.gaps]
+    gaps = [f"{gap}." for gap in report.gaps]
     return Section("The study", (*rules, *gaps), (Table(("", ""), rows), _counts(report.items, "kind of item")))
 
 
@@ -186,7 +193,15 @@ def _detection(report: Report) -> Table:
 
 
 def _raters(report: Report) -> Section:
-    headings = ("rater", "answers", "catch items failed", "repeats changed", "median seconds", "excluded because", "not applied")
+    headings = (
+        "rater",
+        "answers",
+        "catch items failed",
+        "repeats changed",
+        "median seconds",
+        "excluded because",
+        "not applied",
+    )
     rows = tuple(
         (
             line.rater,

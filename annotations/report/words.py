@@ -63,24 +63,25 @@ def method_words(report: Report) -> Iterator[str]:
     """Everything needed to make the figures again."""
     kept = len(report.raters) - len(report.excluded)
     yield (
-        f"Intervals are of 95 %. {BOOTSTRAP.capitalize()}: {report.draws:,} draws, seed {report.seed}; heads and raters are"
-        " drawn with replacement, independently (pigeonhole bootstrap, Owen 2007), and the interval is the middle 95 % of"
-        " the draws. All items about one head are drawn together. Where neither heads nor raters differ, it is wider than"
-        " it need be."
+        f"Intervals are of 95 %. {BOOTSTRAP.capitalize()}: {report.draws:,} draws, seed {report.seed}; heads and"
+        " raters are drawn with replacement, independently (pigeonhole bootstrap, Owen 2007), and the interval"
+        " is the middle 95 % of the draws. All items about one head are drawn together. Where neither heads nor"
+        " raters differ, it is wider than it need be."
     )
     if kept < 2:
         yield "With one rater, only heads are drawn: the intervals say nothing about other raters."
     elif kept < FEW_RATERS:
         yield (
-            f"With {kept} raters the bootstrap knows little of how raters differ: where they differ much, its intervals are"
-            " too narrow, and what the study says of other raters is uncertain beyond them."
+            f"With {kept} raters the bootstrap knows little of how raters differ: where they differ much, its"
+            " intervals are too narrow, and what the study says of other raters is uncertain beyond them."
         )
     yield (
-        "Wilson: the score interval of a share of independent answers. Normal: d' plus and minus 1.96 standard errors by"
-        " Gourevitch and Galanter (1967). No interval is corrected for the number of figures on this page."
+        "Wilson: the score interval of a share of independent answers. Normal: d' plus and minus 1.96 standard"
+        " errors by Gourevitch and Galanter (1967). No interval is corrected for the number of figures on this"
+        " page."
     )
     yield (
-        "Figures use first answers in their newest revision. Catch items count only towards exclusion and time; controls and"
-        ' own descriptions that say "Unclear" only where they are named.'
+        "Figures use first answers in their newest revision. Catch items count only towards exclusion and time;"
+        ' controls and own descriptions that say "Unclear" only where they are named.'
     )
     yield f"Made {report.made} (UTC) by headscribe {report.version}. Every figure is explained in docs/study-report.md."

@@ -1,4 +1,4 @@
-"""The statistics of ratings: pure functions on arrays of counts; docs/study-report.md has every formula and its source."""
+"""The statistics of ratings: pure functions on counts; docs/study-report.md has every formula and its source."""
 
 from annotations.statistics.agreement import Agreement, Pairs, agreement, pairs_of
 from annotations.statistics.detection import DPrime, d_prime

@@ -65,8 +65,8 @@ def agreement(pairs: Pairs, level: Literal["nominal", "ordinal"] = "nominal") ->
     """Raw agreement, alpha and AC1 from sums over items.
 
     Raw agreement is the mean over items of the share of pairs that agree (Gwet's p_a). Alpha = 1 - D_o / D_e
-    (Krippendorff 2011), for categories without order or, ``ordinal``, in the order of the columns; raw agreement and AC1
-    know no order. AC1 = (p_a - p_e) / (1 - p_e) with p_e = sum of pi (1 - pi) / (C - 1) (Gwet 2008), C counting the
+    (Krippendorff 2011), for categories without order or, ``ordinal``, in the order of the columns; raw agreement and
+    AC1 know no order. AC1 = (p_a - p_e) / (1 - p_e) with p_e = sum of pi (1 - pi) / (C - 1) (Gwet 2008), C counting the
     categories of the scale, used or not.
     """
     with np.errstate(divide="ignore", invalid="ignore"):

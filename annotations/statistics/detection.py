@@ -1,4 +1,4 @@
-"""Signal detection: how well raters tell a head's own description from another's, apart from how readily they say yes."""
+"""Signal detection: how well raters tell own descriptions from others, apart from how readily they say yes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class DPrime(NamedTuple):
 
 
 def d_prime(hits: Any, signals: Any, false_alarms: Any, noises: Any) -> DPrime:
-    """d' of ``hits`` among ``signals`` and ``false_alarms`` among ``noises``: numbers or arrays, all >= 1 where they count.
+    """d' of ``hits`` among ``signals`` and ``false_alarms`` among ``noises``; numbers or arrays.
 
     The log-linear correction (Hautus 1995) adds half an answer to each count and one to each total, so rates of 0 and 1
     have a z-score, and a rater of few items comes out nearer 0.

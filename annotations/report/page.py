@@ -14,15 +14,17 @@ from annotations.report.records import Report
 from annotations.report.sections import sections
 from describe.text import visible
 
-__all__ = ["page"]
+__all__ = ["TEMPLATES", "page"]
 
-_HERE = Path(__file__).parent
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 def page(report: Report) -> str:
     """The complete HTML text; with charts where vl-convert is installed, else with a line that says how to get them."""
-    css = (_HERE / "page.css").read_text("utf-8")
-    environment = Environment(loader=FileSystemLoader(_HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    css = (TEMPLATES / "page.css").read_text("utf-8")
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
     environment.filters["visible"] = _shown
     drawn = {name: (words, data_uri(chart)) for name, (words, chart) in charts(report).items()} if drawable() else {}
     return environment.get_template("page.html.jinja").render(
