@@ -88,9 +88,8 @@ def _gaps(study: Study, rows: pd.DataFrame) -> tuple[str, ...]:
     told = []
     if study.n_items and study.raters_per_item:
         wanted = sum(study.n_items.values()) * study.raters_per_item
-        told.append(
-            f"{len(first):,} of {wanted:,} planned first answers were given; {max(wanted - len(first), 0):,} are missing"
-        )
+        missing = max(wanted - len(first), 0)
+        told.append(f"{len(first):,} of {wanted:,} planned first answers were given; {missing:,} are missing")
         short = int((first.groupby("item").size() < study.raters_per_item).sum())
         never = max(sum(study.n_items.values()) - first["item"].nunique(), 0)
         told.append(f"{short:,} items have fewer than {study.raters_per_item} raters, and {never:,} have none")

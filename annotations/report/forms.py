@@ -11,7 +11,7 @@ import pandas as pd
 from annotations.report.datasheet import datasheet
 from annotations.report.markdown import markdown
 from annotations.report.page import page
-from annotations.report.records import Counts, Figure, Report
+from annotations.report.records import Counts, Figure, RaterLine, Report
 from describe.text import no_formula, visible
 
 __all__ = ["FORMS", "table", "written"]
@@ -57,22 +57,32 @@ def _rows(report: Report) -> Iterator[dict[str, Any]]:
         for figure in figures:
             yield from _figure(figure, raters)
     for line in report.raters:
-        state: dict[str, Any] = {"raters": "excluded" if line.reasons else "kept", "part": "rater", "group": line.rater}
-        for row in _figure(line.detection, state["raters"]):
-            yield row | {"figure": "d'", "group": line.rater}
-        yield state | {"figure": "criterion c", "unit": "d'", "value": line.criterion, "n": line.detection.n}
-        yield state | {"figure": "median time per item", "unit": "seconds", "value": line.seconds, "n": line.answered}
-        yield state | {"figure": "catch items failed", "unit": "count", "value": line.failed, "n": line.catches}
-        yield state | {"figure": "repeats changed", "unit": "count", "value": line.changed, "n": line.repeats}
-        for reason in line.reasons:
-            yield state | {"figure": "excluded", "note": reason}
+        yield from _rater(line)
     yield from _counts(report.items, "items", "all")
     for counts in (report.confusion, *report.answers, report.times):
         yield from _counts(counts, counts.title, "kept")
 
 
+def _rater(line: RaterLine) -> Iterator[dict[str, Any]]:
+    row: dict[str, Any] = {"raters": "excluded" if line.reasons else "kept", "part": "rater", "group": line.rater}
+    for found in _figure(line.detection, row["raters"]):
+        yield found | {"figure": "d'", "group": line.rater}
+    yield row | {"figure": "criterion c", "unit": "d'", "value": line.criterion, "n": line.detection.n}
+    yield row | {"figure": "median time per item", "unit": "seconds", "value": line.seconds, "n": line.answered}
+    yield row | {"figure": "catch items failed", "unit": "count", "value": line.failed, "n": line.catches}
+    yield row | {"figure": "repeats changed", "unit": "count", "value": line.changed, "n": line.repeats}
+    for reason in line.reasons:
+        yield row | {"figure": "excluded", "note": reason}
+
+
 def _figure(figure: Figure, raters: str) -> Iterator[dict[str, Any]]:
-    row = {"raters": raters, "part": figure.part, "figure": figure.name, "group": figure.group, "unit": figure.unit}
+    row: dict[str, Any] = {
+        "raters": raters,
+        "part": figure.part,
+        "figure": figure.name,
+        "group": figure.group,
+        "unit": figure.unit,
+    }
     row |= {"value": figure.value, "n": figure.n, "hits": figure.hits, "note": figure.note}
     for interval in figure.intervals or (None,):
         yield row | (interval._asdict() if interval else {})

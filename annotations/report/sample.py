@@ -11,13 +11,16 @@ import pandas as pd
 from annotations.report.records import Figure
 from annotations.statistics import Interval, agreement, between, d_prime, pairs_of, resample, wilson
 
-__all__ = ["BOOTSTRAP", "HEAD_BOOTSTRAP", "Sample"]
+__all__ = ["BOOTSTRAP", "DETECTION", "HEAD_BOOTSTRAP", "Sample"]
 
 BOOTSTRAP = "bootstrap"
 """Over heads and raters."""
 
 HEAD_BOOTSTRAP = "bootstrap over heads"
 """Of agreement: a rater drawn twice would agree with themselves."""
+
+DETECTION = ("d' of all answers together", "mean of the raters' d'")
+"""The two ways to take d' of several raters; the first is lower where raters say yes more or less readily."""
 
 Mask = Any  # a Series of booleans, one per row
 Floats = npt.NDArray[np.float64]
@@ -53,34 +56,30 @@ class Sample:
         if not all(sizes):
             return Figure(part, name, group, "points", None, sum(sizes), note="one of the two sides has no answers")
         first, second = (float(hit[side].mean()) for side in sides)
-        few = next((why for side in sides if (why := self._few(side))), None)
+        few = self._few(sides[0]) or self._few(sides[1])
         found = few or between(self._shares(sides[0], hit) - self._shares(sides[1], hit), BOOTSTRAP)
         return Figure(part, name, group, "points", first - second, sum(sizes), None, *_intervals(found))
 
-    def detection(self, part: str, group: str, sides: tuple[Mask, Mask], hit: Mask) -> tuple[Figure, Figure]:
+    def detection(self, part: str, group: str, sides: tuple[Mask, Mask], hit: Mask) -> list[Figure]:
         """d' of all answers together, and the mean of the raters' d' (of those with answers on both sides)."""
-        first, second = "d' of all answers together", "mean of the raters' d'"
         n = int(sides[0].sum() + sides[1].sum())
-        if not all(side.any() for side in sides):
-            why = "no answers on both own and other descriptions"
-            return Figure(part, first, group, "d'", None, n, note=why), Figure(
-                part, second, group, "d'", None, n, note=why
-            )
         cells = [self._cells(mask) for side in sides for mask in (side & hit, side)]
-        few = next((why for side in sides if (why := self._few(side))), None)
-        value = float(d_prime(*(cell.sum() for cell in cells)).value)
-        found = few or between(d_prime(*(self._drawn.total(cell) for cell in cells)).value, BOOTSTRAP)
-        pooled = Figure(part, first, group, "d'", value, n, None, *_intervals(found))
         told = np.array([cell.sum(axis=0) for cell in cells])
         both = (told[1] > 0) & (told[3] > 0)
         if not both.any():
-            return pooled, Figure(part, second, group, "d'", None, n, note="no rater has answers on both sides")
-        by_rater = [self._drawn.by_rater(cell) for cell in cells]
+            why = "no rater has answers on both own and other descriptions"
+            return [Figure(part, name, group, "d'", None, n, note=why) for name in DETECTION]
+        total, by_rater = ([draw(cell) for cell in cells] for draw in (self._drawn.total, self._drawn.by_rater))
         weights = self._drawn.raters * (by_rater[1] > 0) * (by_rater[3] > 0)
         with np.errstate(invalid="ignore", divide="ignore"):
             means = (weights * d_prime(*by_rater).value).sum(axis=1) / weights.sum(axis=1)
-        mean = float(d_prime(*told[:, both]).value.mean())
-        return pooled, Figure(part, second, group, "d'", mean, n, None, *_intervals(few or between(means, BOOTSTRAP)))
+        pooled = np.where((total[1] > 0) & (total[3] > 0), d_prime(*total).value, np.nan)
+        values = (d_prime(*told.sum(axis=1)).value, d_prime(*told[:, both]).value.mean())
+        few = self._few(sides[0]) or self._few(sides[1])
+        return [
+            Figure(part, name, group, "d'", float(value), n, None, *_intervals(few or between(draws, BOOTSTRAP)))
+            for name, value, draws in zip(DETECTION, values, (pooled, means), strict=True)
+        ]
 
     def agreement(self, group: str, among: Mask, column: str, scale: tuple[str, ...], ordered: bool) -> list[Figure]:
         """Raw agreement, alpha and AC1 on ``column``; answers outside ``scale`` count as missing. n is of items."""

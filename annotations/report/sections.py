@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from annotations.report.figures import CONTROLS, OWN, OWN_OR_UNCLEAR, SWAPPED
 from annotations.report.records import Counts, Figure, Report
+from annotations.report.sample import DETECTION
 from annotations.report.words import interval, method_words, number, planned_words, shown
 
 __all__ = ["PARTS", "Section", "Table", "sections"]
@@ -55,7 +56,7 @@ PARTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "presence": (
         "Patterns seen by people, and the describer's abstention",
-        "Stage A, on real items, before any description was shown. Described, Unclear: what the describer said of that head.",
+        "Stage A, on real items, before any description was shown; against what the describer said of that head.",
         ("confusion",),
     ),
     "layer": (
@@ -130,12 +131,13 @@ def _in_short(report: Report) -> Iterator[str]:
             yield f'"Fits" on own descriptions minus "fits" on the control "{name}": {shown(found)}.'
         else:
             yield f'Not compared with the control "{name}": {found.note if found else "no answers"}.'
-    found = report.figure("detection", "mean of the raters' d'", f"own against {SWAPPED}")
+    found = report.figure("detection", DETECTION[1], f"own against {SWAPPED}")
     if found and found.value is not None:
         yield f"Raters told own descriptions from other heads' with a mean d' of {shown(found)}."
     seen = report.figure("presence", "clear or weak pattern seen", "Unclear")
     if seen and seen.value is not None:
-        yield f'Where the describer said "Unclear", people saw a pattern all the same in {shown(seen)} of {seen.n:,} answers.'
+        words = 'Where the describer said "Unclear", people saw a pattern all the same in'
+        yield f"{words} {shown(seen)} of {seen.n:,} answers."
     agreed = [
         report.figure("agreement", name, "fit, own descriptions") for name in ("raw agreement", "alpha, nominal", "AC1")
     ]
