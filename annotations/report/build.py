@@ -30,7 +30,11 @@ def build(ratings: pd.DataFrame, study: Any, *, seed: int = 0, draws: int = DRAW
     Raises `InputError` for ratings that cannot be.
     """
     settings, rows = Study.of(study), checked(ratings)
-    raters = tuple(_rater(settings, str(name), part) for name, part in rows.groupby("rater", sort=True))
+    twice = repeats(rows)
+    raters = tuple(
+        _rater(settings, str(name), part, twice[twice["rater"] == name])
+        for name, part in rows.groupby("rater", sort=True)
+    )
     out = {line.rater for line in raters if line.reasons}
     kept = rows[~rows["rater"].isin(out)].reset_index(drop=True)
     return Report(
@@ -51,8 +55,8 @@ def build(ratings: pd.DataFrame, study: Any, *, seed: int = 0, draws: int = DRAW
     )
 
 
-def _rater(study: Study, name: str, rows: pd.DataFrame) -> RaterLine:
-    found = carefulness(rows, repeats(rows))
+def _rater(study: Study, name: str, rows: pd.DataFrame, twice: pd.DataFrame) -> RaterLine:
+    found = carefulness(rows, twice)
     reasons, notes = judge(study, found)
     detection, criterion = _detection(name, rows[rows["occasion"] == 1])
     return RaterLine(name, *found, detection, criterion, reasons, notes)

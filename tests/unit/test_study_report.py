@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib.util
 import io
 import json
 import re
@@ -31,12 +32,12 @@ from tests.ratings import Truth, simulate
 
 SOURCES = ("openai:some-model salient-1", "statistics")
 EVIL = "<script>alert(1)</script> [x](javascript:1) | =1+1 \u202egpj`"
-DRAWS = 200
+DRAWS = 100
 
 
 @pytest.fixture(scope="module")
 def simulated() -> tuple[pd.DataFrame, dict[str, Any]]:
-    return simulate(3, heads=60, controls=15, catches=12, raters=8, repeats=0.2, careless=1, sources=SOURCES)
+    return simulate(3, heads=36, controls=12, catches=12, raters=8, repeats=0.2, careless=1, sources=SOURCES)
 
 
 @pytest.fixture(scope="module")
@@ -143,11 +144,17 @@ def test_what_is_missing_is_counted(simulated: tuple[pd.DataFrame, dict[str, Any
     assert f"fit: 5 of {len(fewer):,} answers" in gaps[3]
 
 
+@pytest.fixture
+def _tables_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages without pictures: these take most of the time, and have a test of their own."""
+    monkeypatch.setattr("annotations.report.page.drawable", lambda: False)
+
+
 def forms_of(ratings: pd.DataFrame, study: dict[str, Any]) -> dict[str, str]:
     made = build(ratings, study, draws=DRAWS)
     texts = {form: written(made, form) for form in FORMS}
     for form, text in texts.items():
-        assert not re.search(r"\b(nan|NaN|None|inf|<NA>)\b", text.replace("None of", "")) or form == "json", form
+        assert not re.search(r"\b(nan|NaN|None|inf)\b|<NA>", text) or form == "json", form
     json.loads(texts["json"], parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
     return texts
 
@@ -173,6 +180,7 @@ def forms_of(ratings: pd.DataFrame, study: dict[str, Any]) -> dict[str, str]:
         ),
     ],
 )
+@pytest.mark.usefixtures("_tables_only")
 def test_what_cannot_be_computed_is_said(
     simulated: tuple[pd.DataFrame, dict[str, Any]], what: str, keep: Any, words: str
 ) -> None:
@@ -182,6 +190,7 @@ def test_what_cannot_be_computed_is_said(
     assert words in texts["html"], what
 
 
+@pytest.mark.usefixtures("_tables_only")
 def test_settings_that_are_not_known_are_said_to_be(simulated: tuple[pd.DataFrame, dict[str, Any]]) -> None:
     texts = forms_of(simulated[0], {"name": "bare"})
     assert "| raters per item | not recorded |" in texts["markdown"]
@@ -215,7 +224,7 @@ def test_every_figure_stands_in_a_section_and_the_method_is_told(report: Report)
     assert {figure.part for figure in report.figures} == set(PARTS)
     text = written(report, "markdown")
     for words in (
-        "200 draws, seed 0",
+        f"{DRAWS} draws, seed 0",
         "pigeonhole bootstrap",
         "Wilson: the score interval",
         *(t for t, _, _ in PARTS.values()),
@@ -240,6 +249,7 @@ class Tags(HTMLParser):
         self.text += data
 
 
+@pytest.fixture(scope="module")
 def evil(simulated: tuple[pd.DataFrame, dict[str, Any]]) -> dict[str, str]:
     ratings, study = simulated
     told = study | {"name": EVIL, "models": [EVIL], "guideline": f"# {EVIL}\n{EVIL}"}
@@ -247,8 +257,8 @@ def evil(simulated: tuple[pd.DataFrame, dict[str, Any]]) -> dict[str, str]:
     return forms_of(ratings, told)
 
 
-def test_the_page_is_closed_and_text_stays_text(simulated: tuple[pd.DataFrame, dict[str, Any]]) -> None:
-    page = Tags(evil(simulated)["html"])
+def test_the_page_is_closed_and_text_stays_text(evil: dict[str, str]) -> None:
+    page = Tags(evil["html"])
     names = {tag for tag, _ in page.tags}
     assert "script" not in names
     assert "<script>alert(1)</script> [x](javascript:1) | =1+1 \\u202egpj`" in page.text
@@ -261,18 +271,17 @@ def test_the_page_is_closed_and_text_stays_text(simulated: tuple[pd.DataFrame, d
     assert "default-src 'none'" in policy
 
 
-def test_markdown_shows_untrusted_text_as_it_is(simulated: tuple[pd.DataFrame, dict[str, Any]]) -> None:
-    texts = evil(simulated)
+def test_markdown_shows_untrusted_text_as_it_is(evil: dict[str, str]) -> None:
     for form in ("markdown", "datasheet"):
-        assert "<script" not in texts[form]
-        assert "[x]" not in texts[form]
-        assert "\u202e" not in texts[form]
-    columns = [line.count("|") for line in texts["markdown"].splitlines() if line.startswith("| strict")]
+        assert "<script" not in evil[form]
+        assert "[x]" not in evil[form]
+        assert "\u202e" not in evil[form]
+    columns = [line.count("|") for line in evil["markdown"].splitlines() if line.startswith("| strict")]
     assert columns
     assert len(set(columns)) <= 3, "a cell broke a row"
 
 
-def test_csv_has_every_figure_and_no_formula(simulated: tuple[pd.DataFrame, dict[str, Any]], report: Report) -> None:
+def test_csv_has_every_figure_and_no_formula(evil: dict[str, str], report: Report) -> None:
     table = pd.read_csv(io.StringIO(written(report, "csv")))
     for figure in report.figures:
         same = (table["part"] == figure.part) & (table["figure"] == figure.name) & (table["group"] == figure.group)
@@ -282,7 +291,7 @@ def test_csv_has_every_figure_and_no_formula(simulated: tuple[pd.DataFrame, dict
         assert (rows["n"] == figure.n).all()
         assert rows["low"].dropna().tolist() == [found.low for found in figure.intervals]
     assert (table["raters"] == "all").sum() >= len(report.figures_all)
-    attacked = pd.read_csv(io.StringIO(evil(simulated)["csv"]))
+    attacked = pd.read_csv(io.StringIO(evil["csv"]))
     cells = [cell for cell in attacked.select_dtypes(exclude="number").to_numpy().ravel() if isinstance(cell, str)]
     assert any(cell.startswith("'=") for cell in cells)
     assert not any(cell.lstrip().startswith(("=", "+", "-", "@")) for cell in cells)
@@ -313,7 +322,7 @@ def test_the_data_sheet_has_the_headings_and_leaves_to_the_owner_what_is_theirs(
 
 def test_charts_are_drawn_from_what_there_is(report: Report, simulated: tuple[pd.DataFrame, dict[str, Any]]) -> None:
     need(
-        __import__("importlib.util").util.find_spec("vl_convert") is not None,
+        importlib.util.find_spec("vl_convert") is not None,
         "vl-convert: pip install 'headscribe[plots]'",
     )
     drawn = charts(report)
@@ -324,17 +333,16 @@ def test_charts_are_drawn_from_what_there_is(report: Report, simulated: tuple[pd
     assert charts(build(simulated[0].iloc[:0], simulated[1], draws=DRAWS)) == {}
 
 
-def test_without_pictures_the_page_has_its_tables(report: Report, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("annotations.report.page.drawable", lambda: False)
+@pytest.mark.usefixtures("_tables_only")
+def test_without_pictures_the_page_has_its_tables(report: Report) -> None:
     page = Tags(written(report, "html"))
     assert not [tag for tag, _ in page.tags if tag == "img"]
     assert "pip install 'headscribe[plots]'" in page.text
     assert len([tag for tag, _ in page.tags if tag == "table"]) > 10
 
 
-def test_the_command_writes_a_form(
-    simulated: tuple[pd.DataFrame, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_writes_a_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    simulated = simulate(1, heads=6, controls=2, catches=2, raters=3)
     assert [form.value for form in ReportForm] == list(FORMS)
 
     class Frame:
@@ -350,8 +358,8 @@ def test_the_command_writes_a_form(
     done = CliRunner().invoke(command, ["simulated", *place, "--format", "csv", "-o", str(tmp_path / "r.csv")])
     assert done.exit_code == 0, done.output
     assert (tmp_path / "r.csv").read_text() == report_from_frame(*simulated, "csv", draws=DRAWS)
-    shown = CliRunner().invoke(command, ["simulated", *place, "-f", "datasheet"])
-    assert shown.stdout == report_from_frame(*simulated, "datasheet", draws=DRAWS)
+    shown = CliRunner().invoke(command, ["simulated", *place, "-f", "csv"])
+    assert shown.stdout == (tmp_path / "r.csv").read_text()
 
 
 def test_simulated_ratings_have_the_columns_and_rates_they_are_said_to_have() -> None:
