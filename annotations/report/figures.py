@@ -17,6 +17,7 @@ __all__ = [
     "DESCRIBED",
     "OWN",
     "OWN_OR_UNCLEAR",
+    "REAL_ITEMS",
     "SWAPPED",
     "all_figures",
     "bands",
@@ -36,7 +37,7 @@ CONTROLS = {
 
 SWAPPED = "another head's, all"
 DESCRIBED = ("described", "Unclear")
-ALL_ITEMS = "all items"
+REAL_ITEMS, ALL_ITEMS = "real items", "all items"
 _GRADES = (("strict", STRICT), ("lenient", LENIENT))
 _THIRDS = ("first third", "middle third", "last third")
 
@@ -157,7 +158,7 @@ def _sources(sample: Sample) -> Iterator[Figure]:
 
 def _agreement(sample: Sample) -> Iterator[Figure]:
     rows = sample.rows
-    among = {"own descriptions": rows["kind"] == "real", ALL_ITEMS: pd.Series(True, index=rows.index)}
+    among = {REAL_ITEMS: rows["kind"] == "real", ALL_ITEMS: pd.Series(True, index=rows.index)}
     for group, chosen in among.items():
         yield from sample.agreement(f"presence, {group}", chosen, "presence", PRESENCE, ordered=True)
         yield from sample.agreement(f"fit, {group}", chosen, "fit", FIT, ordered=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from annotations.report.figures import CONTROLS, OWN, OWN_OR_UNCLEAR, SWAPPED
+from annotations.report.figures import CONTROLS, OWN, OWN_OR_UNCLEAR, REAL_ITEMS, SWAPPED
 from annotations.report.records import Counts, Figure, Report
 from annotations.report.sample import DETECTION
 from annotations.report.words import interval, method_words, number, planned_words, shown
@@ -73,8 +73,9 @@ PARTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "Agreement between raters",
         "Raw: the share of pairs of raters who agree. Alpha (Krippendorff) and AC1 (Gwet) take out what chance"
         " would give, each by its own idea of chance: where nearly all answers are the same, alpha falls towards"
-        " 0 while raters agree, and AC1 does not. Read the three together. n counts items with two raters or"
-        " more; intervals resample heads only, since a rater drawn twice would agree with themselves.",
+        " 0 while raters agree, and AC1 does not. Read the three together. Real items: own descriptions,"
+        ' "Unclear" included; all items: controls too, catch items not. Counted are items with two raters or more.'
+        " Intervals resample heads only, since a rater drawn twice would agree with themselves.",
         (),
     ),
     "repeats": (
@@ -139,7 +140,7 @@ def _in_short(report: Report) -> Iterator[str]:
         words = 'Where the describer said "Unclear", people saw a pattern all the same in'
         yield f"{words} {shown(seen)} of {seen.n:,} answers."
     agreed = [
-        report.figure("agreement", name, "fit, own descriptions") for name in ("raw agreement", "alpha, nominal", "AC1")
+        report.figure("agreement", name, f"fit, {REAL_ITEMS}") for name in ("raw agreement", "alpha, nominal", "AC1")
     ]
     if told := [f"{figure.name} {shown(figure)}" for figure in agreed if figure and figure.value is not None]:
         yield f"Agreement on fit: {'; '.join(told)}."
