@@ -7,8 +7,9 @@ HTML and formulas. Everything that shows a token to a reader goes through `quote
 from __future__ import annotations
 
 import unicodedata
+from typing import Any
 
-__all__ = ["quoted", "visible"]
+__all__ = ["no_formula", "quoted", "visible"]
 
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}
 _HIDDEN = {
@@ -36,6 +37,11 @@ def visible(text: str) -> str:
 def quoted(text: str) -> str:
     """`visible` text in double quotes, inner quotes escaped: ``" them"``."""
     return '"' + visible(text).replace('"', '\\"') + '"'
+
+
+def no_formula(cell: Any) -> Any:
+    """A table's cell; text that a spreadsheet would run as a formula starts with an apostrophe."""
+    return "'" + cell if isinstance(cell, str) and cell.lstrip().startswith(("=", "+", "-", "@")) else cell
 
 
 def _visible_char(char: str) -> str:

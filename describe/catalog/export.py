@@ -16,7 +16,7 @@ from typing import Any
 from describe.errors import InputError
 from describe.files import replacing
 from describe.records import ModelInfo
-from describe.text import quoted, visible
+from describe.text import no_formula, quoted, visible
 from describe.versions import headscribe_version
 
 __all__ = ["FORMATS", "export"]
@@ -49,7 +49,7 @@ def _csv(_model: ModelInfo, records: Records, path: Path) -> None:
     """A row per head and description; cells that a spreadsheet would run as a formula start with an apostrophe."""
     import pandas as pd
 
-    rows = [{name: _no_formula(cell) for name, cell in row.items()} for record in records for row in _flat(record)]
+    rows = [{name: no_formula(cell) for name, cell in row.items()} for record in records for row in _flat(record)]
     pd.DataFrame(rows, columns=_COLUMNS).to_csv(path, index=False, lineterminator="\n")
 
 
@@ -138,10 +138,6 @@ def _flat(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for found in record["descriptions"] or [{}]:
         told = {name: found.get(name) for name in _COLUMNS[6:]}
         yield {name: record[name] for name in ("model", "layer", "head")} | mapping | told
-
-
-def _no_formula(cell: Any) -> Any:
-    return "'" + cell if isinstance(cell, str) and cell.lstrip().startswith(("=", "+", "-", "@")) else cell
 
 
 def _json_parts(record: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,98 @@
+"""Which raters a study's rules exclude. The rules and their limits are fixed at creation, before any answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pandas as pd
+
+from annotations.report.records import Study
+
+__all__ = ["RULES", "Carefulness", "carefulness", "judge", "rules_in_words"]
+
+
+class Carefulness(NamedTuple):
+    """What one rater's answers say about their care; counts, and the median active seconds of an item."""
+
+    answered: int
+    failed: int
+    catches: int
+    changed: int
+    repeats: int
+    seconds: float | None
+
+
+class Rule(NamedTuple):
+    """A measure of a rater (None: not to be had), the side of the limit that excludes, and the words for both."""
+
+    measure: Callable[[Carefulness], float | None]
+    at_most: bool
+    words: str
+    show: Callable[[float], str]
+
+
+def _percent(value: float) -> str:
+    return f"{value:.0%}".replace("%", " %")
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.1f} s"
+
+
+RULES: dict[str, Rule] = {
+    "max_failed_catch": Rule(
+        lambda of: of.failed / of.catches if of.catches else None, True, "catch items failed", _percent
+    ),
+    "max_repeat_disagreement": Rule(
+        lambda of: of.changed / of.repeats if of.repeats else None, True, "repeats answered otherwise", _percent
+    ),
+    "min_seconds_per_item": Rule(lambda of: of.seconds, False, "median time per item", _seconds),
+}
+"""Name of a rule -> what it measures."""
+
+
+def carefulness(rows: pd.DataFrame, pairs: pd.DataFrame) -> Carefulness:
+    """One rater's, from all their ``rows`` and their repeated items as ``pairs``.
+
+    A catch item is failed by any answer but the expected one; a repeat is changed by another answer on fit.
+    """
+    catches = rows[(rows["kind"] == "catch") & rows["fit"].notna()]
+    pairs = pairs[pairs["fit"].notna() & pairs["fit_again"].notna()]
+    seconds = (rows["seconds_a"] + rows["seconds_b"]).median()
+    return Carefulness(
+        answered=len(rows),
+        failed=int((catches["fit"] != catches["expected"]).sum()),
+        catches=len(catches),
+        changed=int((pairs["fit"] != pairs["fit_again"]).sum()),
+        repeats=len(pairs),
+        seconds=None if pd.isna(seconds) else float(seconds),
+    )
+
+
+def judge(study: Study, found: Carefulness) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The reasons to exclude a rater, and the rules that could not be applied to them, in words."""
+    reasons, notes = [], []
+    for name, limit in (study.exclusion or {}).items():
+        if name not in RULES:
+            continue
+        rule = RULES[name]
+        value = rule.measure(found)
+        if value is None:
+            notes.append(f"{rule.words}: nothing to measure")
+        elif value > limit if rule.at_most else value < limit:
+            side = "more" if rule.at_most else "less"
+            reasons.append(f"{rule.words}: {rule.show(value)}, {side} than {rule.show(limit)}")
+    return tuple(reasons), tuple(notes)
+
+
+def rules_in_words(study: Study) -> tuple[str, ...]:
+    """The study's rules; one that this version does not know is said to be left out."""
+    told = []
+    for name, limit in (study.exclusion or {}).items():
+        if name in RULES:
+            rule = RULES[name]
+            told.append(f"{rule.words}: {'more' if rule.at_most else 'less'} than {rule.show(limit)}")
+        else:
+            told.append(f"{name} = {limit}: this version of headscribe does not know the rule; it was not applied")
+    return tuple(told)
