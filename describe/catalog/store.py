@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, func, select
 
 from describe.catalog import schema
+from describe.catalog.batches import BatchStore
 from describe.catalog.database import begin_write, connect
 from describe.catalog.evidence import EvidenceStore
 from describe.catalog.ledger import LedgerStore
@@ -40,6 +41,7 @@ class Catalogue:
         self.relations = RelationStore(self._engine)
         self.evidence = EvidenceStore(self._engine)
         self.ledger = LedgerStore(self._engine)
+        self.batches = BatchStore(self._engine)
 
     def __enter__(self) -> Catalogue:
         return self

@@ -101,7 +101,8 @@ def test_the_migrations_make_the_schema(tmp_path: Path) -> None:
 def test_an_older_catalogue_is_upgraded_after_a_backup(tmp_path: Path) -> None:
     place = tmp_path / "old.db"
     catalogue, extraction = filled(place)
-    later = ("evidence", "call", "relation_layer", "relation", "relation_run", "operation", "description", "labeller")
+    later = ("batch_request", "batch", "evidence", "call", "relation_layer", "relation", "relation_run", "operation")
+    later = (*later, "description", "labeller")
     with begin_write(catalogue._engine) as connection:  # take all but the first revision back
         for table in later:
             connection.execute(text(f"DROP TABLE {table}"))
