@@ -271,9 +271,9 @@ def _state(batch: Any) -> BatchState:
 def _problem(batch: Batch) -> tuple[str, str]:
     """Why a whole batch failed: the first reason, and how many more there are."""
     reasons = (batch.errors and batch.errors.data) or []
-    if not reasons:
+    first = reasons[0] if reasons else None
+    if first is None or not (first.message or first.code):
         return "", "the server does not say why"
-    first = reasons[0]
     line = f"line {first.line}: " if first.line is not None else ""
     more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
     return first.code or "", f"{line}{first.message or first.code}{more}"

@@ -109,6 +109,7 @@ class _Run:
         """Until every head has its outcome, or a problem ends the run: what is in flight is collected first."""
         self._flight.take_up()
         self._pending = dict.fromkeys([*heads, *sorted(self._flight.heads)])
+        self._look()
         while True:
             if self._problem is None:
                 self._submit(self._wanted())
@@ -189,22 +190,25 @@ class _Run:
     def _await(self) -> None:
         """Look at the open batches until at least one has ended and is collected."""
         pause = min(FIRST_PAUSE, self._batching.poll)
-        while True:
-            looked_at = list(self._flight.open.values())
-            for batch in looked_at:
-                state = self._client.state(batch.server_id or "")
-                if state is None:
-                    self._lost(batch)
-                    continue
-                self._show(batch, state)
-                if state.ended:
-                    self._collect(batch, state)
-            if len(self._flight.open) < len(looked_at):
-                return
+        while not self._look():
             if not self._batching.wait:
-                raise RunEndedError(f"waiting for {', '.join(str(batch.server_id) for batch in looked_at)}")
+                names = ", ".join(str(batch.server_id) for batch in self._flight.open.values())
+                raise RunEndedError(f"waiting for {names}")
             time.sleep(pause)
             pause = min(self._batching.poll, pause * GROWTH)
+
+    def _look(self) -> bool:
+        """Look at the open batches, and collect those that have ended; returns whether there were any."""
+        looked_at = list(self._flight.open.values())
+        for batch in looked_at:
+            state = self._client.state(batch.server_id or "")
+            if state is None:
+                self._lost(batch)
+                continue
+            self._show(batch, state)
+            if state.ended:
+                self._collect(batch, state)
+        return len(self._flight.open) < len(looked_at)
 
     def _show(self, batch: SavedBatch, state: BatchState) -> None:
         """The server's counts of all batches of this run together."""
@@ -274,6 +278,7 @@ class _Run:
     def _judge(self, state: BatchState, progress: bool, why: str) -> None:
         """Whether the run can go on after a batch."""
         where, (code, words) = self._wire.where, state.problem or ("", "")
+        words = self._wire.line(" ".join(words.split()))
         named = refused_parameter(words.lower(), self._wire.parameters(ANSWER_SCHEMA), guess=False)
         if self._problem is not None:
             return
