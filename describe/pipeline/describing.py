@@ -79,8 +79,6 @@ def describe(
     Raises `InputError` when the model, the selection or the LLM cannot be used, there is a budget and no price, or
     heads wait in a batch and ``batch`` is not asked for.
     """
-    from describe.llm import Pacer
-
     limits = limits or Limits()
     check_batch(llm, batch is not None)
     if concurrency < 1:
@@ -94,15 +92,13 @@ def describe(
     labeller = catalogue.register_labeller(str(llm), template.name, template.text, settings)
     outcomes = catalogue.described_heads(extracted.extraction_id, labeller)
     pending = unfinished(extracted.heads, outcomes, retry_failed)
-    waiting = catalogue.batches.unfinished(extracted.extraction_id, labeller)
-    if batch is None:
-        _check_in_no_batch(waiting, pending)
+    batches = catalogue.batches.unfinished(extracted.extraction_id, labeller)
+    _check_waiting(batch, batches, pending)
     caller = Caller(labeller, extracted.extraction_id, str(llm), _place(settings), template.hash)
     made_by = versions(*settings.get("packages", ["openai"]))
-    since = min([now(), *(aware(found.created) for found in waiting)]) if fresh else None
+    since = min([now(), *(aware(found.created) for found in batches)]) if fresh else None
     work = Work(catalogue, caller, limits.give_up_after, since, outcomes, len(pending), made_by, progress)
     progress("describe", 0, len(pending))
-    pacer = Pacer(concurrency, limits.rpm, limits.tpm, longest_wait=request.longest_wait)
     finished, stopped = True, None
     try:
         if pending and by_statistics:
@@ -110,6 +106,7 @@ def describe(
         elif batch is not None:
             finished = _run_batches(work, llm, request, purse, template, pending, batch, progress)
         elif pending:
+            pacer = limits.pacer(concurrency, request.longest_wait)
             finished = run_async(lambda: _run(work, llm, request, pacer, purse, template, pending))
     except RunEndedError as error:
         stopped = str(error)
@@ -133,13 +130,13 @@ def unfinished(heads: list[HeadId], outcomes: dict[HeadId, str | None], retry_fa
     return [head for head in heads if head not in outcomes or (retry_failed and outcomes[head] is not None)]
 
 
-def _check_in_no_batch(waiting: list[SavedBatch], heads: list[HeadId]) -> None:
-    """Raises `InputError` when heads about to be asked about were asked about in a batch that is not collected."""
-    in_batch = {request.head for found in waiting for request in found.waiting.values()} & set(heads)
-    if in_batch:
-        names = ", ".join(_at_server(waiting)) or "one that was being submitted"
+def _check_waiting(batch: Batching | None, batches: list[SavedBatch], heads: list[HeadId]) -> None:
+    """Raises `InputError` when a direct run would ask what was asked in a batch that is not collected."""
+    waiting = {request.head for found in batches for request in found.waiting.values()} & set(heads)
+    if batch is None and waiting:
+        names = ", ".join(_at_server(batches)) or "one that was being submitted"
         raise InputError(
-            f"{len(in_batch)} of these heads wait in a batch ({names}): the same command with --batch collects it"
+            f"{len(waiting)} of these heads wait in a batch ({names}): the same command with --batch collects it"
         )
 
 

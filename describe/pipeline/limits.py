@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from describe.errors import InputError
 
 if TYPE_CHECKING:
-    from describe.llm import LLM, Purse
+    from describe.llm import LLM, Pacer, Purse
 
 __all__ = ["Batching", "Limits", "check_batch"]
 
@@ -39,6 +39,12 @@ class Limits:
             return Purse(None, None)
         price = find_price(llm, endpoint(llm), self.price_in, self.price_out)
         return Purse(price.in_batch() if price and batch else price, self.budget)
+
+    def pacer(self, concurrency: int, longest_wait: float) -> Pacer:
+        """The pace of a run of so many calls at once, with pauses of so many seconds at most."""
+        from describe.llm import Pacer
+
+        return Pacer(concurrency, self.rpm, self.tpm, longest_wait=longest_wait)
 
 
 @dataclass(frozen=True)
