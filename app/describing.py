@@ -40,6 +40,9 @@ def describe(
     budget: o.Budget = None,
     price_in: o.PriceIn = None,
     price_out: o.PriceOut = None,
+    batch: o.Batch = False,
+    poll: o.Poll = 60.0,
+    no_wait: o.NoWait = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Ask again about heads that failed.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Ask even where the ledger has the reply already.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be asked and cost; ask nobody.")] = False,
@@ -56,7 +59,7 @@ def describe(
     """Describe heads by an LLM; extracts first if needed. A run that was cut short goes on where it was."""
     from describe.catalog import Catalogue
     from describe.llm import Request, parse_llm
-    from describe.pipeline import Limits
+    from describe.pipeline import Batching, Limits
 
     if report:
         return _report(catalog, model, json_path)
@@ -69,6 +72,7 @@ def describe(
         ),
         "concurrency": concurrency or (1 if named.provider == "gguf" else 8),
         "limits": Limits(rpm, tpm, budget, price_in, price_out, give_up_after),
+        "batch": Batching(poll, not no_wait) if batch else None,
         "heads": heads,
         "prompt": prompt,
         "retry_failed": retry_failed,
@@ -108,8 +112,10 @@ def _exit_code(result: DescribeResult) -> int:
             err=True,
         )
     if result.interrupted:
+        going_on = f" and {', '.join(result.batches)} goes on at the server" if result.batches else ""
         typer.echo(
-            f"headscribe: interrupted; {len(result.missing)} heads are missing, run the same command again to go on",
+            f"headscribe: interrupted; {len(result.missing)} heads are missing{going_on},"
+            " run the same command again to go on",
             err=True,
         )
         return 130
@@ -133,13 +139,17 @@ def _dry_run(opened: Catalogue, model: str, llm: Any, asked: dict[str, Any], jso
     if found.price is not None:
         rates = f"${found.price.tokens_in:g} in, ${found.price.tokens_out:g} out per million tokens"
         money = f"about ${found.money:.4f} ({rates}: {found.price.source})"
+    time = f"about {timedelta(seconds=round(found.seconds))} (seconds of a reply {source})"
+    if found.batch:
+        time = f"up to {found.seconds / 3600:.0f} hours (a batch)"
     typer.echo(
-        f"heads    {len(found.heads)} of {found.model.name} to describe: {_listed(list(map(str, found.heads)))}\n"
+        f"heads    {len(found.heads)} of {found.model.name} to describe: {_listed(list(map(str, found.heads)))}"
+        f"{f' ({found.in_batches} more wait in batches)' if found.in_batches else ''}\n"
         f"prompts  {len(found.prompts)} ready, {len(found.heads) - len(found.prompts)} to extract first\n"
         f"tokens   about {found.tokens_in:,} in and {found.tokens_out:,} out"
         f" (estimated: in by characters / 4, out {source})\n"
         f"money    {money}\n"
-        f"time     about {timedelta(seconds=round(found.seconds))} (seconds of a reply {source})\n"
+        f"time     {time}\n"
         "Nobody was asked, nothing was changed."
     )
     return 0
@@ -156,6 +166,8 @@ def _plan_json(found: Plan) -> dict[str, Any]:
         "price": vars(found.price) if found.price else None,
         "money": found.money,
         "seconds": found.seconds,
+        "batch": found.batch,
+        "in_batches": found.in_batches,
     }
 
 
@@ -184,7 +196,10 @@ def _report(catalog: str, model: str, json_path: Path | None) -> int:
     if json_path:
         write_json(found, json_path)
         return 0
-    rows = [(row["llm"], row["endpoint"][:40], row["outcome"], *_amounts([row])) for row in found["summary"]]
+    rows = [
+        (row["llm"], row["endpoint"][:40], f"{row['outcome']}{' (batch)' if row['batch'] else ''}", *_amounts([row]))
+        for row in found["summary"]
+    ]
     for llm in dict.fromkeys(row["llm"] for row in found["summary"]):
         rows.append((llm, "", "all", *_amounts([row for row in found["summary"] if row["llm"] == llm])))
     headings = ("LLM", "endpoint", "outcome", "calls", "tokens in", "tokens out", "of reasoning", "US $", "mean s")

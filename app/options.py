@@ -70,6 +70,19 @@ PriceOut = Annotated[
     typer.Option("--price-out", min=0, metavar="USD", help="Price of a million tokens of replies, likewise."),
 ]
 
+Batch = Annotated[
+    bool,
+    typer.Option("--batch", help="Ask through the server's Batch API: within a day, at half the price (openai: only)."),
+]
+Poll = Annotated[
+    float,
+    typer.Option("--poll", min=0.01, metavar="S", help="Longest pause between two looks at a batch, in seconds."),
+]
+NoWait = Annotated[
+    bool,
+    typer.Option("--no-wait", help="With --batch: submit, collect what is ready, and end; run again to collect."),
+]
+
 Operations = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option("--operations", metavar="DIR", help="A directory of operations (default: the 20 of headscribe)."),

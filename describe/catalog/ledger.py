@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, case, func, select
+from sqlalchemy import Connection, Engine, bindparam, case, func, select
 
 from describe.catalog import schema
 from describe.catalog.database import begin_write
 from describe.catalog.rows import iso, now, storable
 from describe.records import LOST, SENT, Call, HeadId
 
-__all__ = ["Caller", "LedgerStore"]
+__all__ = ["Caller", "LedgerStore", "insert_call"]
 
-_CALLS_OF_HEADS = schema.call.join(schema.head, schema.call.c.head_id == schema.head.c.id).join(
-    schema.extraction, schema.head.c.extraction_id == schema.extraction.c.id
+_CALLS_OF_HEADS = (
+    schema.call.join(schema.head, schema.call.c.head_id == schema.head.c.id)
+    .join(schema.extraction, schema.head.c.extraction_id == schema.extraction.c.id)
+    .outerjoin(schema.batch_request, schema.batch_request.c.call_id == schema.call.c.id)
+    .outerjoin(schema.batch, schema.batch_request.c.batch_id == schema.batch.c.id)
 )
 
 
@@ -31,6 +34,52 @@ class Caller:
     template_hash: str
 
 
+# Statements are built once: building them anew for every call costs more than running them.
+_HEAD = schema.head
+_HEAD_ID = (
+    select(_HEAD.c.id)
+    .where(
+        _HEAD.c.extraction_id == bindparam("of_extraction"),
+        _HEAD.c.layer == bindparam("of_layer"),
+        _HEAD.c.head == bindparam("of_head"),
+    )
+    .scalar_subquery()
+)
+_FIELDS = [*(name for name in Call.__dataclass_fields__), "labeller_id", "llm", "endpoint", "template_hash"]
+_VALUES: dict[str, Any] = {name: bindparam(f"call_{name}") for name in _FIELDS}
+_INSERT = schema.call.insert().values(head_id=_HEAD_ID, created=bindparam("call_created"), **_VALUES)
+_INSERT_HEADLESS = schema.call.insert().values(created=bindparam("call_created"), **_VALUES)
+_COMPLETE = schema.call.update().where(schema.call.c.client_id == bindparam("sent_as")).values(**_VALUES)
+_FIND = (
+    select(*(schema.call.c[name] for name in Call.__dataclass_fields__))
+    .where(
+        schema.call.c.request_hash == bindparam("hash"),
+        schema.call.c.outcome.in_(bindparam("outcomes", expanding=True)),
+    )
+    .order_by(schema.call.c.id.desc())
+    .limit(1)
+)
+_FIND_SINCE = _FIND.where(schema.call.c.created >= bindparam("since", type_=schema.call.c.created.type))
+
+
+def insert_call(connection: Connection, caller: Caller, head: HeadId | None, call: Call) -> int:
+    """Enter one call as part of a transaction; returns its id."""
+    row = {**_bound(caller, call), "call_created": now()}
+    if head is None:
+        done = connection.execute(_INSERT_HEADLESS, row)
+    else:
+        place = {"of_extraction": caller.extraction_id, "of_layer": head.layer, "of_head": head.head}
+        done = connection.execute(_INSERT, row | place)
+    return int(done.inserted_primary_key[0])  # type: ignore[index]
+
+
+def _bound(caller: Caller, call: Call) -> dict[str, Any]:
+    """The fields of a call as the statements take them."""
+    values = {f"call_{name}": storable(getattr(call, name)) for name in Call.__dataclass_fields__}
+    names = ("labeller_id", "llm", "endpoint", "template_hash")
+    return values | {f"call_{name}": getattr(caller, name) for name in names}
+
+
 class LedgerStore:
     """Part of `describe.catalog.Catalogue`: what every call to an LLM took, and what it brought."""
 
@@ -39,20 +88,11 @@ class LedgerStore:
 
     def save(self, caller: Caller, head: HeadId | None, call: Call) -> None:
         """Commit one call: when it is sent, and in the same row when there is an outcome."""
-        fields = {name: storable(value) for name, value in asdict(call).items()} | asdict(caller)
-        extraction_id = fields.pop("extraction_id")
-        table = schema.head
-        head_id = None
-        if head is not None:
-            is_head = (table.c.extraction_id == extraction_id, table.c.layer == head.layer, table.c.head == head.head)
-            head_id = select(table.c.id).where(*is_head).scalar_subquery()
-        calls = schema.call
         with begin_write(self._engine, often=True) as connection:
-            if call.client_id is not None and call.outcome != SENT:
-                sent = calls.update().where(calls.c.client_id == call.client_id)
-                if connection.execute(sent.values(**fields)).rowcount:
-                    return
-            connection.execute(calls.insert().values(head_id=head_id, created=now(), **fields))
+            was_sent = call.client_id is not None and call.outcome != SENT
+            told = _bound(caller, call) | {"sent_as": call.client_id}
+            if not (was_sent and connection.execute(_COMPLETE, told).rowcount):
+                insert_call(connection, caller, head, call)
 
     def give_up_sent(self, caller: Caller) -> None:
         """Mark as lost what earlier processes sent in the same name and did not live to see answered."""
@@ -66,13 +106,13 @@ class LedgerStore:
 
     def find(self, request_hash: str, outcomes: set[str], since: datetime | None = None) -> Call | None:
         """The newest call with this request and one of these outcomes, no older than ``since``."""
-        table = schema.call
-        query = select(table).where(table.c.request_hash == request_hash, table.c.outcome.in_(outcomes))
-        if since is not None:
-            query = query.where(table.c.created >= since)
+        asked = {"hash": request_hash, "outcomes": list(outcomes)}
         with self._engine.connect() as connection:
-            row = connection.execute(query.order_by(table.c.id.desc()).limit(1)).first()
-        return None if row is None else Call(**{name: getattr(row, name) for name in Call.__dataclass_fields__})
+            if since is None:
+                row = connection.execute(_FIND, asked).first()
+            else:
+                row = connection.execute(_FIND_SINCE, asked | {"since": since}).first()
+        return None if row is None else Call(**row._mapping)
 
     def failed_since(self, extraction_id: int, labeller_id: int) -> dict[HeadId, datetime]:
         """When each head that a labeller failed on did so."""
@@ -87,9 +127,9 @@ class LedgerStore:
             return {HeadId(row.layer, row.head): row.created for row in connection.execute(query)}
 
     def summary(self, model_id: int) -> list[dict[str, Any]]:
-        """The calls about a model's heads, summed by LLM and outcome.
+        """The calls about a model's heads, summed by LLM and outcome, those in batches apart.
 
-        Each: llm, endpoint, outcome, calls, tokens_in, tokens_out, tokens_reasoning, money (US dollars),
+        Each: llm, endpoint, outcome, batch, calls, tokens_in, tokens_out, tokens_reasoning, money (US dollars),
         calls_without_price (that used tokens of unknown price, or that nobody knows the outcome of), mean_seconds.
         """
         table = schema.call
@@ -99,7 +139,8 @@ class LedgerStore:
         ]
         used = table.c.tokens_in.is_not(None) | table.c.outcome.in_([SENT, LOST])
         unpriced = case((table.c.money.is_(None) & used, 1), else_=0)
-        group = (table.c.llm, table.c.endpoint, table.c.outcome)
+        in_batch = schema.batch.c.id.is_not(None).label("batch")
+        group = (table.c.llm, table.c.endpoint, table.c.outcome, in_batch)
         query = (
             select(
                 *group,
@@ -117,10 +158,16 @@ class LedgerStore:
             return [dict(row._mapping) for row in connection.execute(query)]
 
     def calls(self, model_id: int) -> list[dict[str, Any]]:
-        """Every call about a model's heads, in the order in which they came in."""
+        """Every call about a model's heads, in the order in which they came in, with its batch at the server."""
         columns = [column for column in schema.call.c if column.name not in ("id", "labeller_id", "head_id")]
         query = (
-            select(schema.head.c.layer, schema.head.c.head, schema.call.c.labeller_id, *columns)
+            select(
+                schema.head.c.layer,
+                schema.head.c.head,
+                schema.call.c.labeller_id,
+                schema.batch.c.server_id.label("batch"),
+                *columns,
+            )
             .select_from(_CALLS_OF_HEADS)
             .where(schema.extraction.c.model_id == model_id)
             .order_by(schema.call.c.id)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from describe.catalog.database import begin_write
 
-__all__ = ["get_or_create", "iso", "json_hash", "now", "storable"]
+__all__ = ["aware", "get_or_create", "iso", "json_hash", "now", "storable"]
 
 
 def get_or_create(engine: Engine, table: Table, key: dict[str, Any], rest: dict[str, Any]) -> int:
@@ -47,7 +47,11 @@ def now() -> datetime:
     return datetime.now(timezone.utc)
 
 
+def aware(moment: datetime) -> datetime:
+    """A stored moment with its zone, UTC, which SQLite forgets."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
 def iso(moment: datetime) -> str:
-    """A stored moment as ISO 8601 in UTC; SQLite forgets the zone."""
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
-    return aware.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """A stored moment as ISO 8601 in UTC."""
+    return aware(moment).astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

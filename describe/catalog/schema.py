@@ -3,11 +3,12 @@
     model ─< extraction ─< head ─< description >─ labeller
     head ─< evidence
     labeller ─< call >─ head
+    labeller ─< batch >─ extraction;  batch ─< batch_request >─ head;  batch_request ── call
     model ─< relation_run ─< relation ─< relation_layer;  relation >─ operation
 
 An extraction is a model read with certain settings; a labeller is an LLM with a prompt template and parameters; a
 relation is an operation scored on a model's heads, layer by layer, in a run with certain settings; a call is one
-request to an LLM that was answered or failed.
+request to an LLM that was answered or failed; a batch is many requests that wait at a server together.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from sqlalchemy import (
 )
 
 __all__ = [
+    "batch",
+    "batch_request",
     "call",
     "catalogue_info",
     "description",
@@ -176,6 +179,35 @@ call = Table(
     Column("money", Float, comment="US dollars; null where no price is known"),
     Column("seconds", Float, nullable=False),
     Column("created", DateTime(timezone=True), nullable=False),
+)
+
+batch = Table(
+    "batch",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("labeller_id", ForeignKey("labeller.id"), nullable=False),
+    Column("extraction_id", ForeignKey("extraction.id"), nullable=False),
+    Column("key", String(64), nullable=False, unique=True, comment="by which the server's batch is found again"),
+    Column("file_id", String(256), comment="the server's name for the uploaded requests"),
+    Column("server_id", String(256), comment="the server's name for the batch"),
+    Column("omitted", JSON, nullable=False, comment="parameters left out, because the server refuses them"),
+    Column("state", String(32), nullable=False, comment="prepared, released, lost, or what the server said last"),
+    Column("created", DateTime(timezone=True), nullable=False),
+    Column("finished", DateTime(timezone=True), comment="when nothing more was to be had of it"),
+)
+
+batch_request = Table(
+    "batch_request",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("batch_id", ForeignKey("batch.id"), nullable=False),
+    Column("head_id", ForeignKey("head.id"), nullable=False),
+    Column("custom_id", String(64), nullable=False, comment="the request's name in the file"),
+    Column("request_hash", String(64), nullable=False),
+    Column("in_flight", String(64), unique=True, comment="the request hash as long as an answer may come"),
+    Column("most", Float, nullable=False, comment="US dollars that it can cost at most; 0 where no price is known"),
+    Column("call_id", ForeignKey("call.id"), unique=True, comment="what came of it"),
+    UniqueConstraint("batch_id", "custom_id"),
 )
 
 operation = Table(

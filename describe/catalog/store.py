@@ -10,9 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, select
+from sqlalchemy import Connection, Row, and_, bindparam, func, null, select
 
 from describe.catalog import schema
+from describe.catalog.batches import BatchStore
 from describe.catalog.claims import claimed
 from describe.catalog.database import begin_write, connect
 from describe.catalog.evidence import EvidenceStore
@@ -42,6 +43,7 @@ class Catalogue:
         self.relations = RelationStore(self._engine)
         self.evidence = EvidenceStore(self._engine)
         self.ledger = LedgerStore(self._engine)
+        self.batches = BatchStore(self._engine)
 
     def __enter__(self) -> Catalogue:
         return self
@@ -135,14 +137,13 @@ class Catalogue:
             incomplete = and_(table.c.id == head_id, table.c.suppressed.is_(None))
             connection.execute(table.update().where(incomplete).values(**found))
 
-    def mapping(self, extraction_id: int, head: HeadId) -> HeadMapping:
-        """One head's mapping. Raises `CatalogueError` when it was not extracted."""
-        table = schema.head
+    def mapping(self, extraction_id: int, head: HeadId, *, suppressed: bool = True) -> HeadMapping:
+        """One head's mapping, with or without what it suppresses. Raises `CatalogueError` when it was not extracted."""
         with self._engine.connect() as connection:
-            row = connection.execute(select(table).where(_is_head(extraction_id, head))).first()
+            row = connection.execute(_MAPPING[suppressed], _place(extraction_id, head)).first()
         if row is None:
             raise CatalogueError(f"head {head} is not in the catalogue yet: run headscribe extract")
-        return HeadMapping(head, _unpack(row))
+        return HeadMapping(head, _unpack(row.salient, row.suppressed))
 
     # -- descriptions ---------------------------------------------------------------------------------------------
 
@@ -181,16 +182,15 @@ class Catalogue:
     ) -> None:
         """Commit one head's outcome. An earlier failure gives way to it; an earlier answer stays."""
         table = schema.description
-        fields = {name: storable(value) for name, value in asdict(outcome).items()}
+        fields = {name: storable(getattr(outcome, name)) for name in Description.__dataclass_fields__}
         fields |= {"versions": versions, "created": now()}
-        head_id = select(schema.head.c.id).where(_is_head(extraction_id, head)).scalar_subquery()
-        key = and_(table.c.head_id == head_id, table.c.labeller_id == labeller_id)
         with begin_write(self._engine, often=True) as connection:
-            earlier = connection.execute(select(table.c.id, table.c.failure).where(key)).first()
+            known = _place(extraction_id, head) | {"by_labeller": labeller_id}
+            head_id, earlier, failure = connection.execute(_DESCRIBED, known).one()
             if earlier is None:
-                connection.execute(table.insert().values(head_id=head_id, labeller_id=labeller_id, **fields))
-            elif earlier.failure is not None:
-                connection.execute(table.update().where(table.c.id == earlier.id).values(**fields))
+                connection.execute(table.insert(), fields | {"head_id": head_id, "labeller_id": labeller_id})
+            elif failure is not None:
+                connection.execute(table.update().where(table.c.id == earlier).values(**fields))
 
     # -- whole heads, for reading and export ----------------------------------------------------------------------
 
@@ -260,7 +260,7 @@ def _record(
         "model": model.name,
         "layer": row.layer,
         "head": row.head,
-        "salient": [asdict(mapping_row) for mapping_row in _unpack(row)],
+        "salient": [asdict(mapping_row) for mapping_row in _unpack(row.salient, row.suppressed)],
         "descriptions": [_description_record(found) for found in descriptions],
         "relations": relations.heads.get(HeadId(row.layer, row.head), {}),
         "evidence": evidence,
@@ -297,9 +297,28 @@ def _description_record(row: Row[Any]) -> dict[str, Any]:
     }
 
 
-def _is_head(extraction_id: int, head: HeadId) -> Any:
-    table = schema.head
-    return and_(table.c.extraction_id == extraction_id, table.c.layer == head.layer, table.c.head == head.head)
+# Statements that run for every head are built once: building them anew costs more than running them.
+_IS_HEAD = and_(
+    schema.head.c.extraction_id == bindparam("of_extraction"),
+    schema.head.c.layer == bindparam("of_layer"),
+    schema.head.c.head == bindparam("of_head"),
+)
+_MAPPING = {
+    True: select(schema.head.c.salient, schema.head.c.suppressed).where(_IS_HEAD),
+    False: select(schema.head.c.salient, null().label("suppressed")).where(_IS_HEAD),
+}
+_BY_LABELLER = and_(
+    schema.description.c.head_id == schema.head.c.id, schema.description.c.labeller_id == bindparam("by_labeller")
+)
+_DESCRIBED = (
+    select(schema.head.c.id, schema.description.c.id, schema.description.c.failure)
+    .join_from(schema.head, schema.description, _BY_LABELLER, isouter=True)
+    .where(_IS_HEAD)
+)
+
+
+def _place(extraction_id: int, head: HeadId) -> dict[str, int]:
+    return {"of_extraction": extraction_id, "of_layer": head.layer, "of_head": head.head}
 
 
 def _model_info(row: Row[Any]) -> ModelInfo:
@@ -314,11 +333,11 @@ def _pack_targets(targets: Iterable[Target]) -> list[Any]:
     return [[target.token_id, target.token, _short(target.logit)] for target in targets]
 
 
-def _unpack(head: Row[Any]) -> tuple[MappingRow, ...]:
-    suppressed = head.suppressed or [[]] * len(head.salient)
+def _unpack(salient: list[Any], suppressed: list[Any] | None) -> tuple[MappingRow, ...]:
+    suppressed = suppressed or [[]] * len(salient)
     return tuple(
         MappingRow(token_id, token, saliency, tuple(Target(*t) for t in up), tuple(Target(*t) for t in down))
-        for (token_id, token, saliency, up), down in zip(head.salient, suppressed, strict=True)
+        for (token_id, token, saliency, up), down in zip(salient, suppressed, strict=True)
     )
 
 

@@ -1,18 +1,24 @@
 """Talking to a language model: any OpenAI-compatible endpoint, or a GGUF file on this machine."""
 
 from describe.llm.asking import Ledger, Message, Oversight, Reply, Request
+from describe.llm.batches import MOST_BYTES, MOST_REQUESTS, BatchClient, BatchState
 from describe.llm.client import ChatClient
-from describe.llm.connect import connect, endpoint, identity
-from describe.llm.failures import ANSWERED, CAUSES, TRANSIENT
-from describe.llm.money import Price, Purse, estimated_tokens, find_price
+from describe.llm.connect import connect, connect_batches, endpoint, identity
+from describe.llm.failures import ANSWERED, CAUSES, TRANSIENT, refused_parameter
+from describe.llm.money import Price, Purse, estimated_tokens, find_price, most_tokens
 from describe.llm.pacing import Pacer
 from describe.llm.spec import LLM, parse_llm
+from describe.llm.wire import reply_of
 
 __all__ = [
     "ANSWERED",
     "CAUSES",
     "LLM",
+    "MOST_BYTES",
+    "MOST_REQUESTS",
     "TRANSIENT",
+    "BatchClient",
+    "BatchState",
     "ChatClient",
     "Ledger",
     "Message",
@@ -23,9 +29,13 @@ __all__ = [
     "Reply",
     "Request",
     "connect",
+    "connect_batches",
     "endpoint",
     "estimated_tokens",
     "find_price",
     "identity",
+    "most_tokens",
     "parse_llm",
+    "refused_parameter",
+    "reply_of",
 ]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from urllib.parse import urlsplit
 
 from describe.errors import LLMError
 from describe.llm.asking import Oversight, Request
+from describe.llm.batches import BatchClient
 from describe.llm.client import ChatClient
 from describe.llm.spec import LLM, WAYS
 from describe.weights.locate import Location, content_hash
 
-__all__ = ["connect", "endpoint", "identity"]
+__all__ = ["connect", "connect_batches", "endpoint", "identity"]
 
 OPENAI = "https://api.openai.com/v1"
 
@@ -58,6 +59,16 @@ async def connect(
         yield client
     finally:
         await client.close()
+
+
+@contextmanager
+def connect_batches(llm: LLM, request: Request) -> Iterator[BatchClient]:
+    """A client of the LLM's Batch API, closed at the end. Raises `LLMError` as `identity` does."""
+    client = BatchClient(llm.model, *_endpoint(), request, identity(llm))
+    try:
+        yield client
+    finally:
+        client.close()
 
 
 def _endpoint() -> tuple[str, str]:

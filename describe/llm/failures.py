@@ -114,11 +114,11 @@ def never_reached(error: CallError, tries: int) -> LLMError:
     return LLMError(f"{error} (tried {tries} times): is OPENAI_BASE_URL right, and the server up?")
 
 
-def refused_parameter(complaint: str, sent: Iterable[str]) -> str | None:
-    """Which of the parameters sent the server complains of; structured output when it does not say."""
+def refused_parameter(complaint: str, sent: Iterable[str], *, guess: bool = True) -> str | None:
+    """Which of the parameters sent the server complains of; by ``guess``, structured output when it does not say."""
     candidates = [name for name in REFUSABLE if name in sent]
     named = (name for name in candidates if any(word in complaint for word in REFUSABLE[name][0]))
-    return next(named, "response_format" if "response_format" in candidates else None)
+    return next(named, "response_format" if guess and "response_format" in candidates else None)
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -30,6 +30,10 @@ class Price:
         """US dollars for so many tokens."""
         return (tokens_in * self.tokens_in + tokens_out * self.tokens_out) / PER
 
+    def in_batch(self) -> Price:
+        """The same for requests that wait for a batch: half."""
+        return Price(self.tokens_in / 2, self.tokens_out / 2, f"{self.source}; half of it in a batch")
+
 
 def find_price(
     llm: LLM, endpoint: str | None, price_in: float | None = None, price_out: float | None = None
@@ -105,22 +109,38 @@ class Purse:
             return None
         return self.price.of(tokens_in, tokens_out)
 
+    def most(self, tokens_in: int, tokens_out: int) -> float:
+        """US dollars that a call of so many tokens can cost at most; 0 where no price is known."""
+        return self.price.of(tokens_in, tokens_out) if self.price else 0.0
+
+    def has(self, most: float) -> bool:
+        """Whether so much can still be set aside."""
+        return self._budget is None or self.spent + self._reserved + most <= self._budget
+
+    def set_aside(self, most: float) -> None:
+        """Set aside what a call can cost at most, to be given to `settle`."""
+        self._reserved += most
+        self._in_flight += 1
+
+    def exhausted(self, most: float) -> RunEndedError:
+        """Why the run must end before a call that can cost so much."""
+        return RunEndedError(
+            f"the next call could pass the budget of ${self._budget:g}: ${self.spent:.4f} spent,"
+            f" it may cost ${most:.4f}"
+        )
+
     async def reserve(self, tokens_in: int, tokens_out: int) -> float:
         """Set aside what a call can cost at most; waits for calls in flight to settle where that makes room.
 
         Returns the US dollars set aside, to be given to `settle`. Raises `RunEndedError` when the budget is used up.
         """
-        most = self.price.of(tokens_in, tokens_out) if self.price else 0.0
-        while self._budget is not None and self.spent + self._reserved + most > self._budget:
+        most = self.most(tokens_in, tokens_out)
+        while not self.has(most):
             if not self._in_flight:
-                raise RunEndedError(
-                    f"the next call could pass the budget of ${self._budget:g}: ${self.spent:.4f} spent,"
-                    f" it may cost ${most:.4f}"
-                )
+                raise self.exhausted(most)
             self._settled.clear()
             await self._settled.wait()
-        self._reserved += most
-        self._in_flight += 1
+        self.set_aside(most)
         return most
 
     def settle(self, reserved: float, cost: float) -> None:

@@ -4,13 +4,15 @@ call these. Importing this package imports no torch; extracting does.
 
 from describe.pipeline.common import Progress, find
 from describe.pipeline.comparing import Comparison, compare
-from describe.pipeline.describing import DescribeResult, Limits, describe
+from describe.pipeline.describing import DescribeResult, describe
 from describe.pipeline.extracting import ExtractResult, extract
+from describe.pipeline.limits import Batching, Limits
 from describe.pipeline.planning import Plan, plan, prompt_of
 from describe.pipeline.reading import export, head_record, report
 from describe.pipeline.relating import RelationsResult, relations
 
 __all__ = [
+    "Batching",
     "Comparison",
     "DescribeResult",
     "ExtractResult",

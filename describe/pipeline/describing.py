@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from describe.catalog import Caller, Catalogue
-from describe.catalog.rows import now
+from describe.catalog import Caller, Catalogue, SavedBatch
+from describe.catalog.rows import aware, now
 from describe.errors import InputError, RunEndedError
 from describe.pipeline.common import Progress, silent
 from describe.pipeline.extracting import extract
+from describe.pipeline.limits import Batching, Limits, check_batch
 from describe.pipeline.stating import material, state, statistics_method, statistics_settings
 from describe.records import Call, Description, HeadId, HeadMapping, ModelInfo
 from describe.versions import versions
@@ -22,36 +24,9 @@ if TYPE_CHECKING:
     from describe.labelling import Template
     from describe.llm import LLM, Pacer, Purse, Request
 
-__all__ = ["DescribeResult", "Limits", "describe"]
+__all__ = ["DescribeResult", "Work", "describe"]
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a run may do.
-
-    Attributes:
-        rpm, tpm: requests and tokens per minute; None for what the server's headers say.
-        budget: US dollars that this run may spend; None for no limit.
-        price_in, price_out: US dollars per million tokens; None for what our table says.
-        give_up_after: the run ends when so many heads in a row got no answer from the server after all tries.
-    """
-
-    rpm: float | None = None
-    tpm: float | None = None
-    budget: float | None = None
-    price_in: float | None = None
-    price_out: float | None = None
-    give_up_after: int = 5
-
-    def purse(self, llm: LLM) -> Purse:
-        """The money of a run with this LLM. Raises `InputError` when there is a budget and no price."""
-        from describe.llm import Purse, endpoint, find_price
-
-        if llm.provider == "statistics":  # asks nobody, costs nothing
-            return Purse(None, None)
-        return Purse(find_price(llm, endpoint(llm), self.price_in, self.price_out), self.budget)
 
 
 @dataclass(frozen=True)
@@ -62,6 +37,7 @@ class DescribeResult:
         interrupted: by Ctrl-C or SIGTERM.
         stopped: why the run ended by itself before all heads were done, else None.
         spent: US dollars, as far as prices are known.
+        batches: the server's names for the batches that are to be collected.
     """
 
     model: ModelInfo
@@ -72,6 +48,7 @@ class DescribeResult:
     interrupted: bool
     stopped: str | None = None
     spent: float = 0.0
+    batches: list[str] = field(default_factory=list)
     failures: dict[HeadId, str] = field(default_factory=dict)
     missing: list[HeadId] = field(default_factory=list)
 
@@ -86,6 +63,7 @@ def describe(
     prompt: str | None = None,
     concurrency: int = 8,
     limits: Limits | None = None,
+    batch: Batching | None = None,
     retry_failed: bool = False,
     fresh: bool = False,
     device: str = "auto",
@@ -97,36 +75,41 @@ def describe(
     Extracts first what is missing; what has an outcome is not asked again. At most ``concurrency`` heads are asked
     about at once. Failures are kept as failures and asked again only with ``retry_failed``. Every call is entered in
     the ledger and every outcome committed when it comes in; a request that the ledger has a reply to is not sent,
-    unless ``fresh``.
+    unless ``fresh``. With ``batch``, calls go through the Batch API, at half the price and within a day.
 
-    Raises `InputError` when the model, the selection or the LLM cannot be used, or there is a budget and no price.
+    Raises `InputError` when the model, the selection or the LLM cannot be used, there is a budget and no price, or
+    heads wait in a batch and ``batch`` is not asked for.
     """
-    from describe.llm import Pacer
-
     limits = limits or Limits()
     if concurrency < 1:
         raise InputError("--concurrency must be at least 1")
     by_statistics = llm.provider == "statistics"
     template, settings = (statistics_method(prompt), {}) if by_statistics else llm_method(llm, request, prompt)
-    purse = limits.purse(llm)
+    check_batch(llm, template, batch is not None)
+    purse = limits.purse(llm, batch=batch is not None)
     extracted = extract(catalogue, model, heads=heads, device=device, dtype=dtype, progress=progress)
     load, depends = material(catalogue, model, extracted.extraction_id, template)
     settings |= statistics_settings(catalogue, extracted.extraction_id) if by_statistics else depends
     labeller = catalogue.register_labeller(str(llm), template.name, template.text, settings)
     outcomes = catalogue.described_heads(extracted.extraction_id, labeller)
     pending = unfinished(extracted.heads, outcomes, retry_failed)
+    batches = catalogue.batches.unfinished(extracted.extraction_id, labeller)
+    _check_waiting(batch, batches, pending)
     caller = Caller(labeller, extracted.extraction_id, str(llm), _place(settings), template.hash)
     made_by = versions(*settings.get("packages", ["openai"]))
-    since = now() if fresh else None
-    work = _Work(catalogue, caller, load, limits.give_up_after, since, outcomes, len(pending), made_by, progress)
+    since = min([now(), *(aware(found.created) for found in batches)]) if fresh else None
+    work = Work(catalogue, caller, load, limits.give_up_after, since, outcomes, len(pending), made_by, progress)
     progress("describe", 0, len(pending))
-    pacer = Pacer(concurrency, limits.rpm, limits.tpm, longest_wait=request.longest_wait)
     finished, stopped = True, None
     try:
         if pending and by_statistics:
             state(catalogue, model, extracted.extraction_id, pending, settings, work.commit)
+        elif batch is not None:
+            finished = _run_batches(work, llm, request, purse, template, pending, batch, progress)
         elif pending:
-            finished = run_async(lambda: _run(work, llm, request, pacer, purse, template, pending))
+            pacer = limits.pacer(concurrency, request.longest_wait)
+            with _alone(catalogue, caller):
+                finished = run_async(lambda: _run(work, llm, request, pacer, purse, template, pending))
     except RunEndedError as error:
         stopped = str(error)
     return DescribeResult(
@@ -138,14 +121,41 @@ def describe(
         interrupted=not finished,
         stopped=stopped,
         spent=purse.spent,
+        batches=_at_server(catalogue.batches.unfinished(extracted.extraction_id, labeller)),
         failures={head: cause for head in extracted.heads if (cause := outcomes.get(head)) is not None},
         missing=[head for head in extracted.heads if head not in outcomes],
     )
 
 
+@contextmanager
+def _alone(catalogue: Catalogue, caller: Caller) -> Iterator[None]:
+    """One run at a time, so that no two pay for the same head. What an earlier one left in the air is lost."""
+    taken = (
+        f"another run is describing these heads by {caller.llm} with the same prompt and settings: let it finish,"
+        " and give one run a higher --concurrency instead of starting several"
+    )
+    with catalogue.claim(f"describe-{caller.extraction_id}-{caller.labeller_id}", taken):
+        catalogue.ledger.give_up_sent(caller)
+        yield
+
+
 def unfinished(heads: list[HeadId], outcomes: dict[HeadId, str | None], retry_failed: bool) -> list[HeadId]:
     """The heads to ask about: those without an outcome, and on request those that failed."""
     return [head for head in heads if head not in outcomes or (retry_failed and outcomes[head] is not None)]
+
+
+def _check_waiting(batch: Batching | None, batches: list[SavedBatch], heads: list[HeadId]) -> None:
+    """Raises `InputError` when a direct run would ask what was asked in a batch that is not collected."""
+    waiting = {request.head for found in batches for request in found.waiting.values()} & set(heads)
+    if batch is None and waiting:
+        names = ", ".join(_at_server(batches)) or "one that was being submitted"
+        raise InputError(
+            f"{len(waiting)} of these heads wait in a batch ({names}): the same command with --batch collects it"
+        )
+
+
+def _at_server(batches: list[SavedBatch]) -> list[str]:
+    return [found.server_id for found in batches if found.server_id is not None]
 
 
 def llm_method(llm: LLM, request: Request, prompt: str | None) -> tuple[Template, dict[str, Any]]:
@@ -173,7 +183,7 @@ def _place(settings: dict[str, Any]) -> str:
 
 
 async def _run(
-    work: _Work, llm: LLM, request: Request, pacer: Pacer, purse: Purse, template: Template, heads: list[HeadId]
+    work: Work, llm: LLM, request: Request, pacer: Pacer, purse: Purse, template: Template, heads: list[HeadId]
 ) -> bool:
     from describe.labelling import describe_heads
     from describe.llm import Oversight, connect
@@ -185,7 +195,24 @@ async def _run(
     return finished
 
 
-class _Work:
+def _run_batches(
+    work: Work,
+    llm: LLM,
+    request: Request,
+    purse: Purse,
+    template: Template,
+    heads: list[HeadId],
+    batch: Batching,
+    progress: Progress,
+) -> bool:
+    from describe.llm import connect_batches
+    from describe.pipeline.batching import describe_in_batches
+
+    with connect_batches(llm, request) as client:
+        return describe_in_batches(work, client, purse, template, heads, batch, progress)
+
+
+class Work:
     """One run's dealings with the catalogue: mappings out of it, calls and outcomes into it."""
 
     def __init__(
@@ -201,10 +228,11 @@ class _Work:
         progress: Progress,
     ) -> None:
         self.done = 0
-        self._catalogue = catalogue
-        self._caller = caller
+        self.catalogue = catalogue
+        self.caller = caller
         self.load = load
         self._give_up_after = give_up_after
+        self.fresh = since is not None
         self._since = since
         self._failed = catalogue.ledger.failed_since(caller.extraction_id, caller.labeller_id)
         self._outcomes = outcomes
@@ -215,14 +243,14 @@ class _Work:
 
     def enter(self, head: HeadId | None, call: Call) -> None:
         """Commit a call."""
-        self._catalogue.ledger.save(self._caller, head, call)
+        self.catalogue.ledger.save(self.caller, head, call)
 
     def answered(self, head: HeadId | None, request_hash: str) -> Call | None:
         """An answer that was paid for already; to a head that failed, not one from before it did."""
         from describe.llm import ANSWERED
 
         since = self._since or (self._failed.get(head) if head is not None else None)
-        return self._catalogue.ledger.find(request_hash, ANSWERED, since)
+        return self.catalogue.ledger.find(request_hash, ANSWERED, since)
 
     def commit(self, head: HeadId, outcome: Description) -> None:
         """Commit an outcome. Heads the server gave no answer on wait for the next that it does answer.
@@ -240,17 +268,18 @@ class _Work:
                 )
             return
         self.keep_unanswered()
-        self._save(head, outcome)
+        self.keep(head, outcome)
 
     def keep_unanswered(self) -> None:
         """Commit the failures that waited: the server is there, and did not answer on these heads."""
         waited, self._unanswered = self._unanswered, []
         for head, outcome in waited:
-            self._save(head, outcome)
+            self.keep(head, outcome)
 
-    def _save(self, head: HeadId, outcome: Description) -> None:
-        caller = self._caller
-        self._catalogue.save_description(caller.extraction_id, head, caller.labeller_id, outcome, self._made_by)
+    def keep(self, head: HeadId, outcome: Description) -> None:
+        """Commit an outcome as it is."""
+        caller = self.caller
+        self.catalogue.save_description(caller.extraction_id, head, caller.labeller_id, outcome, self._made_by)
         self._outcomes[head] = outcome.failure
         self.done += 1
         self._progress("describe", self.done, self._total)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from describe.catalog import Catalogue
 from describe.errors import CatalogueError, InputError
 from describe.pipeline.common import find, find_model
-from describe.pipeline.describing import Limits, llm_method, load_prompt, unfinished
+from describe.pipeline.describing import llm_method, load_prompt, unfinished
+from describe.pipeline.limits import Batching, Limits, check_batch
 from describe.pipeline.stating import material
 from describe.records import HeadId, ModelInfo, parse_heads
 
@@ -20,6 +21,9 @@ __all__ = ["Plan", "plan", "prompt_of"]
 
 TYPICAL_REPLY, TYPICAL_SECONDS = 300.0, 5.0
 """Tokens of a reply and seconds until it comes, where the ledger has no call to this LLM yet."""
+
+DAY = 24 * 3600.0
+"""Seconds that a server has for a batch."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,8 @@ class Plan:
         tokens_in, tokens_out: of all heads together.
         price: None when it is not known, and then ``money``, US dollars, is too.
         seconds: by the rate limits and the concurrency given.
+        batch: through the Batch API, at half the price; the server takes up to `DAY`, whatever the limits.
+        in_batches: heads that wait in a batch already.
         experience: tokens and seconds of a reply are from calls to this LLM in the ledger, not assumed.
     """
 
@@ -44,6 +50,8 @@ class Plan:
     money: float | None
     seconds: float
     experience: bool
+    batch: bool = False
+    in_batches: int = 0
 
 
 def plan(
@@ -56,6 +64,7 @@ def plan(
     prompt: str | None = None,
     concurrency: int = 8,
     limits: Limits | None = None,
+    batch: Batching | None = None,
     retry_failed: bool = False,
 ) -> Plan:
     """What `describe` would do with these arguments, by the heads of the newest extraction.
@@ -69,14 +78,17 @@ def plan(
         raise InputError("--llm statistics asks nobody and costs nothing: there is nothing to try dry")
     limits = limits or Limits()
     template, settings = llm_method(llm, request, prompt)
-    price = limits.purse(llm).price
+    check_batch(llm, template, batch is not None)
+    price = limits.purse(llm, batch=batch is not None).price
     info, extraction_id = find(catalogue, model)
     load, depends = material(catalogue, model, extraction_id, template, keep=False)
     settings |= depends
     labeller = catalogue.find_labeller(str(llm), template.name, template.text, settings)
     outcomes = {} if labeller is None else catalogue.described_heads(extraction_id, labeller)
+    batches = [] if labeller is None else catalogue.batches.unfinished(extraction_id, labeller)
+    in_batches = {waiting.head for found in batches for waiting in found.waiting.values()}
     wanted = parse_heads(heads, info.n_layers, info.n_heads)
-    pending = unfinished(wanted, outcomes, retry_failed)
+    pending = [head for head in unfinished(wanted, outcomes, retry_failed) if head not in in_batches]
     saved = catalogue.saved_heads(extraction_id)
     if not saved:
         raise CatalogueError(f"no head of {info.name} is in the catalogue yet: run headscribe extract {model}")
@@ -94,8 +106,10 @@ def plan(
         tokens_out=tokens_out,
         price=price,
         money=price.of(tokens_in, tokens_out) if price else None,
-        seconds=_seconds(len(pending), tokens_in + tokens_out, latency / concurrency, limits),
+        seconds=DAY if batch else _seconds(len(pending), tokens_in + tokens_out, latency / concurrency, limits),
         experience=(reply, latency) != (TYPICAL_REPLY, TYPICAL_SECONDS),
+        batch=batch is not None,
+        in_batches=len(in_batches),
     )
 
 
@@ -126,10 +140,10 @@ def _experience(catalogue: Catalogue, model: str, llm: LLM) -> tuple[float, floa
     calls = sum(row["calls"] for row in good)
     if not calls:
         return None
-    return (
-        sum(row["tokens_out"] for row in good) / calls,
-        sum(row["mean_seconds"] * row["calls"] for row in good) / calls,
-    )
+    direct = [row for row in good if not row["batch"]]  # a batch's time is the server's to choose
+    answered = sum(row["calls"] for row in direct)
+    seconds = sum(row["mean_seconds"] * row["calls"] for row in direct)
+    return sum(row["tokens_out"] for row in good) / calls, seconds / answered if answered else TYPICAL_SECONDS
 
 
 def _seconds(calls: int, tokens: int, apart: float, limits: Limits) -> float:

@@ -62,7 +62,7 @@ def material(
     """
 
     def plain(head: HeadId) -> HeadMapping:
-        return catalogue.mapping(extraction_id, head)
+        return catalogue.mapping(extraction_id, head, suppressed="suppressed" in template.uses)
 
     shows = {"shows": "suppressed"} if "suppressed" in template.uses and "rows" not in template.uses else {}
     if "evidence" not in template.uses:

@@ -11,8 +11,10 @@ from sqlalchemy import create_engine, text
 
 from describe import pipeline
 from describe.catalog import Catalogue
-from describe.errors import CatalogueError
+from describe.errors import CatalogueError, InputError
 from describe.llm import parse_llm
+from describe.pipeline import Batching
+from tests.fake_batches import FakeBatches, Fate
 from tests.fake_llm import FakeLLM
 from tests.integration.test_describe import QUICK
 
@@ -45,6 +47,23 @@ def test_postgres_holds_what_sqlite_holds(
     assert kept[0] == kept[1]
     assert len(kept[0]) == 12
     assert len(fake_llm.calls) == 24
+
+
+def test_a_batch_on_postgres(postgres: str, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeBatches() as server, Catalogue(postgres, create=True) as catalogue:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        server.fate = lambda number: Fate("expired", answered=5) if number == 0 else Fate(looks=1)
+        asked = {"request": QUICK, "device": "cpu"}
+        named = (catalogue, str(tiny_llama), parse_llm("openai:batched"))
+        first = pipeline.describe(*named, batch=Batching(0.01, wait=False), **asked)
+        assert (first.new, len(first.batches)) == (5, 1)
+        with pytest.raises(InputError, match="7 of these heads wait"):
+            pipeline.describe(*named, **asked)
+        assert pipeline.describe(*named, batch=Batching(0.01), **asked).missing == []
+        found = pipeline.report(catalogue, str(tiny_llama))["summary"]
+        assert [(row["calls"], row["batch"]) for row in found if row["llm"] == "openai:batched"] == [(12, True)]
+        assert len(server.answered) == 12
 
 
 def test_a_foreign_postgres_database_is_refused_untouched(postgres: str) -> None:

@@ -1,0 +1,69 @@
+"""What a run of ``headscribe describe`` may do, and how it waits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from describe.errors import InputError
+
+if TYPE_CHECKING:
+    from describe.labelling import Template
+    from describe.llm import LLM, Pacer, Purse
+
+__all__ = ["Batching", "Limits", "check_batch"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a run may do.
+
+    Attributes:
+        rpm, tpm: requests and tokens per minute; None for what the server's headers say.
+        budget: US dollars that this run may spend; None for no limit.
+        price_in, price_out: US dollars per million tokens; None for what our table says.
+        give_up_after: the run ends when so many heads in a row got no answer from the server after all tries.
+    """
+
+    rpm: float | None = None
+    tpm: float | None = None
+    budget: float | None = None
+    price_in: float | None = None
+    price_out: float | None = None
+    give_up_after: int = 5
+
+    def purse(self, llm: LLM, *, batch: bool = False) -> Purse:
+        """The money of a run with this LLM. Raises `InputError` when there is a budget and no price."""
+        from describe.llm import Purse, endpoint, find_price
+
+        if llm.provider == "statistics":  # asks nobody, costs nothing
+            return Purse(None, None)
+        price = find_price(llm, endpoint(llm), self.price_in, self.price_out)
+        return Purse(price.in_batch() if price and batch else price, self.budget)
+
+    def pacer(self, concurrency: int, longest_wait: float) -> Pacer:
+        """The pace of a run of so many calls at once, with pauses of so many seconds at most."""
+        from describe.llm import Pacer
+
+        return Pacer(concurrency, self.rpm, self.tpm, longest_wait=longest_wait)
+
+
+@dataclass(frozen=True)
+class Batching:
+    """How a run through the Batch API waits.
+
+    Attributes:
+        poll: the longest pause between two looks at a batch, in seconds.
+        wait: for batches to end; otherwise the run submits what there is, collects what has ended, and ends.
+    """
+
+    poll: float = 60.0
+    wait: bool = True
+
+
+def check_batch(llm: LLM, template: Template, batch: bool) -> None:
+    """Raises `InputError` when a batch is wanted of what has none."""
+    if batch and template.completion:
+        raise InputError(f"--batch asks chats only, and the prompt '{template.name}' is a text to go on with")
+    if batch and llm.provider != "openai":
+        raise InputError(f"--batch needs a server with OpenAI's Batch API, --llm openai:MODEL: {llm} has none")
