@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
@@ -17,11 +17,12 @@ from describe.catalog.batches import BatchStore
 from describe.catalog.claims import claimed
 from describe.catalog.database import begin_write, connect
 from describe.catalog.evidence import EvidenceStore
+from describe.catalog.forms import pack, pack_targets, record, unpack
 from describe.catalog.ledger import LedgerStore
-from describe.catalog.relations import HeadRelations, RelationStore
-from describe.catalog.rows import get_or_create, iso, json_hash, now, storable
+from describe.catalog.relations import RelationStore
+from describe.catalog.rows import get_or_create, json_hash, now, storable
 from describe.errors import CatalogueError, InputError
-from describe.records import Description, HeadId, HeadMapping, MappingRow, ModelInfo, Target
+from describe.records import Description, HeadId, HeadMapping, ModelInfo
 
 __all__ = ["Catalogue"]
 
@@ -129,8 +130,8 @@ class Catalogue:
         key = {"extraction_id": extraction_id, "layer": mapping.id.layer, "head": mapping.id.head}
         found = {
             "saliency": mapping.salient[0].saliency if mapping.salient else 0.0,
-            "salient": _pack(mapping.salient),
-            "suppressed": [_pack_targets(row.suppressed) for row in mapping.salient],
+            "salient": pack(mapping.salient),
+            "suppressed": [pack_targets(row.suppressed) for row in mapping.salient],
         }
         head_id = get_or_create(self._engine, table, key, found)
         with begin_write(self._engine) as connection:
@@ -143,7 +144,7 @@ class Catalogue:
             row = connection.execute(_MAPPING[suppressed], _place(extraction_id, head)).first()
         if row is None:
             raise CatalogueError(f"head {head} is not in the catalogue yet: run headscribe extract")
-        return HeadMapping(head, _unpack(row.salient, row.suppressed))
+        return HeadMapping(head, unpack(row.salient, row.suppressed))
 
     # -- descriptions ---------------------------------------------------------------------------------------------
 
@@ -210,9 +211,7 @@ class Catalogue:
                 evidence = self.evidence.of_layer(connection, extraction_id, layer)
                 for row in heads:
                     if only is None or row.head == only.head:
-                        yield _record(
-                            model, run, row, descriptions.get(row.id, []), relations, evidence.get(row.id, [])
-                        )
+                        yield record(model, run, row, descriptions.get(row.id, []), relations, evidence.get(row.id, []))
 
     def _layer(self, connection: Connection, extraction_id: int, layer: int) -> list[Row[Any]]:
         table = schema.head
@@ -248,55 +247,6 @@ class Catalogue:
             return list(connection.execute(select(schema.model).order_by(schema.model.c.id)))
 
 
-def _record(
-    model: ModelInfo,
-    run: Row[Any],
-    row: Row[Any],
-    descriptions: Iterable[Row[Any]],
-    relations: HeadRelations,
-    evidence: list[dict[str, Any]],
-) -> dict[str, Any]:
-    return {
-        "model": model.name,
-        "layer": row.layer,
-        "head": row.head,
-        "salient": [asdict(mapping_row) for mapping_row in _unpack(row.salient, row.suppressed)],
-        "descriptions": [_description_record(found) for found in descriptions],
-        "relations": relations.heads.get(HeadId(row.layer, row.head), {}),
-        "evidence": evidence,
-        "provenance": {
-            "content_hash": model.content_hash,
-            "family": model.family,
-            "extraction": run.settings,
-            "versions": run.versions,
-            "extracted": iso(row.created),
-            **({"relations": relations.provenance} if relations.provenance else {}),
-        },
-    }
-
-
-def _description_record(row: Row[Any]) -> dict[str, Any]:
-    return {
-        "llm": row.llm,
-        "prompt": row.prompt,
-        "inputs": row.inputs,
-        "pattern": row.pattern,
-        "unclear": row.unclear,
-        "reasoning": row.reasoning,
-        "failure": row.failure,
-        "detail": row.detail,
-        "scores": {},
-        "provenance": {
-            "template_hash": row.template_hash,
-            "prompt_hash": row.prompt_hash,
-            "settings": row.settings,
-            "usage": row.usage,
-            "versions": row.versions,
-            "described": iso(row.created),
-        },
-    }
-
-
 # Statements that run for every head are built once: building them anew costs more than running them.
 _IS_HEAD = and_(
     schema.head.c.extraction_id == bindparam("of_extraction"),
@@ -323,24 +273,3 @@ def _place(extraction_id: int, head: HeadId) -> dict[str, int]:
 
 def _model_info(row: Row[Any]) -> ModelInfo:
     return ModelInfo(**{name: getattr(row, name) for name in ModelInfo.__dataclass_fields__})
-
-
-def _pack(rows: Iterable[MappingRow]) -> list[Any]:
-    return [[r.token_id, r.token, _short(r.saliency), _pack_targets(r.targets)] for r in rows]
-
-
-def _pack_targets(targets: Iterable[Target]) -> list[Any]:
-    return [[target.token_id, target.token, _short(target.logit)] for target in targets]
-
-
-def _unpack(salient: list[Any], suppressed: list[Any] | None) -> tuple[MappingRow, ...]:
-    suppressed = suppressed or [[]] * len(salient)
-    return tuple(
-        MappingRow(token_id, token, saliency, tuple(Target(*t) for t in up), tuple(Target(*t) for t in down))
-        for (token_id, token, saliency, up), down in zip(salient, suppressed, strict=True)
-    )
-
-
-def _short(value: float) -> float:
-    """Nine significant digits: what a float32 holds, without the noise that a float64 adds when printed."""
-    return float(f"{value:.9g}")

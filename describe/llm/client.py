@@ -184,7 +184,8 @@ class ChatClient:
         asked = {"messages": messages} if chat else {"prompt": messages[-1]["content"]}
         create: Any = self._chat if chat else self._completions
         try:
-            raw = await create(model=self._wire.model, extra_headers={CLIENT_ID: name}, **asked, **sent)
+            # as extra_body, since turning parameters into a body one by one takes openai longer than sending them
+            raw = await create(model=self._wire.model, **asked, extra_headers={CLIENT_ID: name}, extra_body=sent)
         except openai.OpenAIError as error:
             failed = self._wire.failed(error)
             if not isinstance(error, openai.APIStatusError):
