@@ -12,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import inspect, text
 
+import annotations.schema
 from describe.catalog import Catalogue
 from describe.catalog.database import begin_write, connect
 from describe.catalog.schema import metadata
@@ -93,6 +94,7 @@ def test_namesakes_are_told_apart_by_hash(tmp_path: Path) -> None:
 def test_the_migrations_make_the_schema(tmp_path: Path) -> None:
     engine = connect(str(tmp_path / "c.db"), create=True)
     with engine.connect() as connection:
+        assert annotations.schema.study.metadata is metadata
         differences = compare_metadata(MigrationContext.configure(connection), metadata)
         assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
     assert differences == []
@@ -101,7 +103,18 @@ def test_the_migrations_make_the_schema(tmp_path: Path) -> None:
 def test_an_older_catalogue_is_upgraded_after_a_backup(tmp_path: Path) -> None:
     place = tmp_path / "old.db"
     catalogue, extraction = filled(place)
-    later = ("evidence", "call", "relation_layer", "relation", "relation_run", "operation", "description", "labeller")
+    studies = ("study_event", "study_presentation", "study_place", "study_rater", "study_item", "study")
+    later = (
+        *studies,
+        "evidence",
+        "call",
+        "relation_layer",
+        "relation",
+        "relation_run",
+        "operation",
+        "description",
+        "labeller",
+    )
     with begin_write(catalogue._engine) as connection:  # take all but the first revision back
         for table in later:
             connection.execute(text(f"DROP TABLE {table}"))
