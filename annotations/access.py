@@ -104,15 +104,22 @@ def verify_password(catalogue: Catalogue, password: str) -> bool:
 
 
 class Attempts:
-    """Failed attempts to get in, per client and in all; one instance in a server process, safe among threads.
+    """Failed attempts to get in, per client and, where asked for, in all. One in a server process, safe among threads.
 
-    ``allowed`` before every attempt, ``failed`` after one that failed. With more than ``limit`` failures of one client,
-    or ten times as many of all clients, within ``window`` seconds, the right code is refused as well.
+    ``allowed`` before every attempt, ``failed`` after one that failed. After ``limit`` failures of a client, or
+    ``in_all`` of all clients, within ``window`` seconds, even what is right is refused for a while. For codes leave
+    ``in_all`` out: they cannot be guessed, and strangers could keep all raters out. For the password set it.
     """
 
-    def __init__(self, limit: int = 10, window: float = 300.0, clock: Callable[[], float] = time.monotonic) -> None:
-        self._limit, self._window, self._clock = limit, window, clock
-        self._failures: deque[tuple[float, str]] = deque()
+    def __init__(
+        self,
+        limit: int = 10,
+        in_all: int | None = None,
+        window: float = 300.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limit, self._in_all, self._window, self._clock = limit, in_all, window, clock
+        self._failures: deque[tuple[float, str]] = deque(maxlen=10_000)
         self._lock = threading.Lock()
 
     def allowed(self, client: str) -> bool:
@@ -121,13 +128,12 @@ class Attempts:
             while self._failures and self._failures[0][0] <= self._clock() - self._window:
                 self._failures.popleft()
             own = sum(who == client for _, who in self._failures)
-            return own < self._limit and len(self._failures) < 10 * self._limit
+            return own < self._limit and (self._in_all is None or len(self._failures) < self._in_all)
 
     def failed(self, client: str) -> None:
-        """Count a failure; what is remembered is bounded by `allowed`."""
+        """Count a failure."""
         with self._lock:
-            if len(self._failures) < 10 * self._limit:
-                self._failures.append((self._clock(), client))
+            self._failures.append((self._clock(), client))
 
 
 def _stored(engine: Engine) -> str | None:

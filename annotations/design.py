@@ -80,7 +80,7 @@ class Design:
         _within("lease_minutes", self.lease_minutes, 1, 60 * 24 * 30)
         _within("min_seconds_per_item", self.min_seconds_per_item, 0, 3600)
         if not self.name.strip() or len(self.name) > 128 or not self.name.isprintable():
-            raise InputError("--name: a study needs a name of 1 to 128 printable characters")
+            raise InputError("a study needs a name of 1 to 128 printable characters")
 
 
 def new_study(catalogue: Catalogue, design: Design) -> Study:

@@ -60,7 +60,7 @@ def save_study(catalogue: Catalogue, fields: dict[str, Any], items: Sequence[tup
             payload = {"settings_hash": row["settings_hash"], "items": len(items)}
             log.add(connection, entered, "created", moment, payload=payload)
     except IntegrityError as error:
-        raise InputError(f"there is a study '{fields['name']}' already: choose another --name") from error
+        raise InputError(f"there is a study '{fields['name']}' already: choose another name") from error
     return _study(entered)
 
 

@@ -19,7 +19,7 @@ from describe.records import ModelInfo
 from describe.text import quoted, visible
 from describe.versions import headscribe_version
 
-__all__ = ["FORMATS", "export"]
+__all__ = ["FORMATS", "export", "no_formula"]
 
 Records = Iterator[dict[str, Any]]
 
@@ -49,7 +49,7 @@ def _csv(_model: ModelInfo, records: Records, path: Path) -> None:
     """A row per head and description; cells that a spreadsheet would run as a formula start with an apostrophe."""
     import pandas as pd
 
-    rows = [{name: _no_formula(cell) for name, cell in row.items()} for record in records for row in _flat(record)]
+    rows = [{name: no_formula(cell) for name, cell in row.items()} for record in records for row in _flat(record)]
     pd.DataFrame(rows, columns=_COLUMNS).to_csv(path, index=False, lineterminator="\n")
 
 
@@ -138,7 +138,8 @@ def _flat(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {name: record[name] for name in ("model", "layer", "head")} | mapping | told
 
 
-def _no_formula(cell: Any) -> Any:
+def no_formula(cell: Any) -> Any:
+    """A cell that a spreadsheet takes for text: what it would run as a formula starts with an apostrophe."""
     return "'" + cell if isinstance(cell, str) and cell.lstrip().startswith(("=", "+", "-", "@")) else cell
 
 
