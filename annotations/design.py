@@ -29,8 +29,8 @@ class Design:
 
     Attributes:
         models: names of models in the catalogue.
-        heads: ``sample:120`` for so many descriptions drawn at random, of different heads as far as possible; or the
-            descriptions of ``all`` heads, or of some, such as ``25.0,16.8``.
+        heads: ``sample:120`` for so many descriptions drawn at random (`annotations.sampling`); or all descriptions of
+            ``all`` heads, or of some, such as ``25.0,16.8``.
         sources: describers to take, such as ``statistics`` or ``openai:gpt-5-mini``; none: all.
         raters_per_item: N.
         swap_easy, swap_hard, shuffled, catch: shares of controls, 0 to 1.

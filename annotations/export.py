@@ -5,9 +5,11 @@ No code of a rater, no hash of one, and no password is in any of them.
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -82,20 +84,17 @@ def export(catalogue: Catalogue, study: Study, folder: Path) -> list[Path]:
 
     The folder is made if it is not there. Each file is complete or as it was. Raises `InputError` when it cannot.
     """
-    import pandas as pd
-
     folder = folder.expanduser()
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the directory '{folder}': {error.strerror}") from error
     happened = list(events(catalogue, study))
-    flat = [_cells({**event, **event.pop("payload")}) for event in map(dict, happened)]
-    _csv(folder / "events.csv", pd.DataFrame(flat, columns=[*_EVENT_COLUMNS, *_PAYLOAD]))
+    flat = [{**event, **event["payload"]} for event in happened]
+    _csv(folder / "events.csv", [*_EVENT_COLUMNS, *_PAYLOAD], flat)
     _jsonl(folder / "events.jsonl", happened)
     _jsonl(folder / "items.jsonl", list(_items(catalogue, study)))
-    rated = ratings(catalogue, study)
-    _csv(folder / "ratings.csv", pd.DataFrame([_cells(row) for row in rated.to_dict("records")], columns=list(COLUMNS)))
+    _csv(folder / "ratings.csv", list(COLUMNS), ratings(catalogue, study).to_dict("records"))
     about = {name: value for name, value in asdict(study).items() if name != "id"}
     text = json.dumps(about, ensure_ascii=False, indent=2, default=lambda moment: moment.isoformat())
     write_atomically(folder / "study.json", text + "\n")
@@ -156,13 +155,21 @@ def _items(catalogue: Catalogue, study: Study) -> Iterator[dict[str, Any]]:
             yield dict(row._mapping)
 
 
-def _cells(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: no_formula(visible(cell)) if isinstance(cell, str) else cell for name, cell in row.items()}
+def _csv(path: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
+    with replacing(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({name: _cell(value) for name, value in row.items()})
 
 
-def _csv(path: Path, frame: Any) -> None:
-    with replacing(path) as partial:
-        frame.to_csv(partial, index=False, lineterminator="\n")
+def _cell(value: Any) -> Any:
+    """Text that is text to a spreadsheet too; nothing for what is missing, not a number included."""
+    if isinstance(value, str):
+        return no_formula(visible(value))
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="milliseconds")
+    return None if value != value else value
 
 
 def _jsonl(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -5,7 +5,7 @@ many there are of each third of the layers, each third of the scores, and of abs
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from annotations.seeded import chance, shuffled
 from annotations.sources import Described
@@ -17,9 +17,9 @@ K = TypeVar("K", bound=Hashable)
 
 
 def sample(all_of_them: Sequence[Described], number: int, seed: int) -> list[Described]:
-    """Draw descriptions, of different heads as far as possible. Raises `InputError` when there are not as many.
+    """Draw descriptions. Raises `InputError` when there are not as many.
 
-    Within a source every description is as likely as any other, so that its share of plausible descriptions needs no
+    Within a source every description is exactly as likely as any other, so that its share of plausible ones needs no
     weights.
     """
     if number > len(all_of_them):
@@ -29,17 +29,13 @@ def sample(all_of_them: Sequence[Described], number: int, seed: int) -> list[Des
         groups.setdefault((one.model, one.source), []).append(one)
     names = shuffled(sorted(groups), seed, "groups")
     chosen: list[Described] = []
-    taken: set[str] = set()
     for name, share in _equal({name: len(groups[name]) for name in names}, number).items():
         strata: dict[tuple[int, int, bool], list[Described]] = {}
-        for one, place in zip(groups[name], _thirds(groups[name]), strict=True):
-            strata.setdefault(stratum(one, place), []).append(one)
-        for key, size in proportional({key: len(strata[key]) for key in sorted(strata)}, share, seed).items():
-            order = sorted(
-                strata[key], key=lambda one: (one.key in taken, chance(seed, "draw", one.key, one.source), one.key)
-            )
-            chosen += order[:size]
-            taken |= {one.key for one in order[:size]}
+        for one, third in zip(groups[name], _thirds(groups[name]), strict=True):
+            strata.setdefault(stratum(one, third), []).append(one)
+        sizes = {key: len(strata[key]) for key in sorted(strata)}
+        for key, size in proportional(sizes, share, seed, name).items():
+            chosen += shuffled(strata[key], seed, "draw", name, key)[:size]
     return chosen
 
 
@@ -48,14 +44,16 @@ def stratum(one: Described, third: int) -> tuple[int, int, bool]:
     return min(int(one.depth * 3), 2), third, one.unclear
 
 
-def proportional(sizes: Mapping[K, int], number: int, seed: int) -> dict[K, int]:
-    """Share a number out in proportion to sizes, by largest remainder, ties at random."""
+def proportional(sizes: Mapping[K, int], number: int, *key: Any) -> dict[K, int]:
+    """Share a number out in proportion to sizes, fractions rounded up or down at random, so that each share is the
+    exact one on average (systematic sampling). No share is larger than its size, for a number no larger than all sizes.
+    """
     total = sum(sizes.values())
-    exact = {key: number * size / total for key, size in sizes.items()}
-    shares = {key: int(value) for key, value in exact.items()}
-    left = sorted(exact, key=lambda key: (shares[key] - exact[key], chance(seed, "remainder", str(key))))
-    for key in left[: number - sum(shares.values())]:
-        shares[key] += 1
+    upto = int(chance(*key, "start") * total)
+    shares: dict[K, int] = {}
+    for name, size in sizes.items():
+        before, upto = upto, upto + number * size
+        shares[name] = upto // total - before // total
     return shares
 
 

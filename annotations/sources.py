@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from sqlalchemy import select
 
-from describe import pipeline
 from describe.catalog import Catalogue, schema
 from describe.errors import InputError
 from describe.records import HeadId, HeadMapping, parse_heads
@@ -81,7 +80,9 @@ def _is(source: str, name: str) -> bool:
 
 
 def _of_model(catalogue: Catalogue, model: str, heads: str) -> list[Described]:
-    info, extraction_id = pipeline.find(catalogue, model)
+    from describe.pipeline import find  # takes a while to import
+
+    info, extraction_id = find(catalogue, model)
     wanted = set(parse_heads(heads, info.n_layers, info.n_heads))
     head, description, labeller = schema.head, schema.description, schema.labeller
     columns = (head.c.layer, head.c.head, head.c.saliency, labeller.c.llm, labeller.c.prompt)
