@@ -95,8 +95,8 @@ def shuffled_items(number: int, heads: Sequence[Described], tables: Tables, seed
         order = list(shuffled(range(len(rows)), seed, "rows", one.key))
         donor = dict(zip(order, [*order[1:], order[0]], strict=True))  # one cycle: no row keeps its own
         mixed = [[source, rows[donor[i]][1]] for i, (source, _) in enumerate(rows)]
-        moved = sum(set(mixed[i][1]).isdisjoint(rows[i][1]) for i in range(len(rows)))
-        if 2 * moved > len(rows):
+        other = sum(2 * len(set(mixed[i][1]) & set(rows[i][1])) <= len(rows[i][1]) for i in range(len(rows)))
+        if 2 * other > len(rows):  # most rows have mostly other targets
             items.append(_item("shuffled", one, one, mixed, {"targets_from_row": [donor[i] for i in range(len(rows))]}))
     return _enough("shuffled", items, number, "heads whose targets differ from row to row")
 
@@ -126,7 +126,7 @@ def catch_items(number: int, rows: int, targets: int, seed: int) -> list[NewItem
             true_unclear=False,
             score=None,
             content={"rows": table, "inputs": inputs, "pattern": pattern, "unclear": False},
-            touches=tuple(sorted({f"catch {name}", f"catch {says}"})),
+            touches=(f"catch {name}",),
             origin=found,
             expected=found["expected"],
         )

@@ -35,7 +35,7 @@ class Design:
         raters_per_item: N.
         swap_easy, swap_hard, shuffled, catch: shares of controls, 0 to 1.
         repeats: items that a rater sees again, as a share of the different items they see, 0 to 0.25.
-        distance: other items at least between two that show the same head, or the same item again; a quarter of the
+        distance: other items at least between two that show the same head, or the same item again; a fifth of the
             study if that is less.
         block: items of a block, about.
         rows, targets: of a table, at most.
@@ -95,7 +95,7 @@ def new_study(catalogue: Catalogue, design: Design) -> Study:
     rules = ("max_failed_catch", "min_seconds_per_item", "max_repeat_disagreement")
     fields: dict[str, Any] = {name: settings.pop(name) for name in known}
     fields["exclusion"] = {name: settings.pop(name) for name in rules}
-    settings["distance"] = min(design.distance, len(items) // 4)
+    settings["distance"] = min(design.distance, len(items) // 5)
     counts = Counter(item.kind for item in items)
     fields |= {"n_items": {kind: counts[kind] for kind in KINDS}, "settings": settings, "versions": versions()}
     fields["models"] = list(dict.fromkeys(item.model for item in items if item.kind == "real"))

@@ -109,18 +109,19 @@ def elapsed_ms(connection: Connection, presentation_id: int, stage: str, at: dat
     table = schema.study_event
     query = select(table.c.type, table.c.created).where(table.c.presentation_id == presentation_id)
     events: list[Row[Any]] = list(connection.execute(query.order_by(table.c.id)))
-    signs = _since_answer(events, stage)
+    signs = [log.utc(moment) for moment in _signs(events, stage)]
     gaps = [later - earlier for earlier, later in zip(signs, [*signs[1:], at], strict=True)]
     wall, active = sum(gaps, timedelta()), sum((min(gap, AWAY) for gap in gaps), timedelta())
     return max(0, round(wall.total_seconds() * 1000)), max(0, round(active.total_seconds() * 1000))
 
 
-def _since_answer(events: Sequence[Row[Any]], stage: str) -> list[datetime]:
-    """When a stage was shown since it was last answered; what came before belongs to the earlier answer."""
+def _signs(events: Sequence[Row[Any]], stage: str) -> list[datetime]:
+    """When a stage was shown since it was last answered; if no page said so, when it could be shown first."""
+    able, seen = ("assigned", ("shown_a",)) if stage == "a" else ("answered_a", ("shown_b", "undone"))
     signs: list[datetime] = []
     for event in events:
         if event.type in ("answered_b", "revised"):
             signs = []
-        elif event.type in (f"shown_{stage}", "undone"):
-            signs.append(log.utc(event.created))
-    return signs
+        elif event.type in seen:
+            signs.append(event.created)
+    return signs or [event.created for event in events if event.type == able]

@@ -18,20 +18,7 @@ from describe.catalog.rows import now
 from describe.records import ModelInfo
 
 FITS = StageB("fits", "all")
-WORDS = [
-    "river",
-    "stone",
-    "market",
-    "quick",
-    "paper",
-    "silver",
-    "garden",
-    "winter",
-    "doctor",
-    "bridge",
-    "candle",
-    "orange",
-]
+WORDS = [first + second for first in "bdfgklmnprst" for second in ("an", "el", "im", "ot", "ur", "ax", "eb", "ick")]
 
 
 def unsafe_but_quick(engine: Engine) -> None:

@@ -91,7 +91,7 @@ def test_swapped_descriptions_are_other_heads_and_say_something_else(
         assert [row[0] for row in item.content["rows"]] == table
     assert len(set(donors)) == len(donors)
     easy, hard = ([i.origin["overlap"] for i in of_kind(items, kind)] for kind in ("swap_easy", "swap_hard"))
-    assert min(hard) > max(easy)
+    assert min(hard) >= 0.8 > sum(easy) / len(easy)
 
 
 def test_shuffled_targets_are_the_heads_own_in_other_rows(items: list[NewItem]) -> None:
