@@ -95,6 +95,55 @@ Plots = Annotated[
     typer.Option("--plots", metavar="DIR", help="Write pictures (PNG) and their data (CSV) to this directory."),
 ]
 
+StudyHeads = Annotated[
+    str, typer.Option("--heads", metavar="WHICH", help="sample:N descriptions at random; all; or such as 25.0,16.8.")
+]
+Source = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--source", metavar="LLM", help="Whose descriptions: an LLM, or statistics; several times (all)."),
+]
+RatersPerItem = Annotated[int, typer.Option("--raters-per-item", metavar="N", help="Raters that judge each item.")]
+SwapEasy = Annotated[
+    float, typer.Option("--swap-easy", metavar="SHARE", help="Controls with a random other head's description.")
+]
+SwapHard = Annotated[
+    float, typer.Option("--swap-hard", metavar="SHARE", help="Controls with the description of a head alike.")
+]
+Shuffled = Annotated[
+    float, typer.Option("--shuffled", metavar="SHARE", help="Controls with the targets shuffled over the rows.")
+]
+Catch = Annotated[float, typer.Option("--catch", metavar="SHARE", help="Obvious items, to see who pays attention.")]
+Repeats = Annotated[float, typer.Option("--repeats", metavar="SHARE", help="Items that a rater sees again, far apart.")]
+Distance = Annotated[
+    int, typer.Option("--distance", metavar="N", help="Items at least between two that show the same head.")
+]
+ItemsPerRater = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--items-per-rater", metavar="N", help="Different items of a rater, at most (default: all)."),
+]
+LeaseMinutes = Annotated[
+    float, typer.Option("--lease-minutes", metavar="M", help="An unanswered item goes to others after so long.")
+]
+MaxFailedCatch = Annotated[
+    float,
+    typer.Option("--max-failed-catch", metavar="SHARE", help="Exclude who fails more catch items (1: nobody)."),
+]
+MinSeconds = Annotated[
+    float, typer.Option("--min-seconds", metavar="S", help="Exclude whose median item takes less (0: nobody).")
+]
+MaxRepeatDisagreement = Annotated[
+    Optional[float],  # noqa: UP045
+    typer.Option("--max-repeat-disagreement", metavar="SHARE", help="Exclude who contradicts themselves more."),
+]
+Guideline = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--guideline", metavar="FILE", help="Instructions for raters, Markdown (default: ours)."),
+]
+Consent = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--consent", metavar="FILE", help="What raters agree to, Markdown (default: ours)."),
+]
+
 
 class Format(str, Enum):
     """What a catalogue is exported as."""

@@ -8,12 +8,22 @@ import typer
 
 from app.commands import app
 
-__all__ = ["commands_page"]
+__all__ = ["all_commands", "commands_page"]
+
+
+def all_commands() -> dict[str, Any]:
+    """Every command by name, those of groups by both names: ``study new``."""
+    group: Any = typer.main.get_command(app)
+    found: dict[str, Any] = {}
+    for name, command in group.commands.items():
+        found |= {f"{name} {inner}": each for inner, each in getattr(command, "commands", {}).items()} or {
+            name: command
+        }
+    return found
 
 
 def commands_page() -> str:
     """Markdown: each command with its arguments and options."""
-    group: Any = typer.main.get_command(app)
     parts = [
         "# Commands\n",
         "Made by `python -m app.reference > docs/commands.md`; a test sees that nothing is missing.\n",
@@ -21,7 +31,7 @@ def commands_page() -> str:
         " or are missing (listed); 2 wrong use or bad input, in one line, nothing changed; 130 interrupted, the same"
         " command again goes on.\n",
     ]
-    for name, command in sorted(group.commands.items()):
+    for name, command in sorted(all_commands().items()):
         context = typer.Context(command, info_name=f"headscribe {name}")
         usage = " ".join(command.collect_usage_pieces(context))
         parts.append(f"## headscribe {name}\n\n```\nheadscribe {name} {usage}\n```\n\n{command.help}\n")

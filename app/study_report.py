@@ -27,7 +27,10 @@ class ReportForm(str, Enum):
 
 
 def study_report(
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="The name of the study.")],
+    name: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(metavar="NAME", help="The study; not needed where there is only one."),
+    ] = None,
     catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE,
     form: Annotated[
         ReportForm, typer.Option("--format", "-f", help="Report, its figures as a table, or the study's data sheet.")
@@ -39,12 +42,14 @@ def study_report(
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,
 ) -> None:
     """Report a study: plausibility, controls, patterns, agreement, raters, time, each figure with its interval."""
-    from annotations import frame  # type: ignore[attr-defined]
+    from annotations.frame import ratings
+    from annotations.storage import find_study
     from describe.catalog import Catalogue
 
     with Catalogue(catalog) as opened:
-        ratings, settings = frame.ratings(opened, study), frame.study(opened, study)
-    text = report_from_frame(ratings, settings, form.value, draws=draws, seed=seed)
+        found = find_study(opened, name)
+        frame = ratings(opened, found)
+    text = report_from_frame(frame, found, form.value, draws=draws, seed=seed)
     if output is None:
         typer.echo(text, nl=False)
     else:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -111,3 +112,16 @@ def postgres() -> Iterator[str]:
             yield f"postgresql+psycopg://test@/postgres?host={data}"
         finally:
             subprocess.run([*control, "-m", "immediate", "stop"], check=True, cwd=data)
+
+
+@pytest.fixture
+def postgres_of_its_own(postgres: str) -> str:
+    """The URL of an empty database on that server."""
+    from sqlalchemy import create_engine, text
+
+    name = f"own_{uuid.uuid4().hex}"
+    engine = create_engine(postgres, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return postgres.replace("/postgres?", f"/{name}?")

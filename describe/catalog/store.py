@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, null, select
+from sqlalchemy import Connection, Engine, Row, and_, bindparam, func, null, select
 
 from describe.catalog import schema
 from describe.catalog.batches import BatchStore
@@ -62,6 +62,11 @@ class Catalogue:
     def close(self) -> None:
         """Let go of the database."""
         self._engine.dispose()
+
+    @property
+    def engine(self) -> Engine:
+        """The database, for what stands above the catalogue and has tables of its own in it."""
+        return self._engine
 
     # -- models and extractions ---------------------------------------------------------------------------------
 

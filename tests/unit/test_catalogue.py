@@ -15,6 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect, text
 
+import annotations.schema
 from describe.catalog import Catalogue
 from describe.catalog.database import _alembic, begin_write, connect
 from describe.catalog.rows import json_hash
@@ -98,6 +99,7 @@ def test_namesakes_are_told_apart_by_hash(tmp_path: Path) -> None:
 def test_the_migrations_make_the_schema(tmp_path: Path) -> None:
     engine = connect(str(tmp_path / "c.db"), create=True)
     with engine.connect() as connection:
+        assert annotations.schema.study.metadata is metadata
         differences = compare_metadata(MigrationContext.configure(connection), metadata)
         assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
     assert differences == []

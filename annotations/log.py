@@ -1,0 +1,93 @@
+"""The log of a study: events, each added once and never changed."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime, timezone
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select
+
+from annotations import schema
+from describe.catalog.rows import storable
+from describe.errors import InputError
+from describe.versions import headscribe_version
+
+__all__ = ["EVENTS", "add", "found", "new_uuid", "utc", "valid_uuid"]
+
+EVENTS = {
+    "created": "the study was made",
+    "invited": "a rater was entered",
+    "revoked": "a rater was shut out",
+    "stopped": "the study was stopped: no more items are given out",
+    "extended": "more raters per item are wanted from here on",
+    "consented": "the rater agreed to the consent text and guideline (their hash in shown_hash)",
+    "practised": "the rater answered a practice item",
+    "assigned": "an item became the next of the rater",
+    "shown_a": "the table was sent to the rater's page",
+    "answered_a": "the rater said whether there is a pattern",
+    "shown_b": "the description was sent to the rater's page",
+    "answered_b": "the rater judged the description",
+    "undone": "the rater went back to the last judgement",
+    "revised": "the rater judged the description anew; the newest counts",
+    "handed on": "the rater was away, and the item went to others",
+    "refused": "a submission that was not taken, with what was sent and why",
+    "paused": "the rater left for a break",
+    "resumed": "the rater came back",
+}
+"""Every type of event, and what it says."""
+
+
+def add(
+    connection: Connection,
+    study: Row[Any],
+    type_: str,
+    at: datetime,
+    *,
+    submission: str | None = None,
+    rater_id: int | None = None,
+    presentation_id: int | None = None,
+    payload: dict[str, Any] | None = None,
+    active_ms: int | None = None,
+    shown_hash: str | None = None,
+) -> None:
+    """Add one event, under the submission's UUID or a new one."""
+    connection.execute(
+        insert(schema.study_event).values(
+            uuid=submission or new_uuid(),
+            study_id=study.id,
+            rater_id=rater_id,
+            presentation_id=presentation_id,
+            type=type_,
+            payload={name: storable(value) for name, value in (payload or {}).items()},
+            active_ms=active_ms,
+            shown_hash=shown_hash,
+            study_version=study.version,
+            app_version=headscribe_version(),
+            created=at,
+        )
+    )
+
+
+def found(connection: Connection, submission: str) -> Row[Any] | None:
+    """The event of a submission that came before."""
+    table = schema.study_event
+    return connection.execute(select(table).where(table.c.uuid == submission)).first()
+
+
+def new_uuid() -> str:
+    """A random UUID."""
+    return str(uuid.uuid4())
+
+
+def valid_uuid(text: str) -> str:
+    """A UUID in its standard form. Raises `InputError` for anything else."""
+    try:
+        return str(uuid.UUID(text))
+    except (ValueError, AttributeError, TypeError) as error:
+        raise InputError("a submission needs a UUID") from error
+
+
+def utc(moment: datetime) -> datetime:
+    """A stored moment with its zone, which SQLite forgets."""
+    return moment.astimezone(timezone.utc) if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

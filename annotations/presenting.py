@@ -1,0 +1,127 @@
+"""One presentation: finding it, whose it is, what its page shows, how long it took."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from annotations import log, schema
+from annotations.material import practice_items
+from annotations.records import Row as TableRow
+from annotations.records import StageA, StageB, Task, Turn
+from annotations.seeded import hashed
+from describe.errors import InputError
+
+__all__ = ["current", "elapsed_ms", "own", "reopened", "shown_hash", "state", "surely_held", "task", "who"]
+
+AWAY = timedelta(minutes=5)
+"""The longest time without a sign of the rater that counts as activity, where the page measured none of its own."""
+
+_TABLE, _ITEM = schema.study_presentation, schema.study_item
+_PRESENTED = select(_TABLE, _ITEM.c.content).join(_ITEM, _TABLE.c.item_id == _ITEM.c.id)
+
+
+def who(connection: Connection, rater_id: int, *, lock: bool = False) -> tuple[Row[Any], Row[Any]]:
+    """A rater's row, locked against their other pages if asked, and the study's. Raises `InputError` for no rater."""
+    query = select(schema.study_rater).where(schema.study_rater.c.id == rater_id)
+    rater = connection.execute(query.with_for_update(key_share=True) if lock else query).first()
+    if rater is None:
+        raise InputError("there is no such rater")
+    study = connection.execute(select(schema.study).where(schema.study.c.id == rater.study_id)).one()
+    return rater, study
+
+
+def state(rater: Row[Any], study: Row[Any]) -> Turn | None:
+    """What stands before any item: shut out, consent, practice; None where items may come."""
+    if rater.revoked is not None:
+        return Turn("revoked")
+    if rater.consented is None:
+        return Turn("stopped" if study.stopped else "consent")
+    if rater.practised < len(practice_items()) and study.stopped is None:
+        return Turn("practice", practice=rater.practised)
+    return None
+
+
+def own(connection: Connection, rater_id: int, presentation_id: int) -> Row[Any]:
+    """A presentation of this rater with its item's content. Raises `InputError` for anybody else's, or none."""
+    row = connection.execute(_PRESENTED.where(_TABLE.c.id == presentation_id, _TABLE.c.rater_id == rater_id)).first()
+    if row is None:
+        raise InputError("there is no such item for this rater")
+    return row
+
+
+def current(connection: Connection, rater_id: int) -> Row[Any] | None:
+    """The presentation to be answered now: one that was reopened, else the one not answered yet."""
+    unanswered = _TABLE.c.answered.is_(None) & _TABLE.c.closed.is_(None)
+    query = _PRESENTED.where(_TABLE.c.rater_id == rater_id, _TABLE.c.reopened.is_not(None) | unanswered)
+    return connection.execute(query.order_by(_TABLE.c.reopened.is_(None)).limit(1)).first()
+
+
+def reopened(connection: Connection, rater_id: int) -> int | None:
+    """The presentation that the rater went back to, if any."""
+    query = select(_TABLE.c.id).where(_TABLE.c.rater_id == rater_id, _TABLE.c.reopened.is_not(None))
+    return connection.execute(query).scalar()
+
+
+def surely_held(connection: Connection, study: Row[Any], shown: Row[Any], at: datetime) -> bool:
+    """Whether nothing need be written: no place is needed, or the rater's has over half of its lease to come."""
+    if shown.occasion == 2 or shown.answered is not None:
+        return True
+    place = schema.study_place
+    query = select(place.c.leased_until).where(place.c.item_id == shown.item_id, place.c.rater_id == shown.rater_id)
+    until = connection.execute(query).scalar()
+    return until is not None and log.utc(until) > at + timedelta(minutes=study.settings["lease_minutes"]) / 2
+
+
+def task(row: Row[Any]) -> Task:
+    """What the page shows of a presentation: the description only once stage A is answered."""
+    content = row.content
+    rows = tuple(TableRow(source, tuple(targets)) for source, targets in content["rows"])
+    if row.stage_a is None:
+        return Task(row.id, "a", row.position, rows)
+    return Task(
+        row.id,
+        "b",
+        row.position,
+        rows,
+        inputs=content["inputs"],
+        pattern=content["pattern"],
+        unclear=content["unclear"],
+        said=StageA(**row.stage_a),
+        before=StageB(**row.stage_b) if row.stage_b is not None else None,
+    )
+
+
+def shown_hash(row: Row[Any], stage: str) -> str:
+    """SHA-256 of what a stage shows: of the table; of the table and the description, which is the item's hash."""
+    return hashed(row.content["rows"] if stage == "a" else row.content)
+
+
+def elapsed_ms(connection: Connection, presentation_id: int, stage: str, at: datetime) -> tuple[int, int]:
+    """Milliseconds since a stage was shown first, by the clock, and those with the rater there.
+
+    For the latter, no gap between two signs of the rater (showings, going back, the answer) counts for more than
+    `AWAY`.
+    """
+    table = schema.study_event
+    query = select(table.c.type, table.c.created).where(table.c.presentation_id == presentation_id)
+    events: list[Row[Any]] = list(connection.execute(query.order_by(table.c.id)))
+    signs = [log.utc(moment) for moment in _signs(events, stage)]
+    gaps = [later - earlier for earlier, later in zip(signs, [*signs[1:], at], strict=True)]
+    wall, active = sum(gaps, timedelta()), sum((min(gap, AWAY) for gap in gaps), timedelta())
+    return max(0, round(wall.total_seconds() * 1000)), max(0, round(active.total_seconds() * 1000))
+
+
+def _signs(events: Sequence[Row[Any]], stage: str) -> list[datetime]:
+    """When a stage was shown since it was last answered; if no page said so, when it could be shown first."""
+    able, seen = ("assigned", ("shown_a",)) if stage == "a" else ("answered_a", ("shown_b", "undone"))
+    signs: list[datetime] = []
+    for event in events:
+        if event.type in ("answered_b", "revised"):
+            signs = []
+        elif event.type in seen:
+            signs.append(event.created)
+    return signs or [event.created for event in events if event.type == able]
