@@ -18,13 +18,18 @@ Misbehave = Callable[["Call"], "Action | None"]
 
 @dataclass
 class Action:
-    """What to answer: a status with a body, after ``delay`` seconds; ``reset`` breaks the connection instead."""
+    """What to answer: a status with a body, after ``delay`` seconds; ``reset`` breaks the connection instead.
+
+    The body comes in pieces over ``seconds``, and only ``share`` of it before the connection ends.
+    """
 
     status: int = 200
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
     reset: bool = False
+    seconds: float = 0.0
+    share: float = 1.0
 
 
 @dataclass
@@ -39,12 +44,17 @@ class Call:
     @property
     def first_source(self) -> str:
         """The first source token of the prompt, in its quotes: tells heads apart."""
-        return re.search(r"^(\".*\") -> ", self.prompt, re.MULTILINE).group(1)  # type: ignore[union-attr]
+        return re.search(r"^(\".*\") -[>|] ", self.prompt, re.MULTILINE).group(1)  # type: ignore[union-attr]
 
     @property
     def first_row(self) -> str:
         """The first mapping row of the prompt."""
-        return re.search(r"^\".*\" -> .*$", self.prompt, re.MULTILINE).group(0)  # type: ignore[union-attr]
+        return re.search(r"^\".*\" -[>|] .*$", self.prompt, re.MULTILINE).group(0)  # type: ignore[union-attr]
+
+    @property
+    def client_id(self) -> str:
+        """The caller's own name for the call."""
+        return {name.lower(): value for name, value in self.headers.items()}.get("x-client-request-id", "")
 
 
 def right_answer(call: Call) -> dict[str, str]:
@@ -68,6 +78,16 @@ def completion(content: str | None, *, finish_reason: str = "stop", refusal: str
         ],
         "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120},
     }
+
+
+def right_reply(call: Call) -> Any:
+    """What a server that is well says to a call: a chat completion, or a text that goes on."""
+    answer = right_answer(call)
+    if "messages" in call.request:
+        return completion(json.dumps(answer))
+    text = f" {answer['inputs']}\npattern: {answer['pattern']}"
+    choice = {"index": 0, "finish_reason": "stop", "text": text, "logprobs": None}
+    return completion("") | {"object": "text_completion", "choices": [choice]}
 
 
 class FakeLLM:
@@ -109,12 +129,13 @@ class FakeLLM:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 with fake._lock:
-                    call = Call(len(fake.calls), body["messages"][0]["content"], body, dict(self.headers))
+                    prompt = body["messages"][0]["content"] if "messages" in body else body["prompt"]
+                    call = Call(len(fake.calls), prompt, body, dict(self.headers))
                     fake.calls.append(call)
                     fake._now += 1
                     fake.most_at_once = max(fake.most_at_once, fake._now)
                 try:
-                    action = fake.misbehave(call) or Action(body=completion(json.dumps(right_answer(call))))
+                    action = fake.misbehave(call) or Action(body=right_reply(call))
                     time.sleep(action.delay)
                     if action.reset:
                         linger = struct.pack("ii", 1, 0)
@@ -122,22 +143,33 @@ class FakeLLM:
                         self.close_connection = True
                         self.connection.close()
                         return
-                    self._send(action)
-                    if action.status == 200:
+                    if self._send(action) and action.status == 200:
                         with fake._lock:
                             fake.answered.append(call)
                 finally:
                     with fake._lock:
                         fake._now -= 1
 
-            def _send(self, action: Action) -> None:
+            def _send(self, action: Action) -> bool:
+                """Send an answer. Returns whether all of it went out to somebody who was there."""
                 data = action.body if isinstance(action.body, bytes) else json.dumps(action.body).encode()
                 self.send_response(action.status)
                 for name, value in ({"Content-Type": "application/json"} | action.headers).items():
                     self.send_header(name, value)
                 self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
-                self.wfile.write(data)
+                try:
+                    pieces = 5 if action.seconds else 1
+                    sent = data[: int(len(data) * action.share)]
+                    for i in range(pieces):
+                        self.wfile.write(sent[len(sent) * i // pieces : len(sent) * (i + 1) // pieces])
+                        self.wfile.flush()
+                        time.sleep(action.seconds / pieces)
+                except OSError:
+                    self.close_connection = True
+                    return False
+                self.close_connection = self.close_connection or action.share < 1
+                return action.share == 1
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""

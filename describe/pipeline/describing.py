@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -78,7 +77,7 @@ def describe(
     unless ``fresh``. With ``batch``, calls go through the Batch API, at half the price and within a day.
 
     Raises `InputError` when the model, the selection or the LLM cannot be used, there is a budget and no price, or
-    heads wait in a batch and ``batch`` is not asked for.
+    heads wait in a batch and ``batch`` is not asked for; `CatalogueError` while another run asks about them.
     """
     limits = limits or Limits()
     if concurrency < 1:
@@ -108,8 +107,7 @@ def describe(
             finished = _run_batches(work, llm, request, purse, template, pending, batch, progress)
         elif pending:
             pacer = limits.pacer(concurrency, request.longest_wait)
-            with _alone(catalogue, caller):
-                finished = run_async(lambda: _run(work, llm, request, pacer, purse, template, pending))
+            finished = _run_alone(work, lambda: _run(work, llm, request, pacer, purse, template, pending))
     except RunEndedError as error:
         stopped = str(error)
     return DescribeResult(
@@ -127,16 +125,16 @@ def describe(
     )
 
 
-@contextmanager
-def _alone(catalogue: Catalogue, caller: Caller) -> Iterator[None]:
-    """One run at a time, so that no two pay for the same head. What an earlier one left in the air is lost."""
+def _run_alone(work: Work, run: Callable[[], Coroutine[Any, Any, bool]]) -> bool:
+    """One run at a time, so that no two pay for the same head; what an earlier one left in the air is lost."""
+    caller = work.caller
     taken = (
         f"another run is describing these heads by {caller.llm} with the same prompt and settings: let it finish,"
         " and give one run a higher --concurrency instead of starting several"
     )
-    with catalogue.claim(f"describe-{caller.extraction_id}-{caller.labeller_id}", taken):
-        catalogue.ledger.give_up_sent(caller)
-        yield
+    with work.catalogue.claim(f"describe-{caller.extraction_id}-{caller.labeller_id}", taken):
+        work.catalogue.ledger.give_up_sent(caller)
+        return run_async(run)
 
 
 def unfinished(heads: list[HeadId], outcomes: dict[HeadId, str | None], retry_failed: bool) -> list[HeadId]:

@@ -18,7 +18,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-import annotations
+import annotations.frame
+import annotations.storage
 from annotations.report import FORMS, Report, build, written
 from annotations.report.charts import charts, data_uri
 from annotations.report.frame import COLUMNS
@@ -345,11 +346,8 @@ def test_the_command_writes_a_form(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     simulated = simulate(1, heads=6, controls=2, catches=2, raters=3)
     assert [form.value for form in ReportForm] == list(FORMS)
 
-    class Frame:
-        ratings = staticmethod(lambda _catalogue, _name: simulated[0])
-        study = staticmethod(lambda _catalogue, _name: simulated[1])
-
-    monkeypatch.setattr(annotations, "frame", Frame, raising=False)
+    monkeypatch.setattr(annotations.frame, "ratings", lambda _catalogue, _study: simulated[0])
+    monkeypatch.setattr(annotations.storage, "find_study", lambda _catalogue, _name: simulated[1])
     with Catalogue(str(tmp_path / "c.db"), create=True):
         pass
     command = typer.Typer()
