@@ -19,7 +19,7 @@ import pytest
 
 from describe import pipeline
 from describe.catalog import Catalogue
-from describe.errors import LLMError
+from describe.errors import CatalogueError, LLMError
 from describe.llm import Request, parse_llm
 from describe.text import quoted
 from tests.fake_llm import Action, Call, FakeLLM, completion, right_answer
@@ -257,9 +257,32 @@ def test_ctrl_c_ends_soon_and_keeps_what_came_in(tmp_path: Path, tiny_llama: Pat
     assert "8 heads are missing" in errors
     with Catalogue(str(tmp_path / "c.db")) as catalogue:
         described = [record for record in records(catalogue, tiny_llama).values() if record["descriptions"]]
+        calls = pipeline.report(catalogue, str(tiny_llama))["calls"]
     assert len(described) == 4
     for record in described:
         assert_right(record)
+    assert len(calls) == len(fake_llm.calls)
+    given_up = [call for call in calls if call["outcome"] == "lost"]
+    assert len(given_up) == len(calls) - 4 > 0, "what was in the air may be billed"
+
+
+def test_two_runs_at_once_do_not_pay_twice(
+    tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second ends with one line while the first is at work; another prompt is another work."""
+    fake_llm.misbehave = lambda call: Action(delay=0.3, body=completion(json.dumps(right_answer(call))))
+    with Catalogue(str(tmp_path / "c.db"), create=True) as catalogue, ThreadPoolExecutor(1) as thread:
+        first = thread.submit(describe, catalogue, tiny_llama, fake_llm, monkeypatch, concurrency=4)
+        while not fake_llm.calls:
+            time.sleep(0.01)
+        with Catalogue(str(tmp_path / "c.db")) as other:
+            with pytest.raises(CatalogueError, match="another run is describing these heads by openai:fake-1"):
+                describe(other, tiny_llama, fake_llm, monkeypatch)
+            assert describe(other, tiny_llama, fake_llm, monkeypatch, heads="0.0", prompt="suppression-1").new == 1
+        assert first.result().new == 12
+        assert len(fake_llm.calls) == 13
+        assert describe(catalogue, tiny_llama, fake_llm, monkeypatch).new == 0
+    assert not list(tmp_path.glob("*.lock"))
 
 
 def test_a_gguf_file_is_served_on_this_machine(demo: str, tmp_path: Path) -> None:
