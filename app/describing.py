@@ -147,10 +147,10 @@ def _dry_run(opened: Catalogue, model: str, llm: Any, asked: dict[str, Any], jso
         f"{f' ({found.in_batches} more wait in batches)' if found.in_batches else ''}\n"
         f"prompts  {len(found.prompts)} ready, {len(found.heads) - len(found.prompts)} to extract first\n"
         f"tokens   about {found.tokens_in:,} in and {found.tokens_out:,} out"
-        f" (estimated: in by characters / 4, out {source})\n"
+        f" (in {'by the tokenizer of the endpoint' if found.counted else 'estimated: characters / 4'}, out {source})\n"
         f"money    {money}\n"
         f"time     {time}\n"
-        "Nobody was asked, nothing was changed."
+        "No LLM was asked, nothing was changed."
     )
     return 0
 
@@ -162,7 +162,7 @@ def _plan_json(found: Plan) -> dict[str, Any]:
         "prompts": {str(head): text for head, text in found.prompts.items()},
         "tokens_in": found.tokens_in,
         "tokens_out": found.tokens_out,
-        "estimated": True,
+        "tokens_in_counted": found.counted,
         "price": vars(found.price) if found.price else None,
         "money": found.money,
         "seconds": found.seconds,

@@ -97,6 +97,7 @@ class FakeLLM:
         self.calls: list[Call] = []
         self.answered: list[Call] = []
         self.most_at_once = 0
+        self.tokenizes = False
         self.misbehave: Misbehave = lambda call: None
         self._now = 0
         self._lock = threading.Lock()
@@ -128,6 +129,10 @@ class FakeLLM:
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                if self.path == "/tokenize":
+                    counted = {"count": len(body["prompt"].split())}
+                    self._send(Action(body=counted) if fake.tokenizes else Action(404, {"error": "no such path"}))
+                    return
                 with fake._lock:
                     prompt = body["messages"][0]["content"] if "messages" in body else body["prompt"]
                     call = Call(len(fake.calls), prompt, body, dict(self.headers))

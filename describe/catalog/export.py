@@ -15,7 +15,7 @@ from typing import Any
 
 from describe.errors import InputError
 from describe.files import replacing
-from describe.records import ModelInfo
+from describe.records import THRESHOLD, ModelInfo
 from describe.text import no_formula, quoted, visible
 from describe.versions import headscribe_version
 
@@ -97,10 +97,13 @@ def _markdown(model: ModelInfo, records: Records, path: Path) -> None:
                 else:
                     inputs, pattern = _md(visible(found["inputs"])), _md(visible(found["pattern"]))
                     file.write(f"- {who}\n  - inputs: {inputs}\n  - pattern: {pattern}\n")
-            file.write("\n| source | saliency | targets |\n| --- | ---: | --- |\n")
+            for title, told in (("implements", _implemented(record)), ("evidence", _claims(record))):
+                if told:
+                    file.write(f"- {title}: {_md(told)}\n")
+            file.write("\n| source | saliency | promotes | suppresses |\n| --- | ---: | --- | --- |\n")
             for row in record["salient"]:
-                targets = " ".join(_code(target["token"]) for target in row["targets"])
-                file.write(f"| {_code(row['token'])} | {row['saliency']:.3f} | {targets} |\n")
+                up, down = (" ".join(_code(t["token"]) for t in row[way]) for way in ("targets", "suppressed"))
+                file.write(f"| {_code(row['token'])} | {row['saliency']:.3f} | {up} | {down} |\n")
 
 
 def _html(model: ModelInfo, records: Records, path: Path) -> None:
@@ -122,7 +125,7 @@ FORMATS: dict[str, Callable[[ModelInfo, Records, Path], None]] = {
 """A new format is one function here."""
 
 _COLUMNS = [
-    *("model", "layer", "head", "saliency", "sources", "targets"),
+    *("model", "layer", "head", "saliency", "sources", "targets", "suppressed", "implements", "evidence"),
     *("llm", "prompt", "inputs", "pattern", "unclear", "reasoning", "failure"),
 ]
 
@@ -133,11 +136,27 @@ def _flat(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
     mapping = {
         "saliency": salient[0]["saliency"] if salient else None,
         "sources": " ".join(quoted(row["token"]) for row in salient),
-        "targets": " | ".join(" ".join(quoted(target["token"]) for target in row["targets"]) for row in salient),
+        **{
+            way: " | ".join(" ".join(quoted(target["token"]) for target in row[way]) for row in salient)
+            for way in ("targets", "suppressed")
+        },
+        "implements": _implemented(record),
+        "evidence": _claims(record),
     }
     for found in record["descriptions"] or [{}]:
-        told = {name: found.get(name) for name in _COLUMNS[6:]}
+        told = {name: found.get(name) for name in _COLUMNS[9:]}
         yield {name: record[name] for name in ("model", "layer", "head")} | mapping | told
+
+
+def _implemented(record: dict[str, Any]) -> str:
+    """The operations a head implements, from the strongest down, with their scores."""
+    strong = [(v["score"], name) for name, v in record["relations"].items() if v["score"] >= THRESHOLD]
+    return "; ".join(f"{visible(name)} {score:.2f}" for score, name in sorted(strong, reverse=True))
+
+
+def _claims(record: dict[str, Any]) -> str:
+    """What is above chance in a head's mappings, in words."""
+    return "; ".join(f"{e['kind']}: {e['wording']} ({e['count']} of {e['rows']})" for e in record["evidence"])
 
 
 def _json_parts(record: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from describe.llm.failures import ANSWERED, CAUSES, TRANSIENT, refused_parameter
 from describe.llm.money import Price, Purse, estimated_tokens, find_price, most_tokens
 from describe.llm.pacing import Pacer
 from describe.llm.spec import LLM, parse_llm
+from describe.llm.tokens import tokens_per_character
 from describe.llm.wire import reply_of
 
 __all__ = [
@@ -38,4 +39,5 @@ __all__ = [
     "parse_llm",
     "refused_parameter",
     "reply_of",
+    "tokens_per_character",
 ]

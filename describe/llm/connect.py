@@ -14,7 +14,7 @@ from describe.llm.client import ChatClient
 from describe.llm.spec import LLM, WAYS
 from describe.weights.locate import Location, content_hash
 
-__all__ = ["connect", "connect_batches", "endpoint", "identity"]
+__all__ = ["access", "connect", "connect_batches", "endpoint", "identity"]
 
 OPENAI = "https://api.openai.com/v1"
 
@@ -28,7 +28,7 @@ def identity(llm: LLM) -> dict[str, str]:
         from describe.llm.local import model_file
 
         return {"content_hash": content_hash(Location(llm.model, model_file(llm.model)))}
-    parts = urlsplit(_endpoint()[0])
+    parts = urlsplit(access()[0])
     return {"endpoint": f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"}
 
 
@@ -54,7 +54,7 @@ async def connect(
         served = serve(llm.model, request.max_tokens, concurrency)
         client = ChatClient("local", *served, request, lengths=True, identity=who, oversight=oversight)
     else:
-        client = ChatClient(llm.model, *_endpoint(), request, identity=who, oversight=oversight)
+        client = ChatClient(llm.model, *access(), request, identity=who, oversight=oversight)
     try:
         yield client
     finally:
@@ -64,14 +64,14 @@ async def connect(
 @contextmanager
 def connect_batches(llm: LLM, request: Request) -> Iterator[BatchClient]:
     """A client of the LLM's Batch API, closed at the end. Raises `LLMError` as `identity` does."""
-    client = BatchClient(llm.model, *_endpoint(), request, identity(llm))
+    client = BatchClient(llm.model, *access(), request, identity(llm))
     try:
         yield client
     finally:
         client.close()
 
 
-def _endpoint() -> tuple[str, str]:
+def access() -> tuple[str, str]:
     """The OpenAI-compatible endpoint and key of the environment. A server of one's own may need no key."""
     url = os.environ.get("OPENAI_BASE_URL")
     key = os.environ.get("OPENAI_API_KEY", "").strip() or ("none" if url else "")

@@ -28,7 +28,7 @@ DAY = 24 * 3600.0
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run would do. Tokens are estimates: a quarter of the characters.
+    """What a run would do.
 
     Attributes:
         heads: the heads to be described.
@@ -38,6 +38,7 @@ class Plan:
         seconds: by the rate limits and the concurrency given.
         batch: through the Batch API, at half the price; the server takes up to `DAY`, whatever the limits.
         in_batches: heads that wait in a batch already.
+        counted: the endpoint's own tokenizer counted the prompts; otherwise tokens in are characters / 4.
         experience: tokens and seconds of a reply are from calls to this LLM in the ledger, not assumed.
     """
 
@@ -49,6 +50,7 @@ class Plan:
     price: Price | None
     money: float | None
     seconds: float
+    counted: bool
     experience: bool
     batch: bool = False
     in_batches: int = 0
@@ -71,8 +73,6 @@ def plan(
 
     Raises `InputError` as `describe` does, and when no head of the model is in the catalogue yet.
     """
-    from describe.labelling import ANSWER_SCHEMA
-    from describe.llm import estimated_tokens
 
     if llm.provider == "statistics":
         raise InputError("--llm statistics asks nobody and costs nothing: there is nothing to try dry")
@@ -94,8 +94,7 @@ def plan(
         raise CatalogueError(f"no head of {info.name} is in the catalogue yet: run headscribe extract {model}")
     prompts = {head: template.render(load(head)) for head in pending if head in saved}
     measured = list(prompts.values()) or [template.render(load(min(saved)))]
-    schema = json.dumps(ANSWER_SCHEMA)
-    mean_in = sum(estimated_tokens(text + schema) for text in measured) / len(measured)
+    mean_in, counted = _tokens_in(llm, measured)
     reply, latency = _experience(catalogue, model, llm) or (TYPICAL_REPLY, TYPICAL_SECONDS)
     tokens_in, tokens_out = round(len(pending) * mean_in), round(len(pending) * min(reply, request.max_tokens))
     return Plan(
@@ -107,6 +106,7 @@ def plan(
         price=price,
         money=price.of(tokens_in, tokens_out) if price else None,
         seconds=DAY if batch else _seconds(len(pending), tokens_in + tokens_out, latency / concurrency, limits),
+        counted=counted,
         experience=(reply, latency) != (TYPICAL_REPLY, TYPICAL_SECONDS),
         batch=batch is not None,
         in_batches=len(in_batches),
@@ -131,6 +131,18 @@ def prompt_of(catalogue: Catalogue, model: str, head: HeadId, prompt: str | None
         "text": template.render(load(head)),
         "schema": None if template.completion else ANSWER_SCHEMA,
     }
+
+
+def _tokens_in(llm: LLM, prompts: list[str]) -> tuple[float, bool]:
+    """The mean tokens of a request with such a prompt, and whether the endpoint's own tokenizer counted them."""
+    from describe.labelling import ANSWER_SCHEMA
+    from describe.llm import estimated_tokens, tokens_per_character
+
+    texts = [prompt + json.dumps(ANSWER_SCHEMA) for prompt in prompts]
+    counted = tokens_per_character(llm, texts)
+    if counted is None:
+        return sum(map(estimated_tokens, texts)) / len(texts), False
+    return counted * sum(map(len, texts)) / len(texts), True
 
 
 def _experience(catalogue: Catalogue, model: str, llm: LLM) -> tuple[float, float] | None:

@@ -21,6 +21,7 @@ from describe import pipeline
 from describe.catalog import Catalogue, schema
 from describe.catalog.database import begin_write
 from describe.errors import InputError, LLMError
+from describe.labelling import ANSWER_SCHEMA
 from describe.llm import Pacer, Request, parse_llm
 from describe.pipeline import Limits
 from tests.fake_llm import Action, Call, FakeLLM, completion, right_answer
@@ -168,6 +169,25 @@ def test_a_dry_run_asks_nobody_and_changes_nothing(
     with Catalogue(str(tmp_path / "catalogue.db")) as catalogue:
         assert calls(catalogue, tiny_llama) == []
         assert catalogue.find_labeller("openai:fake-1", "salient-1", "", {}) is None
+
+
+def test_a_dry_run_counts_by_the_endpoints_tokenizer(
+    tiny_llama: Path, fake_llm: FakeLLM, catalogue: Catalogue
+) -> None:
+    """A server that counts, here by words, is believed; one that does not leaves an estimate."""
+    pipeline.extract(catalogue, str(tiny_llama), device="cpu")
+
+    def plan() -> pipeline.Plan:
+        return pipeline.plan(catalogue, str(tiny_llama), parse_llm("openai:fake-1"), request=QUICK)
+
+    assert not plan().counted
+    fake_llm.tokenizes = True
+    counted = plan()
+    assert counted.counted
+    schema = json.dumps(ANSWER_SCHEMA)
+    words = sum(len((text + schema).split()) for text in counted.prompts.values())
+    assert counted.tokens_in == pytest.approx(words, rel=0.01)
+    assert fake_llm.calls == []
 
 
 def test_requests_per_minute_are_kept(catalogue: Catalogue, tiny_llama: Path, fake_llm: FakeLLM) -> None:
