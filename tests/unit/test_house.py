@@ -64,8 +64,13 @@ def test_imports_run_downward() -> None:
         assert used <= MAY_IMPORT[own], f"{path.relative_to(ROOT)} imports {sorted(used - MAY_IMPORT[own])}"
 
 
+def test_studies_know_the_core_and_no_face() -> None:
+    for path in modules("annotations"):
+        assert not any(name.split(".")[0] in ("app", "streamlit") for name in imported(path)), path
+
+
 def test_the_catalogue_knows_no_torch_and_the_core_knows_no_face() -> None:
-    for path in modules("describe/catalog", "app", "describe/llm", "describe/labelling"):
+    for path in modules("describe/catalog", "app", "annotations", "describe/llm", "describe/labelling"):
         assert not any(name.split(".")[0] in ("torch", "transformers") for name in imported(path)), path
 
 
@@ -74,7 +79,10 @@ def test_the_catalogue_knows_no_torch_and_the_core_knows_no_face() -> None:
     [
         "import describe",
         "import describe.pipeline, describe.catalog, describe.labelling, describe.llm",
+        "import annotations.access, annotations.design, annotations.export, annotations.frame, annotations.rating",
+        "import annotations.status, annotations.storage",
         "from app.main import main; main(['--help'])",
+        "from app.main import main; main(['study', '--help'])",
         "from app.main import main; main(['describe', '--help'])",
         "from app.main import main; main(['models'])",
     ],
@@ -87,7 +95,11 @@ def test_no_torch_is_imported_where_none_is_needed(code: str) -> None:
 
 
 def test_exported_names_are_there() -> None:
-    names = ["describe"] + [m.name for m in pkgutil.walk_packages([str(ROOT / "describe")], "describe.")]
+    names = [
+        module.name
+        for package in ("describe", "annotations")
+        for module in pkgutil.walk_packages([str(ROOT / package)], f"{package}.")
+    ]
     for name in names:
         if "migrations" in name:
             continue
@@ -97,7 +109,7 @@ def test_exported_names_are_there() -> None:
 
 
 def test_modules_and_functions_stay_small() -> None:
-    for path in modules("describe", "app"):
+    for path in modules("describe", "annotations", "app"):
         text = path.read_text()
         assert text.count("\n") <= 340, path
         for node in ast.walk(ast.parse(text)):
