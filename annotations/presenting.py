@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, select
+from sqlalchemy import BindParameter, Connection, Row, bindparam, select
 
 from annotations import log, schema
 from annotations.material import practice_items
@@ -23,7 +23,7 @@ AWAY = timedelta(minutes=5)
 _TABLE, _ITEM = schema.study_presentation, schema.study_item
 
 # Queries of every page, put together once: SQLAlchemy takes longer to build them than SQLite to answer.
-_WHOSE = bindparam("rater_id")
+_WHOSE: BindParameter[int] = bindparam("rater_id")
 _RATER = select(schema.study_rater).where(schema.study_rater.c.id == _WHOSE)
 _LOCKED_RATER = _RATER.with_for_update(key_share=True)
 _STUDY = select(schema.study).where(schema.study.c.id == bindparam("study_id"))
