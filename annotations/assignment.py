@@ -122,8 +122,7 @@ def _available(connection: Connection, study_id: int, rater_id: int, at: datetim
         .where(item.c.study_id == study_id, _free(at), _unseen(rater_id))
         .group_by(item.c.id)
     )
-    # JSON cannot be grouped by; PostgreSQL takes the other columns as given by the primary key
-    return list(connection.execute(query))
+    return list(connection.execute(query))  # grouped by the key, on which all other columns depend
 
 
 def _in_order(

@@ -26,7 +26,7 @@ Table = list[list[Any]]
 Tables = Callable[[Described], Table]
 
 LARGEST_POOL = 2000
-"""Of more heads than these, similar ones are looked for among as many drawn at random."""
+"""Of more heads than these, other heads' descriptions are looked for among as many drawn at random."""
 
 ALIKE = 0.5
 """Descriptions that share more of their words than this (Jaccard index) say the same."""
@@ -49,7 +49,7 @@ def swapped(
     items: list[NewItem] = []
     in_study, used = {one.key for one in heads}, set[int]()
     clear = [one for one in pool if not one.unclear]
-    if kind == "swap_hard" and len(clear) > LARGEST_POOL:
+    if len(clear) > LARGEST_POOL:
         clear = list(shuffled(clear, seed, "pool"))[:LARGEST_POOL]
     for one in heads:
         if len(items) == number:

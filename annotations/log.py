@@ -52,21 +52,20 @@ def add(
     shown_hash: str | None = None,
 ) -> None:
     """Add one event, under the submission's UUID or a new one."""
-    connection.execute(
-        insert(schema.study_event).values(
-            uuid=submission or new_uuid(),
-            study_id=study.id,
-            rater_id=rater_id,
-            presentation_id=presentation_id,
-            type=type_,
-            payload={name: storable(value) for name, value in (payload or {}).items()},
-            active_ms=active_ms,
-            shown_hash=shown_hash,
-            study_version=study.version,
-            app_version=headscribe_version(),
-            created=at,
-        )
-    )
+    row = {
+        "uuid": submission or new_uuid(),
+        "study_id": study.id,
+        "rater_id": rater_id,
+        "presentation_id": presentation_id,
+        "type": type_,
+        "payload": {name: storable(value) for name, value in (payload or {}).items()},
+        "active_ms": active_ms,
+        "shown_hash": shown_hash,
+        "study_version": study.version,
+        "app_version": headscribe_version(),
+        "created": at,
+    }
+    connection.execute(insert(schema.study_event), row)
 
 
 def found(connection: Connection, submission: str) -> Row[Any] | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import BindParameter, Connection, Row, bindparam, select
 
 from annotations import log, schema
 from annotations.material import practice_items
@@ -21,16 +21,26 @@ AWAY = timedelta(minutes=5)
 """The longest time without a sign of the rater that counts as activity, where the page measured none of its own."""
 
 _TABLE, _ITEM = schema.study_presentation, schema.study_item
-_PRESENTED = select(_TABLE, _ITEM.c.content).join(_ITEM, _TABLE.c.item_id == _ITEM.c.id)
+
+# Queries of every page, put together once: SQLAlchemy takes longer to build them than SQLite to answer.
+_WHOSE: BindParameter[int] = bindparam("rater_id")
+_RATER = select(schema.study_rater).where(schema.study_rater.c.id == _WHOSE)
+_LOCKED_RATER = _RATER.with_for_update(key_share=True)
+_STUDY = select(schema.study).where(schema.study.c.id == bindparam("study_id"))
+_PRESENTED = (
+    select(_TABLE, _ITEM.c.content).join(_ITEM, _TABLE.c.item_id == _ITEM.c.id).where(_TABLE.c.rater_id == _WHOSE)
+)
+_OWN = _PRESENTED.where(_TABLE.c.id == bindparam("presentation_id"))
+_UNANSWERED = _TABLE.c.answered.is_(None) & _TABLE.c.closed.is_(None)
+_CURRENT = _PRESENTED.where(_TABLE.c.reopened.is_not(None) | _UNANSWERED).order_by(_TABLE.c.reopened.is_(None)).limit(1)
 
 
 def who(connection: Connection, rater_id: int, *, lock: bool = False) -> tuple[Row[Any], Row[Any]]:
     """A rater's row, locked against their other pages if asked, and the study's. Raises `InputError` for no rater."""
-    query = select(schema.study_rater).where(schema.study_rater.c.id == rater_id)
-    rater = connection.execute(query.with_for_update(key_share=True) if lock else query).first()
+    rater = connection.execute(_LOCKED_RATER if lock else _RATER, {"rater_id": rater_id}).first()
     if rater is None:
         raise InputError("there is no such rater")
-    study = connection.execute(select(schema.study).where(schema.study.c.id == rater.study_id)).one()
+    study = connection.execute(_STUDY, {"study_id": rater.study_id}).one()
     return rater, study
 
 
@@ -47,7 +57,7 @@ def state(rater: Row[Any], study: Row[Any]) -> Turn | None:
 
 def own(connection: Connection, rater_id: int, presentation_id: int) -> Row[Any]:
     """A presentation of this rater with its item's content. Raises `InputError` for anybody else's, or none."""
-    row = connection.execute(_PRESENTED.where(_TABLE.c.id == presentation_id, _TABLE.c.rater_id == rater_id)).first()
+    row = connection.execute(_OWN, {"rater_id": rater_id, "presentation_id": presentation_id}).first()
     if row is None:
         raise InputError("there is no such item for this rater")
     return row
@@ -55,9 +65,7 @@ def own(connection: Connection, rater_id: int, presentation_id: int) -> Row[Any]
 
 def current(connection: Connection, rater_id: int) -> Row[Any] | None:
     """The presentation to be answered now: one that was reopened, else the one not answered yet."""
-    unanswered = _TABLE.c.answered.is_(None) & _TABLE.c.closed.is_(None)
-    query = _PRESENTED.where(_TABLE.c.rater_id == rater_id, _TABLE.c.reopened.is_not(None) | unanswered)
-    return connection.execute(query.order_by(_TABLE.c.reopened.is_(None)).limit(1)).first()
+    return connection.execute(_CURRENT, {"rater_id": rater_id}).first()
 
 
 def reopened(connection: Connection, rater_id: int) -> int | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import platform
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 __all__ = ["headscribe_version", "versions"]
 
 
+@cache
 def headscribe_version() -> str:
     """The installed version of headscribe."""
     try:

@@ -28,7 +28,9 @@ def unsafe_but_quick(engine: Engine) -> None:
         event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
 
 
-def described_catalogue(where: str | Path, layers: int = 8, heads: int = 10, salient: int = 8) -> Catalogue:
+def described_catalogue(
+    where: str | Path, layers: int = 8, heads: int = 10, salient: int = 8, labellers: int = 2
+) -> Catalogue:
     """A model ``m`` with these heads, all described by an LLM and by statistics; a fifth of the LLM's are abstentions,
     and one in ten a failure. Heads of neighbouring numbers have similar outputs.
     """
@@ -49,7 +51,7 @@ def described_catalogue(where: str | Path, layers: int = 8, heads: int = 10, sal
             for row in range(salient)
         ]
         rows.append(fields | common | {"saliency": (number * 7 % 11) / 10, "salient": table})
-        for labeller in by:
+        for labeller in by[:labellers]:
             llm = labeller == by[0]
             unclear, failed = llm and number % 5 == 0, llm and number % 10 == 3
             said = " ".join(WORDS[(number * k + k) % len(WORDS)] for k in (1, 3, 5)) + f" x{chr(97 + number % 26)}"

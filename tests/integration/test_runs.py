@@ -171,9 +171,7 @@ def test_a_dry_run_asks_nobody_and_changes_nothing(
         assert catalogue.find_labeller("openai:fake-1", "salient-1", "", {}) is None
 
 
-def test_a_dry_run_counts_by_the_endpoints_tokenizer(
-    tiny_llama: Path, fake_llm: FakeLLM, catalogue: Catalogue
-) -> None:
+def test_a_dry_run_counts_by_the_endpoints_tokenizer(tiny_llama: Path, fake_llm: FakeLLM, catalogue: Catalogue) -> None:
     """A server that counts, here by words, is believed; one that does not leaves an estimate."""
     pipeline.extract(catalogue, str(tiny_llama), device="cpu")
 

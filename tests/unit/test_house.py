@@ -70,7 +70,7 @@ def test_human_studies_know_no_face() -> None:
 
 
 def test_the_catalogue_knows_no_torch_and_the_core_knows_no_face() -> None:
-    for path in modules("describe/catalog", "app", "describe/llm", "describe/labelling"):
+    for path in modules("describe/catalog", "app", "annotations", "describe/llm", "describe/labelling"):
         assert not any(name.split(".")[0] in ("torch", "transformers") for name in imported(path)), path
 
 
@@ -79,7 +79,10 @@ def test_the_catalogue_knows_no_torch_and_the_core_knows_no_face() -> None:
     [
         "import describe",
         "import describe.pipeline, describe.catalog, describe.labelling, describe.llm",
+        "import annotations.access, annotations.design, annotations.export, annotations.frame, annotations.rating",
+        "import annotations.status, annotations.storage",
         "from app.main import main; main(['--help'])",
+        "from app.main import main; main(['study', '--help'])",
         "from app.main import main; main(['describe', '--help'])",
         "from app.main import main; main(['models'])",
     ],
@@ -92,7 +95,11 @@ def test_no_torch_is_imported_where_none_is_needed(code: str) -> None:
 
 
 def test_exported_names_are_there() -> None:
-    names = ["describe"] + [m.name for m in pkgutil.walk_packages([str(ROOT / "describe")], "describe.")]
+    names = [
+        module.name
+        for package in ("describe", "annotations")
+        for module in pkgutil.walk_packages([str(ROOT / package)], f"{package}.")
+    ]
     for name in names:
         if "migrations" in name:
             continue
