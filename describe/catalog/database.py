@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,6 @@ MAGIC = b"SQLite format 3\0"
 
 SYNC_EVERY = 1.0
 """Seconds between two waits for the disk of transactions that come often."""
-
-_WRITE: dict[str, Any] = {"headscribe_write": "safely"}
-_OFTEN: dict[str, Any] = {"headscribe_write": "often"}
 
 
 def connect(where: str, *, create: bool) -> Engine:
@@ -71,9 +69,13 @@ def begin_write(engine: Engine, *, often: bool = False) -> Iterator[Connection]:
     What is committed outlives the process, however that ends. For transactions that come hundreds of times a second,
     ``often`` waits for the disk only once in `SYNC_EVERY` seconds, so that a power failure may take that much of them.
     """
-    options = _OFTEN if often else _WRITE
-    with engine.connect().execution_options(**options) as connection, connection.begin():
+    with _writing(engine, often).begin() as connection:
         yield connection
+
+
+@lru_cache(maxsize=16)
+def _writing(engine: Engine, often: bool) -> Engine:
+    return engine.execution_options(headscribe_write="often" if often else "safely")
 
 
 def _url(where: str) -> URL:
