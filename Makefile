@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 DEMO := demo
 export HEADSCRIBE_CATALOG ?= $(DEMO)/headscribe.db
 
-.PHONY: demo test bench lint format clean
+.PHONY: demo test bench soak lint format clean
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml constraints.txt
@@ -42,6 +42,10 @@ test: $(READY)  ## everything; what cannot run here is skipped and says why
 bench: $(READY)  ## ours against the literal equations, as ratios
 	$(BIN)/python -m benchmarks.extraction
 	$(BIN)/python -m benchmarks.relations
+	$(BIN)/python -m benchmarks.describing
+
+soak: $(READY)  ## minutes: 2,000 heads, a server that fails in every way, a client killed twenty times
+	HEADSCRIBE_SOAK=1 $(BIN)/python -m pytest -s tests/integration/test_soak.py
 
 lint: $(READY)
 	$(BIN)/python -m ruff check .
