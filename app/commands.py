@@ -80,6 +80,9 @@ def show(
         str | None, typer.Argument(metavar="[L.H]", help="A head, such as 25.0; none: a table of all.")
     ] = None,
     catalog: CataloguePlace = DEFAULT_CATALOGUE,
+    suppressed: Annotated[
+        bool, typer.Option("--suppressed", help="Show the tokens that a head pushes down, not those it promotes.")
+    ] = False,
     json_path: Json = None,
 ) -> None:
     """Show everything known of one head, or a table of all heads."""
@@ -90,7 +93,7 @@ def show(
     with _catalogue(catalog) as opened:
         if head is not None:
             record = pipeline.head_record(opened, model, HeadId.parse(head))
-            write_json(record, json_path) if json_path else draw_head(record)
+            write_json(record, json_path) if json_path else draw_head(record, suppressed=suppressed)
             return
         info, extraction_id = pipeline.find(opened, model)
         records = opened.head_records(info, extraction_id)

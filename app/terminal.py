@@ -56,8 +56,8 @@ def progress_bars(quiet: bool) -> Iterator[Progress]:
             bars.stop()
 
 
-def draw_head(record: dict[str, Any]) -> None:
-    """One head: its descriptions, then its salient mappings."""
+def draw_head(record: dict[str, Any], *, suppressed: bool = False) -> None:
+    """One head: its descriptions, then its salient mappings, to what it promotes or to what it suppresses."""
     console = _console()
     console.print(Text(f"{record['model']} {record['layer']}.{record['head']}", style="bold"))
     for found in record["descriptions"]:
@@ -79,10 +79,11 @@ def draw_head(record: dict[str, Any]) -> None:
             )
     if record["evidence"]:
         console.print(_evidence_table(record["evidence"]))
-    table = Table("source", "saliency", "targets", box=None, header_style="bold", pad_edge=False)
+    targets_title, way = ("suppressed targets", "suppressed") if suppressed else ("targets", "targets")
+    table = Table("source", "saliency", targets_title, box=None, header_style="bold", pad_edge=False)
     table.columns[1].justify = "right"
     for row in record["salient"]:
-        targets = "  ".join(quoted(target["token"]) for target in row["targets"])
+        targets = "  ".join(quoted(target["token"]) for target in row[way])
         table.add_row(Text(quoted(row["token"])), f"{row['saliency']:.3f}", Text(targets))
     console.print(table)
 
