@@ -85,9 +85,12 @@ def describe(
 
 
 def _run(opened: Catalogue, model: str, llm: Any, asked: dict[str, Any], json_path: Path | None, quiet: bool) -> int:
+    import gc
+
     from app.terminal import draw_heads, progress_bars, write_json
     from describe import pipeline
 
+    gc.freeze()  # what is there by now stays: the collector need not go through it again for every few calls
     with progress_bars(quiet) as progress:
         result = pipeline.describe(opened, model, llm, **asked, progress=progress)
     wanted = {(head.layer, head.head) for head in result.heads}
