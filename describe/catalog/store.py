@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, and_, func, select
 
 from describe.catalog import schema
+from describe.catalog.checks import CheckStore
 from describe.catalog.database import begin_write, connect
 from describe.catalog.evidence import EvidenceStore
 from describe.catalog.ledger import LedgerStore
@@ -39,6 +40,7 @@ class Catalogue:
         self._engine = connect(where, create=create)
         self.relations = RelationStore(self._engine)
         self.evidence = EvidenceStore(self._engine)
+        self.checks = CheckStore(self._engine)
         self.ledger = LedgerStore(self._engine)
 
     def __enter__(self) -> Catalogue:
@@ -188,15 +190,18 @@ class Catalogue:
         with self._engine.connect() as connection:
             run = connection.execute(select(schema.extraction).where(schema.extraction.c.id == extraction_id)).one()
             relations = self.relations.by_head(run.model_id)
+            for head, found in self.checks.by_head(run.model_id).items():
+                for operation, checked in found.items():
+                    relations.heads.get(head, {}).get(operation, {}).update(checked)
             for layer in range(model.n_layers) if only is None else [only.layer]:
                 heads = self._layer(connection, extraction_id, layer)
                 descriptions = self._layer_descriptions(connection, extraction_id, layer, labeller_id)
                 evidence = self.evidence.of_layer(connection, extraction_id, layer)
+                checks = self.checks.of_layer(connection, extraction_id, layer)
                 for row in heads:
                     if only is None or row.head == only.head:
-                        yield _record(
-                            model, run, row, descriptions.get(row.id, []), relations, evidence.get(row.id, [])
-                        )
+                        known = {"evidence": evidence.get(row.id, []), "inference": checks.get(row.id)}
+                        yield _record(model, run, row, descriptions.get(row.id, []), relations, known)
 
     def _layer(self, connection: Connection, extraction_id: int, layer: int) -> list[Row[Any]]:
         table = schema.head
@@ -238,7 +243,7 @@ def _record(
     row: Row[Any],
     descriptions: Iterable[Row[Any]],
     relations: HeadRelations,
-    evidence: list[dict[str, Any]],
+    known: dict[str, Any],
 ) -> dict[str, Any]:
     return {
         "model": model.name,
@@ -247,7 +252,7 @@ def _record(
         "salient": [asdict(mapping_row) for mapping_row in _unpack(row.salient)],
         "descriptions": [_description_record(found) for found in descriptions],
         "relations": relations.heads.get(HeadId(row.layer, row.head), {}),
-        "evidence": evidence,
+        **known,
         "provenance": {
             "content_hash": model.content_hash,
             "family": model.family,

@@ -4,6 +4,7 @@ call these. Importing this package imports no torch; extracting does.
 
 from describe.pipeline.common import Progress, find
 from describe.pipeline.comparing import Comparison, compare
+from describe.pipeline.correlating import CorrelateResult, correlate
 from describe.pipeline.describing import DescribeResult, Limits, describe
 from describe.pipeline.extracting import ExtractResult, extract
 from describe.pipeline.planning import Plan, plan
@@ -12,6 +13,7 @@ from describe.pipeline.relating import RelationsResult, relations
 
 __all__ = [
     "Comparison",
+    "CorrelateResult",
     "DescribeResult",
     "ExtractResult",
     "Limits",
@@ -19,6 +21,7 @@ __all__ = [
     "Progress",
     "RelationsResult",
     "compare",
+    "correlate",
     "describe",
     "export",
     "extract",

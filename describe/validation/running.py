@@ -11,10 +11,10 @@ of attention sum to one, so a head that attends to s alone reads exactly v(s) = 
 from __future__ import annotations
 
 import copy
-import os.path
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -102,7 +102,7 @@ class Runner:
 
         def reads(i: int) -> Callable[..., None]:
             def hook(_module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-                z = arguments[0][:, -1].unflatten(-1, (self.info.n_heads, self.info.d_head))
+                z = arguments[0][:, -1].view(len(places), self.info.n_heads, self.info.d_head)
                 found.in_context[i, :, places] = z.transpose(0, 1)
 
             return hook
@@ -124,8 +124,8 @@ class Runner:
         """The values (B, G, dh) out of what the value projection gives, (B, *), which may hold Q and K as well."""
         groups, dh = self.info.n_kv_heads, self.info.d_head
         if self._family.packing == "per_head":
-            return projected.unflatten(-1, (self.info.n_heads, 3, dh))[:, :, 2]
-        return projected[:, -groups * dh :].unflatten(-1, (groups, dh))
+            return projected.view(-1, self.info.n_heads, 3, dh)[:, :, 2]
+        return projected[:, -groups * dh :].reshape(-1, groups, dh)
 
     # -- removing heads -----------------------------------------------------------------------------------------------
 
@@ -167,9 +167,9 @@ class Runner:
 
         def zero(heads: list[int]) -> Callable[..., tuple[Tensor, ...]]:
             def hook(_module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-                z = arguments[0].unflatten(-1, (self.info.n_heads, self.info.d_head)).clone()
-                z[:, -1, heads] = 0
-                return (z.flatten(-2), *arguments[1:])
+                z = arguments[0].clone()
+                z.view(*z.shape[:2], self.info.n_heads, self.info.d_head)[:, -1, heads] = 0
+                return (z, *arguments[1:])
 
             return hook
 
@@ -183,8 +183,9 @@ class Runner:
 
     def _prefix(self, prompts: Sequence[Prompt]) -> list[int]:
         """The tokens that all prompts begin with, short of their sources and last tokens."""
-        common = os.path.commonprefix([prompt.ids for prompt in prompts]) if prompts else ()
-        return list(common[: min((min(p.source, len(p.ids) - 1) for p in prompts), default=0)])
+        alike = takewhile(lambda tokens: len(set(tokens)) == 1, zip(*(prompt.ids for prompt in prompts), strict=False))
+        most = min((min(prompt.source, len(prompt.ids) - 1) for prompt in prompts), default=0)
+        return [tokens[0] for tokens in alike][:most]
 
     def _start(self, prefix: list[int], n: int) -> Any:
         """The keys and values of a prefix, for n prompts that begin with it; None for an empty one. Run once."""
@@ -204,14 +205,11 @@ class Runner:
 
     def _batches(self, prompts: Sequence[Prompt], per_token: int, once: int = 0) -> Iterator[Tensor]:
         """The places of the prompts in batches, those of like length together; numbers held per token and prompt."""
-        if self.device.type == "cuda":
-            free = torch.cuda.mem_get_info(self.device)[0] // 4
-        else:
-            free = BATCH_BYTES
+        free = torch.cuda.mem_get_info(self.device)[0] // 4 if self.device.type == "cuda" else BATCH_BYTES
         longest = max((len(prompt.ids) for prompt in prompts), default=1)
         size = max(1, min(LARGEST_BATCH, free // (self.unembed.element_size() * (longest * per_token + once))))
         lengths = torch.tensor([len(prompt.ids) for prompt in prompts])
-        yield from lengths.argsort(stable=True).split(size) if len(prompts) else ()
+        yield from torch.split(lengths.argsort(stable=True), size) if len(prompts) else ()
 
 
 @dataclass(frozen=True)
