@@ -82,6 +82,18 @@ Plots = Annotated[
     typer.Option("--plots", metavar="DIR", help="Write pictures (PNG) and their data (CSV) to this directory."),
 ]
 
+RunDtype = Annotated[
+    str, typer.Option("--dtype", metavar="NAME", help="Precision to run the model in: float32, float64 or bfloat16.")
+]
+Csv = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--csv", metavar="PATH", help="Write the table as CSV."),
+]
+Latex = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--latex", metavar="PATH", help="Write the table as LaTeX (booktabs)."),
+]
+
 
 class Format(str, Enum):
     """What a catalogue is exported as."""

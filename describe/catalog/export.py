@@ -19,7 +19,7 @@ from describe.records import ModelInfo
 from describe.text import quoted, visible
 from describe.versions import headscribe_version
 
-__all__ = ["FORMATS", "export"]
+__all__ = ["FORMATS", "export", "no_formula"]
 
 Records = Iterator[dict[str, Any]]
 
@@ -49,7 +49,7 @@ def _csv(_model: ModelInfo, records: Records, path: Path) -> None:
     """A row per head and description; cells that a spreadsheet would run as a formula start with an apostrophe."""
     import pandas as pd
 
-    rows = [{name: _no_formula(cell) for name, cell in row.items()} for record in records for row in _flat(record)]
+    rows = [{name: no_formula(cell) for name, cell in row.items()} for record in records for row in _flat(record)]
     pd.DataFrame(rows, columns=_COLUMNS).to_csv(path, index=False, lineterminator="\n")
 
 
@@ -75,6 +75,7 @@ def _parquet(_model: ModelInfo, records: Records, path: Path) -> None:
             ("descriptions", pa.list_(description)),
             ("relations", pa.string()),
             ("evidence", pa.string()),
+            ("inference", pa.string()),
             ("provenance", pa.string()),
         ]
     )
@@ -95,6 +96,10 @@ def _markdown(model: ModelInfo, records: Records, path: Path) -> None:
                 else:
                     inputs, pattern = _md(visible(found["inputs"])), _md(visible(found["pattern"]))
                     file.write(f"- {who}\n  - inputs: {inputs}\n  - pattern: {pattern}\n")
+            if record["inference"]:
+                found = record["inference"]
+                shares = f"{found['of_source']:.2f} without context, {found['in_context']:.2f} with context"
+                file.write(f"- mappings written in prompts: {shares}\n")
             file.write("\n| source | saliency | targets |\n| --- | ---: | --- |\n")
             for row in record["salient"]:
                 targets = " ".join(_code(target["token"]) for target in row["targets"])
@@ -119,10 +124,13 @@ FORMATS: dict[str, Callable[[ModelInfo, Records, Path], None]] = {
 }
 """A new format is one function here."""
 
+_AS_TEXT = ("relations", "evidence", "inference", "provenance")
 _COLUMNS = [
     *("model", "layer", "head", "saliency", "sources", "targets"),
+    *("mappings_without_context", "mappings_with_context"),
     *("llm", "prompt", "inputs", "pattern", "unclear", "reasoning", "failure"),
 ]
+_TOLD = _COLUMNS[_COLUMNS.index("llm") :]
 
 
 def _flat(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -133,12 +141,18 @@ def _flat(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
         "sources": " ".join(quoted(row["token"]) for row in salient),
         "targets": " | ".join(" ".join(quoted(target["token"]) for target in row["targets"]) for row in salient),
     }
+    checked = record["inference"] or {}
+    mapping |= {
+        "mappings_without_context": checked.get("of_source"),
+        "mappings_with_context": checked.get("in_context"),
+    }
     for found in record["descriptions"] or [{}]:
-        told = {name: found.get(name) for name in _COLUMNS[6:]}
+        told = {name: found.get(name) for name in _TOLD}
         yield {name: record[name] for name in ("model", "layer", "head")} | mapping | told
 
 
-def _no_formula(cell: Any) -> Any:
+def no_formula(cell: Any) -> Any:
+    """A cell that a spreadsheet would run as a formula, with an apostrophe before it; any other as it is."""
     return "'" + cell if isinstance(cell, str) and cell.lstrip().startswith(("=", "+", "-", "@")) else cell
 
 
@@ -147,7 +161,7 @@ def _json_parts(record: dict[str, Any]) -> dict[str, Any]:
         found | {name: json.dumps(found[name], ensure_ascii=False) for name in ("scores", "provenance")}
         for found in record["descriptions"]
     ]
-    parts = {name: json.dumps(record[name], ensure_ascii=False) for name in ("relations", "evidence", "provenance")}
+    parts = {name: json.dumps(record[name], ensure_ascii=False) for name in _AS_TEXT}
     return record | parts | {"descriptions": descriptions}
 
 

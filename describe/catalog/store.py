@@ -162,6 +162,17 @@ class Catalogue:
         with self._engine.connect() as connection:
             return {HeadId(row.layer, row.head): row.failure for row in connection.execute(query)}
 
+    def answered_heads(self, extraction_id: int) -> set[HeadId]:
+        """The heads that anyone described, or called unclear."""
+        head, description = schema.head, schema.description
+        query = (
+            select(head.c.layer, head.c.head)
+            .join(description, description.c.head_id == head.c.id)
+            .where(head.c.extraction_id == extraction_id, description.c.failure.is_(None))
+        )
+        with self._engine.connect() as connection:
+            return {HeadId(row.layer, row.head) for row in connection.execute(query)}
+
     def save_description(
         self, extraction_id: int, head: HeadId, labeller_id: int, outcome: Description, versions: dict[str, str]
     ) -> None:

@@ -30,19 +30,23 @@ class Exam:
 
 
 def accuracies(
-    runner: Runner, exam: Exam, removals: Sequence[Sequence[HeadId]], tick: Callable[[], None] = lambda: None
+    runner: Runner,
+    exam: Exam,
+    removals: Sequence[Sequence[HeadId]],
+    progress: Callable[[float], None] = lambda _: None,
 ) -> list[float]:
     """The share of prompts whose likeliest next token is an answer, for each set of heads removed.
 
-    ``tick`` is called after each step of each batch.
+    ``progress`` is told the share of the work that is done after each step.
     """
-    right = [0] * len(removals)
+    right, done = [0] * len(removals), 0
     for steps in runner.steps(exam.prompts):
         answers = [exam.answers[i] for i in steps.places.tolist()]
         for i, removed in enumerate(removals):
             likeliest = steps.predict(removed).tolist()
             right[i] += sum(token in answer for token, answer in zip(likeliest, answers, strict=True))
-            tick()
+            done += len(answers)
+            progress(done / (len(removals) * len(exam.prompts)))
     return [count / len(exam.prompts) for count in right]
 
 

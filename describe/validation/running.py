@@ -11,8 +11,9 @@ of attention sum to one, so a head that attends to s alone reads exactly v(s) = 
 from __future__ import annotations
 
 import copy
+import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
@@ -252,21 +253,17 @@ class _Batch:
 def open_runner(model: str, info: ModelInfo, device: torch.device, dtype: torch.dtype) -> Runner:
     """Load MODEL to be run, in this precision. Raises `CheckpointError` when ``transformers`` cannot load it."""
     from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
 
     from describe.weights import locate
 
     location = locate(model)
     options: dict[str, Any] = {"gguf_file": location.path.name} if location.is_gguf else {}
     folder = location.path.parent if location.is_gguf else location.path
-    logging.disable_progress_bar()
+    options |= {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True, "dtype": dtype}
     try:
-        loaded = AutoModelForCausalLM.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=dtype, **options
-        )
+        with redirect_stderr(io.StringIO()):  # its bars: what goes wrong it raises
+            loaded = AutoModelForCausalLM.from_pretrained(folder, **options)
     except Exception as error:  # transformers raises whatever its many loaders raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise CheckpointError(f"transformers cannot run the model in {location.path}: {reason[:300]}") from error
-    finally:
-        logging.enable_progress_bar()
     return Runner(loaded.eval().to(device), info)

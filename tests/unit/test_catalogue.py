@@ -101,7 +101,9 @@ def test_the_migrations_make_the_schema(tmp_path: Path) -> None:
 def test_an_older_catalogue_is_upgraded_after_a_backup(tmp_path: Path) -> None:
     place = tmp_path / "old.db"
     catalogue, extraction = filled(place)
-    later = ("evidence", "call", "relation_layer", "relation", "relation_run", "operation", "description", "labeller")
+    checks = ("head_check", "operation_check", "check_run")
+    relations = ("relation_layer", "relation", "relation_run", "operation")
+    later = (*checks, "evidence", "call", *relations, "description", "labeller")
     with begin_write(catalogue._engine) as connection:  # take all but the first revision back
         for table in later:
             connection.execute(text(f"DROP TABLE {table}"))
