@@ -42,6 +42,7 @@ test: $(READY)  ## everything; what cannot run here is skipped and says why
 bench: $(READY)  ## ours against the literal equations, as ratios
 	$(BIN)/python -m benchmarks.extraction
 	$(BIN)/python -m benchmarks.relations
+	$(BIN)/python -m benchmarks.validation
 
 lint: $(READY)
 	$(BIN)/python -m ruff check .

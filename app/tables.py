@@ -21,15 +21,17 @@ def latex_table(rows: list[dict[str, Any]]) -> str:
     """Rows of plain values as a LaTeX table with the rules of booktabs; text is escaped, numbers have two decimals."""
     import pandas as pd
 
-    from describe.text import visible
-
-    plain = [{name.replace("_", " "): _cell(value, visible) for name, value in row.items()} for row in rows]
+    plain = [{name.replace("_", " "): _cell(name, value) for name, value in row.items()} for row in rows]
     return str(pd.DataFrame(plain).to_latex(index=False, escape=True, na_rep=""))
 
 
-def _cell(value: Any, visible: Any) -> str:
+def _cell(name: str, value: Any) -> str:
+    from describe.text import visible
+
     if value is None:
         return ""
+    if name.startswith("p_") and value < 1e-300:
+        return "<1e-300"  # what the smallest p-values come to in double precision
     if isinstance(value, float):
         return f"{value:.2f}" if abs(value) >= 0.005 or value == 0 else f"{value:.0e}"
-    return str(visible(value.replace("_", " "))) if isinstance(value, str) else str(value)
+    return visible(value.replace("_", " ")) if isinstance(value, str) else str(value)

@@ -36,22 +36,32 @@ def w_o(model: Any, layer: int, head: int) -> Tensor:
 
 def reads(model: Any, ids: tuple[int, ...]) -> Tensor:
     """z of every layer and head at the last position of an unpadded prompt, (L, H, dh)."""
+    return batch_reads(model, torch.tensor([ids]))[:, :, 0].double()
+
+
+def batch_reads(model: Any, ids: Tensor) -> Tensor:
+    """The same of prompts of one length (B, T): (L, H, B, dh)."""
     found: list[Tensor] = []
     hooks = [
-        output.register_forward_pre_hook(lambda _m, arguments: found.append(arguments[0][0, -1]))
+        output.register_forward_pre_hook(lambda _m, arguments: found.append(arguments[0][:, -1]))
         for output in _outputs(model)
     ]
     try:
         with torch.no_grad():
-            model(torch.tensor([ids]), use_cache=False)
+            model(ids, use_cache=False, logits_to_keep=1)
     finally:
         for hook in hooks:
             hook.remove()
-    return torch.stack(found).unflatten(-1, (model.config.num_attention_heads, -1)).double()
+    return torch.stack(found).unflatten(-1, (model.config.num_attention_heads, -1)).transpose(1, 2)
 
 
 def forced_reads(model: Any, ids: tuple[int, ...], source: int) -> Tensor:
     """The same with the last position's attention forced onto the source in all heads of a layer, (L, H, dh)."""
+    return batch_forced(model, torch.tensor([ids]), source)[:, :, 0].double()
+
+
+def batch_forced(model: Any, ids: Tensor, source: int) -> Tensor:
+    """The same of prompts of one length (B, T) with their sources at one place: (L, H, B, dh)."""
     found: list[Tensor] = []
 
     def forced(module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Any, **options: Any) -> Any:
@@ -59,12 +69,12 @@ def forced_reads(model: Any, ids: tuple[int, ...], source: int) -> Tensor:
         pattern = torch.zeros(*query.shape[:3], key.shape[2], dtype=query.dtype)
         pattern[..., source] = 1
         values = value.repeat_interleave(query.shape[1] // value.shape[1], dim=1)
-        found.append((pattern @ values)[0, :, -1])
+        found.append((pattern @ values)[:, :, -1].transpose(0, 1))
         return out, weights
 
     with _attention(model, forced), torch.no_grad():
-        model(torch.tensor([ids]), use_cache=False)
-    return torch.stack(found).double()
+        model(ids, use_cache=False, logits_to_keep=1)
+    return torch.stack(found)
 
 
 @contextmanager
@@ -113,6 +123,11 @@ def counts(model: Any, z: Tensor, unembed: Tensor, pairs: list[tuple[int, int]],
 
 def prediction(model: Any, ids: tuple[int, ...], removed: list[tuple[int, int]]) -> int:
     """The likeliest next token after the whole prompt, with these heads' outputs zeroed at its last position."""
+    return batch_predictions(model, torch.tensor([ids]), removed)[0]
+
+
+def batch_predictions(model: Any, ids: Tensor, removed: list[tuple[int, int]]) -> list[int]:
+    """The same of prompts of one length (B, T)."""
     n_heads = model.config.num_attention_heads
 
     def zero(layer: int) -> Callable[..., Any]:
@@ -128,7 +143,7 @@ def prediction(model: Any, ids: tuple[int, ...], removed: list[tuple[int, int]])
     hooks = [output.register_forward_pre_hook(zero(i)) for i, output in enumerate(_outputs(model))]
     try:
         with torch.no_grad():
-            return int(model(torch.tensor([ids]), use_cache=False).logits[0, -1].argmax())
+            return list(model(ids, use_cache=False, logits_to_keep=1).logits[:, -1].argmax(dim=-1).tolist())
     finally:
         for hook in hooks:
             hook.remove()

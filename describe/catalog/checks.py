@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, Engine, select
@@ -12,9 +12,24 @@ from describe.catalog import schema
 from describe.catalog.rows import get_or_create, json_hash
 from describe.records import Ablation, DynamicHits, HeadId, HitCounts
 
-__all__ = ["CheckStore"]
+__all__ = ["CheckStore", "HeadChecks", "ablation", "dynamic_hits", "plain"]
 
 Found = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class HeadChecks:
+    """What running the model showed of heads and operations, and what it was made with.
+
+    Attributes:
+        heads: by head and operation, ``inference``: mean dynamic scores over the templates, ``in_context`` and
+            ``of_source``; ``ablation``: which number in the order of removal the head has, and what removing so many
+            did to the operation's task.
+        provenance: settings and versions of ``correlate`` and ``ablate``.
+    """
+
+    heads: dict[HeadId, dict[str, Found]] = field(default_factory=dict)
+    provenance: dict[str, Found] = field(default_factory=dict)
 
 
 class CheckStore:
@@ -78,31 +93,30 @@ class CheckStore:
         )
         return {row.head_id: row.found | {"settings": row.settings} for row in connection.execute(query)}
 
-    def by_head(self, model_id: int) -> dict[HeadId, dict[str, Found]]:
-        """What the standard runs on a model, or else the newest, say of each head, by operation.
-
-        ``inference``: mean dynamic scores over the templates, ``in_context`` and ``of_source``; ``ablation``: which
-        number in the order of removal the head has, and what removing so many did to the operation's task.
-        """
-        heads: dict[HeadId, dict[str, Found]] = {}
-        for name, found in self._newest(model_id, "correlate", "single"):
+    def by_head(self, model_id: int) -> HeadChecks:
+        """What the standard runs on a model, or else the newest, say of each head."""
+        checks = HeadChecks()
+        for name, found in self._newest(model_id, "correlate", "single", checks):
             for head, scores in _dynamic_by_head(dynamic_hits(found)):
-                heads.setdefault(head, {}).setdefault(name, {})["inference"] = scores
-        for name, found in self._newest(model_id, "ablate", "ablation"):
+                checks.heads.setdefault(head, {}).setdefault(name, {})["inference"] = scores
+        for name, found in self._newest(model_id, "ablate", "ablation", checks):
             for head, removal in _removal_by_head(ablation(found)):
-                heads.setdefault(head, {}).setdefault(name, {})["ablation"] = removal
-        return heads
+                checks.heads.setdefault(head, {}).setdefault(name, {})["ablation"] = removal
+        return checks
 
-    def _newest(self, model_id: int, kind: str, part: str) -> Iterator[tuple[str, Found]]:
-        """Operations with what was found of each, by name."""
+    def _newest(self, model_id: int, kind: str, part: str, checks: HeadChecks) -> Iterator[tuple[str, Found]]:
+        """Operations with what was found of each, by name; what made it goes into the provenance."""
         run, table, operation = schema.check_run, schema.operation_check, schema.operation
-        which = select(run.c.id).where(run.c.model_id == model_id, run.c.kind == kind)
+        which = select(run).where(run.c.model_id == model_id, run.c.kind == kind)
         with self._engine.connect() as connection:
-            run_id = connection.execute(which.order_by(run.c.standard.desc(), run.c.id.desc())).scalar()
+            newest = connection.execute(which.order_by(run.c.standard.desc(), run.c.id.desc())).first()
+            if newest is None:
+                return
+            checks.provenance[kind] = {"settings": newest.settings, "versions": newest.versions}
             query = (
                 select(operation.c.name, table.c.found)
                 .join(operation, table.c.operation_id == operation.c.id)
-                .where(table.c.run_id == run_id, table.c.part == part)
+                .where(table.c.run_id == newest.id, table.c.part == part)
                 .order_by(table.c.id)
             )
             yield from {row.name: row.found for row in connection.execute(query)}.items()

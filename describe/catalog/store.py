@@ -201,9 +201,12 @@ class Catalogue:
         with self._engine.connect() as connection:
             run = connection.execute(select(schema.extraction).where(schema.extraction.c.id == extraction_id)).one()
             relations = self.relations.by_head(run.model_id)
-            for head, found in self.checks.by_head(run.model_id).items():
-                for operation, checked in found.items():
-                    relations.heads.get(head, {}).get(operation, {}).update(checked)
+            checked = self.checks.by_head(run.model_id)
+            for head, operations in checked.heads.items():
+                for operation, found in operations.items():
+                    relations.heads.get(head, {}).get(operation, {}).update(found)
+            if relations.provenance is not None:
+                relations.provenance.update(checked.provenance)
             for layer in range(model.n_layers) if only is None else [only.layer]:
                 heads = self._layer(connection, extraction_id, layer)
                 descriptions = self._layer_descriptions(connection, extraction_id, layer, labeller_id)

@@ -55,7 +55,7 @@ class Runner:
     """
 
     def __init__(self, model: nn.Module, info: ModelInfo) -> None:
-        self.info, self._model = info, model
+        self.info, self.model = info, model
         self._family: Family = next(row for row in FAMILIES if row.name == info.family)
         self._backbone = model.get_submodule(self._family.prefix.rstrip("."))
         embedding: Any = model
@@ -202,7 +202,7 @@ class Runner:
     # -- batches ------------------------------------------------------------------------------------------------------
 
     def _projection(self, name: str, layer: int) -> nn.Module:
-        return self._model.get_submodule(f"{self._family.prefix}{self._family.block.format(layer)}{name}")
+        return self.model.get_submodule(f"{self._family.prefix}{self._family.block.format(layer)}{name}")
 
     def _batches(self, prompts: Sequence[Prompt], per_token: int, once: int = 0) -> Iterator[Tensor]:
         """The places of the prompts in batches, those of like length together; numbers held per token and prompt."""
