@@ -40,12 +40,13 @@ def accuracies(
     ``progress`` is told the share of the work that is done after each step.
     """
     right, done = [0] * len(removals), 0
-    for steps in runner.steps(exam.prompts):
+    for steps in runner.steps(exam.prompts, len(removals)):
         answers = [exam.answers[i] for i in steps.places.tolist()]
-        for i, removed in enumerate(removals):
-            likeliest = steps.predict(removed).tolist()
-            right[i] += sum(token in answer for token, answer in zip(likeliest, answers, strict=True))
-            done += len(answers)
+        for start in range(0, len(removals), steps.at_once):
+            some = removals[start : start + steps.at_once]
+            for i, likeliest in enumerate(steps.predict(some).tolist(), start):
+                right[i] += sum(token in answer for token, answer in zip(likeliest, answers, strict=True))
+            done += len(answers) * len(some)
             progress(done / (len(removals) * len(exam.prompts)))
     return [count / len(exam.prompts) for count in right]
 

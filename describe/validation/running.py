@@ -88,7 +88,7 @@ class Runner:
         )
         width = 4 * self.info.d_model + self.info.n_heads * self.info.d_head
         prefix = self._prefix(prompts)
-        for places in self._batches(prompts, 8 * width):
+        for places in self._batches(prompts, self._batch_size(prompts, 8 * width)):
             batch = _Batch([prompts[i] for i in places], len(prefix), self.device)
             with torch.no_grad():
                 before = self._start(prefix, len(places))
@@ -130,24 +130,30 @@ class Runner:
 
     # -- removing heads -----------------------------------------------------------------------------------------------
 
-    def steps(self, prompts: Sequence[Prompt]) -> Iterator[Steps]:
+    def steps(self, prompts: Sequence[Prompt], most: int = 1) -> Iterator[Steps]:
         """Run all but the last token of the prompts once, batch by batch; each batch can then take its last step many
-        times, with other heads removed each time."""
+        times, with other heads removed each time, at most ``most`` times at once where the memory allows."""
         kept = 2 * self.info.n_layers * self.info.n_kv_heads * self.info.d_head
         prefix = self._prefix(prompts)
         # The keys and values, once more while the last token's are appended; and the logits of the last position.
-        for places in self._batches(prompts, 3 * kept, once=2 * self.info.vocab_size):
+        size = self._batch_size(prompts, 3 * kept, once=2 * self.info.vocab_size)
+        for places in self._batches(prompts, size):
             inputs = _Batch([prompts[i] for i in places], len(prefix), self.device).inputs()
+            at_once = max(1, min(most, size // len(places)))
             with torch.no_grad():
                 cache = self._start(prefix, len(places))
                 if inputs["input_ids"].shape[1] > 1:
                     before = {name: tensor[:, :-1] for name, tensor in inputs.items()}
                     cache = self._backbone(**before, past_key_values=cache, use_cache=True).past_key_values
-            yield Steps(places, cache, inputs, self)
+                if at_once > 1:
+                    cache.batch_repeat_interleave(at_once)
+            inputs = {name: tensor.repeat_interleave(at_once, dim=0) for name, tensor in inputs.items()}
+            yield Steps(places, at_once, cache, inputs, self)
 
-    def last_step(self, cache: Any, inputs: dict[str, Tensor], removed: Iterable[HeadId]) -> Tensor:
-        """The likeliest next tokens (B,) after the last position ran on the keys and values of those before it."""
-        with torch.no_grad(), self.without(removed):
+    def last_step(self, cache: Any, inputs: dict[str, Tensor], removed: Sequence[Iterable[HeadId]]) -> Tensor:
+        """The likeliest next tokens (B, n) of B prompts that stand n times one after another, each time with other
+        heads removed, after the last position ran on the keys and values of those before it."""
+        with torch.no_grad(), self._without(removed):
             out = self._backbone(
                 input_ids=inputs["input_ids"][:, -1:],
                 position_ids=inputs["position_ids"][:, -1:],
@@ -157,27 +163,28 @@ class Runner:
             )
             cache.crop(-1)
             likeliest: Tensor = self._unembed(out.last_hidden_state[:, -1]).argmax(dim=-1)
-        return likeliest
+        return likeliest.view(-1, len(removed))
 
     @contextmanager
-    def without(self, removed: Iterable[HeadId]) -> Iterator[None]:
-        """The model with these heads' outputs zeroed at the last position."""
-        by_layer: dict[int, list[int]] = {}
-        for head in removed:
-            by_layer.setdefault(head.layer, []).append(head.head)
+    def _without(self, removed: Sequence[Iterable[HeadId]]) -> Iterator[None]:
+        """The model with heads' outputs zeroed at the last position, in row i those of ``removed[i % n]``."""
+        kept = torch.ones(self.info.n_layers, len(removed), 1, self.info.n_heads, 1, device=self.device)
+        for i, heads in enumerate(removed):
+            for head in heads:
+                kept[head.layer, i, :, head.head] = 0
 
-        def zero(heads: list[int]) -> Callable[..., tuple[Tensor, ...]]:
+        def zero(layer: int) -> Callable[..., tuple[Tensor, ...]]:
             def hook(_module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-                z = arguments[0].clone()
-                z.view(*z.shape[:2], self.info.n_heads, self.info.d_head)[:, -1, heads] = 0
-                return (z, *arguments[1:])
+                z = arguments[0]
+                by_head = z.view(-1, len(removed), 1, self.info.n_heads, self.info.d_head)
+                return ((by_head * kept[layer].to(z.dtype)).view(z.shape), *arguments[1:])
 
             return hook
 
         with ExitStack() as hooks:
-            for layer, heads in by_layer.items():
+            for layer in {head.layer for heads in removed for head in heads}:
                 output = self._projection(self._family.output, layer)
-                hooks.callback(output.register_forward_pre_hook(zero(heads)).remove)
+                hooks.callback(output.register_forward_pre_hook(zero(layer)).remove)
             yield
 
     # -- what all prompts begin with --------------------------------------------------------------------------------
@@ -204,27 +211,39 @@ class Runner:
     def _projection(self, name: str, layer: int) -> nn.Module:
         return self.model.get_submodule(f"{self._family.prefix}{self._family.block.format(layer)}{name}")
 
-    def _batches(self, prompts: Sequence[Prompt], per_token: int, once: int = 0) -> Iterator[Tensor]:
-        """The places of the prompts in batches, those of like length together; numbers held per token and prompt."""
+    def _batch_size(self, prompts: Sequence[Prompt], per_token: int, once: int = 0) -> int:
+        """How many prompts fit the memory, by the numbers held per token and once for each prompt."""
         free = torch.cuda.mem_get_info(self.device)[0] // 4 if self.device.type == "cuda" else BATCH_BYTES
         longest = max((len(prompt.ids) for prompt in prompts), default=1)
-        size = max(1, min(LARGEST_BATCH, free // (self.unembed.element_size() * (longest * per_token + once))))
+        held = self.unembed.element_size() * (longest * per_token + once)
+        return int(max(1, min(LARGEST_BATCH, free // held)))
+
+    def _batches(self, prompts: Sequence[Prompt], size: int) -> Iterator[Tensor]:
+        """The places of the prompts in batches, those of like length together."""
         lengths = torch.tensor([len(prompt.ids) for prompt in prompts])
         yield from torch.split(lengths.argsort(stable=True), size) if len(prompts) else ()
 
 
 @dataclass(frozen=True)
 class Steps:
-    """A batch of prompts, run up to its last token: `places` among the prompts given, and the last step."""
+    """A batch of prompts, run up to its last token.
+
+    Attributes:
+        places: which of the prompts given they are.
+        at_once: how many sets of heads can be removed in one go.
+    """
 
     places: Tensor
+    at_once: int
     _cache: Any
     _inputs: dict[str, Tensor]
     _runner: Runner
 
-    def predict(self, removed: Iterable[HeadId] = ()) -> Tensor:
-        """The likeliest next token of each prompt (B,) with these heads removed at the last position."""
-        return self._runner.last_step(self._cache, self._inputs, removed)
+    def predict(self, removed: Sequence[Sequence[HeadId]]) -> Tensor:
+        """The likeliest next token of each prompt (n, B) with each of at most ``at_once`` sets of heads removed at the
+        last position."""
+        filled = [*removed, *([()] * (self.at_once - len(removed)))]
+        return self._runner.last_step(self._cache, self._inputs, filled).T[: len(removed)]
 
 
 class _Batch:

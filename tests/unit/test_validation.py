@@ -92,7 +92,9 @@ def test_dynamic_scores_equal_full_top_k_of_forced_runs(model_type: str) -> None
 
 @pytest.mark.parametrize("prefix", [(), (7, 8, 9)], ids=["differing", "beginning alike"])
 @pytest.mark.parametrize("model_type", tiny.CONFIGS)
-def test_ablation_by_last_steps_equals_whole_runs(model_type: str, prefix: tuple[int, ...]) -> None:
+def test_ablation_by_last_steps_equals_whole_runs(
+    model_type: str, prefix: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = tiny.tiny_model(model_type)
     runner, asked = run(model), after(prefix, prompts(20, seed=3))
     heads = [HeadId(2, 1), HeadId(0, 0), HeadId(2, 3), HeadId(1, 2), HeadId(0, 3)]
@@ -106,7 +108,10 @@ def test_ablation_by_last_steps_equals_whole_runs(model_type: str, prefix: tuple
     expected = [sum(a == b for a, b in zip(row, whole[0], strict=True)) / 20 for row in whole]
     told: list[float] = []
     assert accuracies(runner, exam, removals, told.append) == expected
-    assert told == [(i + 1) / len(removals) for i in range(len(removals))]
+    assert told == [1.0], "all sets of heads at once"
+    monkeypatch.setattr("describe.validation.running.LARGEST_BATCH", 45)  # two sets at a time, the last alone
+    assert accuracies(runner, exam, [*removals, []], told.append) == [*expected, 1.0]
+    assert told[1:] == [2 / 7, 4 / 7, 6 / 7, 1.0]
 
 
 def test_batches_of_any_size_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
