@@ -63,13 +63,14 @@ def _ablation(operation: str, rows: pd.DataFrame) -> Any:
     alt = _altair()
     kinds = list(dict.fromkeys(rows["kind"]))
     scale = alt.Scale(domain=kinds, range=_CURVES[: len(kinds)])
+    legend = alt.Legend(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=3)
     base = alt.Chart(rows, title=f"{operation.replace('_', ' ')}: accuracy as heads are removed").encode(
-        x=alt.X("removed:Q", title="heads removed", axis=alt.Axis(tickMinStep=1))
+        x=alt.X("removed:Q", title="heads removed", axis=alt.Axis(tickMinStep=1)),
+        color=alt.Color("kind:N", title=None, scale=scale, legend=legend),
     )
-    colour, fill = alt.Color("kind:N", title=None, scale=scale), alt.Fill("kind:N", scale=scale, legend=None)
     accuracy = alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(domain=[0, 1]))
-    band = base.mark_area(opacity=0.2).encode(y=alt.Y("low:Q", title="accuracy"), y2="high:Q", fill=fill)
-    return (band + base.mark_line().encode(y=accuracy, color=colour)).properties(width=420, height=240)
+    band = base.mark_area(opacity=0.2).encode(y=alt.Y("low:Q", title="accuracy"), y2="high:Q")
+    return (band + base.mark_line().encode(y=accuracy)).properties(width=420, height=240)
 
 
 def _heatmaps(operation: str, rows: pd.DataFrame) -> Any:

@@ -22,7 +22,8 @@ def latex_table(rows: list[dict[str, Any]]) -> str:
     import pandas as pd
 
     plain = [{name.replace("_", " "): _cell(name, value) for name, value in row.items()} for row in rows]
-    return str(pd.DataFrame(plain).to_latex(index=False, escape=True, na_rep=""))
+    table = str(pd.DataFrame(plain).to_latex(index=False, escape=True, na_rep=""))
+    return table.replace("<", "$<$").replace(">", "$>$")
 
 
 def _cell(name: str, value: Any) -> str:

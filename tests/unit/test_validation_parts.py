@@ -144,5 +144,5 @@ def test_tables_are_safe_for_spreadsheets_and_latex() -> None:
     assert csv_table(rows).splitlines()[1].startswith("'=evil")
     latex = latex_table(rows)
     assert "=evil \\&\\%" in latex
-    assert "<1e-300" in latex
+    assert "$<$1e-300" in latex
     assert "0.50" in latex
