@@ -1,4 +1,4 @@
-"""Does a model lose an ability when the heads that should implement it are removed? (MAPS, section 4.2)
+"""Does a model lose an ability when the heads that should implement it are removed? (MAPS)
 
 A head is removed by zeroing its output at the last position. The positions before it run once; each step after that
 runs the last position alone, on their keys and values.

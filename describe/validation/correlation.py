@@ -1,4 +1,4 @@
-"""Static against dynamic scores: Pearson's r over all heads and templates (MAPS, section 4.1)."""
+"""Static against dynamic scores: Pearson's r over all heads and templates (MAPS)."""
 
 from __future__ import annotations
 

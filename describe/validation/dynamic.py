@@ -1,4 +1,4 @@
-"""Dynamic relation and suppression scores: what heads write in prompts that contain the source (MAPS, section 4.1).
+"""Dynamic relation and suppression scores: what heads write in prompts that contain the source (MAPS).
 
 A head's own output at the last position, z W_O, goes through U, and a pair counts as for the static scores: by the rank
 of its target, with the same counting. ``in_context`` is the output as the head attends in the prompt; ``of_source`` is
