@@ -42,6 +42,7 @@ test: $(READY)  ## everything; what cannot run here is skipped and says why
 bench: $(READY)  ## ours against the literal equations, as ratios
 	$(BIN)/python -m benchmarks.extraction
 	$(BIN)/python -m benchmarks.relations
+	$(BIN)/python -m benchmarks.validation
 	$(BIN)/python -m benchmarks.describing
 
 soak: $(READY)  ## minutes: 2,000 heads, a server that fails in every way, a client killed twenty times

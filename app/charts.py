@@ -11,9 +11,10 @@ from describe.errors import InputError
 from describe.files import replacing, write_atomically
 from describe.operations import analysis
 
-__all__ = ["save_comparison", "save_relations"]
+__all__ = ["save_ablations", "save_comparison", "save_relations"]
 
 _COLOURS = {"score": ["#f4f6f9", "#7aa6d6", "#08306b"], "suppression": ["#f9f5f4", "#e58b74", "#67000d"]}
+_CURVES = ["#b2182b", "#555555", "#2166ac", "#4393c3", "#92c5de", "#5aae61", "#a6dba0", "#762a83", "#c2a5cf"]
 _LEAST_TOP = 0.3  # a picture of an operation that no head implements stays pale
 
 
@@ -46,6 +47,30 @@ def save_comparison(universality: pd.DataFrame, depth: pd.DataFrame, folder: Pat
     counts = counts.astype({"heads": "Float64"})
     written = _save(_counts(counts), counts, folder / "universality")
     return written + _save(_depth(depth), depth, folder / "relative-depth")
+
+
+def save_ablations(curves: dict[str, pd.DataFrame], folder: Path) -> list[Path]:
+    """For each operation, how accuracy falls as its heads, random heads, are removed. Returns the files written."""
+    _folder(folder)
+    written = []
+    for operation, rows in curves.items():
+        written += _save(_ablation(operation, rows), rows, folder / f"ablate-{operation}")
+    return written
+
+
+def _ablation(operation: str, rows: pd.DataFrame) -> Any:
+    """Accuracy by heads removed; a band of a standard deviation about the mean of random heads."""
+    alt = _altair()
+    kinds = list(dict.fromkeys(rows["kind"]))
+    scale = alt.Scale(domain=kinds, range=_CURVES[: len(kinds)])
+    legend = alt.Legend(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=3)
+    base = alt.Chart(rows, title=f"{operation.replace('_', ' ')}: accuracy as heads are removed").encode(
+        x=alt.X("removed:Q", title="heads removed", axis=alt.Axis(tickMinStep=1)),
+        color=alt.Color("kind:N", title=None, scale=scale, legend=legend),
+    )
+    accuracy = alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(domain=[0, 1]))
+    band = base.mark_area(opacity=0.2).encode(y=alt.Y("low:Q", title="accuracy"), y2="high:Q")
+    return (band + base.mark_line().encode(y=accuracy)).properties(width=420, height=240)
 
 
 def _heatmaps(operation: str, rows: pd.DataFrame) -> Any:

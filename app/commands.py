@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.checks import ablate, correlate
 from app.describing import describe
 from app.operations import compare, relations
 from app.options import DEFAULT_CATALOGUE, CataloguePlace, Device, Dtype, Format, Heads, Json, Model, Quiet
@@ -134,6 +135,8 @@ def models(json_path: Json = None) -> None:
 
 app.command()(relations)
 app.command()(compare)
+app.command()(correlate)
+app.command()(ablate)
 app.add_typer(study, name="study")
 
 

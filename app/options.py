@@ -95,6 +95,17 @@ Plots = Annotated[
     typer.Option("--plots", metavar="DIR", help="Write pictures (PNG) and their data (CSV) to this directory."),
 ]
 
+RunDtype = Annotated[
+    str, typer.Option("--dtype", metavar="NAME", help="Precision to run the model in: float32, float64 or bfloat16.")
+]
+Csv = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--csv", metavar="PATH", help="Write the table as CSV."),
+]
+Latex = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--latex", metavar="PATH", help="Write the table as LaTeX (booktabs)."),
+]
 StudyHeads = Annotated[
     str, typer.Option("--heads", metavar="WHICH", help="sample:N descriptions at random; all; or such as 25.0,16.8.")
 ]

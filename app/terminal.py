@@ -74,9 +74,12 @@ def draw_head(record: dict[str, Any], *, suppressed: bool = False) -> None:
             ((v[name], operation) for operation, v in record["relations"].items() if v[name] >= THRESHOLD), reverse=True
         )
         if strong:
-            console.print(
-                Text(f"{title:11}" + "  ".join(f"{visible(operation)} {value:.2f}" for value, operation in strong))
-            )
+            said = (f"{visible(o)} {value:.2f}{_checked(record['relations'][o], name)}" for value, o in strong)
+            console.print(Text(f"{title:11}" + "  ".join(said)))
+    if record["inference"]:
+        found = record["inference"]
+        shares = f"{found['of_source']:.2f} without context, {found['in_context']:.2f} with context"
+        console.print(Text(f"in prompts it writes so many of its salient mappings: {shares}"))
     if record["evidence"]:
         console.print(_evidence_table(record["evidence"]))
     targets_title, way = ("suppressed targets", "suppressed") if suppressed else ("targets", "targets")
@@ -86,6 +89,18 @@ def draw_head(record: dict[str, Any], *, suppressed: bool = False) -> None:
         targets = "  ".join(quoted(target["token"]) for target in row[way])
         table.add_row(Text(quoted(row["token"])), f"{row['saliency']:.3f}", Text(targets))
     console.print(table)
+
+
+def _checked(relation: dict[str, Any], name: str) -> str:
+    """What running the model showed of a head and an operation, where it was run."""
+    said = []
+    if "inference" in relation:
+        without, within = (relation["inference"][kind][name] for kind in ("of_source", "in_context"))
+        said.append(f"in prompts {without:.2f} without context, {within:.2f} with")
+    if "ablation" in relation and name == "score":
+        found = relation["ablation"]
+        said.append(f"removed as no. {found['removed_as']}: accuracy {found['base']:.2f} to {found['targeted']:.2f}")
+    return f" ({'; '.join(said)})" if said else ""
 
 
 def _evidence_table(evidence: Sequence[dict[str, Any]]) -> Table:

@@ -13,11 +13,14 @@ __all__ = [
     "MIN_PAIRS",
     "SENT",
     "THRESHOLD",
+    "Ablation",
     "Call",
     "Description",
+    "DynamicHits",
     "Evidence",
     "HeadId",
     "HeadMapping",
+    "HitCounts",
     "LayerScores",
     "MappingRow",
     "ModelInfo",
@@ -225,6 +228,57 @@ class OperationScores:
     layers: tuple[int, ...]
     scores: tuple[tuple[float, ...], ...]
     suppression: tuple[tuple[float, ...], ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class HitCounts:
+    """How many pairs each head promotes and suppresses, by layer and head."""
+
+    promoted: tuple[tuple[int, ...], ...]
+    suppressed: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DynamicHits:
+    """Pairs looked for in what heads write while the model runs; the dynamic scores are counts over ``pairs``.
+
+    Attributes:
+        k: a pair counts when its target is among the first (the last) so many.
+        pairs: how many pairs were looked for in each template.
+        templates: the prompts' templates.
+        in_context: as each head attends, for each template.
+        of_source: as if it attended to the source alone, for each template.
+    """
+
+    k: int
+    pairs: int
+    templates: tuple[str, ...]
+    in_context: tuple[HitCounts, ...]
+    of_source: tuple[HitCounts, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ablation:
+    """How often a model solves an operation's task while heads are removed.
+
+    Attributes:
+        prompts: how many prompts the accuracies (0 to 1) are over.
+        heads: the heads removed, strongest first.
+        numbers: after how many removed heads accuracy was taken.
+        base: with no head removed; ``targeted``: with the strongest so many removed.
+        random: the same for random other heads, for each seed.
+        controls: by operation, its task's base accuracy and that with these same ``heads`` removed.
+    """
+
+    prompts: int
+    heads: tuple[str, ...]
+    numbers: tuple[int, ...]
+    base: float
+    targeted: tuple[float, ...]
+    random: tuple[tuple[float, ...], ...]
+    controls: dict[str, tuple[float, tuple[float, ...]]]
     seconds: float
 
 

@@ -148,10 +148,14 @@ def head(layer: int, number: int, pick: random.Random, vocabulary: list[str], ll
             targets[0] |= best
         salient.append(token() | {"saliency": peak * 0.94**rank, "targets": targets})
     relations = {name: {"score": pick.random() ** 4, "suppression": pick.random() ** 6} for name in OPERATIONS}
+    checked = {"of_source": 0.75, "in_context": 0.125} if number == 0 else None
+    if checked:
+        relations["copying"] |= {"inference": {kind: {"score": s, "suppression": 0.0} for kind, s in checked.items()}}
     return {
         "model": "SmolLM2-135M", "layer": layer, "head": number, "salient": salient,
         "descriptions": [description(pick, llm) for llm in llms],
         "relations": relations,
+        "inference": checked,
         "evidence": [evidence("plural nouns", ["cats", "dogs"])] if concentrated else [],
         "provenance": {
             "settings": {"salient_tokens": 30, "targets": 5, "fold_norm": True},

@@ -77,6 +77,7 @@ def _parquet(_model: ModelInfo, records: Records, path: Path) -> None:
             ("descriptions", pa.list_(description)),
             ("relations", pa.string()),
             ("evidence", pa.string()),
+            ("inference", pa.string()),
             ("provenance", pa.string()),
         ]
     )
@@ -100,6 +101,10 @@ def _markdown(model: ModelInfo, records: Records, path: Path) -> None:
             for title, told in (("implements", _implemented(record)), ("evidence", _claims(record))):
                 if told:
                     file.write(f"- {title}: {_md(told)}\n")
+            if record["inference"]:
+                found = record["inference"]
+                shares = f"{found['of_source']:.2f} without context, {found['in_context']:.2f} with context"
+                file.write(f"- mappings written in prompts: {shares}\n")
             file.write("\n| source | saliency | promotes | suppresses |\n| --- | ---: | --- | --- |\n")
             for row in record["salient"]:
                 up, down = (" ".join(_code(t["token"]) for t in row[way]) for way in ("targets", "suppressed"))
@@ -124,10 +129,13 @@ FORMATS: dict[str, Callable[[ModelInfo, Records, Path], None]] = {
 }
 """A new format is one function here."""
 
+_AS_TEXT = ("relations", "evidence", "inference", "provenance")
 _COLUMNS = [
     *("model", "layer", "head", "saliency", "sources", "targets", "suppressed", "implements", "evidence"),
+    *("mappings_without_context", "mappings_with_context"),
     *("llm", "prompt", "inputs", "pattern", "unclear", "reasoning", "failure"),
 ]
+_TOLD = _COLUMNS[_COLUMNS.index("llm") :]
 
 
 def _flat(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -143,8 +151,13 @@ def _flat(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
         "implements": _implemented(record),
         "evidence": _claims(record),
     }
+    checked = record["inference"] or {}
+    mapping |= {
+        "mappings_without_context": checked.get("of_source"),
+        "mappings_with_context": checked.get("in_context"),
+    }
     for found in record["descriptions"] or [{}]:
-        told = {name: found.get(name) for name in _COLUMNS[9:]}
+        told = {name: found.get(name) for name in _TOLD}
         yield {name: record[name] for name in ("model", "layer", "head")} | mapping | told
 
 
@@ -164,7 +177,7 @@ def _json_parts(record: dict[str, Any]) -> dict[str, Any]:
         found | {name: json.dumps(found[name], ensure_ascii=False) for name in ("scores", "provenance")}
         for found in record["descriptions"]
     ]
-    parts = {name: json.dumps(record[name], ensure_ascii=False) for name in ("relations", "evidence", "provenance")}
+    parts = {name: json.dumps(record[name], ensure_ascii=False) for name in _AS_TEXT}
     return record | parts | {"descriptions": descriptions}
 
 

@@ -21,9 +21,12 @@ def record(
     row: Row[Any],
     descriptions: Iterable[Row[Any]],
     relations: HeadRelations,
-    evidence: list[dict[str, Any]],
+    known: dict[str, Any],
 ) -> dict[str, Any]:
-    """One head in the JSON form of one head, from its row and what belongs to it; ``run`` is its extraction's row."""
+    """One head in the JSON form of one head, from its row and what belongs to it.
+
+    ``run`` is its extraction's row, ``known`` what else there is, as it stands.
+    """
     return {
         "model": model.name,
         "layer": row.layer,
@@ -31,7 +34,7 @@ def record(
         "salient": [asdict(mapping_row) for mapping_row in unpack(row.salient, row.suppressed)],
         "descriptions": [_description_record(found) for found in descriptions],
         "relations": relations.heads.get(HeadId(row.layer, row.head), {}),
-        "evidence": evidence,
+        **known,
         "provenance": {
             "content_hash": model.content_hash,
             "family": model.family,

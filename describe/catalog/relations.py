@@ -46,11 +46,14 @@ class RelationStore:
 
     def begin_relation(self, run_id: int, operation: dict[str, Any], k: int, pairs_used: int, valid: bool) -> int:
         """The id of an operation in a run, entered if it is new. ``operation``: name, content_hash, category, ..."""
+        key = {"run_id": run_id, "operation_id": self.operation_id(operation)}
+        return get_or_create(self._engine, schema.relation, key, {"k": k, "pairs_used": pairs_used, "valid": valid})
+
+    def operation_id(self, operation: dict[str, Any]) -> int:
+        """The id of an operation, entered if it is new: name, content_hash, category, direction, pairs."""
         fields = dict(operation)
         key = {name: fields.pop(name) for name in ("name", "content_hash")}
-        operation_id = get_or_create(self._engine, schema.operation, key, fields)
-        key = {"run_id": run_id, "operation_id": operation_id}
-        return get_or_create(self._engine, schema.relation, key, {"k": k, "pairs_used": pairs_used, "valid": valid})
+        return get_or_create(self._engine, schema.operation, key, fields)
 
     def saved_layers(self, relation_ids: list[int]) -> set[int]:
         """The layers that have scores for all of these relations."""

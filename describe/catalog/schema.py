@@ -5,10 +5,12 @@
     labeller ─< call >─ head
     labeller ─< batch >─ extraction;  batch ─< batch_request >─ head;  batch_request ── call
     model ─< relation_run ─< relation ─< relation_layer;  relation >─ operation
+    model ─< check_run ─< operation_check >─ operation;  head ─< head_check
 
 An extraction is a model read with certain settings; a labeller is an LLM with a prompt template and parameters; a
 relation is an operation scored on a model's heads, layer by layer, in a run with certain settings; a call is one
-request to an LLM that was answered or failed; a batch is many requests that wait at a server together.
+request to an LLM that was answered or failed; a batch is many requests that wait at a server together; a check is what
+running the model showed of an operation or a head.
 """
 
 from __future__ import annotations
@@ -33,14 +35,17 @@ __all__ = [
     "batch_request",
     "call",
     "catalogue_info",
+    "check_run",
     "description",
     "evidence",
     "extraction",
     "head",
+    "head_check",
     "labeller",
     "metadata",
     "model",
     "operation",
+    "operation_check",
     "relation",
     "relation_layer",
     "relation_run",
@@ -260,4 +265,42 @@ relation_layer = Table(
     Column("seconds", Float, nullable=False, comment="the layer's time, shared out by pairs"),
     Column("created", DateTime(timezone=True), nullable=False),
     UniqueConstraint("relation_id", "layer"),
+)
+
+check_run = Table(
+    "check_run",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("model_id", ForeignKey("model.id"), nullable=False),
+    Column("kind", String(32), nullable=False, comment="correlate or ablate"),
+    Column("settings", JSON, nullable=False),
+    Column("settings_hash", String(64), nullable=False),
+    Column("standard", Boolean, nullable=False, comment="the default settings: what is shown beside a head"),
+    Column("versions", JSON, nullable=False),
+    Column("created", DateTime(timezone=True), nullable=False),
+    UniqueConstraint("model_id", "kind", "settings_hash"),
+)
+
+operation_check = Table(
+    "operation_check",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run_id", ForeignKey("check_run.id"), nullable=False),
+    Column("operation_id", ForeignKey("operation.id"), nullable=False),
+    Column("part", String(32), nullable=False, comment="single, multi (tokens a source); base, ablation"),
+    Column("found", JSON, nullable=False, comment="`describe.records.DynamicHits` or `Ablation`"),
+    Column("created", DateTime(timezone=True), nullable=False),
+    UniqueConstraint("run_id", "operation_id", "part"),
+)
+
+head_check = Table(
+    "head_check",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("head_id", ForeignKey("head.id"), nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("settings_hash", String(64), nullable=False),
+    Column("found", JSON, nullable=False, comment="how many salient mappings the head writes while the model runs"),
+    Column("created", DateTime(timezone=True), nullable=False),
+    UniqueConstraint("head_id", "settings_hash"),
 )

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, Row, and_, bindparam, func, null, sel
 
 from describe.catalog import schema
 from describe.catalog.batches import BatchStore
+from describe.catalog.checks import CheckStore
 from describe.catalog.claims import claimed
 from describe.catalog.database import begin_write, connect
 from describe.catalog.evidence import EvidenceStore
@@ -43,6 +44,7 @@ class Catalogue:
         self._engine = connect(where, create=create)
         self.relations = RelationStore(self._engine)
         self.evidence = EvidenceStore(self._engine)
+        self.checks = CheckStore(self._engine)
         self.ledger = LedgerStore(self._engine)
         self.batches = BatchStore(self._engine)
 
@@ -183,6 +185,17 @@ class Catalogue:
         with self._engine.connect() as connection:
             return {HeadId(row.layer, row.head): row.failure for row in connection.execute(query)}
 
+    def answered_heads(self, extraction_id: int) -> set[HeadId]:
+        """The heads that anyone described, or called unclear."""
+        head, description = schema.head, schema.description
+        query = (
+            select(head.c.layer, head.c.head)
+            .join(description, description.c.head_id == head.c.id)
+            .where(head.c.extraction_id == extraction_id, description.c.failure.is_(None))
+        )
+        with self._engine.connect() as connection:
+            return {HeadId(row.layer, row.head) for row in connection.execute(query)}
+
     def save_description(
         self, extraction_id: int, head: HeadId, labeller_id: int, outcome: Description, versions: dict[str, str]
     ) -> None:
@@ -210,13 +223,21 @@ class Catalogue:
         with self._engine.connect() as connection:
             run = connection.execute(select(schema.extraction).where(schema.extraction.c.id == extraction_id)).one()
             relations = self.relations.by_head(run.model_id)
+            checked = self.checks.by_head(run.model_id)
+            for head, operations in checked.heads.items():
+                for operation, found in operations.items():
+                    relations.heads.get(head, {}).get(operation, {}).update(found)
+            if relations.provenance is not None:
+                relations.provenance.update(checked.provenance)
             for layer in range(model.n_layers) if only is None else [only.layer]:
                 heads = self._layer(connection, extraction_id, layer)
                 descriptions = self._layer_descriptions(connection, extraction_id, layer, labeller_id)
                 evidence = self.evidence.of_layer(connection, extraction_id, layer)
+                checks = self.checks.of_layer(connection, extraction_id, layer)
                 for row in heads:
                     if only is None or row.head == only.head:
-                        yield record(model, run, row, descriptions.get(row.id, []), relations, evidence.get(row.id, []))
+                        known = {"evidence": evidence.get(row.id, []), "inference": checks.get(row.id)}
+                        yield record(model, run, row, descriptions.get(row.id, []), relations, known)
 
     def _layer(self, connection: Connection, extraction_id: int, layer: int) -> list[Row[Any]]:
         table = schema.head

@@ -22,7 +22,7 @@ from torch import Tensor
 from describe.maps.salient import BLOCK_ELEMENTS
 from describe.weights.model import LayerWeights
 
-__all__ = ["PairHits", "Pairs", "Unembedding", "relation_hits"]
+__all__ = ["PairHits", "Pairs", "Sought", "Unembedding", "head_hits", "relation_hits"]
 
 FIRST_BLOCK = 256
 HELD_ELEMENTS = 1 << 24
@@ -32,20 +32,29 @@ ROUNDING = 1e-5
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Pairs to score, by the distinct sources they share.
+class Sought:
+    """Which target is sought in which row; pairs with the same source share a row.
 
     Attributes:
-        vectors: source vectors of the distinct sources, (S, d), float64.
-        source: which of them each pair starts from, (P,).
+        source: the row each pair starts from, (P,).
         target: the token id each pair leads to, (P,).
         k: how many tokens may stand before the target, plus one, (P,).
     """
 
-    vectors: Tensor
     source: Tensor
     target: Tensor
     k: Tensor
+
+
+@dataclass(frozen=True)
+class Pairs(Sought):
+    """Pairs to score, by the distinct sources they share.
+
+    Attributes:
+        vectors: source vectors of the distinct sources, (S, d), float64.
+    """
+
+    vectors: Tensor
 
 
 @dataclass(frozen=True)
@@ -85,9 +94,20 @@ def relation_hits(pairs: Pairs, layer: LayerWeights, unembedding: Unembedding) -
     """
     device = pairs.vectors.device
     value, output = (matrix.to(device, torch.float64) for matrix in (layer.value, layer.output))
-    n_heads, n_sources = output.shape[0], pairs.vectors.shape[0]
-    read = pairs.vectors @ value  # (G, S, dh)
-    group = torch.arange(n_heads, device=device) // (n_heads // value.shape[0])
+    return head_hits(pairs.vectors @ value, output, pairs, unembedding)
+
+
+def head_hits(read: Tensor, output: Tensor, pairs: Sought, unembedding: Unembedding) -> PairHits:
+    """Which targets are among the first and the last k of z W_O U, by rank, for what heads have read.
+
+    Args:
+        read: z of each head and row, (G, S, dh), float64, on the device to compute on; G divides the number of heads,
+            and head h reads group h // (H / G).
+        output: W_O (H, dh, d), as ``read``.
+    """
+    device = read.device
+    n_heads, n_sources = output.shape[0], read.shape[1]
+    group = torch.arange(n_heads, device=device) // (n_heads // read.shape[0])
     target, place = torch.unique(pairs.target, return_inverse=True)
     of_target = unembedding.rows(target).mT
     top = torch.empty(n_heads, len(pairs.source), dtype=torch.bool, device=device)
@@ -102,7 +122,7 @@ def relation_hits(pairs: Pairs, layer: LayerWeights, unembedding: Unembedding) -
     return PairHits(top, bottom)
 
 
-def _hits(written: Tensor, own: Tensor, pairs: Pairs, unembedding: Unembedding) -> tuple[Tensor, Tensor]:
+def _hits(written: Tensor, own: Tensor, pairs: Sought, unembedding: Unembedding) -> tuple[Tensor, Tensor]:
     """``top`` and ``bottom`` (h, P) of h heads that write ``written`` (h, S, d) and score targets ``own`` (h, P)."""
     h, n_sources, _ = written.shape
     scan = _Scan(

@@ -118,17 +118,26 @@ def _select(
 
     ids = [(token(source), token(target)) for source, target in operation.pairs]
     pairs = list(dict.fromkeys((s, t) for s, t in ids if s is not None and t is not None))
-    size = "small" if weights.info.vocab_size <= 100_000 else "large"
-    used = k or _K[size][operation.copying]
-    about = {
+    used = k or standard_k(weights.info, operation.copying)
+    about = as_row(operation)
+    relation_id = catalogue.relations.begin_relation(run_id, about, used, len(pairs), len(pairs) >= MIN_PAIRS)
+    return _Selected(operation, pairs, used, relation_id)
+
+
+def standard_k(model: ModelInfo, copying: bool = False) -> int:
+    """How near the top a target must be, by vocabulary size and whether the operation copies: the paper's values."""
+    return _K["small" if model.vocab_size <= 100_000 else "large"][copying]
+
+
+def as_row(operation: Operation) -> dict[str, Any]:
+    """An operation as the catalogue keeps it."""
+    return {
         "name": operation.name,
         "content_hash": operation.content_hash,
         "category": operation.category,
         "direction": operation.direction,
         "pairs": operation.pairs,
     }
-    relation_id = catalogue.relations.begin_relation(run_id, about, used, len(pairs), len(pairs) >= MIN_PAIRS)
-    return _Selected(operation, pairs, used, relation_id)
 
 
 def _score_layers(

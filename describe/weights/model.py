@@ -126,9 +126,19 @@ class HeadWeights:
 
     def first_token(self, text: str) -> int:
         """The first of the tokens that the tokenizer makes of a text inside a sentence (as " Paris")."""
+        return self.token_ids(text)[0]
+
+    def token_ids(self, text: str) -> list[int]:
+        """The tokens that the tokenizer makes of a text inside a sentence (as " New York")."""
         from describe.weights.vocabulary import encode
 
-        return encode(self._location.path, self.tokens, text)[0]
+        return encode(self._location.path, self.tokens, text)
+
+    def start_ids(self, text: str) -> list[int]:
+        """The tokens that the tokenizer makes of the beginning of a text, those it puts before any text included."""
+        from describe.weights.vocabulary import encode_start
+
+        return encode_start(self._location.path, text)
 
     @cached_property
     def _ids(self) -> dict[str, int]:

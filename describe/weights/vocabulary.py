@@ -15,7 +15,7 @@ from typing import Any, Literal
 from describe.errors import CheckpointError
 from describe.weights.sources import GgufSource
 
-__all__ = ["encode", "gguf_tokens", "hub_tokens"]
+__all__ = ["encode", "encode_start", "gguf_tokens", "hub_tokens"]
 
 Scheme = Literal["bytes", "sentencepiece"]
 
@@ -68,6 +68,20 @@ def encode(path: Path, tokens: list[str], text: str) -> list[int]:
     if not (exact or starting):
         raise CheckpointError(f"the tokenizer of {path} does not keep the start of '{text}'")
     return (exact or starting)[0]
+
+
+def encode_start(path: Path, text: str) -> list[int]:
+    """The ids that a model's tokenizer makes of the beginning of a text, with what it puts before any text.
+
+    Raises `CheckpointError` when the tokenizer cannot be loaded.
+    """
+    tokenizer = _tokenizer(path)
+    plain = list(tokenizer.encode(text, add_special_tokens=False))
+    whole = list(tokenizer.encode(text))
+    if not plain:
+        return [token for token in whole if token != tokenizer.eos_token_id or token == tokenizer.bos_token_id]
+    first = next((i for i in range(len(whole)) if whole[i : i + len(plain)] == plain), 0)
+    return whole[: first + len(plain)]  # without what it puts after
 
 
 @lru_cache(maxsize=2)

@@ -27,8 +27,9 @@ MAY_IMPORT = {
     "llm": BASE | {"weights"},
     "labelling": BASE | {"llm"},
     "operations": BASE,
+    "validation": BASE | {"weights", "maps", "operations"},
     "evidence": BASE | {"operations"},
-    "pipeline": BASE | {"weights", "maps", "operations", "evidence", "catalog", "llm", "labelling"},
+    "pipeline": BASE | {"weights", "maps", "operations", "evidence", "catalog", "llm", "labelling", "validation"},
 }
 
 

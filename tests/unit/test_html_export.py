@@ -81,6 +81,14 @@ def test_data_survive_the_round_trip() -> None:
         assert provenance == before["provenance"]
 
 
+def test_what_running_the_model_showed_is_embedded() -> None:
+    checked, other = embedded(render(model(1, 2, 2), heads(1, 2)))["heads"]
+    assert checked["inference"] == [0.75, 0.125]
+    assert checked["relations"]["copying"][2:] == [0.75, 0.125]
+    assert other["inference"] == []
+    assert [len(values) for values in other["relations"].values()] == [2, 2, 2]
+
+
 def test_tokens_and_repeated_values_are_embedded_once(page: str) -> None:
     data = embedded(page)
     pairs = list(zip(data["token_ids"], data["tokens"], strict=True))

@@ -62,7 +62,7 @@ def test_doubts_within_rounding_are_settled_exactly() -> None:
     ranked = (unembed @ direction).argsort(descending=True)
     target = torch.cat([ranked[:20], ranked[-20:], ranked[2000:2010]])
     n = len(target)
-    pairs = Pairs(vectors, torch.arange(n) % 5, target, torch.full((n,), 10))
+    pairs = Pairs(torch.arange(n) % 5, target, torch.full((n,), 10), vectors)
     found = relation_hits(pairs, layer, Unembedding(unembed, CPU))
     top, bottom = oracle.relation_hits(vectors[pairs.source], torch.eye(d).double(), unembed, target, pairs.k)
     assert (int(top.sum()), int(bottom.sum())) == (10, 10)
@@ -74,7 +74,7 @@ def test_equal_scores_count_for_the_target() -> None:
     """Tokens with the same row as the target do not push it out: fewer than k are larger."""
     unembed = torch.ones(500, 4)
     layer = LayerWeights(value=torch.eye(4)[None], output=torch.eye(4)[None])
-    pairs = Pairs(torch.ones(1, 4).double(), torch.tensor([0]), torch.tensor([7]), torch.tensor([1]))
+    pairs = Pairs(torch.tensor([0]), torch.tensor([7]), torch.tensor([1]), torch.ones(1, 4).double())
     found = relation_hits(pairs, layer, Unembedding(unembed, CPU))
     assert bool(found.top.all())
     assert bool(found.bottom.all())

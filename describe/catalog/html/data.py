@@ -63,9 +63,10 @@ def _pack_head(head: dict[str, Any], tokens: _Table, shared: _Table) -> dict[str
         "rows": rows,
         "descriptions": descriptions,
         "relations": {
-            operation: [_number(relation["score"]), _number(relation["suppression"])]
+            operation: [_number(relation["score"]), _number(relation["suppression"]), *_in_prompts(relation)]
             for operation, relation in head["relations"].items()
         },
+        "inference": _shares(head["inference"]),
         "evidence": [_pack_evidence(found) for found in head["evidence"]],
         "provenance": {key: shared[to_json(value)] for key, value in head["provenance"].items()},
     }
@@ -78,6 +79,18 @@ def _pack_description(description: dict[str, Any], shared: _Table) -> dict[str, 
         **{key: description[key] for key in ("inputs", "pattern", "reasoning", "failure")},
         **{key: shared[to_json(description[key])] for key in ("llm", "prompt", "scores")},
     }
+
+
+def _in_prompts(relation: dict[str, Any]) -> list[Any]:
+    """Return the dynamic score of one operation, without and with context, where the model was run."""
+    return [_number(share) for share in _shares(relation.get("inference"), "score")]
+
+
+def _shares(found: dict[str, Any] | None, name: str | None = None) -> list[float]:
+    """Return the shares without and with context; none where the model was not run."""
+    if found is None:
+        return []
+    return [found[kind] if name is None else found[kind][name] for kind in ("of_source", "in_context")]
 
 
 def _pack_evidence(found: dict[str, Any]) -> list[Any]:

@@ -70,7 +70,7 @@ function tokenChip(token, tag = "span") {
 function showHead() {
   const head = headAt[selected];
   const missing = make("p", "message", "This head has not been extracted.");
-  const draw = [descriptionCards, implemented, evidenceTable, rowTable, allOperations, provenance];
+  const draw = [descriptionCards, inPrompts, implemented, evidenceTable, rowTable, allOperations, provenance];
   $("head").replaceChildren(headline(head), ...(head ? draw.map((part) => part(head)) : [missing]));
 }
 
@@ -139,27 +139,39 @@ function barCell(value, most) {
 // From this score on a head implements an operation, or suppresses it.
 const IMPLEMENTS = 0.15;
 
+// An operation's values: score, suppression, and, where the model was run, the score in prompts
+// without and with context.
 function operationTable(relations) {
   const most = Math.max(...relations.flatMap(([, values]) => values.map(Math.abs)));
+  const columns = Math.max(...relations.map(([, values]) => values.length));
   const rows = relations.map(([operation, values]) => {
     const name = heading("row", prose("span", "", operation));
-    return make("tr", "", name, ...values.map((value) => barCell(value, most)));
+    const missing = Array.from({ length: columns - values.length }, () => make("td", "measure", format(null)));
+    return make("tr", "", name, ...values.map((value) => barCell(value, most)), ...missing);
   });
-  return table("operations", "Operations", ["Operation", "Score", "Suppression"], rows);
+  const headings = ["Operation", "Score", "Suppression", "Without context", "With context"];
+  return table("operations", "Operations", headings.slice(0, 1 + columns), rows);
 }
 
 function sortedRelations(head) {
-  return Object.entries(head.relations).sort((a, b) => Math.max(...b[1]) - Math.max(...a[1]));
+  const strongest = ([, [score, suppression]]) => Math.max(score, suppression);
+  return Object.entries(head.relations).sort((a, b) => strongest(b) - strongest(a));
 }
 
 function implemented(head) {
-  const strong = sortedRelations(head).filter(([, values]) => Math.max(...values) >= IMPLEMENTS);
+  const strong = sortedRelations(head).filter(([, values]) => Math.max(...values.slice(0, 2)) >= IMPLEMENTS);
   return strong.length ? operationTable(strong) : "";
 }
 
 function allOperations(head) {
   const relations = sortedRelations(head);
   return relations.length ? disclosure(`All ${relations.length} operations`, operationTable(relations)) : "";
+}
+
+function inPrompts(head) {
+  const [without, within] = head.inference.map((share) => `${(100 * share).toFixed(0)} %`);
+  const shares = `${without} without context, ${within} with context`;
+  return head.inference.length ? make("p", "message", `Salient mappings that it writes in prompts: ${shares}.`) : "";
 }
 
 function evidenceTable(head) {

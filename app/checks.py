@@ -1,0 +1,240 @@
+"""The commands that run the model: ``correlate`` and ``ablate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from app.options import (
+    DEFAULT_CATALOGUE,
+    CataloguePlace,
+    Csv,
+    Device,
+    Heads,
+    Json,
+    Latex,
+    Model,
+    Operations,
+    Plots,
+    Quiet,
+    RunDtype,
+)
+from describe.errors import InputError
+
+if TYPE_CHECKING:
+    from describe.pipeline import AblateResult, CorrelateResult
+
+__all__ = ["ablate", "correlate"]
+
+
+def correlate(
+    model: Model,
+    catalog: CataloguePlace = DEFAULT_CATALOGUE,
+    operations: Operations = None,
+    templates: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--templates", metavar="FILE", help="Texts with <X>, one a line or a JSON list."),
+    ] = None,
+    heads: Heads = "all",
+    described: Annotated[
+        bool, typer.Option("--described", help="Instead: do the described heads write their own salient mappings?")
+    ] = False,
+    multi_token: Annotated[bool, typer.Option("--multi-token", help="Sources of several tokens as well.")] = False,
+    pairs: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--pairs", metavar="N", help="A random sample of N pairs of each operation (default: all)."),
+    ] = None,
+    device: Device = "auto",
+    dtype: RunDtype = "float32",
+    csv: Csv = None,
+    latex: Latex = None,
+    json_path: Json = None,
+    quiet: Quiet = False,
+) -> int:
+    """Run the model: do static scores go with what heads write in prompts, with and without context?"""
+    from app.terminal import progress_bars, write_json
+    from describe import pipeline
+    from describe.catalog import Catalogue
+
+    if described and (multi_token or pairs or operations):
+        raise InputError("--described looks at heads, not at operations: leave out the options of operations")
+    asked: dict[str, Any] = {"templates": templates, "heads": heads, "device": device, "dtype": dtype}
+    with Catalogue(catalog, create=not described) as opened, progress_bars(quiet) as progress:
+        if described:
+            found = pipeline.check_described(opened, model, **asked, progress=progress)
+            rows = [{"head": str(head)} | values for head, values in found.items()]
+            result = None
+        else:
+            result = pipeline.correlate(
+                opened, model, operations=operations, multi_token=multi_token, pairs=pairs, **asked, progress=progress
+            )
+            rows = pipeline.correlation_rows(result.correlations)
+    _write_tables([_flat(row) for row in rows], csv, latex)
+    if json_path:
+        about = {"model": model} if result is None else {"model": result.model.name, "templates": result.templates}
+        write_json(about | {"heads" if described else "correlations": rows}, json_path)
+    elif not quiet:
+        _draw_described(rows) if result is None else _draw_correlations(result, rows)
+    problems = [] if result is None else result.problems
+    for problem in problems:
+        typer.echo(f"headscribe: {problem}", err=True)
+    return 1 if problems else 0
+
+
+def ablate(
+    model: Model,
+    catalog: CataloguePlace = DEFAULT_CATALOGUE,
+    operations: Operations = None,
+    only: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--only", metavar="NAMES", help="Ablate these operations, separated by commas (default: all)."),
+    ] = None,
+    templates: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--templates", metavar="FILE", help='JSON: operation to text with <X>, or {"text", "shots"}.'),
+    ] = None,
+    prompts: Annotated[int, typer.Option("--prompts", metavar="N", help="Prompts of a task, at most.")] = 100,
+    seeds: Annotated[int, typer.Option("--seeds", metavar="N", help="Draws of random heads.")] = 5,
+    controls: Annotated[int, typer.Option("--controls", metavar="N", help="Control tasks, at most.")] = 3,
+    device: Device = "auto",
+    dtype: RunDtype = "float32",
+    plots: Plots = None,
+    csv: Csv = None,
+    latex: Latex = None,
+    json_path: Json = None,
+    quiet: Quiet = False,
+) -> int:
+    """Run the model with heads removed: is an ability lost with the heads that should implement it?"""
+    from app.terminal import progress_bars, write_json
+    from describe import pipeline
+    from describe.catalog import Catalogue
+
+    with Catalogue(catalog, create=True) as opened, progress_bars(quiet) as progress:
+        result = pipeline.ablate(
+            opened,
+            model,
+            operations=operations,
+            only=[name.strip() for name in only.split(",")] if only else [],
+            tasks=templates,
+            prompts=prompts,
+            seeds=seeds,
+            controls=controls,
+            device=device,
+            dtype=dtype,
+            progress=progress,
+        )
+    rows = pipeline.ablation_rows(result.ablations)
+    if plots:
+        _save_curves(result, plots)
+    _write_tables(rows, csv, latex)
+    if json_path:
+        curves = {name: pipeline.ablation_curves(found) for name, found in result.ablations.items()}
+        removed = {name: found.heads for name, found in result.ablations.items()}
+        found = {"model": result.model.name, "ablations": rows, "not_testable": result.not_testable}
+        write_json(found | {"heads": removed, "curves": curves}, json_path)
+    elif not quiet:
+        _draw_ablations(result, rows)
+    for problem in result.problems:
+        typer.echo(f"headscribe: {problem}", err=True)
+    return 1 if result.problems else 0
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    """A row without what is nested in it."""
+    return {name: value for name, value in row.items() if not isinstance(value, list | dict)}
+
+
+def _write_tables(rows: list[dict[str, Any]], csv: Path | None, latex: Path | None) -> None:
+    from app.tables import csv_table, latex_table
+    from describe.files import write_atomically
+
+    for path, write in ((csv, csv_table), (latex, latex_table)):
+        if path:
+            write_atomically(path, write(rows))
+
+
+def _save_curves(result: AblateResult, folder: Path) -> None:
+    import pandas as pd
+
+    from app.charts import save_ablations
+    from describe import pipeline
+
+    save_ablations(
+        {name: pd.DataFrame(pipeline.ablation_curves(found)) for name, found in result.ablations.items()}, folder
+    )
+
+
+def _draw_correlations(result: CorrelateResult, rows: list[dict[str, Any]]) -> None:
+    """A table each of relation and suppression scores, sources of one token and of several."""
+    from app.terminal import draw_table
+
+    headings = ("operation", "pairs", "k", "r without context", "p", "r with context", "p", "largest static score")
+    of = {"single": "sources of one token", "multi": "sources of several tokens"}
+    for sources in dict.fromkeys(row["sources"] for row in rows):
+        for side in ("relation", "suppression"):
+            shown = [
+                (
+                    row["operation"],
+                    str(row["pairs"]),
+                    str(row["k"]),
+                    _number(row["r_without_context"]),
+                    _p(row["p_without_context"]),
+                    _number(row["r_with_context"]),
+                    _p(row["p_with_context"]),
+                    _number(row["largest_static_score"]),
+                )
+                for row in rows
+                if (row["sources"], row["side"]) == (sources, side)
+            ]
+            title = f"{result.model.name}: static against dynamic {side} scores, {of[sources]}"
+            draw_table(headings, shown, title=title, right=range(1, 8))
+
+
+def _draw_described(rows: list[dict[str, Any]]) -> None:
+    from app.terminal import draw_table
+
+    shown = [
+        (row["head"], str(row["pairs"]), str(row["k"]), _number(row["of_source"]), _number(row["in_context"]))
+        for row in rows
+    ]
+    headings = ("head", "mappings", "k", "without context", "with context")
+    title = "Share of the salient mappings that the head writes in prompts"
+    draw_table(headings, shown, title=title, right=range(1, 5))
+
+
+def _draw_ablations(result: AblateResult, rows: list[dict[str, Any]]) -> None:
+    from app.terminal import draw_table
+
+    shown = [
+        (
+            row["operation"],
+            str(row["prompts"]),
+            str(row["heads"]),
+            _number(row["base"]),
+            _change(row["targeted"], row["targeted_change"]),
+            f"{_change(row['random'], row['random_change'])} ± {row['random_sd']:.2f}",
+            _number(row["control_base"]),
+            _change(row["control"], row["control_change"]),
+            row["controls"],
+        )
+        for row in rows
+    ]
+    headings = ("operation", "prompts", "heads", "Base", "-TR", "-RND", "CTR base", "CTR -TR", "control tasks")
+    title = f"{result.model.name}: accuracy where the task fares worst, with its heads (-TR) or random heads removed"
+    draw_table(headings, shown, title=title, right=range(1, 8))
+    if result.not_testable:
+        draw_table(("operation", "why"), list(result.not_testable.items()), title="Not testable")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _p(value: float | None) -> str:
+    return "" if value is None else "<1e-300" if value < 1e-300 else f"{value:.0e}"
+
+
+def _change(value: float | None, change: float | None) -> str:
+    return _number(value) + ("" if change is None else f" ({change:+.0%})")

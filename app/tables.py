@@ -1,0 +1,38 @@
+"""Tables of results as files: CSV for programs and spreadsheets, LaTeX for papers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["csv_table", "latex_table"]
+
+
+def csv_table(rows: list[dict[str, Any]]) -> str:
+    """Rows of plain values as CSV, in full precision; no cell is a spreadsheet's formula."""
+    import pandas as pd
+
+    from describe.text import no_formula
+
+    guarded = [{name: no_formula(value) for name, value in row.items()} for row in rows]
+    return str(pd.DataFrame(guarded).to_csv(index=False, lineterminator="\n"))
+
+
+def latex_table(rows: list[dict[str, Any]]) -> str:
+    """Rows of plain values as a LaTeX table with the rules of booktabs; text is escaped, numbers have two decimals."""
+    import pandas as pd
+
+    plain = [{name.replace("_", " "): _cell(name, value) for name, value in row.items()} for row in rows]
+    table = str(pd.DataFrame(plain).to_latex(index=False, escape=True, na_rep=""))
+    return table.replace("<", "$<$").replace(">", "$>$")
+
+
+def _cell(name: str, value: Any) -> str:
+    from describe.text import visible
+
+    if value is None:
+        return ""
+    if name.startswith("p_") and value < 1e-300:
+        return "<1e-300"  # what the smallest p-values come to in double precision
+    if isinstance(value, float):
+        return f"{value:.2f}" if abs(value) >= 0.005 or value == 0 else f"{value:.0e}"
+    return visible(value.replace("_", " ")) if isinstance(value, str) else str(value)

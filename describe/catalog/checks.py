@@ -1,0 +1,178 @@
+"""The checks of a catalogue: what running the model showed of operations and of heads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Engine, select
+
+from describe.catalog import schema
+from describe.catalog.rows import get_or_create, json_hash
+from describe.records import Ablation, DynamicHits, HeadId, HitCounts
+
+__all__ = ["CheckStore", "HeadChecks", "ablation", "dynamic_hits", "plain"]
+
+Found = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class HeadChecks:
+    """What running the model showed of heads and operations, and what it was made with.
+
+    Attributes:
+        heads: by head and operation, ``inference``: mean dynamic scores over the templates, ``in_context`` and
+            ``of_source``; ``ablation``: which number in the order of removal the head has, and what removing so many
+            did to the operation's task.
+        provenance: settings and versions of ``correlate`` and ``ablate``.
+    """
+
+    heads: dict[HeadId, dict[str, Found]] = field(default_factory=dict)
+    provenance: dict[str, Found] = field(default_factory=dict)
+
+
+class CheckStore:
+    """Part of `describe.catalog.Catalogue`: what ``correlate`` and ``ablate`` commit, and read again."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def begin_run(
+        self, model_id: int, kind: str, settings: dict[str, Any], standard: bool, versions: dict[str, str]
+    ) -> int:
+        """The id of the run of a ``kind`` of check on a model with these settings, entered if it is new."""
+        key = {"model_id": model_id, "kind": kind, "settings_hash": json_hash(settings)}
+        rest = {"settings": settings, "standard": standard, "versions": versions}
+        return get_or_create(self._engine, schema.check_run, key, rest)
+
+    def save(self, run_id: int, operation_id: int, part: str, found: Found) -> None:
+        """Commit what was found of an operation; what is there already stays."""
+        key = {"run_id": run_id, "operation_id": operation_id, "part": part}
+        get_or_create(self._engine, schema.operation_check, key, {"found": found})
+
+    def load(self, run_id: int, part: str, operation_ids: Iterable[int]) -> dict[int, Found]:
+        """What was found of these operations, by their id; those not checked yet are left out."""
+        table = schema.operation_check
+        query = select(table.c.operation_id, table.c.found).where(
+            table.c.run_id == run_id, table.c.part == part, table.c.operation_id.in_(list(operation_ids))
+        )
+        with self._engine.connect() as connection:
+            return {row.operation_id: row.found for row in connection.execute(query)}
+
+    def save_head(self, extraction_id: int, head: HeadId, settings: dict[str, Any], found: Found) -> None:
+        """Commit what was found of one head's own mappings; what is there under the same settings stays."""
+        table = schema.head
+        query = select(table.c.id).where(
+            table.c.extraction_id == extraction_id, table.c.layer == head.layer, table.c.head == head.head
+        )
+        with self._engine.connect() as connection:
+            head_id = connection.execute(query).scalar_one()
+        key = {"head_id": head_id, "settings_hash": json_hash(settings)}
+        get_or_create(self._engine, schema.head_check, key, {"settings": settings, "found": found})
+
+    def checked_heads(self, extraction_id: int, settings: dict[str, Any]) -> dict[HeadId, Found]:
+        """The heads whose mappings were checked under these settings, with what was found."""
+        head, table = schema.head, schema.head_check
+        query = (
+            select(head.c.layer, head.c.head, table.c.found)
+            .join(table, table.c.head_id == head.c.id)
+            .where(head.c.extraction_id == extraction_id, table.c.settings_hash == json_hash(settings))
+        )
+        with self._engine.connect() as connection:
+            return {HeadId(row.layer, row.head): row.found for row in connection.execute(query)}
+
+    def of_layer(self, connection: Connection, extraction_id: int, layer: int) -> dict[int, Found]:
+        """The newest check of the mappings of each head of a layer, by the head's id in the catalogue."""
+        head, table = schema.head, schema.head_check
+        query = (
+            select(table.c.head_id, table.c.found, table.c.settings)
+            .join(head, table.c.head_id == head.c.id)
+            .where(head.c.extraction_id == extraction_id, head.c.layer == layer)
+            .order_by(table.c.id)
+        )
+        return {row.head_id: row.found | {"settings": row.settings} for row in connection.execute(query)}
+
+    def by_head(self, model_id: int) -> HeadChecks:
+        """What the standard runs on a model, or else the newest, say of each head."""
+        checks = HeadChecks()
+        for name, found in self._newest(model_id, "correlate", "single", checks):
+            for head, scores in _dynamic_by_head(dynamic_hits(found)):
+                checks.heads.setdefault(head, {}).setdefault(name, {})["inference"] = scores
+        for name, found in self._newest(model_id, "ablate", "ablation", checks):
+            for head, removal in _removal_by_head(ablation(found)):
+                checks.heads.setdefault(head, {}).setdefault(name, {})["ablation"] = removal
+        return checks
+
+    def _newest(self, model_id: int, kind: str, part: str, checks: HeadChecks) -> Iterator[tuple[str, Found]]:
+        """Operations with what was found of each, by name; what made it goes into the provenance."""
+        run, table, operation = schema.check_run, schema.operation_check, schema.operation
+        which = select(run).where(run.c.model_id == model_id, run.c.kind == kind)
+        with self._engine.connect() as connection:
+            newest = connection.execute(which.order_by(run.c.standard.desc(), run.c.id.desc())).first()
+            if newest is None:
+                return
+            checks.provenance[kind] = {"settings": newest.settings, "versions": newest.versions}
+            query = (
+                select(operation.c.name, table.c.found)
+                .join(operation, table.c.operation_id == operation.c.id)
+                .where(table.c.run_id == newest.id, table.c.part == part)
+                .order_by(table.c.id)
+            )
+            yield from {row.name: row.found for row in connection.execute(query)}.items()
+
+
+def dynamic_hits(found: Found) -> DynamicHits:
+    """What `save` was given as plain data."""
+    sides = {
+        name: tuple(HitCounts(*(tuple(map(tuple, hits[side])) for side in ("promoted", "suppressed"))) for hits in part)
+        for name, part in found.items()
+        if name in ("in_context", "of_source")
+    }
+    return DynamicHits(**(found | {"templates": tuple(found["templates"])} | sides))
+
+
+def ablation(found: Found) -> Ablation:
+    """What `save` was given as plain data."""
+    lists = {name: tuple(found[name]) for name in ("heads", "numbers", "targeted")}
+    controls = {name: (base, tuple(curve)) for name, (base, curve) in found["controls"].items()}
+    return Ablation(**(found | lists | {"random": tuple(map(tuple, found["random"])), "controls": controls}))
+
+
+def _dynamic_by_head(hits: DynamicHits) -> Iterator[tuple[HeadId, Found]]:
+    sides = (("score", "promoted"), ("suppression", "suppressed"))
+    kinds = {"in_context": hits.in_context, "of_source": hits.of_source}
+    total = hits.pairs * len(hits.templates)
+    for layer, row in enumerate(hits.in_context[0].promoted):
+        for head in range(len(row)):
+            yield (
+                HeadId(layer, head),
+                {
+                    kind: {
+                        name: sum(getattr(counts, side)[layer][head] for counts in templates) / total
+                        for name, side in sides
+                    }
+                    for kind, templates in kinds.items()
+                },
+            )
+
+
+def _removal_by_head(found: Ablation) -> Iterator[tuple[HeadId, Found]]:
+    """Each removed head: its number, and accuracy before and after the removal of as many, targeted and random."""
+    for place, name in enumerate(found.heads, 1):
+        at = next(i for i, number in enumerate(found.numbers) if number >= place)
+        drawn = [curve[at] for curve in found.random]
+        yield (
+            HeadId.parse(name),
+            {
+                "removed_as": place,
+                "base": found.base,
+                "targeted": found.targeted[at],
+                "random": sum(drawn) / len(drawn) if drawn else None,
+            },
+        )
+
+
+def plain(found: DynamicHits | Ablation) -> Found:
+    """A record as `CheckStore.save` keeps it."""
+    return asdict(found)

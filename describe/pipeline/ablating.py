@@ -1,0 +1,276 @@
+"""``headscribe ablate``: what a model still can do when the heads of an operation are removed."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from describe.catalog import Catalogue
+from describe.catalog.checks import ablation as as_ablation
+from describe.catalog.checks import plain
+from describe.errors import InputError
+from describe.operations import Operation, Problem, load_operations
+from describe.pipeline.common import Progress, silent
+from describe.pipeline.correlating import Testbed, open_testbed
+from describe.pipeline.relating import as_row, relations
+from describe.records import MIN_PAIRS, Ablation, HeadId, ModelInfo, OperationScores
+from describe.text import visible
+
+if TYPE_CHECKING:
+    from describe.validation import Exam, Task
+
+__all__ = ["AblateResult", "ablate", "ablation_curves", "ablation_rows"]
+
+LEAST_BASE = 0.1
+"""An operation whose task is solved less often than this cannot be tested by making it worse (MAPS)."""
+
+
+@dataclass(frozen=True)
+class AblateResult:
+    """What removing heads did, by operation.
+
+    Attributes:
+        ablations: of the operations that could be tested.
+        not_testable: why the others could not.
+    """
+
+    model: ModelInfo
+    ablations: dict[str, Ablation]
+    not_testable: dict[str, str]
+    problems: list[Problem] = field(default_factory=list)
+    new: int = 0
+
+
+def ablate(
+    catalogue: Catalogue,
+    model: str,
+    *,
+    operations: Path | None = None,
+    only: Sequence[str] = (),
+    tasks: Path | None = None,
+    prompts: int = 100,
+    seeds: int = 5,
+    controls: int = 3,
+    device: str = "auto",
+    dtype: str = "float32",
+    progress: Progress = silent,
+) -> AblateResult:
+    """Remove heads from the strongest down and see how often tasks are still solved; committed by operation.
+
+    Scores the operations statically first where that is missing.
+
+    Args:
+        operations: a directory of operations; by default the 20 that headscribe brings.
+        only: ablate these operations; the others serve as controls.
+        tasks: a file of tasks, as `describe.validation.read_tasks` reads it; by default ours.
+        prompts: the most prompts of a task.
+        seeds: how many times random heads are drawn.
+        controls: the most control tasks of an operation.
+
+    Raises `InputError` for what cannot be read or used.
+    """
+    from describe.validation.tasks import as_settings, read_tasks
+
+    if prompts < MIN_PAIRS or seeds < 1 or controls < 0:
+        raise InputError(f"ablation needs at least {MIN_PAIRS} prompts, 1 seed and 0 controls")
+    known = read_tasks(tasks)
+    chosen = load_operations(operations)[0]
+    if unknown := sorted(set(only) - {operation.name for operation in chosen}):
+        raise InputError(f"there is no operation '{unknown[0]}'")
+    bed = open_testbed(model, device, dtype)
+    static = relations(catalogue, model, operations=operations, device=device, progress=progress)
+    amounts = {"prompts": prompts, "seeds": seeds, "controls": controls}
+    hashes = sorted(operation.content_hash for operation in chosen)
+    settings = bed.settings | amounts | {"tasks": as_settings(known), "operations": hashes}
+    run_id = catalogue.checks.begin_run(
+        catalogue.register_model(bed.weights.info),
+        "ablate",
+        settings,
+        standard=tasks is None and operations is None and dtype == "float32" and list(amounts.values()) == [100, 5, 3],
+        versions=bed.versions,
+    )
+    scores = {found.name: found for found in static.operations if found.valid}
+    refused = {o.name: f"not valid for this model: under {MIN_PAIRS} pairs" for o in chosen if o.name not in scores}
+    refused |= {name: "it has no task" for name in scores if name not in known}
+    work = _Work(catalogue, run_id, bed, seeds, controls, scores, progress)
+    exams = {o.name: (o, exam) for o in chosen if o.name not in refused and (exam := _exam(o, known, bed, prompts))}
+    refused |= {name: "its task has no prompts" for name in scores if name not in refused and name not in exams}
+    base = work.base(exams)
+    refused |= {
+        name: f"base accuracy {value:.2f}, under {LEAST_BASE}" for name, value in base.items() if value < LEAST_BASE
+    }
+    testable = {name: exam for name, exam in exams.items() if name not in refused}
+    ablations, new = work.complete(testable, base, set(only) or set(testable))
+    return AblateResult(static.model, ablations, dict(sorted(refused.items())), static.problems, new)
+
+
+def _exam(operation: Operation, tasks: dict[str, Task], bed: Testbed, most: int) -> Exam | None:
+    from describe.validation import make_exam
+
+    weights = bed.weights
+
+    def token(word: str) -> int | None:
+        return weights.token_id(f" {word}")
+
+    exam = make_exam(tasks[operation.name], operation.pairs, token, weights.start_ids, weights.token_ids, most)
+    return exam if exam.prompts else None
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One run: tasks, and heads removed from them."""
+
+    catalogue: Catalogue
+    run_id: int
+    bed: Testbed
+    seeds: int
+    controls: int
+    scores: dict[str, OperationScores]
+    progress: Progress
+
+    def base(self, exams: dict[str, tuple[Operation, Exam]]) -> dict[str, float]:
+        """How often each task is solved with no head removed; committed task by task."""
+        from describe.validation import accuracies
+
+        ids = {name: self._id(operation) for name, (operation, _) in exams.items()}
+        there = self.catalogue.checks.load(self.run_id, "base", ids.values())
+        missing = [name for name in exams if ids[name] not in there]
+        self.progress("tasks", 0, len(missing))
+        for done, name in enumerate(missing, 1):
+            exam = exams[name][1]
+            found = {"accuracy": accuracies(self.bed.runner, exam, [[]])[0], "prompts": len(exam.prompts)}
+            self.catalogue.checks.save(self.run_id, ids[name], "base", found)
+            self.progress("tasks", done, len(missing))
+        there = self.catalogue.checks.load(self.run_id, "base", ids.values())
+        return {name: float(there[ids[name]]["accuracy"]) for name in exams}
+
+    def complete(
+        self, exams: dict[str, tuple[Operation, Exam]], base: dict[str, float], only: set[str]
+    ) -> tuple[dict[str, Ablation], int]:
+        """The ablation of every operation; what is missing is done and committed, strongest heads first."""
+        from describe.validation import choose_controls, removal_numbers, strongest_heads
+
+        model = self.bed.weights.info
+        heads = {name: strongest_heads(self.scores[name], len(model.heads)) for name in exams}
+        ids = {self._id(operation): name for name, (operation, _) in exams.items() if name in only and heads[name]}
+        there = self.catalogue.checks.load(self.run_id, "ablation", ids)
+        missing = {i: name for i, name in ids.items() if i not in there}
+        against = {
+            name: choose_controls(name, heads, {task: base[task] for task in exams}, self.controls)
+            for name in missing.values()
+        }
+        each = {
+            name: len(removal_numbers(len(heads[name]))) * (1 + self.seeds + len(against[name]))
+            for name in missing.values()
+        }
+        done, total = 0, sum(each.values())
+        self.progress("ablate", 0, total)
+        for operation_id, name in missing.items():
+            found = self._ablate(name, exams, heads[name], against[name], base, (done, total))
+            self.catalogue.checks.save(self.run_id, operation_id, "ablation", plain(found))
+            done += each[name]
+            self.progress("ablate", done, total)
+        there = self.catalogue.checks.load(self.run_id, "ablation", ids)
+        return {ids[i]: as_ablation(found) for i, found in there.items()}, len(missing)
+
+    def _ablate(
+        self,
+        name: str,
+        exams: dict[str, tuple[Operation, Exam]],
+        heads: list[HeadId],
+        controls: list[str],
+        base: dict[str, float],
+        progress: tuple[int, int],
+    ) -> Ablation:
+        from describe.validation import accuracies, random_heads, removal_numbers
+
+        started = time.perf_counter()
+        numbers = removal_numbers(len(heads))
+        orders = [heads] + [random_heads(self.bed.weights.info.heads, heads, seed) for seed in range(self.seeds)]
+        removals = [order[:number] for order in orders for number in numbers]
+        steps = 0
+
+        def curve(task: str, sets: list[list[HeadId]]) -> list[float]:
+            nonlocal steps
+
+            def tick(share: float) -> None:
+                self.progress("ablate", progress[0] + steps + int(share * len(sets)), progress[1])
+
+            found = accuracies(self.bed.runner, exams[task][1], sets, tick)
+            steps += len(sets)
+            return found
+
+        own = curve(name, removals)
+        curves = [tuple(own[i : i + len(numbers)]) for i in range(0, len(own), len(numbers))]
+        return Ablation(
+            prompts=len(exams[name][1].prompts),
+            heads=tuple(map(str, heads)),
+            numbers=numbers,
+            base=base[name],
+            targeted=curves[0],
+            random=tuple(curves[1:]),
+            controls={task: (base[task], tuple(curve(task, removals[: len(numbers)]))) for task in controls},
+            seconds=time.perf_counter() - started,
+        )
+
+    def _id(self, operation: Operation) -> int:
+        return self.catalogue.relations.operation_id(as_row(operation))
+
+
+def ablation_rows(found: dict[str, Ablation]) -> list[dict[str, Any]]:
+    """A row per operation where its task fares worst, as plain data: ``heads`` removed, accuracies, and the changes
+    relative to each base.
+
+    ``random_sd`` is the standard deviation over the draws of random heads; controls are means over the control tasks.
+    """
+    rows = []
+    for name, ablation in sorted(found.items()):
+        at = min(range(len(ablation.numbers)), key=lambda i: (ablation.targeted[i], i))
+        drawn = [curve[at] for curve in ablation.random]
+        bases = [base for base, _ in ablation.controls.values()]
+        after = [curve[at] for _, curve in ablation.controls.values()]
+        control_base, control = (statistics.fmean(values) if values else None for values in (bases, after))
+        rows.append(
+            {
+                "operation": name,
+                "prompts": ablation.prompts,
+                "heads": ablation.numbers[at],
+                "base": ablation.base,
+                "targeted": ablation.targeted[at],
+                "targeted_change": ablation.targeted[at] / ablation.base - 1,
+                "random": statistics.fmean(drawn),
+                "random_sd": statistics.stdev(drawn) if len(drawn) > 1 else 0.0,
+                "random_change": statistics.fmean(drawn) / ablation.base - 1,
+                "controls": ", ".join(ablation.controls),
+                "control_base": control_base,
+                "control": control,
+                "control_change": None if control is None or not control_base else control / control_base - 1,
+            }
+        )
+    return rows
+
+
+def ablation_curves(found: Ablation) -> list[dict[str, Any]]:
+    """The curves of an ablation as rows: ``removed`` heads, which ``kind``, ``accuracy``, its ``low`` and ``high``.
+
+    The range of random heads is a standard deviation either way.
+    """
+    rows: list[dict[str, Any]] = []
+
+    def add(kind: str, values: Sequence[float], spread: Sequence[float] | None = None) -> None:
+        for i, (number, value) in enumerate(zip((0, *found.numbers), values, strict=True)):
+            around = spread[i] if spread else 0.0
+            low, high = max(0.0, value - around), min(1.0, value + around)
+            rows.append({"removed": number, "kind": kind, "accuracy": value, "low": low, "high": high})
+
+    add("heads of the operation", (found.base, *found.targeted))
+    drawn = list(zip(*found.random, strict=True))
+    spread = [statistics.stdev(values) if len(values) > 1 else 0.0 for values in drawn]
+    add("random heads", (found.base, *map(statistics.fmean, drawn)), [0.0, *spread])
+    for task, (base, curve) in found.controls.items():
+        add(f"control: {visible(task).replace('_', ' ')}", (base, *curve))
+    return rows

@@ -1,0 +1,250 @@
+"""``headscribe correlate``: static scores against what heads do while the model runs."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from describe.catalog import Catalogue
+from describe.catalog.checks import dynamic_hits as as_hits
+from describe.catalog.checks import plain
+from describe.errors import InputError
+from describe.operations import Operation, Problem, load_operations
+from describe.pipeline.common import Progress, choose_device, silent
+from describe.pipeline.relating import as_row, relations
+from describe.records import MIN_PAIRS, DynamicHits, HeadId, ModelInfo, OperationScores, parse_heads
+from describe.versions import versions
+
+if TYPE_CHECKING:
+    import torch
+
+    from describe.maps import Unembedding
+    from describe.validation import Asked, Correlation, Runner
+    from describe.weights import HeadWeights
+
+__all__ = ["CorrelateResult", "Testbed", "correlate", "open_testbed", "read_prompt_templates"]
+
+Sources = Literal["single", "multi"]
+PRECISIONS = ("float32", "float64", "bfloat16")
+
+
+@dataclass(frozen=True)
+class CorrelateResult:
+    """The correlations of the operations asked for, and what could not be used."""
+
+    model: ModelInfo
+    correlations: list[Correlation]
+    templates: list[str]
+    problems: list[Problem] = field(default_factory=list)
+    new: int = 0
+
+
+class Testbed:
+    """A model to be run, loaded only when the first result is missing.
+
+    Attributes:
+        weights: its tokens and shape.
+        settings: what every result of a run depends on.
+        versions: what a run is made by.
+    """
+
+    def __init__(self, model: str, weights: HeadWeights, device: torch.device, dtype: str) -> None:
+        self._model, self._device, self._dtype = model, device, dtype
+        self._runner: Runner | None = None
+        self._unembedding: Unembedding | None = None
+        self.weights = weights
+        self.settings = {"dtype": dtype, "biases": "as the model runs, the value bias included"}
+        self.versions = versions("torch", "transformers", "accelerate", "gguf", "safetensors") | {"device": device.type}
+
+    @property
+    def runner(self) -> Runner:
+        """The model, loaded."""
+        import torch
+
+        from describe.validation import open_runner
+
+        if self._runner is None:
+            self._runner = open_runner(self._model, self.weights.info, self._device, getattr(torch, self._dtype))
+        return self._runner
+
+    def hits(self, asked: Asked, templates: Sequence[str], layers: Sequence[int] | None = None) -> DynamicHits:
+        """The pairs looked for in what the heads write, template by template."""
+        from describe.maps import Unembedding
+        from describe.validation import Template, dynamic_hits
+
+        started = time.perf_counter()
+        if self._unembedding is None:
+            self._unembedding = Unembedding(self.runner.unembed, self._device)
+        found = []
+        for text in templates:
+            prompts = Template.parse(text).prompts(asked.sources, self.weights.start_ids, self.weights.token_ids)
+            found.append(dynamic_hits(self.runner, asked, prompts, self._unembedding, layers))
+        in_context, of_source = zip(*found, strict=True)
+        seconds = time.perf_counter() - started
+        return DynamicHits(asked.k, len(asked.pairs), tuple(templates), in_context, of_source, seconds)
+
+
+def open_testbed(model: str, device: str, dtype: str) -> Testbed:
+    """A model to be run. Raises `InputError` for a model, device or precision that cannot be used."""
+    if dtype not in PRECISIONS:
+        raise InputError(f"cannot run a model in '{dtype}': use {', '.join(PRECISIONS)}")
+    where = choose_device(device, "float64")  # what heads write is ranked in float64
+
+    from describe.weights import open_model
+
+    return Testbed(model, open_model(model), where, dtype)
+
+
+def read_prompt_templates(path: Path | None) -> list[str]:
+    """The templates of a file, by default the paper's. Raises `InputError` when it holds none."""
+    from describe.validation import PAPER_TEMPLATES, read_templates
+
+    return list(PAPER_TEMPLATES) if path is None else read_templates(path)
+
+
+def correlate(
+    catalogue: Catalogue,
+    model: str,
+    *,
+    operations: Path | None = None,
+    templates: Path | None = None,
+    heads: str = "all",
+    multi_token: bool = False,
+    pairs: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    dtype: str = "float32",
+    progress: Progress = silent,
+) -> CorrelateResult:
+    """Correlate static with dynamic scores of every valid operation, each committed when it is there.
+
+    Scores the operations statically first where that is missing.
+
+    Args:
+        operations: a directory of operations; by default the 20 that headscribe brings.
+        templates: a file of prompt templates; by default the paper's four.
+        heads: over which heads, as `describe.records.parse_heads` reads it.
+        multi_token: entities of several tokens as well, read at their last token.
+        pairs: look for a random sample (by ``seed``) of so many pairs of each operation; by default for all.
+        dtype: the precision the model runs in; what heads write is ranked in float64.
+
+    Raises `InputError` for what cannot be read or used.
+    """
+    if pairs is not None and pairs < MIN_PAIRS:
+        raise InputError(f"--pairs must be at least {MIN_PAIRS}: an operation with fewer is not valid")
+    texts = read_prompt_templates(templates)
+    bed = open_testbed(model, device, dtype)
+    chosen = parse_heads(heads, bed.weights.info.n_layers, bed.weights.info.n_heads)
+    static = relations(catalogue, model, operations=operations, device=device, progress=progress)
+    settings = bed.settings | {"templates": texts, "pairs": pairs, "seed": None if pairs is None else seed}
+    run_id = catalogue.checks.begin_run(
+        catalogue.register_model(bed.weights.info),
+        "correlate",
+        settings,
+        standard=templates is None and pairs is None and dtype == "float32",
+        versions=bed.versions,
+    )
+    scores = {found.name: found for found in static.operations if found.valid}
+    valid = {
+        catalogue.relations.operation_id(as_row(operation)): operation
+        for operation in load_operations(operations)[0]
+        if operation.name in scores
+    }
+    work = _Work(catalogue, run_id, bed, texts, pairs, seed)
+    parts: tuple[Sources, ...] = ("single", "multi") if multi_token else ("single",)
+    found, new = work.complete(parts, valid, scores, progress)
+    return CorrelateResult(static.model, _correlations(found, valid, scores, chosen), texts, static.problems, new)
+
+
+def _correlations(
+    found: dict[Sources, dict[int, DynamicHits]],
+    operations: dict[int, Operation],
+    scores: dict[str, OperationScores],
+    heads: list[HeadId],
+) -> list[Correlation]:
+    from describe.validation import correlations
+
+    return [
+        row
+        for part, by_operation in found.items()
+        for operation_id, hits in sorted(by_operation.items(), key=lambda item: operations[item[0]].name)
+        for row in correlations(scores[operations[operation_id].name], hits, part, heads)
+    ]
+
+
+@dataclass(frozen=True)
+class _Work:
+    """One run: operations to look for in the same prompts."""
+
+    catalogue: Catalogue
+    run_id: int
+    bed: Testbed
+    templates: list[str]
+    most: int | None
+    seed: int
+
+    def complete(
+        self,
+        parts: tuple[Sources, ...],
+        operations: dict[int, Operation],
+        scores: dict[str, OperationScores],
+        progress: Progress,
+    ) -> tuple[dict[Sources, dict[int, DynamicHits]], int]:
+        """What the catalogue has, and what it lacks, which is committed operation by operation; how many were new."""
+        asked = {
+            (part, operation_id): found
+            for part in parts
+            for operation_id, operation in operations.items()
+            if (found := self._asked(operation, part, scores[operation.name].k)) is not None
+        }
+        there = {part: self.catalogue.checks.load(self.run_id, part, operations) for part in parts}
+        missing = [key for key in asked if key[1] not in there[key[0]]]
+        progress("correlate", 0, len(missing))
+        for done, (part, operation_id) in enumerate(missing, 1):
+            hits = self.bed.hits(asked[part, operation_id], self.templates)
+            self.catalogue.checks.save(self.run_id, operation_id, part, plain(hits))
+            progress("correlate", done, len(missing))
+        there = {part: self.catalogue.checks.load(self.run_id, part, operations) for part in parts}
+        return {part: {i: as_hits(found) for i, found in rows.items()} for part, rows in there.items()}, len(missing)
+
+    def _asked(self, operation: Operation, part: Sources, k: int) -> Asked | None:
+        """The pairs to look for: sources of one token, or of several; None where there are too few."""
+        from describe.validation import Asked
+
+        weights = self.bed.weights
+        pairs: list[tuple[tuple[int, ...], int]] = []
+        for source, target in operation.pairs:
+            known, wanted = weights.token_id(f" {source}"), weights.token_id(f" {target}")
+            if wanted is not None and (known is not None) == (part == "single"):
+                ids = (known,) if known is not None else tuple(weights.token_ids(f" {source}"))
+                pairs.append((ids, wanted))
+        pairs = list(dict.fromkeys(pairs))
+        if self.most is not None and self.most < len(pairs):
+            drawn = random.Random(self.seed).sample(range(len(pairs)), self.most)  # noqa: S311  (not a secret)
+            pairs = [pairs[i] for i in sorted(drawn)]
+        return Asked.of(pairs, k) if len(pairs) >= MIN_PAIRS else None
+
+
+def correlation_rows(found: Sequence[Correlation]) -> list[dict[str, Any]]:
+    """The correlations as rows of plain data, for JSON, CSV and tables."""
+    return [
+        {
+            "operation": row.operation,
+            "category": row.category,
+            "side": row.side,
+            "sources": row.sources,
+            "k": row.k,
+            "pairs": row.pairs,
+            "points": row.points,
+            "r_without_context": row.of_source.r,
+            "p_without_context": row.of_source.p,
+            "r_with_context": row.in_context.r,
+            "p_with_context": row.in_context.p,
+            "largest_static_score": row.largest,
+        }
+        for row in found
+    ]

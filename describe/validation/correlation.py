@@ -1,0 +1,91 @@
+"""Static against dynamic scores: Pearson's r over all heads and templates (MAPS)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from describe.records import DynamicHits, HeadId, HitCounts, OperationScores
+
+__all__ = ["Correlation", "Pearson", "correlations"]
+
+
+@dataclass(frozen=True)
+class Pearson:
+    """A correlation and its two-sided p-value; both None where a side does not vary."""
+
+    r: float | None
+    p: float | None
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """How an operation's static scores go with what heads do while the model runs.
+
+    Attributes:
+        side: whether relation or suppression scores are compared.
+        sources: of one token, or of several.
+        pairs: how many pairs the dynamic scores are over; ``points``: heads times templates.
+        largest: the largest static score of these heads.
+        of_source: against the head's output as if it attended to the source alone; ``in_context``: as it attends.
+    """
+
+    operation: str
+    category: str
+    side: Literal["relation", "suppression"]
+    sources: Literal["single", "multi"]
+    k: int
+    pairs: int
+    points: int
+    largest: float
+    of_source: Pearson
+    in_context: Pearson
+
+
+def correlations(
+    static: OperationScores, dynamic: DynamicHits, sources: Literal["single", "multi"], heads: Sequence[HeadId]
+) -> list[Correlation]:
+    """Relation and suppression scores of these heads against their dynamic scores in every template."""
+    found = []
+    sides: tuple[tuple[Literal["relation", "suppression"], tuple[tuple[float, ...], ...], str], ...] = (
+        ("relation", static.scores, "promoted"),
+        ("suppression", static.suppression, "suppressed"),
+    )
+    for side, scores, name in sides:
+        chosen = np.array([scores[head.layer][head.head] for head in heads])
+        of_source, in_context = (
+            _pearson(chosen, _counts(hits, name, heads)) for hits in (dynamic.of_source, dynamic.in_context)
+        )
+        found.append(
+            Correlation(
+                operation=static.name,
+                category=static.category,
+                side=side,
+                sources=sources,
+                k=dynamic.k,
+                pairs=dynamic.pairs,
+                points=len(heads) * len(dynamic.templates),
+                largest=float(chosen.max()),
+                of_source=of_source,
+                in_context=in_context,
+            )
+        )
+    return found
+
+
+def _counts(templates: Iterable[HitCounts], side: str, heads: Sequence[HeadId]) -> np.ndarray:
+    """Hits (T, heads): r is the same for counts as for shares."""
+    return np.array([[getattr(hits, side)[head.layer][head.head] for head in heads] for hits in templates], dtype=float)
+
+
+def _pearson(static: np.ndarray, dynamic: np.ndarray) -> Pearson:
+    from scipy.stats import pearsonr
+
+    repeated = np.tile(static, len(dynamic))
+    if len(repeated) < 3 or np.ptp(repeated) == 0 or np.ptp(dynamic) == 0:
+        return Pearson(None, None)
+    found = pearsonr(repeated, dynamic.ravel())
+    return Pearson(float(found.statistic), float(found.pvalue))

@@ -1,0 +1,74 @@
+"""Dynamic relation and suppression scores: what heads write in prompts that contain the source (MAPS).
+
+A head's own output at the last position, z W_O, goes through U, and a pair counts as for the static scores: by the rank
+of its target, with the same counting. ``in_context`` is the output as the head attends in the prompt; ``of_source`` is
+the output as if the last position attended to the source alone, which is the value vector at the source through W_O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from describe.maps import Sought, Unembedding, head_hits
+from describe.records import HitCounts
+from describe.validation.prompts import Prompt
+from describe.validation.running import Runner
+
+__all__ = ["Asked", "dynamic_hits"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Pairs to look for in prompts: each of ``pairs`` is the place of its source among the sources, and its target.
+
+    Attributes:
+        sources: the token ids of each distinct source.
+        pairs: (place of the source, target's token id).
+        k: how many tokens may stand before the target, plus one.
+    """
+
+    sources: list[tuple[int, ...]]
+    pairs: list[tuple[int, int]]
+    k: int
+
+    @classmethod
+    def of(cls, pairs: Sequence[tuple[tuple[int, ...], int]], k: int) -> Asked:
+        """From pairs of a source's token ids and a target's."""
+        place = {source: i for i, source in enumerate(dict.fromkeys(source for source, _ in pairs))}
+        return cls(list(place), [(place[source], target) for source, target in pairs], k)
+
+    def sought(self, device: torch.device) -> Sought:
+        """The same as tensors."""
+        source, target = torch.tensor(self.pairs, device=device).T
+        return Sought(source, target, torch.full_like(source, self.k))
+
+
+def dynamic_hits(
+    runner: Runner,
+    asked: Asked,
+    prompts: Sequence[Prompt],
+    unembedding: Unembedding,
+    layers: Sequence[int] | None = None,
+) -> tuple[HitCounts, HitCounts]:
+    """How many pairs each head of the layers (by default all) promotes and suppresses, in context and of the source.
+
+    Args:
+        prompts: one a source, all of one template.
+        unembedding: of the same model.
+    """
+    layers = range(runner.info.n_layers) if layers is None else layers
+    attended = runner.attend(prompts, layers)
+    sought = asked.sought(runner.device)
+    counts = []
+    for read in (attended.in_context, attended.of_source):
+        outputs = (runner.output(layer).double() for layer in layers)
+        hits = [head_hits(z.double(), output, sought, unembedding) for z, output in zip(read, outputs, strict=True)]
+        promoted, suppressed = (
+            tuple(tuple(side.sum(1).tolist()) for side in sides)
+            for sides in ([hit.top for hit in hits], [hit.bottom for hit in hits])
+        )
+        counts.append(HitCounts(promoted, suppressed))
+    return counts[0], counts[1]

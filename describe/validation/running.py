@@ -1,0 +1,288 @@
+"""A model that runs, by ``transformers``, and what its attention heads read while it does.
+
+Prompts run in batches that fit the memory, padded on the left; what they all begin with runs once.
+
+No other modelling library, and no knowledge of a family but its row in the table of `describe.weights`: hooks on the
+input of the attention output projection see every head's z (its values weighted by its attention), hooks on the value
+projection what it would read if it attended to one position only. Both hold the value bias, as the model does: weights
+of attention sum to one, so a head that attends to s alone reads exactly v(s) = n(s) W_V + b_V.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, redirect_stderr
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from describe.errors import CheckpointError
+from describe.records import HeadId, ModelInfo
+from describe.validation.prompts import Prompt
+from describe.weights import FAMILIES, Family
+
+__all__ = ["Attended", "Runner", "Steps", "open_runner"]
+
+BATCH_BYTES = 1 << 30
+"""What the tensors of a batch may take on a CPU; on a GPU a quarter of its free memory."""
+LARGEST_BATCH = 512
+
+
+@dataclass(frozen=True)
+class Attended:
+    """What heads read at the last position of each prompt; L layers, B prompts, H heads, G groups that share W_V.
+
+    Attributes:
+        in_context: z as each head attends, (L, H, B, dh).
+        of_source: z if each attended to the prompt's source token alone, (L, G, B, dh).
+    """
+
+    in_context: Tensor
+    of_source: Tensor
+
+
+class Runner:
+    """A causal language model with the places where its heads can be read and removed. Made by `open_runner`.
+
+    Args:
+        model: any causal model of a family of the table, in evaluation mode, on its device.
+        info: its shape.
+    """
+
+    def __init__(self, model: nn.Module, info: ModelInfo) -> None:
+        self.info, self.model = info, model
+        self._family: Family = next(row for row in FAMILIES if row.name == info.family)
+        self._backbone = model.get_submodule(self._family.prefix.rstrip("."))
+        embedding: Any = model
+        self._unembed: nn.Module = embedding.get_output_embeddings()
+        self.device: torch.device = next(model.parameters()).device
+        self._started: tuple[list[int], Any] | None = None
+
+    @property
+    def unembed(self) -> Tensor:
+        """U transposed, (V, d), in the precision the model runs in."""
+        weight: Tensor = self._unembed.get_parameter("weight")
+        return weight.detach()
+
+    def output(self, layer: int) -> Tensor:
+        """W_O of each head, (H, dh, d)."""
+        weight = self._projection(self._family.output, layer).get_parameter("weight").detach()
+        joined = weight if self._family.transposed else weight.mT
+        return joined.reshape(self.info.n_heads, self.info.d_head, self.info.d_model)
+
+    # -- reading what heads read ------------------------------------------------------------------------------------
+
+    def attend(self, prompts: Sequence[Prompt], layers: Sequence[int] | None = None) -> Attended:
+        """Run prompts once and read all heads of the layers (by default all), in batches that fit the memory."""
+        layers = range(self.info.n_layers) if layers is None else layers
+        shape = (len(layers), len(prompts), self.info.d_head)
+        dtype = self.unembed.dtype
+        found = Attended(
+            torch.empty(shape[0], self.info.n_heads, *shape[1:], dtype=dtype, device=self.device),
+            torch.empty(shape[0], self.info.n_kv_heads, *shape[1:], dtype=dtype, device=self.device),
+        )
+        width = 4 * self.info.d_model + self.info.n_heads * self.info.d_head
+        prefix = self._prefix(prompts)
+        for places in self._batches(prompts, self._batch_size(prompts, 8 * width)):
+            batch = _Batch([prompts[i] for i in places], len(prefix), self.device)
+            with torch.no_grad():
+                before = self._start(prefix, len(places))
+                with self._read(layers, batch, places, found):
+                    self._backbone(**batch.inputs(), past_key_values=before, use_cache=before is not None)
+        return found
+
+    @contextmanager
+    def _read(self, layers: Sequence[int], batch: _Batch, places: Tensor, found: Attended) -> Iterator[None]:
+        """Hooks that put what heads read into ``found``, at ``places`` of its prompts."""
+        rows = torch.arange(len(places), device=self.device)
+
+        def reads(i: int) -> Callable[..., None]:
+            def hook(_module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+                z = arguments[0][:, -1].view(len(places), self.info.n_heads, self.info.d_head)
+                found.in_context[i, :, places] = z.transpose(0, 1)
+
+            return hook
+
+        def values(i: int) -> Callable[..., None]:
+            def hook(_module: nn.Module, _arguments: tuple[Tensor, ...], out: Tensor) -> None:
+                found.of_source[i, :, places] = self._values(out[rows, batch.source]).transpose(0, 1)
+
+            return hook
+
+        with ExitStack() as hooks:
+            for i, layer in enumerate(layers):
+                output, value = (self._projection(name, layer) for name in (self._family.output, self._family.value))
+                hooks.callback(output.register_forward_pre_hook(reads(i)).remove)
+                hooks.callback(value.register_forward_hook(values(i)).remove)
+            yield
+
+    def _values(self, projected: Tensor) -> Tensor:
+        """The values (B, G, dh) out of what the value projection gives, (B, *), which may hold Q and K as well."""
+        groups, dh = self.info.n_kv_heads, self.info.d_head
+        if self._family.packing == "per_head":
+            return projected.view(-1, self.info.n_heads, 3, dh)[:, :, 2]
+        return projected[:, -groups * dh :].reshape(-1, groups, dh)
+
+    # -- removing heads -----------------------------------------------------------------------------------------------
+
+    def steps(self, prompts: Sequence[Prompt], most: int = 1) -> Iterator[Steps]:
+        """Run all but the last token of the prompts once, batch by batch; each batch can then take its last step many
+        times, with other heads removed each time, at most ``most`` times at once where the memory allows."""
+        kept = 2 * self.info.n_layers * self.info.n_kv_heads * self.info.d_head
+        prefix = self._prefix(prompts)
+        # The keys and values, once more while the last token's are appended; and the logits of the last position.
+        size = self._batch_size(prompts, 3 * kept, once=2 * self.info.vocab_size)
+        for places in self._batches(prompts, size):
+            inputs = _Batch([prompts[i] for i in places], len(prefix), self.device).inputs()
+            at_once = max(1, min(most, size // len(places)))
+            with torch.no_grad():
+                cache = self._start(prefix, len(places))
+                if inputs["input_ids"].shape[1] > 1:
+                    before = {name: tensor[:, :-1] for name, tensor in inputs.items()}
+                    cache = self._backbone(**before, past_key_values=cache, use_cache=True).past_key_values
+                if at_once > 1:
+                    cache.batch_repeat_interleave(at_once)
+            inputs = {name: tensor.repeat_interleave(at_once, dim=0) for name, tensor in inputs.items()}
+            yield Steps(places, at_once, cache, inputs, self)
+
+    def last_step(self, cache: Any, inputs: dict[str, Tensor], removed: Sequence[Iterable[HeadId]]) -> Tensor:
+        """The likeliest next tokens (B, n) of B prompts that stand n times one after another, each time with other
+        heads removed, after the last position ran on the keys and values of those before it."""
+        with torch.no_grad(), self._without(removed):
+            out = self._backbone(
+                input_ids=inputs["input_ids"][:, -1:],
+                position_ids=inputs["position_ids"][:, -1:],
+                attention_mask=inputs["attention_mask"],
+                past_key_values=cache,
+                use_cache=True,
+            )
+            cache.crop(-1)
+            likeliest: Tensor = self._unembed(out.last_hidden_state[:, -1]).argmax(dim=-1)
+        return likeliest.view(-1, len(removed))
+
+    @contextmanager
+    def _without(self, removed: Sequence[Iterable[HeadId]]) -> Iterator[None]:
+        """The model with heads' outputs zeroed at the last position, in row i those of ``removed[i % n]``."""
+        kept = torch.ones(self.info.n_layers, len(removed), 1, self.info.n_heads, 1, device=self.device)
+        for i, heads in enumerate(removed):
+            for head in heads:
+                kept[head.layer, i, :, head.head] = 0
+
+        def zero(layer: int) -> Callable[..., tuple[Tensor, ...]]:
+            def hook(_module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+                z = arguments[0]
+                by_head = z.view(-1, len(removed), 1, self.info.n_heads, self.info.d_head)
+                return ((by_head * kept[layer].to(z.dtype)).view(z.shape), *arguments[1:])
+
+            return hook
+
+        with ExitStack() as hooks:
+            for layer in {head.layer for heads in removed for head in heads}:
+                output = self._projection(self._family.output, layer)
+                hooks.callback(output.register_forward_pre_hook(zero(layer)).remove)
+            yield
+
+    # -- what all prompts begin with --------------------------------------------------------------------------------
+
+    def _prefix(self, prompts: Sequence[Prompt]) -> list[int]:
+        """The tokens that all prompts begin with, short of their sources and last tokens."""
+        alike = takewhile(lambda tokens: len(set(tokens)) == 1, zip(*(prompt.ids for prompt in prompts), strict=False))
+        most = min((min(prompt.source, len(prompt.ids) - 1) for prompt in prompts), default=0)
+        return [tokens[0] for tokens in alike][:most]
+
+    def _start(self, prefix: list[int], n: int) -> Any:
+        """The keys and values of a prefix, for n prompts that begin with it; None for an empty one. Run once."""
+        if not prefix:
+            return None
+        if self._started is None or self._started[0] != prefix:
+            out = self._backbone(torch.tensor([prefix], device=self.device), use_cache=True)
+            self._started = (prefix, out.past_key_values)
+        cache = copy.deepcopy(self._started[1])
+        cache.batch_repeat_interleave(n)
+        return cache
+
+    # -- batches ------------------------------------------------------------------------------------------------------
+
+    def _projection(self, name: str, layer: int) -> nn.Module:
+        return self.model.get_submodule(f"{self._family.prefix}{self._family.block.format(layer)}{name}")
+
+    def _batch_size(self, prompts: Sequence[Prompt], per_token: int, once: int = 0) -> int:
+        """How many prompts fit the memory, by the numbers held per token and once for each prompt."""
+        free = torch.cuda.mem_get_info(self.device)[0] // 4 if self.device.type == "cuda" else BATCH_BYTES
+        longest = max((len(prompt.ids) for prompt in prompts), default=1)
+        held = self.unembed.element_size() * (longest * per_token + once)
+        return int(max(1, min(LARGEST_BATCH, free // held)))
+
+    def _batches(self, prompts: Sequence[Prompt], size: int) -> Iterator[Tensor]:
+        """The places of the prompts in batches, those of like length together."""
+        lengths = torch.tensor([len(prompt.ids) for prompt in prompts])
+        yield from torch.split(lengths.argsort(stable=True), size) if len(prompts) else ()
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A batch of prompts, run up to its last token.
+
+    Attributes:
+        places: which of the prompts given they are.
+        at_once: how many sets of heads can be removed in one go.
+    """
+
+    places: Tensor
+    at_once: int
+    _cache: Any
+    _inputs: dict[str, Tensor]
+    _runner: Runner
+
+    def predict(self, removed: Sequence[Sequence[HeadId]]) -> Tensor:
+        """The likeliest next token of each prompt (n, B) with each of at most ``at_once`` sets of heads removed at the
+        last position."""
+        filled = [*removed, *([()] * (self.at_once - len(removed)))]
+        return self._runner.last_step(self._cache, self._inputs, filled).T[: len(removed)]
+
+
+class _Batch:
+    """What follows a common prefix of prompts, padded on the left to one length; padding is masked and counts for no
+    position.
+
+    Attributes:
+        source: the place of each prompt's source in what follows the prefix.
+    """
+
+    def __init__(self, prompts: Sequence[Prompt], prefix: int, device: torch.device) -> None:
+        longest = max(len(prompt.ids) for prompt in prompts)
+        pad = [longest - len(prompt.ids) for prompt in prompts]
+        rows = [[0] * n + list(prompt.ids[prefix:]) for n, prompt in zip(pad, prompts, strict=True)]
+        self._ids = torch.tensor(rows, device=device)
+        mask = [[1] * prefix + [0] * n + [1] * (longest - prefix - n) for n in pad]
+        self._mask, self._prefix = torch.tensor(mask, device=device), prefix
+        self.source = torch.tensor([n + p.source - prefix for n, p in zip(pad, prompts, strict=True)], device=device)
+
+    def inputs(self) -> dict[str, Tensor]:
+        """What the model is called with; the mask covers the prefix too."""
+        positions = (self._mask.cumsum(1) - 1).clamp(min=0)[:, self._prefix :]
+        return {"input_ids": self._ids, "attention_mask": self._mask, "position_ids": positions}
+
+
+def open_runner(model: str, info: ModelInfo, device: torch.device, dtype: torch.dtype) -> Runner:
+    """Load MODEL to be run, in this precision. Raises `CheckpointError` when ``transformers`` cannot load it."""
+    from transformers import AutoModelForCausalLM
+
+    from describe.weights import locate
+
+    location = locate(model)
+    options: dict[str, Any] = {"gguf_file": location.path.name} if location.is_gguf else {}
+    folder = location.path.parent if location.is_gguf else location.path
+    options |= {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True, "dtype": dtype}
+    try:
+        with redirect_stderr(io.StringIO()):  # its bars: what goes wrong it raises
+            loaded = AutoModelForCausalLM.from_pretrained(folder, **options)
+    except Exception as error:  # transformers raises whatever its many loaders raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise CheckpointError(f"transformers cannot run the model in {location.path}: {reason[:300]}") from error
+    return Runner(loaded.eval().to(device), info)
