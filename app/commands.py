@@ -10,6 +10,7 @@ import typer
 from app.describing import describe
 from app.operations import compare, relations
 from app.options import DEFAULT_CATALOGUE, CataloguePlace, Device, Dtype, Format, Heads, Json, Model, Quiet
+from app.serving import app_command
 from app.studies import study
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ def models(json_path: Json = None) -> None:
 app.command()(relations)
 app.command()(compare)
 app.add_typer(study, name="study")
+app.command("app")(app_command)
 
 
 def _catalogue(where: str, *, create: bool = False) -> Catalogue:
