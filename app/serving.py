@@ -45,21 +45,22 @@ def app_command(
     """Serve the web app: raters judge descriptions, the owner makes studies and reads their reports."""
     from describe.catalog import Catalogue
 
+    flags = _options(host, port, no_browser)
     with Catalogue(catalog) as opened:
         if set_password:
             return _set_password(opened)
-        _check_owner(opened, host, owners or "")
+        _check_owner(opened, host, owners or "", flags)
     _check_port(host, port)
     os.environ |= {"HEADSCRIBE_CATALOG": catalog, "HEADSCRIBE_OWNERS": owners or ""}
-    _serve(_options(host, port, no_browser))
+    _serve(host, port, flags)
 
 
-def _check_owner(catalogue: Catalogue, host: str, owners: str) -> None:
+def _check_owner(catalogue: Catalogue, host: str, owners: str, flags: dict[str, Any]) -> None:
     """Raise `InputError` where the owner's pages would be open to strangers, or to nobody."""
     from annotations.access import has_password
     from describe.errors import InputError
 
-    login = _login_configured()
+    login = _login_configured(flags)
     if login and not named_in(owners):
         raise InputError("a login is configured ([auth] in Streamlit's secrets): name the owners with --owners")
     if not (login or has_password(catalogue) or is_loopback(host)):
@@ -101,9 +102,12 @@ def _set_password(catalogue: Catalogue) -> None:
     typer.echo("The owner's password is set. Whoever is signed in stays so until the app is started again.", err=True)
 
 
-def _login_configured() -> bool:
+def _login_configured(flags: dict[str, Any]) -> bool:
+    """Whether Streamlit's secrets have ``[auth]``. Reading them needs Streamlit's options, so these come first."""
     from streamlit.runtime.secrets import secrets_singleton
+    from streamlit.web import bootstrap
 
+    bootstrap.load_config_options(flags)
     return secrets_singleton.load_if_toml_exists() and "auth" in secrets_singleton
 
 
@@ -124,15 +128,15 @@ def _options(host: str, port: int, no_browser: bool) -> dict[str, Any]:
         "browser.gatherUsageStats": False,
         "global.developmentMode": False,
         "logger.hideWelcomeMessage": True,
+        "logger.level": "warning",
+        "theme.primaryColor": "#2f6fab",
     }
 
 
-def _serve(flags: dict[str, Any]) -> None:
+def _serve(host: str, port: int, flags: dict[str, Any]) -> None:
     """Run until interrupted. In this process: one process id, Ctrl-C reaches it, nothing is left behind."""
     from streamlit.web import bootstrap
 
-    host, port = flags["server.address"], flags["server.port"]
     shown = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host  # noqa: S104
     typer.echo(f"http://{shown}:{port}   (Ctrl-C ends it; nothing is lost)", err=True)
-    bootstrap.load_config_options(flags)
     bootstrap.run(str(SCRIPT), False, [], flags)

@@ -44,9 +44,9 @@ def mapping_table(rows: Sequence[Row], caption: str) -> str:
 def description(inputs: str, pattern: str, unclear: bool) -> str:
     """A description as raters judge it."""
     if unclear:
-        return '<dl class="hs-description"><dt>Description</dt><dd>Unclear: no pattern that could be described.</dd></dl>'
+        return '<dl class="hs-description"><dt>Description</dt><dd class="hs-said-of">Unclear: no pattern that could be described.</dd></dl>'
     parts = (("The inputs are", inputs), ("What happens to them", pattern))
-    told = "".join(f"<dt>{name}</dt><dd><bdi>{_plain(text)}</bdi></dd>" for name, text in parts if text)
+    told = "".join(f"<dt>{name}</dt><dd class="hs-said-of"><bdi>{_plain(text)}</bdi></dd>" for name, text in parts if text)
     return f'<dl class="hs-description">{told}</dl>'
 
 
@@ -99,8 +99,8 @@ def _char(char: str) -> str:
     return escape(char) if shown == char else f'<span class="hs-mark">{escape(shown)}</span>'
 
 
-def _plain(text: str) -> str:
-    return escape("".join(char if char in "\\\n" else visible(char) for char in text))
+def _plain(text: object) -> str:
+    return escape("".join(char if char in "\\\n" else visible(char) for char in str(text)))
 
 
 def _ordinal(number: int) -> str:

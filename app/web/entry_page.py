@@ -17,7 +17,9 @@ def enter() -> None:
     if trouble:
         notice(trouble, "bad")
     with st.form("code", border=False):
-        code = st.text_input("Your personal code", max_chars=64, autocomplete="off", placeholder="XXXXX-XXXXX-XXXXX-XXXXX")
+        code = st.text_input(
+            "Your personal code", max_chars=64, autocomplete="off", placeholder="XXXXX-XXXXX-XXXXX-XXXXX"
+        )
         if st.form_submit_button("Begin, or go on", type="primary") and code.strip():
             st.query_params[LINK_PARAMETER] = code.strip()
             st.rerun()

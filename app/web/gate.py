@@ -17,7 +17,16 @@ from annotations.records import Rater
 from app.addresses import is_loopback, named_in
 from app.web.shared import catalogue, door
 
-__all__ = ["Visitor", "oidc_configured", "require_owner", "require_rater", "sign_in", "sign_out", "signed_in", "visitor"]
+__all__ = [
+    "Visitor",
+    "oidc_configured",
+    "require_owner",
+    "require_rater",
+    "sign_in",
+    "sign_out",
+    "signed_in",
+    "visitor",
+]
 
 TOO_MANY = "There were too many failed attempts from your address. Wait five minutes, then try again."
 UNKNOWN = "This code is not known, or not valid any more. Look whether it is complete, or ask who invited you."

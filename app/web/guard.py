@@ -26,7 +26,8 @@ def guarded() -> Iterator[None]:
     except DBAPIError:
         _log.exception("the database does not answer")
         notice(
-            "The database does not answer just now. What was shown as saved is kept. Reload the page in a moment.", "bad"
+            "The database does not answer just now. What was shown as saved is kept. Reload the page in a moment.",
+            "bad",
         )
     except Exception:
         _log.exception("a page failed")

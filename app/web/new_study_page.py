@@ -30,7 +30,9 @@ def show() -> None:
     st.title("New study")
     models = list(dict.fromkeys(model.name for model in catalogue().models()))
     if not models:
-        return notice("There is no model in the catalogue yet: headscribe extract MODEL, then headscribe describe MODEL.")
+        return notice(
+            "There is no model in the catalogue yet: headscribe extract MODEL, then headscribe describe MODEL."
+        )
     with st.form("design", border=False):
         fields = _main(models) | _controls() | _more()
         pressed = st.form_submit_button("Make the study", type="primary")
@@ -80,9 +82,13 @@ def _more() -> dict[str, Any]:
     st.subheader("Exclusion of raters")
     st.caption("Fixed now, before any answer; the report gives the figures with and without the excluded.")
     columns = st.columns(3)
-    failed = columns[0].number_input("Catch items failed, at most", 0.0, 1.0, 0.25, 0.05, help="a share; 1: no such rule")
+    failed = columns[0].number_input(
+        "Catch items failed, at most", 0.0, 1.0, 0.25, 0.05, help="a share; 1: no such rule"
+    )
     seconds = columns[1].number_input("Median seconds an item, at least", 0.0, 3600.0, 3.0, 0.5, help="0: no such rule")
-    changed = columns[2].number_input("Repeats answered otherwise, at most", 0.0, 1.0, 1.0, 0.05, help="1: no such rule")
+    changed = columns[2].number_input(
+        "Repeats answered otherwise, at most", 0.0, 1.0, 1.0, 0.05, help="1: no such rule"
+    )
     with st.expander("More settings"):
         columns = st.columns(4)
         rows = columns[0].number_input("Rows of a table, at most", 1, 1000, 30)

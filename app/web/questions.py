@@ -32,17 +32,13 @@ class Draft(NamedTuple):
 
 
 PRESENCE = Question("presence", "Is there a pattern in the table?", {"clear": "1", "weak": "2", "none": "3"})
-FIT = Question(
-    "fit", "Does the description fit?", {"fits": "1", "partly": "2", "does not fit": "3", "can't tell": "4"}
-)
-COVERAGE = Question(
-    "coverage", "How many rows does it cover?", {"none": "5", "few": "6", "most": "7", "all": "8"}
-)
+FIT = Question("fit", "Does the description fit?", {"fits": "1", "partly": "2", "does not fit": "3", "can't tell": "4"})
+COVERAGE = Question("coverage", "How many rows does it cover?", {"none": "5", "few": "6", "most": "7", "all": "8"})
 SCOPE = Question("scope", "Is it …", {"too broad": "B", "too narrow": "N", "right": "M"}, optional=True)
 
 SAVE, UNDO, PAUSE, GUIDE = "S", "U", "P", "G"
 ALL_KEYS = {SAVE: "save and go on", UNDO: "back to the last", PAUSE: "pause", GUIDE: "guideline"}
-"""The keys that are the same in both stages."""
+"""The keys that are the same in both stages of an item."""
 
 
 def ask_a(name: str, save: str = "Save and go on") -> StageA | None:
@@ -73,12 +69,13 @@ def forget(name: str) -> None:
         del st.session_state[key]
 
 
-def keys_line(stage: str, unclear: bool = False) -> str:
-    """All keys of a stage, as a line to be seen."""
-    asked = (PRESENCE,) if stage == "a" else (FIT,) if unclear else (FIT, COVERAGE, SCOPE)
-    pairs = [(key, answer) for question in asked for answer, key in question.keys.items()] + list(ALL_KEYS.items())
-    told = " ".join(f"<kbd>{key}</kbd> {escape(words)} ·" for key, words in pairs)
-    return f'<p class="hs-keys">Keys: {told} <kbd>Tab</kbd> next field</p>'
+def keys_line(stage: str, unclear: bool = False, others: dict[str, str] | None = None) -> None:
+    """Show all keys: those of a stage (``""``: of none) and ``others``, by default `ALL_KEYS`."""
+    asked = {"a": (PRESENCE,), "b": (FIT,) if unclear else (FIT, COVERAGE, SCOPE)}.get(stage, ())
+    pairs = [(key, answer) for question in asked for answer, key in question.keys.items()]
+    pairs += (ALL_KEYS if others is None else others).items()
+    told = " · ".join(f"<kbd>{key}</kbd> {escape(words)}" for key, words in pairs)
+    st.html(f'<p class="hs-keys">Keys: {told}{" · <kbd>Tab</kbd> next field" if asked else ""}</p>')
 
 
 def mistaken_keys() -> list[str]:

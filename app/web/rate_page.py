@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from html import escape
+
 import streamlit as st
 
 from annotations.access import LINK_PARAMETER
@@ -47,7 +49,7 @@ def _item(rater: Rater, task: Task) -> None:
         st.session_state[f"{name}-shown"] = True
     progress = desk().progress(rater.id)
     _how_far(rater, task, progress)
-    left, right = st.columns([3, 2], gap="medium")
+    left, right = st.columns([5, 3], gap="medium")
     left.html(mapping_table(task.rows, f"Table of item {task.position}"))
     with right:
         outcome = _stage_a(rater, task, name) if task.stage == "a" else _stage_b(rater, task, name)
@@ -56,7 +58,7 @@ def _item(rater: Rater, task: Task) -> None:
             forget(name)
             _go_on(outcome)
         _others(rater, progress)
-        st.html(keys_line(task.stage, task.unclear))
+        keys_line(task.stage, task.unclear)
 
 
 def _stage_a(rater: Rater, task: Task, name: str) -> Outcome | None:
@@ -101,13 +103,11 @@ def _others(rater: Rater, progress: Progress) -> None:
 
 
 def _undo(rater: Rater, progress: Progress) -> None:
-    label, off = "Back to the last", not progress.can_undo
-    if st.button(label, key=f"undo-{progress.answered}", shortcut=UNDO, type="tertiary", disabled=off):
+    key, off = f"undo-{progress.answered}", not progress.can_undo
+    if st.button("Back to the last", key=key, shortcut=UNDO, type="tertiary", disabled=off):
         outcome = desk().undo_last(rater.id, submission("undo"))
         done("undo")
-        if outcome.saved:
-            outcome = None
-        _go_on(outcome)
+        _go_on(None if outcome.saved else outcome)
 
 
 def _go_on(outcome: Outcome | None) -> None:
@@ -124,13 +124,13 @@ def _paused(rater: Rater) -> None:
     st.title("Pause")
     notice("All you answered is saved. You can close this page.", "well")
     st.write("To go on later, here or on another device, open your personal link again, or enter your code:")
-    st.code(st.query_params[LINK_PARAMETER], language=None)
+    st.html(f"<p><code>{escape(st.query_params[LINK_PARAMETER])}</code></p>")
     if st.button("Go on", key="resume", shortcut=SAVE, type="primary"):
         desk().note(rater.id, submission("resumed"), "resumed")
         done("resumed")
         st.session_state["paused"] = False
         st.rerun()
-    st.html('<p class="hs-keys">Keys: <kbd>S</kbd> go on</p>')
+    keys_line("", others={SAVE: "go on"})
 
 
 def _end(rater: Rater, turn: Turn) -> None:
@@ -144,7 +144,7 @@ def _end(rater: Rater, turn: Turn) -> None:
     with st.container(horizontal=True, gap="small"):
         _undo(rater, desk().progress(rater.id))
         st.button("Look again", key="look", shortcut=SAVE)
-    st.html('<p class="hs-keys">Keys: <kbd>U</kbd> back to the last · <kbd>S</kbd> look again</p>')
+    keys_line("", others={UNDO: "back to the last", SAVE: "look again"})
 
 
 rate()

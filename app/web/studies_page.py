@@ -77,7 +77,10 @@ def _let_in(study: Study) -> None:
         where = st.text_input("Where raters reach this app", _here(), max_chars=300)
         if st.form_submit_button("Invite", type="primary"):
             made = invite(catalogue(), study, int(number))
-            st.session_state["invited"] = [*st.session_state.get("invited", []), *((study.name, one, where) for one in made)]
+            st.session_state["invited"] = [
+                *st.session_state.get("invited", []),
+                *((study.name, one, where) for one in made),
+            ]
     _links()
     able = [rater.pseudonym for rater in raters(catalogue(), study)]
     if able:
@@ -134,7 +137,11 @@ def _data(study: Study) -> None:
 
 def _settings(study: Study) -> None:
     with st.expander("Settings"):
-        settings = {"models": ", ".join(study.models), "seed": study.seed, "made": f"{study.created:%Y-%m-%d %H:%M} UTC"}
+        settings = {
+            "models": ", ".join(study.models),
+            "seed": study.seed,
+            "made": f"{study.created:%Y-%m-%d %H:%M} UTC",
+        }
         settings |= {f"items: {kind}": number for kind, number in study.n_items.items()}
         settings |= {f"rule: {rule}": limit for rule, limit in study.exclusion.items()} | study.settings
         st.html(table(("setting", "value"), [(name, str(value)) for name, value in settings.items()]))
