@@ -44,9 +44,10 @@ def mapping_table(rows: Sequence[Row], caption: str) -> str:
 def description(inputs: str, pattern: str, unclear: bool) -> str:
     """A description as raters judge it."""
     if unclear:
-        return '<dl class="hs-description"><dt>Description</dt><dd class="hs-said-of">Unclear: no pattern that could be described.</dd></dl>'
-    parts = (("The inputs are", inputs), ("What happens to them", pattern))
-    told = "".join(f"<dt>{name}</dt><dd class="hs-said-of"><bdi>{_plain(text)}</bdi></dd>" for name, text in parts if text)
+        parts = [("The description", "Unclear: no pattern that could be described.")]
+    else:
+        parts = [("The inputs are", inputs), ("What happens to them", pattern)]
+    told = "".join(f'<dt>{name}</dt><dd class="hs-told"><bdi>{_plain(text)}</bdi></dd>' for name, text in parts if text)
     return f'<dl class="hs-description">{told}</dl>'
 
 

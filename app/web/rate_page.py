@@ -19,7 +19,7 @@ from app.web.submissions import done, submission
 BREAK_EVERY = 25
 
 ENDS = {
-    "waiting": "Nothing is left for you just now. Some items are with other raters, and may come back: look again later.",
+    "waiting": "Nothing is left for you just now. Items that others hold may come back: look again later.",
     "done": "You have judged all your items. Thank you!",
     "stopped": "The study has ended, and no more items are given out. Thank you for your answers!",
     "revoked": "This link is not valid any more. What you answered is kept.",
