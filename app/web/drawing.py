@@ -12,7 +12,7 @@ import streamlit as st
 from annotations.records import Row
 from describe.text import visible
 
-__all__ = ["description", "mapping_table", "notice", "page_style", "said", "table", "token"]
+__all__ = ["description", "mapping_table", "notice", "page_style", "paragraphs", "said", "table", "token"]
 
 _MARKS = {" ": ("␣", "space"), "\n": ("↵", "newline"), "\r": ("␍", "return"), "\t": ("⇥", "tab")}
 _ORDINALS = ("1st", "2nd", "3rd")
@@ -74,6 +74,11 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: Seque
         '<div class="hs-wide" tabindex="0"><table class="hs-plain">'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
+
+
+def paragraphs(lines: Sequence[str]) -> str:
+    """Words of ours or others', a paragraph each."""
+    return '<div class="hs-words">' + "".join(f"<p>{_plain(line)}</p>" for line in lines) + "</div>"
 
 
 def notice(text: str, kind: str = "note") -> None:

@@ -90,11 +90,11 @@ def _more() -> dict[str, Any]:
         "Repeats answered otherwise, at most", 0.0, 1.0, 1.0, 0.05, help="1: no such rule"
     )
     with st.expander("More settings"):
-        columns = st.columns(4)
-        rows = columns[0].number_input("Rows of a table, at most", 1, 1000, 30)
-        targets = columns[1].number_input("Targets of a row, at most", 1, 100, 5)
-        per_rater = columns[2].number_input("Items of a rater, at most", 0, 10_000, 0, help="0: all")
-        lease = columns[3].number_input("Minutes until an unanswered item goes to others", 1.0, 43_200.0, 30.0)
+        wide = st.columns(4)
+        rows = wide[0].number_input("Rows of a table, at most", 1, 1000, 30)
+        targets = wide[1].number_input("Targets of a row, at most", 1, 100, 5)
+        per_rater = wide[2].number_input("Items of a rater, at most", 0, 10_000, 0, help="0: all")
+        lease = wide[3].number_input("Minutes until an unanswered item goes to others", 1.0, 43_200.0, 30.0)
         consent = st.text_area("What raters agree to (Markdown)", consent_text(), height=200)
         guideline = st.text_area("Guideline (Markdown)", guideline_text(), height=300)
     return {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import streamlit as st
 from sqlalchemy import func, select
 
@@ -12,7 +14,7 @@ from annotations.report import FORMS, Report, build, written
 from annotations.report.charts import charts
 from annotations.report.sections import sections
 from app.web.chosen import chosen_study
-from app.web.drawing import notice, table
+from app.web.drawing import paragraphs, table
 from app.web.gate import require_owner
 from app.web.shared import catalogue
 
@@ -32,7 +34,7 @@ def show() -> None:
         for form in FORMS:
             st.download_button(
                 "data sheet" if form == "datasheet" else form,
-                lambda form=form: written(report, form),
+                partial(written, report, form),
                 f"study-{study.id}.{ENDINGS.get(form, form)}",
                 on_click="ignore",
                 key=f"download-{form}",
@@ -44,8 +46,8 @@ def _draw(report: Report) -> None:
     drawn = charts(report)
     for section in sections(report):
         st.subheader(section.title)
-        for line in section.words:
-            notice(line)
+        if section.words:
+            st.html(paragraphs(section.words))
         for name in section.charts:
             if name in drawn:
                 words, chart = drawn[name]

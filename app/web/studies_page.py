@@ -49,11 +49,13 @@ def how_it_stands(name: str) -> None:
         require_owner()
         found = status(catalogue(), find_study(catalogue(), name))
         items, answers, agreed = found["items"], found["answers"], found["agreement"]
-        columns = st.columns(4)
-        columns[0].metric("Answers", f"{answers['given']:,} of {answers['wanted']:,}")
-        columns[1].metric("Items complete", f"{items['complete']:,} of {items['number']:,}")
-        columns[2].metric("Same answer on fit", _percent(agreed["fit"]), help=f"of {agreed['pairs']} pairs of raters")
-        columns[3].metric("State", "stopped" if found["stopped"] else "open")
+        with st.container(horizontal=True, gap="large"):
+            st.metric("Answers", f"{answers['given']:,} of {answers['wanted']:,}", width="content")
+            st.metric("Items complete", f"{items['complete']:,} of {items['number']:,}", width="content")
+            pairs = f"of {agreed['pairs']:,} pairs of raters at an item"
+            st.metric("Same answer on fit", _percent(agreed["fit"]), width="content", help=pairs)
+            st.metric("Agree whether it fits", _percent(agreed["plausible"]), width="content", help=pairs)
+            st.metric("State", "stopped" if found["stopped"] else "open", width="content")
         if found["raters"]:
             st.html(table(_HEADINGS, [_rater(row, answers, items) for row in found["raters"]], range(2, 6)))
         else:
