@@ -34,8 +34,11 @@ def _navigation(who: Visitor) -> StreamlitPage:
             for file, (title, path) in OWNER_PAGES.items()
         ]
         return st.navigation(pages, position="top")
-    only = st.Page("rate_page.py" if who.rater else "entry_page.py", title="headscribe", default=True)
-    return st.navigation([only], position="hidden")
+    if who.rater:
+        return st.navigation([st.Page("rate_page.py", title="headscribe", default=True)], position="hidden")
+    doors = [st.Page("entry_page.py", title="headscribe", default=True)]
+    doors += [st.Page("entry_page.py", title="headscribe", url_path=path) for _, path in OWNER_PAGES.values()]
+    return st.navigation(doors, position="hidden")  # who signs in at an owner's page goes on there
 
 
 main()

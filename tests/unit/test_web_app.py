@@ -365,10 +365,6 @@ def test_the_app_refuses_to_start_where_strangers_would_be_owners(
     assert "--owners" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("host", "own"),
-    [("127.0.0.1", True), ("localhost", True), ("::1", True), ("[::1]", True), ("127.9.9.9", True)]
-    + [("0.0.0.0", False), ("::", False), ("192.168.1.2", False), ("example.org", False), ("", False)],
-)
-def test_addresses_of_this_machine(host: str, own: bool) -> None:
-    assert is_loopback(host) is own
+def test_addresses_of_this_machine() -> None:
+    assert all(map(is_loopback, ("127.0.0.1", "localhost", "::1", "[::1]", "127.9.9.9")))
+    assert not any(map(is_loopback, ("0.0.0.0", "::", "192.168.1.2", "example.org", "localhost.example.org", "")))
