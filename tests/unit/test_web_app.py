@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from html import unescape
@@ -312,6 +314,17 @@ def test_a_page_asks_little_of_the_database_and_nothing_of_its_heads(
     for statement in statements:
         tables = statement.split("WHERE")[0].replace(",", " ").split()
         assert not {"head", "description", "evidence", "call"} & set(tables), statement
+
+
+def test_the_app_starts_without_torch(catalogue: Catalogue) -> None:
+    code = (
+        "import sys\nfrom streamlit.testing.v1 import AppTest\nfrom app.serving import SCRIPT\n"
+        "test = AppTest.from_file(str(SCRIPT), default_timeout=60)\ntest.session_state['owner'] = True\n"
+        "assert not test.run().exception\nassert not test.switch_page('new_study_page.py').run().exception\n"
+        "found = {'torch', 'transformers'} & set(sys.modules)\nassert not found, found"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=SCRIPT.parents[2])
+    assert done.returncode == 0, done.stderr
 
 
 def test_nothing_that_goes_wrong_is_shown_as_a_traceback(
