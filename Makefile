@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 DEMO := demo
 export HEADSCRIBE_CATALOG ?= $(DEMO)/headscribe.db
 
-.PHONY: demo test bench soak lint format clean
+.PHONY: demo app test bench soak lint format clean
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml constraints.txt
@@ -32,6 +32,10 @@ demo: $(READY)  ## all heads of the demo model, described by statistics, a dozen
 	@echo "A real LLM:   gguf:demo shows that the path works; it is too small to describe well. Name a better one:"
 	@echo "              OPENAI_API_KEY=... $(BIN)/headscribe describe demo --llm openai:gpt-5-mini --catalog $(DEMO)/headscribe.db"
 	@echo "              OPENAI_BASE_URL=http://localhost:11434/v1 ... --llm openai:qwen3   (Ollama, vLLM, llama.cpp)"
+
+app: $(READY)  ## the web app on the demo model's catalogue, for human studies
+	@test -e "$(HEADSCRIBE_CATALOG)" || $(MAKE) demo
+	$(BIN)/headscribe app
 
 test: $(READY)  ## everything; what cannot run here is skipped and says why
 	$(BIN)/python -m ruff check .

@@ -1,0 +1,113 @@
+"""Untrusted text as HTML: tokens, descriptions, people's words. Everything is escaped here, and nothing interpreted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from html import escape
+from importlib import resources
+
+import streamlit as st
+
+from annotations.records import Row
+from describe.text import visible
+
+__all__ = ["description", "mapping_table", "notice", "page_style", "paragraphs", "said", "table", "token"]
+
+_MARKS = {" ": ("␣", "space"), "\n": ("↵", "newline"), "\r": ("␍", "return"), "\t": ("⇥", "tab")}
+_ORDINALS = ("1st", "2nd", "3rd")
+
+
+def token(text: str) -> str:
+    """A token with its spaces and newlines marked, other invisible characters as escapes, its direction kept inside."""
+    return f'<bdi class="hs-token">{"".join(_char(char) for char in text)}</bdi>'
+
+
+def mapping_table(rows: Sequence[Row], caption: str) -> str:
+    """The table of an item: a row per source token, its targets strongest first. Scrolls in itself, by keyboard too."""
+    most = max((len(row.targets) for row in rows), default=0)
+    heads = "".join(f'<th scope="col">{_ordinal(number)}</th>' for number in range(1, most + 1))
+    body = "".join(
+        f'<tr><th scope="row">{token(row.source)}</th>'
+        + "".join(f"<td>{token(target)}</td>" for target in row.targets)
+        + "<td></td>" * (most - len(row.targets))
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        f'<div class="hs-scroll" role="region" aria-label="{escape(caption)}" tabindex="0"><table class="hs-mapping">'
+        f"<caption>{escape(caption)}</caption><thead><tr>"
+        f'<th scope="col">source</th>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
+
+
+def description(inputs: str, pattern: str, unclear: bool) -> str:
+    """A description as raters judge it."""
+    if unclear:
+        parts = [("The description", "Unclear: no pattern that could be described.")]
+    else:
+        parts = [("The inputs are", inputs), ("What happens to them", pattern)]
+    told = "".join(f'<dt>{name}</dt><dd class="hs-told"><bdi>{_plain(text)}</bdi></dd>' for name, text in parts if text)
+    return f'<dl class="hs-description">{told}</dl>'
+
+
+def said(presence: str, own_words: str | None) -> str:
+    """What a rater said of the table."""
+    words = f" “<bdi>{_plain(own_words)}</bdi>”" if own_words else ""
+    return f'<p class="hs-said">You said of the table: pattern <b>{escape(presence)}</b>.{words}</p>'
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> str:
+    """A table of words and numbers; the first cell of a row is its heading."""
+    align = ['class="hs-number"' if column in numbers else "" for column in range(len(headings))]
+    head = "".join(f'<th scope="col" {how}>{_plain(text)}</th>' for text, how in zip(headings, align, strict=True))
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f'<th scope="row" {how}>{_plain(cell)}</th>' if column == 0 else f"<td {how}>{_plain(cell)}</td>"
+            for column, (cell, how) in enumerate(zip(row, align, strict=True))
+        )
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        '<div class="hs-wide" tabindex="0"><table class="hs-plain">'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def paragraphs(lines: Sequence[str]) -> str:
+    """Words of ours or others', a paragraph each."""
+    return '<div class="hs-words">' + "".join(f"<p>{_plain(line)}</p>" for line in lines) + "</div>"
+
+
+def notice(text: str, kind: str = "note") -> None:
+    """Say something: a ``note``, that it went ``well``, or ``bad``."""
+    role = "alert" if kind == "bad" else "status"
+    st.html(f'<p class="hs-notice hs-{kind}" role="{role}">{_plain(text)}</p>')
+
+
+def page_style() -> None:
+    """The app's style sheet."""
+    st.html(f"<style>{_css()}</style>")
+
+
+@cache
+def _css() -> str:
+    return (resources.files("app.web") / "page.css").read_text(encoding="utf-8")
+
+
+def _char(char: str) -> str:
+    if char in _MARKS:
+        mark, name = _MARKS[char]
+        return f'<span class="hs-mark" role="img" aria-label="{name}">{mark}</span>'
+    shown = char if char == "\\" else visible(char)
+    return escape(char) if shown == char else f'<span class="hs-mark">{escape(shown)}</span>'
+
+
+def _plain(text: object) -> str:
+    return escape("".join(char if char in "\\\n" else visible(char) for char in str(text)))
+
+
+def _ordinal(number: int) -> str:
+    return _ORDINALS[number - 1] if number <= len(_ORDINALS) else f"{number}th"

@@ -1,0 +1,44 @@
+"""What Streamlit runs for every visitor: who they are decides which pages there are; others do not exist."""
+
+from __future__ import annotations
+
+import streamlit as st
+from streamlit.navigation.page import StreamlitPage
+
+from app.web.drawing import page_style
+from app.web.gate import Visitor, sign_out, signed_in, visitor
+from app.web.guard import guarded
+
+OWNER_PAGES = {
+    "studies_page.py": ("Studies", "studies"),
+    "new_study_page.py": ("New study", "new"),
+    "report_page.py": ("Report", "report"),
+}
+
+
+def main() -> None:
+    """Find out who is there, and run their page."""
+    st.set_page_config(page_title="headscribe", layout="wide", initial_sidebar_state="collapsed")
+    page_style()
+    with guarded():
+        who = visitor()
+        _navigation(who).run()
+        if who.owner and signed_in():
+            st.button("Sign out", key="sign-out", type="tertiary", on_click=sign_out)
+
+
+def _navigation(who: Visitor) -> StreamlitPage:
+    if who.owner:
+        pages = [
+            st.Page(file, title=title, url_path=path, default=path == "studies")
+            for file, (title, path) in OWNER_PAGES.items()
+        ]
+        return st.navigation(pages, position="top")
+    if who.rater:
+        return st.navigation([st.Page("rate_page.py", title="headscribe", default=True)], position="hidden")
+    doors = [st.Page("entry_page.py", title="headscribe", default=True)]
+    doors += [st.Page("entry_page.py", title="headscribe", url_path=path) for _, path in OWNER_PAGES.values()]
+    return st.navigation(doors, position="hidden")  # who signs in at an owner's page goes on there
+
+
+main()

@@ -1,0 +1,113 @@
+"""The owner makes a study: a form over `annotations.design.Design`, with its defaults."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from annotations.design import Design, new_study
+from annotations.material import consent_text, guideline_text
+from app.web.chosen import choose
+from app.web.drawing import notice
+from app.web.gate import require_owner
+from app.web.shared import catalogue
+from describe.errors import InputError
+
+SHARES = {
+    "swap_easy": ("Random other head's description", 1.0, 0.15),
+    "swap_hard": ("Description of a head alike", 1.0, 0.15),
+    "shuffled": ("Targets shuffled over the rows", 1.0, 0.10),
+    "catch": ("Obvious items", 1.0, 0.10),
+    "repeats": ("Shown again to the same rater", 0.25, 0.08),
+}
+"""Share -> label, most, default."""
+
+
+def show() -> None:
+    """Draw the page."""
+    require_owner()
+    st.title("New study")
+    models = list(dict.fromkeys(model.name for model in catalogue().models()))
+    if not models:
+        return notice(
+            "There is no model in the catalogue yet: headscribe extract MODEL, then headscribe describe MODEL."
+        )
+    with st.form("design", border=False):
+        fields = _main(models) | _controls() | _more()
+        pressed = st.form_submit_button("Make the study", type="primary")
+    if pressed:
+        _make(fields)
+
+
+def _make(fields: dict[str, Any]) -> None:
+    try:
+        with st.spinner("Drawing items …"):
+            made = new_study(catalogue(), Design(**fields))
+    except InputError as error:
+        return notice(str(error), "bad")
+    choose(made)
+    st.switch_page("studies_page.py")
+
+
+def _main(models: list[str]) -> dict[str, Any]:
+    left, right = st.columns(2, gap="large")
+    name = left.text_input("Name", max_chars=128, placeholder="pilot")
+    chosen = left.multiselect("Models", models, default=models[:1])
+    heads = right.text_input("Heads", "sample:120", help="sample:N descriptions at random; all; or such as 25.0,16.8")
+    sources = right.text_input("Describers", help="Such as statistics, openai:gpt-5-mini; with commas; empty: all")
+    number = left.number_input("Raters per item", 1, 1000, 3)
+    seed = right.number_input("Seed", 0, 2**31 - 1, 0, help="The same catalogue and seed make the same items")
+    return {
+        "name": name.strip(),
+        "models": tuple(chosen),
+        "heads": heads.strip(),
+        "sources": tuple(part.strip() for part in sources.split(",") if part.strip()),
+        "raters_per_item": int(number),
+        "seed": int(seed),
+    }
+
+
+def _controls() -> dict[str, Any]:
+    st.subheader("Controls")
+    st.caption("Hidden among the items, as shares of the real ones; raters cannot tell them apart.")
+    columns = st.columns(len(SHARES))
+    return {
+        name: column.number_input(label, 0.0, most, default, 0.01, key=f"share-{name}")
+        for column, (name, (label, most, default)) in zip(columns, SHARES.items(), strict=True)
+    }
+
+
+def _more() -> dict[str, Any]:
+    st.subheader("Exclusion of raters")
+    st.caption("Fixed now, before any answer; the report gives the figures with and without the excluded.")
+    columns = st.columns(3)
+    failed = columns[0].number_input(
+        "Catch items failed, at most", 0.0, 1.0, 0.25, 0.05, help="a share; 1: no such rule"
+    )
+    seconds = columns[1].number_input("Median seconds an item, at least", 0.0, 3600.0, 3.0, 0.5, help="0: no such rule")
+    changed = columns[2].number_input(
+        "Repeats answered otherwise, at most", 0.0, 1.0, 1.0, 0.05, help="1: no such rule"
+    )
+    with st.expander("More settings"):
+        wide = st.columns(4)
+        rows = wide[0].number_input("Rows of a table, at most", 1, 1000, 30)
+        targets = wide[1].number_input("Targets of a row, at most", 1, 100, 5)
+        per_rater = wide[2].number_input("Items of a rater, at most", 0, 10_000, 0, help="0: all")
+        lease = wide[3].number_input("Minutes until an unanswered item goes to others", 1.0, 43_200.0, 30.0)
+        consent = st.text_area("What raters agree to (Markdown)", consent_text(), height=200)
+        guideline = st.text_area("Guideline (Markdown)", guideline_text(), height=300)
+    return {
+        "max_failed_catch": None if failed == 1 else failed,
+        "min_seconds_per_item": seconds or None,
+        "max_repeat_disagreement": None if changed == 1 else changed,
+        "rows": int(rows),
+        "targets": int(targets),
+        "items_per_rater": int(per_rater) or None,
+        "lease_minutes": lease,
+        "consent": consent,
+        "guideline": guideline,
+    }
+
+
+show()

@@ -1,0 +1,72 @@
+"""The report of a study as a page: words, tables and charts, and every written form to download."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import streamlit as st
+from sqlalchemy import func, select
+
+from annotations import schema
+from annotations.frame import ratings
+from annotations.records import Study
+from annotations.report import FORMS, Report, build, written
+from annotations.report.charts import charts
+from annotations.report.sections import sections
+from app.web.chosen import chosen_study
+from app.web.drawing import paragraphs, table
+from app.web.gate import require_owner
+from app.web.shared import catalogue
+
+ENDINGS = {"markdown": "md", "html": "html", "csv": "csv", "json": "json", "datasheet": "datasheet.md"}
+
+
+def show() -> None:
+    """Draw the page."""
+    require_owner()
+    st.title("Report")
+    study = chosen_study()
+    if study is None:
+        return
+    with st.spinner("Computing intervals …"):
+        report = _report(study.id, _newest(study), study)
+    with st.container(horizontal=True):
+        for form in FORMS:
+            st.download_button(
+                "data sheet" if form == "datasheet" else form,
+                partial(written, report, form),
+                f"study-{study.id}.{ENDINGS.get(form, form)}",
+                on_click="ignore",
+                key=f"download-{form}",
+            )
+    _draw(report)
+
+
+def _draw(report: Report) -> None:
+    drawn = charts(report)
+    for section in sections(report):
+        st.subheader(section.title)
+        if section.words:
+            st.html(paragraphs(section.words))
+        for name in section.charts:
+            if name in drawn:
+                words, chart = drawn[name]
+                st.altair_chart(chart, width="content")
+                st.caption(words)
+        for one in section.tables:
+            st.html(table(one.headings, one.rows, one.numbers))
+
+
+def _newest(study: Study) -> int:
+    """The newest event: the report is computed anew only when there is one."""
+    newest = select(func.max(schema.study_event.c.id)).where(schema.study_event.c.study_id == study.id)
+    with catalogue().engine.connect() as connection:
+        return int(connection.execute(newest).scalar() or 0)
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _report(study_id: int, newest: int, _study: Study) -> Report:
+    return build(ratings(catalogue(), _study), _study)
+
+
+show()

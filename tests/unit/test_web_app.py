@@ -1,0 +1,383 @@
+"""The web app's pages as Streamlit runs them, without a browser: who gets in, what is asked of the database."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+import streamlit as st
+from sqlalchemy import event, update
+from streamlit.testing.v1 import AppTest
+
+from annotations.access import code_hash, set_password
+from annotations.design import new_study
+from annotations.frame import ratings
+from annotations.rating import RatingDesk
+from annotations.records import Invitation, Row, Study
+from annotations.schema import study_place
+from annotations.storage import invite, revoke, stop
+from app.addresses import is_loopback
+from app.main import main
+from app.serving import SCRIPT
+from app.web import gate
+from app.web.drawing import mapping_table, token
+from app.web.questions import mistaken_keys
+from describe.catalog import Catalogue
+from describe.catalog.database import begin_write
+from describe.catalog.rows import now
+from tests.study_samples import answer, described_catalogue, design, let_in, rate_all
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def catalogue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Catalogue]:
+    """A catalogue that the app is started on, as from this machine."""
+    where = tmp_path / "catalogue.db"
+    monkeypatch.setenv("HEADSCRIBE_CATALOG", str(where))
+    monkeypatch.setattr(gate, "_open_here", lambda: False)  # there is no real connection
+    monkeypatch.setattr(gate, "_client", lambda: "client")
+    with described_catalogue(where) as opened:
+        yield opened
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def study(catalogue: Catalogue) -> Study:
+    return new_study(catalogue, design(heads="sample:4"))
+
+
+@pytest.fixture
+def invited(catalogue: Catalogue, study: Study) -> list[Invitation]:
+    return invite(catalogue, study, 2)
+
+
+def page(code: str | None = None, *, owner: bool = False) -> AppTest:
+    """The app as a visitor's new browser tab finds it."""
+    test = AppTest.from_file(str(SCRIPT), default_timeout=30)
+    if code is not None:
+        test.query_params["code"] = code
+    if owner:
+        test.session_state["owner"] = True
+    return test.run()
+
+
+def words(test: AppTest) -> str:
+    assert not test.exception
+    shown = [element.value for kind in ("title", "markdown", "caption") for element in test.get(kind)]
+    shown += [bar.proto.text for bar in test.get("progress")]
+    bodies = [element.proto.body for element in test.get("html") if "<style>" not in element.proto.body]
+    return unescape("\n".join(shown + bodies))
+
+
+def press(test: AppTest, label: str) -> AppTest:
+    return next(button for button in test.button if button.label.removeprefix("✓ ") == label).click().run()
+
+
+def labels(test: AppTest) -> list[str]:
+    return [button.label for button in test.button]
+
+
+def hold_all(catalogue: Catalogue, rater: int) -> None:
+    """Make this rater hold every place that is free."""
+    with begin_write(catalogue.engine) as connection:
+        free = study_place.c.rater_id.is_(None)
+        held = {"rater_id": rater, "leased_until": now() + timedelta(days=1)}
+        connection.execute(update(study_place).where(free).values(**held))
+
+
+# -- rating ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_rater_goes_from_consent_to_the_end(catalogue: Catalogue, study: Study, invited: list[Invitation]) -> None:
+    test = page(invited[0].code)
+    assert study.consent[:40] in words(test)
+    press(test, "I have read this, and agree to take part")
+    press(press(test, "none"), "Compare")
+    assert "We see it otherwise" in words(test)
+    desk = RatingDesk(catalogue)
+    let_in(desk, invited[0].rater.id)
+    test = page(invited[0].code)
+    while "judged all your items" not in words(test):
+        assert not any(words_of_b in words(test) for words_of_b in ("The inputs are", "The description"))
+        press(press(test, "weak"), "Save and go on")
+        press(test, "partly")
+        if "most" in labels(test):
+            press(test, "most")
+        press(test, "Save and go on")
+        assert "Saved." in words(test)
+    frame = ratings(catalogue, study)
+    assert sum(frame.occasion == 1) == sum(study.n_items.values())
+    assert set(frame.presence) == {"weak"}
+    press(test, "Back to the last")
+    press(press(test, "fits"), "Save and go on")
+    frame = ratings(catalogue, study)
+    assert list(frame.revisions) == [0] * (len(frame) - 1) + [1]
+    assert frame.fit.iloc[-1] == "fits"
+
+
+def test_nothing_is_saved_that_is_not_complete(catalogue: Catalogue, study: Study, invited: list[Invitation]) -> None:
+    let_in(RatingDesk(catalogue), invited[0].rater.id)
+    test = page(invited[0].code)
+    press(test, "Save and go on")
+    assert "Not saved yet. Is there a pattern" in words(test)
+    press(press(test, "clear"), "Save and go on")
+    press(press(test, "fits"), "Save and go on")
+    assert "Not saved yet. How many rows" in words(test) or "Saved." in words(test)
+
+
+@pytest.mark.parametrize("ended", ["done", "waiting", "stopped", "revoked", "paused"])
+def test_every_end_is_said_in_words(catalogue: Catalogue, study: Study, invited: list[Invitation], ended: str) -> None:
+    desk, (first, second) = RatingDesk(catalogue), invited
+    let_in(desk, first.rater.id)
+    if ended == "done":
+        rate_all(desk, first.rater.id)
+    elif ended == "waiting":
+        rate_all(desk, first.rater.id, 1)
+        rate_all(desk, second.rater.id)
+        hold_all(catalogue, invite(catalogue, study)[0].rater.id)
+        task = desk.next_item(first.rater.id).task
+        assert task is not None
+        answer(desk, first.rater.id, task)
+    elif ended == "stopped":
+        stop(catalogue, study)
+        rate_all(desk, first.rater.id)
+    elif ended == "revoked":
+        revoke(catalogue, study, first.rater.pseudonym)
+    test = page(first.code)
+    if ended == "paused":
+        press(test, "Pause")
+    found = {
+        "done": "Thank you",
+        "waiting": "look again later",
+        "stopped": "The study has ended",
+        "revoked": "not valid any more",
+        "paused": "All you answered is saved",
+    }
+    assert found[ended] in words(test)
+
+
+def test_no_key_means_two_things() -> None:
+    assert not mistaken_keys()
+
+
+# -- who gets in -----------------------------------------------------------------------------------------------------
+
+
+def test_a_visitor_finds_the_door_and_a_rater_one_page(study: Study, invited: list[Invitation]) -> None:
+    assert "Your personal code" in [field.label for field in page().text_input]
+    for file in ("studies_page.py", "new_study_page.py", "report_page.py"):
+        for code in (None, invited[0].code):
+            with pytest.raises(ValueError, match="Could not find a navigation page"):
+                page(code).switch_page(file)
+        assert not page(owner=True).switch_page(file).run().exception
+
+
+def test_a_code_in_the_link_makes_a_rater_of_the_owner_too(study: Study, invited: list[Invitation]) -> None:
+    test = AppTest.from_file(str(SCRIPT), default_timeout=30)
+    test.session_state["owner"] = True
+    test.query_params["code"] = invited[0].code
+    assert study.consent[:40] in words(test.run())
+
+
+def test_wrong_codes_are_counted_and_then_refused(
+    catalogue: Catalogue, study: Study, invited: list[Invitation]
+) -> None:
+    assert "not known" in words(page("WRONG-CODE"))
+    again = page("WRONG-CODE")
+    assert "not known" in words(again.run().run())  # a rerun is no new attempt
+    for _ in range(28):
+        gate.door().codes.failed("client")
+    assert "too many failed attempts" in words(page(invited[0].code))
+
+
+def test_wrong_passwords_are_counted_and_then_refused(catalogue: Catalogue) -> None:
+    set_password(catalogue, PASSWORD)
+    test = page()
+
+    def enter(password: str) -> AppTest:
+        next(field for field in test.text_input if field.label == "Password").set_value(password)
+        return press(test, "Sign in with the password")
+
+    assert "There is no study yet." in words(enter(PASSWORD))
+    test = page()
+    assert "not the password" in words(enter("wrong"))
+    for _ in range(9):
+        gate.door().passwords.failed("client")
+    assert "too many failed attempts" in words(enter(PASSWORD))
+
+
+@pytest.mark.parametrize(
+    ("address", "headers", "opened"),
+    [
+        ("127.0.0.1", {"Host": "localhost:8501"}, True),
+        ("::1", {"Host": "[::1]:8501"}, True),
+        ("127.0.0.1", {"Host": "attacker.example:8501"}, False),
+        ("127.0.0.1", {"Host": "localhost", "X-Forwarded-For": "203.0.113.7"}, False),
+        ("127.0.0.1", {}, False),
+        ("0.0.0.0", {"Host": "localhost:8501"}, False),
+        (None, {"Host": "localhost:8501"}, False),
+    ],
+)
+def test_the_owners_pages_are_open_only_to_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str | None, headers: dict[str, str], opened: bool
+) -> None:
+    monkeypatch.setenv("HEADSCRIBE_CATALOG", str(tmp_path / "c.db"))
+    with described_catalogue(tmp_path / "c.db", 1, 2) as catalogue:
+        monkeypatch.setattr(gate.st, "get_option", lambda name: address)
+        monkeypatch.setattr(type(st.context), "headers", property(lambda self: headers))
+        assert gate._open_here() is opened
+        set_password(catalogue, PASSWORD)
+        assert not gate._open_here()
+
+
+@pytest.mark.parametrize(
+    ("user", "owner"),
+    [
+        ({"is_logged_in": True, "email": "Ada@example.org"}, True),
+        ({"is_logged_in": True, "email": "ada@example.org", "email_verified": False}, False),
+        ({"is_logged_in": True, "email": "eve@example.org"}, False),
+        ({"is_logged_in": True}, False),
+        ({"is_logged_in": False, "email": "ada@example.org"}, False),
+    ],
+)
+def test_a_login_makes_an_owner_of_those_named(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, user: dict[str, Any], owner: bool
+) -> None:
+    monkeypatch.setenv("HEADSCRIBE_OWNERS", "ada@example.org, bob@example.org")
+    monkeypatch.setattr(gate.st, "user", user)
+    assert gate._is_owner() is owner
+
+
+# -- the owner's pages -----------------------------------------------------------------------------------------------
+
+
+def test_the_owner_makes_a_study_invites_and_reads_the_report(catalogue: Catalogue) -> None:
+    test = page(owner=True)
+    assert "There is no study yet." in words(test)
+    test.switch_page("new_study_page.py").run()
+    fields = {field.label: field for field in test.text_input}
+    press(test, "Make the study")
+    assert "a study needs a name" in words(test)
+    fields = {field.label: field for field in test.text_input}
+    fields["Name"].set_value("<b>s</b> & *x*")
+    fields["Heads"].set_value("sample:4")
+    press(test, "Make the study")
+    study = page(owner=True)
+    press(study, "Invite")
+    links = [code.value for code in study.code]
+    assert len(links) == 3
+    for link in links:
+        assert (
+            catalogue.engine.connect()
+            .exec_driver_sql(
+                "SELECT count(*) FROM study_rater WHERE code_hash = ?", (code_hash(link.partition("code=")[2]),)
+            )
+            .scalar()
+        )
+    press(study, "I have them: hide")
+    assert not study.code
+    rate_all(RatingDesk(catalogue), 1)
+    report = page(owner=True)
+    report.switch_page("report_page.py").run()
+    assert "Plausibility" in [one.value for one in report.subheader]
+    assert not report.exception
+
+
+# -- what a page costs, and what goes wrong ----------------------------------------------------------------------------
+
+
+def test_a_page_asks_little_of_the_database_and_nothing_of_its_heads(
+    catalogue: Catalogue, study: Study, invited: list[Invitation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements: list[str] = []
+    desk = RatingDesk(catalogue)
+    let_in(desk, invited[0].rater.id)
+    rate_all(desk, invited[0].rater.id, 2)
+    page(invited[0].code)  # opens the app's own engine
+    engine = gate.catalogue().engine
+    event.listen(engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    test = page(invited[0].code)
+    press(test, "clear")
+    assert "Table of item" in words(test)
+    assert 4 <= len(statements) <= 40, statements
+    owner_page = page(owner=True)
+    assert len(statements) <= 80
+    owner_page.switch_page("report_page.py").run()
+    for statement in statements:
+        tables = statement.split("WHERE")[0].replace(",", " ").split()
+        assert not {"head", "description", "evidence", "call"} & set(tables), statement
+
+
+def test_the_app_starts_without_torch(catalogue: Catalogue) -> None:
+    code = (
+        "import sys\nfrom streamlit.testing.v1 import AppTest\nfrom app.serving import SCRIPT\n"
+        "test = AppTest.from_file(str(SCRIPT), default_timeout=60)\ntest.session_state['owner'] = True\n"
+        "assert not test.run().exception\nassert not test.switch_page('new_study_page.py').run().exception\n"
+        "found = {'torch', 'transformers'} & set(sys.modules)\nassert not found, found"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=SCRIPT.parents[2])
+    assert done.returncode == 0, done.stderr
+
+
+def test_nothing_that_goes_wrong_is_shown_as_a_traceback(
+    invited: list[Invitation], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*given: object) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(RatingDesk, "next_item", fail)
+    shown = words(page(invited[0].code))
+    assert "Something went wrong here" in shown
+    assert "secret" not in shown
+    assert "secret detail" in caplog.text
+
+
+def test_tokens_are_text_with_what_is_not_seen_made_visible() -> None:
+    assert token("<script>") == '<bdi class="hs-token">&lt;script&gt;</bdi>'
+    spaced = token(" a\n\u202eb\u00a0\\")
+    assert 'aria-label="space">␣</span>a' in spaced
+    assert 'aria-label="newline">↵</span>' in spaced
+    assert '<span class="hs-mark">\\u202e</span>b<span class="hs-mark">\\xa0</span>\\</bdi>' in spaced
+    table = mapping_table([Row("a", ("b", "c")), Row('"><img>', ())], "Table")
+    assert table.count("<td>") == 4
+    assert '<th scope="row">' in table
+    assert "<caption>Table</caption>" in table
+    assert "<img" not in table
+
+
+# -- the launcher ----------------------------------------------------------------------------------------------------
+
+
+def test_the_app_refuses_to_start_where_strangers_would_be_owners(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = str(tmp_path / "c.db")
+    described_catalogue(where, 1, 2).close()
+    monkeypatch.setattr("app.serving._serve", lambda *given: pytest.fail("it started"))
+    assert main(["app", "--catalog", where, "--host", "0.0.0.0"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "--set-password" in told
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["app", "--catalog", where, "--port", str(port)]) == 2
+        told = capsys.readouterr().err
+        assert told.splitlines()[-1].startswith(f"headscribe: cannot listen on 127.0.0.1 port {port}")
+    assert main(["app", "--catalog", str(tmp_path / "none.db")]) == 2
+    assert "there is no catalogue" in capsys.readouterr().err
+    monkeypatch.setattr("app.serving._login_configured", lambda flags: True)
+    assert main(["app", "--catalog", where]) == 2
+    assert "--owners" in capsys.readouterr().err
+
+
+def test_addresses_of_this_machine() -> None:
+    assert all(map(is_loopback, ("127.0.0.1", "localhost", "::1", "[::1]", "127.9.9.9")))
+    assert not any(map(is_loopback, ("0.0.0.0", "::", "192.168.1.2", "example.org", "localhost.example.org", "")))
