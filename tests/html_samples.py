@@ -146,7 +146,9 @@ def head(layer: int, number: int, pick: random.Random, vocabulary: list[str], ll
         targets = [token() | {"logit": top - step * 0.3} for step in range(5)]
         if concentrated:
             targets[0] |= best
-        salient.append(token() | {"saliency": peak * 0.94**rank, "targets": targets})
+        low = [(rank * 5 + step) % len(vocabulary) for step in range(5)] if number == 0 else []
+        down = [{"token_id": t, "token": vocabulary[t], "logit": -top + 0.3 * i} for i, t in enumerate(low)]
+        salient.append(token() | {"saliency": peak * 0.94**rank, "targets": targets, "suppressed": down})
     relations = {name: {"score": pick.random() ** 4, "suppression": pick.random() ** 6} for name in OPERATIONS}
     checked = {"of_source": 0.75, "in_context": 0.125} if number == 0 else None
     if checked:

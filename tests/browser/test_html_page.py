@@ -119,6 +119,11 @@ def test_panel_shows_descriptions_rows_and_provenance(page: Any, files: dict[str
     assert rows.nth(2).locator("th").text_content() == wanted["salient"][2]["token"] == " President"
     assert rows.nth(2).locator("li").count() == 5
     assert "logit" in rows.nth(2).locator("li").first.get_attribute("title")
+    assert not page.locator("#head table.down").is_visible()
+    page.get_by_text("Pushed down").click()
+    lowest = page.locator("#head table.down tbody tr").nth(2).locator("li").first
+    assert lowest.text_content() == wanted["salient"][2]["suppressed"][0]["token"]
+    assert "logit -" in lowest.get_attribute("title")
     page.get_by_text("Provenance").click()
     assert "torch" in page.locator("#head > details").last.inner_text()
     page.get_by_text("All 3 operations").click()

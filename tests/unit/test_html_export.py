@@ -119,7 +119,7 @@ def test_figures_of_a_head() -> None:
 
     (one,) = heads(1, 1)
     one["salient"] = [
-        token(i) | {"saliency": saliency, "targets": [token(target) | {"logit": logit}]}
+        token(i) | {"saliency": saliency, "targets": [token(target) | {"logit": logit}], "suppressed": []}
         for i, (saliency, target, logit) in enumerate([(3.0, 7, 2.0), (2.0, 7, 4.0), (1.0, 8, 6.0), (0.5, 7, 8.0)])
     ]
     assert embedded(render(model(1, 1, 1), [one]))["heads"][0]["figures"] == [3.0, 5.0, 0.5]

@@ -47,13 +47,18 @@ def pack(model: dict[str, Any], heads: Iterable[dict[str, Any]]) -> dict[str, An
 
 
 def _pack_head(head: dict[str, Any], tokens: _Table, shared: _Table) -> dict[str, Any]:
-    """Return one head; each of its rows is [source, saliency, target, logit, target, ...]."""
-    rows = []
-    for salient in head["salient"]:
-        row = [tokens[salient["token_id"], salient["token"]], _number(salient["saliency"])]
-        for target in salient["targets"]:
-            row += [tokens[target["token_id"], target["token"]], _number(target["logit"])]
-        rows.append(row)
+    """Return one head; each of its rows is [source, saliency, target, logit, target, ...].
+
+    What is pushed down stands in ``down``, by the same rows: [target, logit, target, ...].
+    """
+
+    def listed(targets: list[dict[str, Any]]) -> list[Any]:
+        return [part for t in targets for part in (tokens[t["token_id"], t["token"]], _number(t["logit"]))]
+
+    rows = [
+        [tokens[row["token_id"], row["token"]], _number(row["saliency"]), *listed(row["targets"])]
+        for row in head["salient"]
+    ]
     descriptions = [_pack_description(description, shared) for description in head["descriptions"]]
     return {
         "layer": head["layer"],
@@ -61,6 +66,7 @@ def _pack_head(head: dict[str, Any], tokens: _Table, shared: _Table) -> dict[str
         "state": min((d["state"] for d in descriptions), key=STATES.index, default="none"),
         "figures": _figures(rows),
         "rows": rows,
+        "down": [listed(row["suppressed"]) for row in head["salient"] if row["suppressed"]],
         "descriptions": descriptions,
         "relations": {
             operation: [_number(relation["score"]), _number(relation["suppression"]), *_in_prompts(relation)]

@@ -70,7 +70,8 @@ function tokenChip(token, tag = "span") {
 function showHead() {
   const head = headAt[selected];
   const missing = make("p", "message", "This head has not been extracted.");
-  const draw = [descriptionCards, inPrompts, implemented, evidenceTable, rowTable, allOperations, provenance];
+  const tables = [implemented, evidenceTable, rowTable, suppressedTable, allOperations];
+  const draw = [descriptionCards, inPrompts, ...tables, provenance];
   $("head").replaceChildren(headline(head), ...(head ? draw.map((part) => part(head)) : [missing]));
 }
 
@@ -185,24 +186,37 @@ function evidenceTable(head) {
   return rows.length ? disclosure("Evidence", table("evidence", "Above chance", headings, rows)) : "";
 }
 
-function rowTable(head) {
+function mappingTable(head, className, caption, lastHeading, targetsOf) {
   const most = Math.max(...head.rows.map((row) => row[1]));
-  const strongest = Math.max(...head.rows.map((row) => row[3] ?? 0));
-  const rows = head.rows.map((row) => {
+  const extremes = head.rows.map((_, i) => targetsOf(i)[1] ?? 0);
+  const strongest = extremes.reduce((a, b) => (Math.abs(a) > Math.abs(b) ? a : b), 0);
+  const rows = head.rows.map((row, i) => {
     const targets = make("ol");
-    for (let i = 2; i < row.length; i += 2) targets.append(targetChip(row[i], row[i + 1], strongest));
+    const all = targetsOf(i);
+    for (let j = 0; j < all.length; j += 2) targets.append(targetChip(all[j], all[j + 1], strongest));
     const source = heading("row", tokenChip(row[0]));
     return make("tr", "", source, barCell(row[1], most), make("td", "", targets));
   });
-  const headings = ["Source token", "Saliency", "Targets, highest logit first"];
-  return table("rows", "Most salient tokens", headings, rows);
+  return table(className, caption, ["Source token", "Saliency", lastHeading], rows);
+}
+
+function rowTable(head) {
+  const targetsOf = (i) => head.rows[i].slice(2);
+  return mappingTable(head, "rows", "Most salient tokens", "Targets, highest logit first", targetsOf);
+}
+
+function suppressedTable(head) {
+  if (!head.down.length) return "";
+  const targetsOf = (i) => head.down[i];
+  const drawn = mappingTable(head, "down", "What the head suppresses", "Targets, lowest logit first", targetsOf);
+  return disclosure("Pushed down", drawn);
 }
 
 // The tint deepens with the logit, so that strong outputs stand out before any number is read.
 function targetChip(token, logit, strongest) {
   const chip = tokenChip(token, "li");
   chip.title = `logit ${format(logit)}, ${chip.title}`;
-  chip.style.setProperty("--share", strongest > 0 ? Math.max(0, logit / strongest) : 0);
+  chip.style.setProperty("--share", strongest ? Math.max(0, logit / strongest) : 0);
   return chip;
 }
 
