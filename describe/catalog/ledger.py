@@ -114,6 +114,13 @@ class LedgerStore:
                 row = connection.execute(_FIND_SINCE, asked | {"since": since}).first()
         return None if row is None else Call(**row._mapping)
 
+    def hashes(self, llm: str, outcomes: set[str]) -> set[str]:
+        """The requests to an LLM that came to one of these outcomes."""
+        table = schema.call
+        query = select(table.c.request_hash).where(table.c.llm == llm, table.c.outcome.in_(outcomes)).distinct()
+        with self._engine.connect() as connection:
+            return set(connection.execute(query).scalars())
+
     def failed_since(self, extraction_id: int, labeller_id: int) -> dict[HeadId, datetime]:
         """When each head that a labeller failed on did so."""
         head, description = schema.head, schema.description

@@ -16,7 +16,7 @@ from describe.pipeline.common import Progress, silent
 from describe.pipeline.extracting import extract
 from describe.pipeline.limits import Batching, Limits, check_batch
 from describe.pipeline.stating import material, state, statistics_method, statistics_settings
-from describe.records import Call, Description, HeadId, HeadMapping, ModelInfo
+from describe.records import SENT, Call, Description, HeadId, HeadMapping, ModelInfo
 from describe.versions import versions
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def _run_alone(work: Work, run: Callable[[], Coroutine[Any, Any, bool]]) -> bool
         " and give one run a higher --concurrency instead of starting several"
     )
     with work.catalogue.claim(f"describe-{caller.extraction_id}-{caller.labeller_id}", taken):
-        work.catalogue.ledger.give_up_sent(caller)
+        work.begin_alone()
         return run_async(run)
 
 
@@ -238,15 +238,30 @@ class Work:
         self._progress = progress
         self._unanswered: list[tuple[HeadId, Description]] = []
         self._made_by = made_by
+        self._hashes: set[str] | None = None
+
+    def begin_alone(self) -> None:
+        """What earlier runs left in the air is lost; and from now on nobody but this run gets answers.
+
+        So a request that has none yet need not be looked up.
+        """
+        from describe.llm import ANSWERED
+
+        self.catalogue.ledger.give_up_sent(self.caller)
+        self._hashes = self.catalogue.ledger.hashes(self.caller.llm, ANSWERED)
 
     def enter(self, head: HeadId | None, call: Call) -> None:
         """Commit a call."""
         self.catalogue.ledger.save(self.caller, head, call)
+        if self._hashes is not None and call.outcome != SENT:
+            self._hashes.add(call.request_hash)
 
     def answered(self, head: HeadId | None, request_hash: str) -> Call | None:
         """An answer that was paid for already; to a head that failed, not one from before it did."""
         from describe.llm import ANSWERED
 
+        if self._hashes is not None and request_hash not in self._hashes:
+            return None
         since = self._since or (self._failed.get(head) if head is not None else None)
         return self.catalogue.ledger.find(request_hash, ANSWERED, since)
 
