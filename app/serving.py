@@ -129,6 +129,7 @@ def _options(host: str, port: int, no_browser: bool) -> dict[str, Any]:
         "global.developmentMode": False,
         "logger.hideWelcomeMessage": True,
         "logger.level": "warning",
+        "runner.magicEnabled": False,
         "theme.primaryColor": "#2f6fab",
     }
 

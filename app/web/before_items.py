@@ -40,7 +40,7 @@ def practice(rater: Rater, number: int) -> None:
     )
     left, right = st.columns([5, 3], gap="medium")
     left.html(mapping_table(item.rows, "Table of this practice item"))
-    with right:
+    with right, st.container(gap="xsmall"):
         if not answers:
             answer = ask_a(f"{name}-a", "Compare")
             keys_line("a", others=COMPARE)

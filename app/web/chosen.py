@@ -28,13 +28,7 @@ def chosen_study() -> Study | None:
     before = st.session_state.get("study")
     index = ids.index(before) if before in found else 0
     number = (
-        st.selectbox("Study", ids, index=index, format_func=lambda one: _plain(found[one].name))
-        if len(ids) > 1
-        else ids[0]
+        st.selectbox("Study", ids, index=index, format_func=lambda one: found[one].name) if len(ids) > 1 else ids[0]
     )
     st.session_state["study"] = number
     return found[number]
-
-
-def _plain(name: str) -> str:
-    return name

@@ -48,7 +48,7 @@ def description(inputs: str, pattern: str, unclear: bool) -> str:
     else:
         parts = [("The inputs are", inputs), ("What happens to them", pattern)]
     told = "".join(f'<dt>{name}</dt><dd class="hs-told"><bdi>{_plain(text)}</bdi></dd>' for name, text in parts if text)
-    return f'<dl class="hs-description">{told}</dl>'
+    return f'<dl class="hs-description" tabindex="0">{told}</dl>'
 
 
 def said(presence: str, own_words: str | None) -> str:

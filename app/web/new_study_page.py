@@ -14,14 +14,13 @@ from app.web.gate import require_owner
 from app.web.shared import catalogue
 from describe.errors import InputError
 
-SHARES = {
+SHARES = {  # label, most, default
     "swap_easy": ("Random other head's description", 1.0, 0.15),
     "swap_hard": ("Description of a head alike", 1.0, 0.15),
     "shuffled": ("Targets shuffled over the rows", 1.0, 0.10),
     "catch": ("Obvious items", 1.0, 0.10),
     "repeats": ("Shown again to the same rater", 0.25, 0.08),
 }
-"""Share -> label, most, default."""
 
 
 def show() -> None:

@@ -51,7 +51,7 @@ def _item(rater: Rater, task: Task) -> None:
     _how_far(rater, task, progress)
     left, right = st.columns([5, 3], gap="medium")
     left.html(mapping_table(task.rows, f"Table of item {task.position}"))
-    with right:
+    with right, st.container(gap="xsmall"):
         outcome = _stage_a(rater, task, name) if task.stage == "a" else _stage_b(rater, task, name)
         if outcome is not None:
             done(name)

@@ -22,7 +22,8 @@ from annotations.frame import ratings
 from annotations.rating import RatingDesk
 from annotations.records import Invitation, Row, Study
 from annotations.schema import study_place
-from annotations.storage import invite, revoke, stop
+from annotations.status import status
+from annotations.storage import find_study, invite, revoke, stop
 from app.addresses import is_loopback
 from app.main import main
 from app.serving import SCRIPT
@@ -284,7 +285,15 @@ def test_the_owner_makes_a_study_invites_and_reads_the_report(catalogue: Catalog
         )
     press(study, "I have them: hide")
     assert not study.code
-    rate_all(RatingDesk(catalogue), 1)
+    press(study, "Shut out")
+    press(study, "Stop now")
+    assert [row["state"] for row in status(catalogue, find_study(catalogue))["raters"]] == ["revoked"] + ["invited"] * 2
+    assert find_study(catalogue).stopped
+    next(field for field in study.number_input if field.label == "Raters per item").set_value(5)
+    press(study, "Go on with the study")
+    assert (found := find_study(catalogue)).raters_per_item == 5
+    assert found.stopped is None
+    rate_all(RatingDesk(catalogue), 2)
     report = page(owner=True)
     report.switch_page("report_page.py").run()
     assert "Plausibility" in [one.value for one in report.subheader]
