@@ -14,11 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests import tiny
 from tests.fake_llm import FakeLLM
 
 ALL = os.environ.get("HEADSCRIBE_TEST_ALL") == "1"
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores: one thread each, in the processes they start too
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
 
 
 def need(there: bool, what: str) -> None:
