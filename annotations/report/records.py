@@ -47,6 +47,8 @@ class Study:
             known["models"] = (study["model"],)
         created = known.get("created", "")
         known["created"] = created.isoformat() if isinstance(created, datetime) else str(created)
+        versions = study.get("versions") or {}  # a study in the catalogue: its ``version`` counts extensions
+        known["version"] = str(versions.get("headscribe", known.get("version", "")))
         rules = {name: limit for name, limit in known.get("exclusion", {}).items() if limit is not None}
         return cls(**(known | {"models": tuple(known.get("models", ())), "exclusion": rules}))
 

@@ -191,7 +191,7 @@ def test_two_raters_finish_a_study_side_by_side(
 ) -> None:
     hasty, on_phone = (one.rater.id for one in invited)
     first, second = tab(f"/?code={invited[0].code}"), tab(f"/?code={invited[1].code}", 390, 844)
-    keys(first, "s")
+    until(lambda: "Before you begin" not in first.inner_text("body"), lambda: keys(first, "s"))
     while "Practice" in first.inner_text("body"):
         keys(first, "1", "s", "1", "7", "s", "s")
     assert "0 of 4 done" in first.inner_text("body")

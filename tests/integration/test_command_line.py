@@ -42,7 +42,7 @@ def test_from_weights_to_a_described_catalogue(
     assert list(shown)[:4] == ["model", "layer", "head", "salient"]
     assert (shown["model"], shown["layer"], shown["head"]) == ("tiny-llama", 0, 1)
     assert len(shown["salient"]) == 30
-    assert set(shown["salient"][0]) == {"token_id", "token", "saliency", "targets"}
+    assert set(shown["salient"][0]) == {"token_id", "token", "saliency", "targets", "suppressed"}
     assert set(shown["salient"][0]["targets"][0]) == {"token_id", "token", "logit"}
     contract = {"llm", "prompt", "inputs", "pattern", "unclear", "reasoning", "scores"}
     assert contract <= set(shown["descriptions"][0])
