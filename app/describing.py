@@ -93,13 +93,11 @@ def _run(opened: Catalogue, model: str, llm: Any, asked: dict[str, Any], json_pa
     gc.freeze()  # what is there by now stays: the collector need not go through it again for every few calls
     with progress_bars(quiet) as progress:
         result = pipeline.describe(opened, model, llm, **asked, progress=progress)
-    wanted = {(head.layer, head.head) for head in result.heads}
-    found = opened.head_records(result.model, result.extraction_id, labeller_id=result.labeller_id)
-    records = [record for record in found if (record["layer"], record["head"]) in wanted]
-    if json_path:
-        write_json(records, json_path)
-    elif not quiet:
-        draw_heads(records)
+    if json_path or not quiet:
+        wanted = {(head.layer, head.head) for head in result.heads}
+        found = opened.head_records(result.model, result.extraction_id, labeller_id=result.labeller_id)
+        records = [record for record in found if (record["layer"], record["head"]) in wanted]
+        write_json(records, json_path) if json_path else draw_heads(records)
     return _exit_code(result)
 
 
