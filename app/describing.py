@@ -90,7 +90,8 @@ def _run(opened: Catalogue, model: str, llm: Any, asked: dict[str, Any], json_pa
     from app.terminal import draw_heads, progress_bars, write_json
     from describe import pipeline
 
-    gc.freeze()  # what is there by now stays: the collector need not go through it again for every few calls
+    gc.freeze()  # what is there by now stays: the collector need not go through it again for every few calls,
+    gc.set_threshold(50_000, 20, 100)  # nor through the many short-lived objects of each call at once
     with progress_bars(quiet) as progress:
         result = pipeline.describe(opened, model, llm, **asked, progress=progress)
     if json_path or not quiet:
