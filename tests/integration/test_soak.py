@@ -25,7 +25,7 @@ from tests import tiny
 from tests.fake_llm import Action, Call, FakeLLM, completion, right_answer, right_reply
 
 LARGE = os.environ.get("HEADSCRIBE_SOAK") == "1"
-HEADS, KILLS = (2000, 20) if LARGE else (300, 4)
+HEADS, KILLS = (2000, 20) if LARGE else (200, 3)
 IN_FLIGHT = 32
 RIGHT, BAD = right_answer, {"error": {"message": "not now"}}
 
