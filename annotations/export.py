@@ -19,6 +19,7 @@ from annotations import log, schema
 from annotations.frame import COLUMNS, ratings
 from annotations.records import COVERAGE, FIT, KINDS, PRESENCE, SCOPE, Study
 from describe.catalog import Catalogue
+from describe.catalog.rows import aware
 from describe.errors import InputError
 from describe.files import replacing, write_atomically
 from describe.text import no_formula, visible
@@ -72,7 +73,7 @@ def events(catalogue: Catalogue, study: Study) -> Iterator[dict[str, Any]]:
     )
     with catalogue.engine.connect() as connection:
         for row in connection.execute(query):
-            created = log.utc(row.created).isoformat(timespec="milliseconds")
+            created = aware(row.created).isoformat(timespec="milliseconds")
             own = {name: getattr(row, name) for name in _EVENT_COLUMNS} | {"created": created}
             inside = {name: value for name, value in row.payload.items() if name not in own}
             yield own | {"payload": inside}

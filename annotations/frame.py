@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Row, select
 
-from annotations import log, schema
+from annotations import schema
 from annotations.records import Study
 from describe.catalog import Catalogue
+from describe.catalog.rows import aware
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,6 +108,6 @@ def _rows(catalogue: Catalogue, study: Study) -> Iterable[dict[str, Any]]:
             "revisions": sum(e.type == "revised" for e in happened),
             "seconds_a": sum(e.active_ms or 0 for e in happened if e.type == "answered_a") / 1000,
             "seconds_b": sum(e.active_ms or 0 for e in happened if e.type in ("answered_b", "revised")) / 1000,
-            "shown_at": log.utc(next((e.created for e in happened if e.type == "shown_a"), row.created)),
-            "answered_at": log.utc(row.answered),
+            "shown_at": aware(next((e.created for e in happened if e.type == "shown_a"), row.created)),
+            "answered_at": aware(row.answered),
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select
@@ -13,7 +13,7 @@ from describe.catalog.rows import storable
 from describe.errors import InputError
 from describe.versions import headscribe_version
 
-__all__ = ["EVENTS", "add", "found", "new_uuid", "utc", "valid_uuid"]
+__all__ = ["EVENTS", "add", "found", "new_uuid", "valid_uuid"]
 
 EVENTS = {
     "created": "the study was made",
@@ -85,8 +85,3 @@ def valid_uuid(text: str) -> str:
         return str(uuid.UUID(text))
     except (ValueError, AttributeError, TypeError) as error:
         raise InputError("a submission needs a UUID") from error
-
-
-def utc(moment: datetime) -> datetime:
-    """A stored moment with its zone, which SQLite forgets."""
-    return moment.astimezone(timezone.utc) if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

@@ -8,11 +8,12 @@ from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Row, bindparam, select
 
-from annotations import log, schema
+from annotations import schema
 from annotations.material import practice_items
 from annotations.records import Row as TableRow
 from annotations.records import StageA, StageB, Task, Turn
 from annotations.seeded import hashed
+from describe.catalog.rows import aware
 from describe.errors import InputError
 
 __all__ = ["current", "elapsed_ms", "own", "reopened", "shown_hash", "state", "surely_held", "task", "who"]
@@ -81,7 +82,7 @@ def surely_held(connection: Connection, study: Row[Any], shown: Row[Any], at: da
     place = schema.study_place
     query = select(place.c.leased_until).where(place.c.item_id == shown.item_id, place.c.rater_id == shown.rater_id)
     until = connection.execute(query).scalar()
-    return until is not None and log.utc(until) > at + timedelta(minutes=study.settings["lease_minutes"]) / 2
+    return until is not None and aware(until) > at + timedelta(minutes=study.settings["lease_minutes"]) / 2
 
 
 def task(row: Row[Any]) -> Task:
@@ -117,7 +118,7 @@ def elapsed_ms(connection: Connection, presentation_id: int, stage: str, at: dat
     table = schema.study_event
     query = select(table.c.type, table.c.created).where(table.c.presentation_id == presentation_id)
     events: list[Row[Any]] = list(connection.execute(query.order_by(table.c.id)))
-    signs = [log.utc(moment) for moment in _signs(events, stage)]
+    signs = [aware(moment) for moment in _signs(events, stage)]
     gaps = [later - earlier for earlier, later in zip(signs, [*signs[1:], at], strict=True)]
     wall, active = sum(gaps, timedelta()), sum((min(gap, AWAY) for gap in gaps), timedelta())
     return max(0, round(wall.total_seconds() * 1000)), max(0, round(active.total_seconds() * 1000))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import case, func, select
 
-from annotations import log, schema
+from annotations import schema
 from annotations.frame import ratings
 from annotations.records import Study
 from describe.catalog import Catalogue
@@ -49,7 +49,7 @@ def status(catalogue: Catalogue, study: Study) -> dict[str, Any]:
         moment = last.get(row.id)
         state = "revoked" if row.revoked else "started" if moment else "invited"
         of_rater = _of_rater(frame[frame.rater == row.pseudonym])
-        rows.append({"rater": row.pseudonym, "state": state, **of_rater, "last": moment and iso(log.utc(moment))})
+        rows.append({"rater": row.pseudonym, "state": state, **of_rater, "last": moment and iso(moment)})
     return {
         "study": study.name,
         "stopped": study.stopped and iso(study.stopped),

@@ -15,7 +15,7 @@ from annotations.records import Invitation, Rater, Study
 from annotations.seeded import hashed
 from describe.catalog import Catalogue
 from describe.catalog.database import begin_write
-from describe.catalog.rows import now
+from describe.catalog.rows import aware, now
 from describe.errors import CatalogueError, InputError
 
 __all__ = ["NewItem", "extend", "find_study", "invite", "raters", "revoke", "save_study", "stop", "studies", "study_of"]
@@ -190,5 +190,5 @@ def _locked(connection: Connection, study: Study) -> Row[Any]:
 
 def _study(row: Row[Any]) -> Study:
     fields = {name: getattr(row, name) for name in Study.__dataclass_fields__}
-    stopped = None if row.stopped is None else log.utc(row.stopped)
-    return Study(**fields | {"models": tuple(row.models), "created": log.utc(row.created), "stopped": stopped})
+    stopped = None if row.stopped is None else aware(row.stopped)
+    return Study(**fields | {"models": tuple(row.models), "created": aware(row.created), "stopped": stopped})

@@ -106,6 +106,10 @@ Latex = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option("--latex", metavar="PATH", help="Write the table as LaTeX (booktabs)."),
 ]
+StudyName = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Argument(metavar="NAME", help="The study; not needed where there is only one."),
+]
 StudyHeads = Annotated[
     str, typer.Option("--heads", metavar="WHICH", help="sample:N descriptions at random; all; or such as 25.0,16.8.")
 ]

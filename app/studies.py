@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,8 +12,6 @@ from app import options as o
 from app.study_report import study_report
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from annotations.records import Study
     from describe.catalog import Catalogue
 
@@ -22,11 +19,6 @@ __all__ = ["study"]
 
 study = typer.Typer(no_args_is_help=True, help="Human studies: people judge whether descriptions are plausible.")
 study.command("report")(study_report)
-
-Name = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Argument(metavar="NAME", help="The study; not needed where there is only one."),
-]
 
 
 @study.command()
@@ -122,7 +114,7 @@ def list_(catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE, json_path: o.Json = N
 
 @study.command()
 def invite(
-    name: Name = None,
+    name: o.StudyName = None,
     catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE,
     raters: Annotated[int, typer.Option("--raters", "-n", metavar="N", help="How many new raters.")] = 1,
     base_url: Annotated[
@@ -146,7 +138,7 @@ def invite(
 
 
 @study.command()
-def status(name: Name = None, catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE, json_path: o.Json = None) -> None:
+def status(name: o.StudyName = None, catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE, json_path: o.Json = None) -> None:
     """Show progress, time per item and failed catch items of every rater, and agreement so far."""
     from annotations.status import status as state
     from annotations.storage import find_study
@@ -160,7 +152,7 @@ def status(name: Name = None, catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE, j
 @study.command()
 def revoke(
     rater: Annotated[str, typer.Argument(metavar="RATER", help="The pseudonym, such as R01.")],
-    name: Name = None,
+    name: o.StudyName = None,
     catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE,
 ) -> None:
     """Shut a rater out: the link ends, and what is unanswered goes to others. What was answered stays."""
@@ -174,7 +166,7 @@ def revoke(
 
 
 @study.command()
-def stop(name: Name = None, catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE) -> None:
+def stop(name: o.StudyName = None, catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE) -> None:
     """Give out no more items. What raters have before them they can still answer."""
     from annotations.storage import find_study
     from annotations.storage import stop as end
@@ -189,7 +181,7 @@ def extend(
     raters_per_item: Annotated[
         int, typer.Option("--raters-per-item", metavar="N", help="So many raters per item, at least as many as now.")
     ],
-    name: Name = None,
+    name: o.StudyName = None,
     catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE,
 ) -> None:
     """Want more raters per item, or go on with a stopped study."""
@@ -204,7 +196,7 @@ def extend(
 @study.command()
 def export(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The directory to write to.")],
-    name: Name = None,
+    name: o.StudyName = None,
     catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE,
 ) -> None:
     """Write all events (CSV and JSONL), items, ratings and a codebook, under pseudonyms."""
@@ -271,9 +263,7 @@ def _text(path: Path) -> str:
         raise InputError(f"cannot read '{path}' as text: {error}") from error
 
 
-@contextmanager
-def _catalogue(where: str) -> Iterator[Catalogue]:
+def _catalogue(where: str) -> Catalogue:
     from describe.catalog import Catalogue
 
-    with Catalogue(where) as opened:
-        yield opened
+    return Catalogue(where)

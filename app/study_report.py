@@ -27,10 +27,7 @@ class ReportForm(str, Enum):
 
 
 def study_report(
-    name: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Argument(metavar="NAME", help="The study; not needed where there is only one."),
-    ] = None,
+    name: o.StudyName = None,
     catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE,
     form: Annotated[
         ReportForm, typer.Option("--format", "-f", help="Report, its figures as a table, or the study's data sheet.")

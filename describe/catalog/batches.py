@@ -16,9 +16,10 @@ from describe.catalog.ledger import Caller, insert_call
 from describe.catalog.rows import now
 from describe.records import Call, HeadId
 
-__all__ = ["BatchStore", "Queued", "SavedBatch", "Waiting"]
+__all__ = ["RELEASED", "BatchStore", "Queued", "SavedBatch", "Waiting"]
 
 RELEASED = "released"
+"""The state of a batch that never came to the server."""
 
 
 class Queued(NamedTuple):
@@ -135,10 +136,6 @@ class BatchStore:
             connection.execute(table.update().where(table.c.batch_id == batch_id).values(in_flight=None))
             query = schema.batch.update().where(schema.batch.c.id == batch_id, schema.batch.c.finished.is_(None))
             return connection.execute(query.values(state=state[:32], finished=now())).rowcount == 1
-
-    def release(self, batch_id: int) -> None:
-        """Commit that a prepared batch never came to the server."""
-        self.finish(batch_id, RELEASED)
 
     def enter(self, waiting: Waiting, caller: Caller, call: Call) -> bool:
         """Commit in one transaction what came of a request, as a call. False when that was done already."""

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, select
 
 from describe.catalog import schema
+from describe.catalog.heads import head_id
 from describe.catalog.rows import get_or_create, json_hash
 from describe.records import Ablation, DynamicHits, HeadId, HitCounts
 
@@ -62,13 +63,7 @@ class CheckStore:
 
     def save_head(self, extraction_id: int, head: HeadId, settings: dict[str, Any], found: Found) -> None:
         """Commit what was found of one head's own mappings; what is there under the same settings stays."""
-        table = schema.head
-        query = select(table.c.id).where(
-            table.c.extraction_id == extraction_id, table.c.layer == head.layer, table.c.head == head.head
-        )
-        with self._engine.connect() as connection:
-            head_id = connection.execute(query).scalar_one()
-        key = {"head_id": head_id, "settings_hash": json_hash(settings)}
+        key = {"head_id": head_id(self._engine, extraction_id, head), "settings_hash": json_hash(settings)}
         get_or_create(self._engine, schema.head_check, key, {"settings": settings, "found": found})
 
     def checked_heads(self, extraction_id: int, settings: dict[str, Any]) -> dict[HeadId, Found]:

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, select
 
 from describe.catalog import schema
+from describe.catalog.heads import head_id
 from describe.catalog.rows import get_or_create, json_hash
 from describe.records import Evidence, HeadId
 
@@ -23,13 +24,7 @@ class EvidenceStore:
 
     def save(self, extraction_id: int, head: HeadId, settings: dict[str, Any], evidence: Iterable[Evidence]) -> None:
         """Commit one head's evidence; what is there under the same settings stays as it is."""
-        table = schema.head
-        query = select(table.c.id).where(
-            table.c.extraction_id == extraction_id, table.c.layer == head.layer, table.c.head == head.head
-        )
-        with self._engine.connect() as connection:
-            head_id = connection.execute(query).scalar_one()
-        key = {"head_id": head_id, "settings_hash": json_hash(settings)}
+        key = {"head_id": head_id(self._engine, extraction_id, head), "settings_hash": json_hash(settings)}
         rest = {"settings": settings, "found": [asdict(found) for found in evidence]}
         get_or_create(self._engine, schema.evidence, key, rest)
 

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Engine, bindparam, case, func, select
 
 from describe.catalog import schema
 from describe.catalog.database import begin_write
+from describe.catalog.heads import HEAD_ID, place
 from describe.catalog.rows import iso, now, storable
 from describe.records import LOST, SENT, Call, HeadId
 
@@ -35,19 +36,9 @@ class Caller:
 
 
 # Statements are built once: building them anew for every call costs more than running them.
-_HEAD = schema.head
-_HEAD_ID = (
-    select(_HEAD.c.id)
-    .where(
-        _HEAD.c.extraction_id == bindparam("of_extraction"),
-        _HEAD.c.layer == bindparam("of_layer"),
-        _HEAD.c.head == bindparam("of_head"),
-    )
-    .scalar_subquery()
-)
 _FIELDS = [*(name for name in Call.__dataclass_fields__), "labeller_id", "llm", "endpoint", "template_hash"]
 _VALUES: dict[str, Any] = {name: bindparam(f"call_{name}") for name in _FIELDS}
-_INSERT = schema.call.insert().values(head_id=_HEAD_ID, created=bindparam("call_created"), **_VALUES)
+_INSERT = schema.call.insert().values(head_id=HEAD_ID.scalar_subquery(), created=bindparam("call_created"), **_VALUES)
 _INSERT_HEADLESS = schema.call.insert().values(created=bindparam("call_created"), **_VALUES)
 _COMPLETE = schema.call.update().where(schema.call.c.client_id == bindparam("sent_as")).values(**_VALUES)
 _FIND = (
@@ -68,8 +59,7 @@ def insert_call(connection: Connection, caller: Caller, head: HeadId | None, cal
     if head is None:
         done = connection.execute(_INSERT_HEADLESS, row)
     else:
-        place = {"of_extraction": caller.extraction_id, "of_layer": head.layer, "of_head": head.head}
-        done = connection.execute(_INSERT, row | place)
+        done = connection.execute(_INSERT, row | place(caller.extraction_id, head))
     return int(done.inserted_primary_key[0])  # type: ignore[index]
 
 

@@ -48,10 +48,10 @@ def now() -> datetime:
 
 
 def aware(moment: datetime) -> datetime:
-    """A stored moment with its zone, UTC, which SQLite forgets."""
-    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    """A stored moment in UTC, with its zone, which SQLite forgets."""
+    return moment.astimezone(timezone.utc) if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
 def iso(moment: datetime) -> str:
     """A stored moment as ISO 8601 in UTC."""
-    return aware(moment).astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return aware(moment).strftime("%Y-%m-%dT%H:%M:%SZ")

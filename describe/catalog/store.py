@@ -19,6 +19,7 @@ from describe.catalog.claims import claimed
 from describe.catalog.database import begin_write, connect
 from describe.catalog.evidence import EvidenceStore
 from describe.catalog.forms import pack, pack_targets, record, unpack
+from describe.catalog.heads import IS_HEAD, place
 from describe.catalog.ledger import LedgerStore
 from describe.catalog.relations import RelationStore
 from describe.catalog.rows import get_or_create, json_hash, now, storable
@@ -148,7 +149,7 @@ class Catalogue:
     def mapping(self, extraction_id: int, head: HeadId, *, suppressed: bool = True) -> HeadMapping:
         """One head's mapping, with or without what it suppresses. Raises `CatalogueError` when it was not extracted."""
         with self._engine.connect() as connection:
-            row = connection.execute(_MAPPING[suppressed], _place(extraction_id, head)).first()
+            row = connection.execute(_MAPPING[suppressed], place(extraction_id, head)).first()
         if row is None:
             raise CatalogueError(f"head {head} is not in the catalogue yet: run headscribe extract")
         return HeadMapping(head, unpack(row.salient, row.suppressed))
@@ -204,7 +205,7 @@ class Catalogue:
         fields = {name: storable(getattr(outcome, name)) for name in Description.__dataclass_fields__}
         fields |= {"versions": versions, "created": now()}
         with begin_write(self._engine, often=True) as connection:
-            known = _place(extraction_id, head) | {"by_labeller": labeller_id}
+            known = place(extraction_id, head) | {"by_labeller": labeller_id}
             head_id, earlier, failure = connection.execute(_DESCRIBED, known).one()
             if earlier is None:
                 connection.execute(table.insert(), fields | {"head_id": head_id, "labeller_id": labeller_id})
@@ -274,14 +275,9 @@ class Catalogue:
 
 
 # Statements that run for every head are built once: building them anew costs more than running them.
-_IS_HEAD = and_(
-    schema.head.c.extraction_id == bindparam("of_extraction"),
-    schema.head.c.layer == bindparam("of_layer"),
-    schema.head.c.head == bindparam("of_head"),
-)
 _MAPPING = {
-    True: select(schema.head.c.salient, schema.head.c.suppressed).where(_IS_HEAD),
-    False: select(schema.head.c.salient, null().label("suppressed")).where(_IS_HEAD),
+    True: select(schema.head.c.salient, schema.head.c.suppressed).where(IS_HEAD),
+    False: select(schema.head.c.salient, null().label("suppressed")).where(IS_HEAD),
 }
 _BY_LABELLER = and_(
     schema.description.c.head_id == schema.head.c.id, schema.description.c.labeller_id == bindparam("by_labeller")
@@ -289,12 +285,8 @@ _BY_LABELLER = and_(
 _DESCRIBED = (
     select(schema.head.c.id, schema.description.c.id, schema.description.c.failure)
     .join_from(schema.head, schema.description, _BY_LABELLER, isouter=True)
-    .where(_IS_HEAD)
+    .where(IS_HEAD)
 )
-
-
-def _place(extraction_id: int, head: HeadId) -> dict[str, int]:
-    return {"of_extraction": extraction_id, "of_layer": head.layer, "of_head": head.head}
 
 
 def _model_info(row: Row[Any]) -> ModelInfo:

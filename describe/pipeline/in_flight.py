@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import replace
 
 from describe.catalog import Caller, Queued, SavedBatch, Waiting
-from describe.catalog.batches import BatchStore
+from describe.catalog.batches import RELEASED, BatchStore
 from describe.errors import LLMError, RunEndedError
 from describe.llm import BatchClient, Purse
 from describe.records import Call, HeadId
@@ -43,7 +43,7 @@ class InFlight:
                 if found is None:
                     if batch.file_id:
                         self._client.forget(batch.file_id)  # should the server be slow to make a batch of it
-                    self._store.finish(batch.id, "released")
+                    self._store.finish(batch.id, RELEASED)
                     continue
                 self._store.submitted(batch.id, found.id, found.status)
                 batch = replace(batch, server_id=found.id)
@@ -75,7 +75,7 @@ class InFlight:
                 raise taken_over
             state = self._client.create(key, file_id)
         except LLMError:
-            self._store.finish(batch.id, "released")
+            self._store.finish(batch.id, RELEASED)
             raise
         if not self._store.submitted(batch.id, state.id, state.status):
             self._client.cancel(state.id)
