@@ -18,7 +18,6 @@ from typing import IO, Any, Final, TypeVar, cast
 
 import openai
 from openai.types import Batch
-from openai.types.chat import ChatCompletion
 from tenacity import Retrying
 
 from describe.errors import CallError, LLMError
@@ -181,8 +180,7 @@ class BatchClient:
             return None
         if status == 200:
             body, request_id = found["response"].get("body"), found["response"].get("request_id")
-            completion = ChatCompletion.construct(**body) if isinstance(body, dict) else None
-            return Result(custom_id, self.wire.entry(completion, None, request_hash, seconds, request_id))
+            return Result(custom_id, self.wire.entry(body, None, request_hash, seconds, request_id))
         if code in _UNSENT:
             return Result(custom_id, None)
         wire = self.wire

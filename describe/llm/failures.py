@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
@@ -62,7 +63,7 @@ def translate(error: openai.OpenAIError, message: str, where: str, model: str, t
         where, model: the endpoint, and the model asked for.
         timeout: seconds that were waited.
     """
-    if isinstance(error, openai.APITimeoutError):
+    if isinstance(error, openai.APITimeoutError) and isinstance(_root(error), (TimeoutError, asyncio.TimeoutError)):
         return CallError("timeout", f"no answer within {timeout:g} s")
     if isinstance(error, openai.APIConnectionError):
         return CallError("connection", f"{where} cannot be reached: {message}")
@@ -119,6 +120,13 @@ def refused_parameter(complaint: str, sent: Iterable[str], *, guess: bool = True
     candidates = [name for name in REFUSABLE if name in sent]
     named = (name for name in candidates if any(word in complaint for word in REFUSABLE[name][0]))
     return next(named, "response_format" if guess and "response_format" in candidates else None)
+
+
+def _root(error: BaseException) -> BaseException:
+    """What an exception came of in the end: aiohttp's broken connections reach us as time-outs, but for this."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -96,7 +96,8 @@ class Wire:
         """The ledger's entry of one call, but for its money, without the key wherever the server may have put it.
 
         Args:
-            found: the chat completion, when there was no ``failure``; something else is a failure of the server.
+            found: the chat completion, as the server's JSON has it, when there was no ``failure``; something else is a
+                failure of the server.
             request_id: the server's name for the request; the completion's id when it gave none.
             client_id: our own name for it, if it had one.
         """
@@ -104,7 +105,7 @@ class Wire:
         if failure is None:
             try:
                 return replace(call, **self._read(found, request_id))
-            except (AttributeError, TypeError, ValueError):
+            except (AttributeError, IndexError, TypeError, ValueError):
                 failure = CallError("server_error", "the server's answer is no chat completion")
         cause, reply = (failure.cause, failure.reply) if isinstance(failure, CallError) else ("bad_request", None)
         return replace(call, outcome=cause, detail=str(failure), reply=reply)
@@ -128,17 +129,17 @@ class Wire:
 
     def _read(self, found: Any, request_id: str | None) -> dict[str, Any]:
         outcome, detail, reply = _judged(found)
-        used = found.usage
-        details = used and used.completion_tokens_details
+        used = found.get("usage") or {}
+        details = used.get("completion_tokens_details") or {}
         return {
             "outcome": outcome,
             "detail": detail,
             "reply": self.bare(reply),
-            "model": self.bare(str(found.model or "")),
-            "request_id": self.bare(str(request_id or found.id or ""))[:256],
-            "tokens_in": _count(used and used.prompt_tokens),
-            "tokens_out": _count(used and used.completion_tokens),
-            "tokens_reasoning": _count(getattr(details, "reasoning_tokens", None)),
+            "model": self.bare(str(found.get("model") or "")),
+            "request_id": self.bare(str(request_id or found.get("id") or ""))[:256],
+            "tokens_in": _count(used.get("prompt_tokens")),
+            "tokens_out": _count(used.get("completion_tokens")),
+            "tokens_reasoning": _count(details.get("reasoning_tokens")),
         }
 
 
@@ -162,15 +163,15 @@ def _count(value: Any) -> int | None:
 
 def _judged(completion: Any) -> tuple[str, str | None, str]:
     """The outcome of a completion, what there is to say of it, and its text."""
-    if not completion.choices:
+    if not completion.get("choices"):
         return "empty", "the reply holds no choice", ""
-    choice = completion.choices[0]
-    message = getattr(choice, "message", None)  # a text that was gone on with has none
-    text = str((message.content if message else getattr(choice, "text", "")) or "").strip()
-    refusal = getattr(message, "refusal", None)
-    if refusal or choice.finish_reason == "content_filter":
+    choice = completion["choices"][0]
+    message = choice.get("message") or {}  # a text that was gone on with has none
+    text = str(message.get("content") or choice.get("text") or "").strip()
+    refusal = message.get("refusal")
+    if refusal or choice.get("finish_reason") == "content_filter":
         return "refusal", "the LLM or its filter declined to answer", str(refusal or text)
-    if choice.finish_reason == "length":
+    if choice.get("finish_reason") == "length":
         return "truncated", "the reply was cut off at the token limit (--max-tokens)", text
     if not text:
         return "empty", "the reply holds no text", text
