@@ -16,8 +16,6 @@ from functools import partial
 from itertools import islice
 from typing import IO, Any, Final, TypeVar, cast
 
-import openai
-from openai.types import Batch
 from tenacity import Retrying
 
 from describe.errors import CallError, LLMError
@@ -95,6 +93,8 @@ class BatchClient:
     def __init__(
         self, model: str, base_url: str | None, api_key: str, request: Request, identity: dict[str, str]
     ) -> None:
+        import openai
+
         self._client = openai.OpenAI(api_key=api_key, base_url=base_url, max_retries=0, timeout=request.timeout)
         where = str(self._client.base_url.copy_with(userinfo=b"", query=None))
         self.wire = Wire(model, where, api_key, request, identity=identity)
@@ -217,6 +217,8 @@ class BatchClient:
 
     def _once(self, send: Callable[[], T]) -> tuple[T | None, CallError | LLMError | None]:
         """What was sent for, or what went wrong: returned, so that no exception carries the server's own words."""
+        import openai
+
         try:
             done = send()
         except openai.OpenAIError as error:
@@ -237,6 +239,7 @@ class BatchClient:
 
 def _unless_missing(send: Callable[[], T]) -> Callable[[], T | None]:
     """The same, with None for what the server does not have."""
+    import openai
 
     def tried() -> T | None:
         try:
@@ -249,6 +252,8 @@ def _unless_missing(send: Callable[[], T]) -> Callable[[], T | None]:
 
 def _state(batch: Any) -> BatchState:
     """The server's answer as ours. Raises ValueError when it does not speak of a batch."""
+    from openai.types import Batch
+
     if not (isinstance(batch, Batch) and batch.id and batch.status):
         raise ValueError("no batch")
     counts = batch.request_counts
@@ -266,7 +271,7 @@ def _state(batch: Any) -> BatchState:
     )
 
 
-def _problem(batch: Batch) -> tuple[str, str]:
+def _problem(batch: Any) -> tuple[str, str]:
     """Why a whole batch failed: the first reason, and how many more there are."""
     reasons = (batch.errors and batch.errors.data) or []
     first = reasons[0] if reasons else None

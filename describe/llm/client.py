@@ -11,8 +11,6 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-import httpx2
-import openai
 from tenacity import AsyncRetrying
 
 from describe.errors import CallError, LLMError
@@ -60,6 +58,8 @@ class ChatClient:
         self._run = oversight or Oversight()
         self._reached = False
         self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        import openai
+
         self._client = openai.AsyncOpenAI(
             api_key=api_key,
             base_url=base_url,
@@ -186,6 +186,9 @@ class ChatClient:
 
         What went wrong is returned, not raised: an exception raised here would carry the server's own words with it.
         """
+        import httpx2
+        import openai
+
         # By path, not by openai's typed method: to look through its parameters and build its models takes it longer
         # than to send them.
         asked = {"messages": messages} if chat else {"prompt": messages[-1]["content"]}

@@ -6,13 +6,15 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import openai
 from tenacity import RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from describe.errors import CallError, LLMError
 from describe.llm.asking import Request
+
+if TYPE_CHECKING:
+    import openai
 
 __all__ = [
     "ANSWERED",
@@ -63,6 +65,8 @@ def translate(error: openai.OpenAIError, message: str, where: str, model: str, t
         where, model: the endpoint, and the model asked for.
         timeout: seconds that were waited.
     """
+    import openai
+
     if isinstance(error, openai.APITimeoutError) and isinstance(_root(error), (TimeoutError, asyncio.TimeoutError)):
         return CallError("timeout", f"no answer within {timeout:g} s")
     if isinstance(error, openai.APIConnectionError):

@@ -10,14 +10,15 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
-
-import openai
+from typing import TYPE_CHECKING, Any
 
 from describe.errors import CallError, LLMError
 from describe.llm.asking import Message, Reply, Request
 from describe.llm.failures import REFUSABLE, translate
 from describe.records import Call
+
+if TYPE_CHECKING:
+    import openai
 
 __all__ = ["Wire", "reply_of"]
 
@@ -116,6 +117,8 @@ class Wire:
 
     def first_line(self, error: Exception) -> str:
         """The error's first line, of bounded length, without the key."""
+        import openai
+
         cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else None
         return self.line(str(cause or error)) or type(error).__name__
 
