@@ -9,11 +9,8 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
@@ -22,9 +19,14 @@ from describe.catalog.schema import catalogue_info
 from describe.errors import CatalogueError
 from describe.versions import headscribe_version
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 __all__ = ["begin_write", "connect"]
 
 MAGIC = b"SQLite format 3\0"
+
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 SYNC_EVERY = 1.0
 """Seconds between two waits for the disk of transactions that come often."""
@@ -132,10 +134,10 @@ def _prepare_sqlite(engine: Engine) -> None:
 
 
 def _bring_up_to_date(engine: Engine, path: Path | None, where: str, create: bool) -> None:
-    revisions = [script.revision for script in _scripts().walk_revisions()]
     found = _revision(engine, where)
-    if found == revisions[0]:
+    if found == _newest():  # nothing of Alembic is loaded
         return
+    revisions = _revisions()
     if found is None and not create:
         raise CatalogueError(f"'{where}' is empty: headscribe extract MODEL fills a catalogue")
     if found is not None and found not in revisions:
@@ -150,6 +152,8 @@ def _bring_up_to_date(engine: Engine, path: Path | None, where: str, create: boo
     with begin_write(engine) as connection:
         if _revision_of(connection) == revisions[0]:
             return  # another process was quicker
+        from alembic import command
+
         config = _alembic()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
@@ -198,12 +202,22 @@ def _outside_transaction(engine: Engine, statement: str, *parameters: str) -> No
         connection.close()
 
 
+def _newest() -> str:
+    """The revision of this version's schema, as the files of revisions are named: ``r0010_scores.py``."""
+    return max(path.name[1:5] for path in (MIGRATIONS / "versions").glob("r*.py"))
+
+
 def _alembic() -> Config:
+    from alembic.config import Config
+
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     return config
 
 
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_alembic())
+def _revisions() -> list[str]:
+    """All revisions, the newest first."""
+    from alembic.script import ScriptDirectory
+
+    return [script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions()]

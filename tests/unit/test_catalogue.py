@@ -17,7 +17,7 @@ from sqlalchemy import create_engine, inspect, text
 
 import annotations.schema
 from describe.catalog import Catalogue
-from describe.catalog.database import _alembic, begin_write, connect
+from describe.catalog.database import _alembic, _newest, _revisions, begin_write, connect
 from describe.catalog.rows import json_hash
 from describe.catalog.schema import metadata
 from describe.catalog.scores import headline
@@ -141,6 +141,7 @@ def test_the_migrations_make_the_schema(tmp_path: Path) -> None:
         differences = compare_metadata(MigrationContext.configure(connection), metadata)
         assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
     assert differences == []
+    assert _newest() == _revisions()[0]
 
 
 def written_by_the_first_version(place: Path) -> None:
