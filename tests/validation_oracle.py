@@ -15,13 +15,12 @@ import torch
 from torch import Tensor
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from tests.oracle import MODULES
+from tests.oracle import places
 
 
 def _outputs(model: Any) -> list[Any]:
     """The attention output projection of each layer."""
-    layers, attention, output, _, _ = MODULES[model.config.model_type]
-    return [layer.get_submodule(attention).get_submodule(output) for layer in model.get_submodule(layers)]
+    return places(model).outputs
 
 
 def w_o(model: Any, layer: int, head: int) -> Tensor:

@@ -25,15 +25,17 @@ def assert_equals_modules(weights: HeadWeights, model: object, tolerance: float 
     info = weights.info
     for layer in range(info.n_layers):
         read = weights.layer(layer)
+        literal = oracle.all_w_vo(model, layer)
         for head in range(info.n_heads):
             group = head // (info.n_heads // info.n_kv_heads)
             ours = read.value[group].double() @ read.output[head].double()
-            torch.testing.assert_close(ours, oracle.w_vo(model, layer, head), rtol=tolerance, atol=tolerance)
+            torch.testing.assert_close(ours, literal[head], rtol=tolerance, atol=tolerance)
+    entering, written = oracle.first_layer(model)
     embed = weights.embed.float()
-    torch.testing.assert_close(embed, model.get_input_embeddings().weight.data)  # type: ignore[attr-defined]
+    torch.testing.assert_close(embed.double(), entering, rtol=tolerance, atol=tolerance)
     torch.testing.assert_close(weights.unembed.float(), model.get_output_embeddings().weight.data)  # type: ignore[attr-defined]
     ours = source_vectors(embed, weights.first_mlp, CPU, torch.float32).vectors.double()
-    torch.testing.assert_close(ours, oracle.source_vectors(model), rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(ours, written, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize("model_type", tiny.CONFIGS)
