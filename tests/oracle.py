@@ -116,14 +116,17 @@ def first_layer(model: Any) -> tuple[Tensor, Tensor]:
         for name, module in model.named_modules()
         if name.rpartition(".")[2] in ("wpe", "embed_positions", "positions_embed")
     ]
+    # GPT-1 norms what its MLP adds together with what was there: the MLP itself is read.
+    behind_norm = [at.layers[0].mlp] if model.config.model_type == "openai-gpt" else []
     with hooked(
+        *(mlp.register_forward_hook(lambda _m, _a, out: found.update(mlp=out)) for mlp in behind_norm),
         at.layers[0].register_forward_pre_hook(enter, with_kwargs=True),
         at.layers[0].register_forward_hook(leave),
         at.outputs[0].register_forward_hook(lambda _m, _a, out: torch.zeros_like(out)),
         *(module.register_forward_hook(lambda _m, _a, out: torch.zeros_like(out)) for module in positions),
     ):
         run_alone(model, torch.arange(model.get_input_embeddings().weight.shape[0]))
-    written = found["out"] - found["in"]
+    written = found.get("mlp", found["out"] - found["in"])
     return found["in"][:, 0].double(), written[:, 0].double() / getattr(model.config, "residual_multiplier", 1)
 
 
@@ -169,3 +172,24 @@ def all_w_vo(model: Any, layer: int) -> Tensor:
 def w_vo(model: Any, layer: int, head: int) -> Tensor:
     """W_VO (d, d) of one head."""
     return all_w_vo(model, layer)[head]
+
+
+def alone(model: Any, layer: int, tokens: Tensor, nothing: bool = False) -> tuple[Tensor, Tensor]:
+    """What the attention of a layer reads and writes for prompts of one token, both (n, d); of zeros if ``nothing``."""
+    at = places(model)
+    found: list[Tensor] = []
+
+    def read(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        rows = kwargs.get("hidden_states", args[0] if args else None)
+        rows = torch.zeros_like(rows) if nothing else rows
+        found.append(rows)
+        if "hidden_states" in kwargs:
+            return args, kwargs | {"hidden_states": rows}
+        return (rows, *args[1:]), kwargs
+
+    with hooked(
+        at.attentions[layer].register_forward_pre_hook(read, with_kwargs=True),
+        at.outputs[layer].register_forward_hook(lambda _m, _a, out: found.append(out)),
+    ):
+        run_alone(model, tokens)
+    return found[0][:, 0].double(), found[1][:, 0].double()

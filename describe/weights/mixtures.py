@@ -53,7 +53,7 @@ MIXTURES = (
     Family(
         "qwen3_moe", ("qwen3_moe", "qwen3_vl_moe_text", "mellum"), "Qwen3-30B-A3B, Qwen3-235B-A22B", experts=Experts()
     ),
-    Family("flint", ("flint",), "Flint", note=SINKS, experts=Experts(shared="mlp.shared_expert.")),
+    Family("flint", ("flint",), "Flint", note=SINKS, experts=Experts(shared="mlp.shared_expert.", scores="sigmoid")),
     Family(
         "llama4",
         ("llama4_text", "llama4"),
@@ -154,6 +154,8 @@ MIXTURES = (
             router="block_sparse_moe.router",
             parts=("block_sparse_moe.experts.gate_up_proj", "block_sparse_moe.experts.down_proj"),
             joined="out",
+            shared=_GRANITE.shared,
+            shared_parts=_GRANITE.shared_parts,
             normalised=True,
         ),
     ),

@@ -105,7 +105,7 @@ def _hub_shape(directory: Path, family: Family, config: Any) -> Shape:
     try:
         n_heads, d_model = int(config.num_attention_heads), int(config.hidden_size)
         eps = _first(config, "rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "norm_eps")
-        activation = _first(config, "hidden_act", "hidden_activation", "activation_function", "activation", "afn")
+        activation = _first(config, "hidden_act", "hidden_activation", "activation_function", "activation")
         return Shape(
             n_layers=int(config.num_hidden_layers),
             n_heads=n_heads,
