@@ -121,6 +121,8 @@ def randomised(model: Any) -> Any:
                 tensor.fill_(-1e4)
             if name.endswith("_residual"):  # Doge's weights of the residual stream, which is no part of x
                 tensor.fill_(1)
+    if hasattr(model, "set_experts_implementation"):
+        model.set_experts_implementation("eager")  # the only one in double precision on a CPU
     if hasattr(model, "transformer") and hasattr(model.transformer, "pos_encoding"):
         model.transformer.pos_encoding.zero_()
     return model.eval()

@@ -55,6 +55,8 @@ class Runner:
     Args:
         model: any causal model of a family of the table, in evaluation mode, on its device.
         info: its shape.
+
+    Raises `CheckpointError` for a model that keeps no keys and values from one position to the next.
     """
 
     def __init__(self, model: nn.Module, info: ModelInfo) -> None:
@@ -64,6 +66,11 @@ class Runner:
         self._prefix = next(p for p in prefixes(self._family) if f"{p}{self._family.embed}" in there)
         self._backbone = model.get_submodule(self._prefix.rstrip("."))
         self._takes = inspect.signature(self._backbone.forward).parameters
+        if "past_key_values" not in self._takes:
+            raise CheckpointError(
+                f"transformers runs models of the family {info.family} without keeping keys and values, so they cannot be"
+                " run here: extract, describe and relations read their weights all the same"
+            )
         embedding: Any = model
         self._unembed: nn.Module = embedding.get_output_embeddings()
         self.device: torch.device = next(model.parameters()).device
@@ -289,4 +296,9 @@ def open_runner(model: str, info: ModelInfo, device: torch.device, dtype: torch.
     except Exception as error:  # transformers raises whatever its many loaders raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise CheckpointError(f"transformers cannot run the model in {location.path}: {reason[:300]}") from error
+    if dtype == torch.float64:
+        if loaded.config._attn_implementation == "eager":
+            raise CheckpointError(f"transformers cannot run the model in {location.path} in float64: use --dtype float32")
+        if hasattr(loaded, "set_experts_implementation"):
+            loaded.set_experts_implementation("eager")  # the others know no double precision
     return Runner(loaded.eval().to(device), info)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+from describe.errors import CheckpointError
 from describe.records import HeadId
 from describe.validation import Exam, Prompt, Runner, accuracies
 from describe.weights import FAMILIES, HeadWeights, open_model
@@ -20,13 +21,21 @@ EVERY = pytest.mark.parametrize(("model_type", "changes"), families.CASES, ids=I
 
 
 @EVERY
-def test_weights_equal_the_modules_and_the_model_runs(
-    model_type: str, changes: dict[str, Any], tmp_path: Path
-) -> None:
+def test_weights_equal_the_modules(model_type: str, changes: dict[str, Any], tmp_path: Path) -> None:
     model = families.family_model(model_type, **changes)
     weights = open_model(str(families.saved(model, tmp_path / "tiny", model_type)))
     assert_equals_modules(weights, model, tolerance=3e-4)
     assert_attention_is_the_sum_of_heads(weights, model)
+
+
+@EVERY
+def test_models_run(model_type: str, changes: dict[str, Any], tmp_path: Path) -> None:
+    model = families.family_model(model_type, **changes)
+    weights = open_model(str(families.saved(model, tmp_path / "tiny", model_type)))
+    if model_type == "openai-gpt":
+        with pytest.raises(CheckpointError, match="without keeping keys and values"):
+            Runner(model, weights.info)
+        return
     assert_runs(weights, model)
 
 
@@ -44,15 +53,19 @@ def assert_attention_is_the_sum_of_heads(weights: HeadWeights, model: Any) -> No
 
 def assert_runs(weights: HeadWeights, model: Any) -> None:
     """What heads read in context, and of one token alone, and what is lost without heads, in padded batches."""
-    model.set_attn_implementation("sdpa" if model._supports_sdpa else "eager")
-    runner = Runner(model.double(), weights.info)
+    tolerance = 1e-4
+    if model._supports_sdpa:  # other attention masks in single precision
+        model.set_attn_implementation("sdpa")
+        model, tolerance = model.double(), 1e-7
+    runner = Runner(model, weights.info)
     prompts = [Prompt((5, 6, 7), 1), Prompt((8, 9, 10, 11, 12), 0), Prompt((13, 14, 15, 16), 2)]
     found = runner.attend(prompts)
     group = torch.arange(weights.info.n_heads) // (weights.info.n_heads // weights.info.n_kv_heads)
     for i, prompt in enumerate(prompts):
-        torch.testing.assert_close(found.in_context[:, :, i], validation_oracle.reads(model, prompt.ids))
-        alone = found.of_source[:, group, i]
-        torch.testing.assert_close(alone, validation_oracle.forced_reads(model, *prompt))
+        in_context = found.in_context[:, :, i].double()
+        torch.testing.assert_close(in_context, validation_oracle.reads(model, prompt.ids), rtol=tolerance, atol=tolerance)
+        of_source, literal = found.of_source[:, group, i].double(), validation_oracle.reads_of_source(model, *prompt)
+        torch.testing.assert_close(of_source, literal, rtol=tolerance, atol=tolerance)
     removed = [HeadId(0, 1), HeadId(1, 2)]
     predictions = [validation_oracle.prediction(model, prompt.ids, list(removed)) for prompt in prompts]
     assert accuracies(runner, Exam(prompts, [frozenset({token}) for token in predictions]), [removed]) == [1.0]
