@@ -47,7 +47,7 @@ def extract_all(weights: HeadWeights) -> None:
 
 def multiply_adds(weights: HeadWeights) -> float:
     """Multiply-adds of extraction in its factored form: first MLP, x W_V, z R^T, and the rows of M."""
-    info, hidden = weights.info, weights.first_mlp.up.shape[0]
+    info, hidden = weights.info, weights.first_mlp.width
     mlp = 3 * info.vocab_size * info.d_model * hidden
     read = info.vocab_size * info.d_model * info.n_kv_heads * info.d_head
     written = info.vocab_size * info.n_heads * info.d_head**2

@@ -15,13 +15,12 @@ import torch
 from torch import Tensor
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from tests.oracle import MODULES
+from tests.oracle import hooked, places
 
 
 def _outputs(model: Any) -> list[Any]:
     """The attention output projection of each layer."""
-    layers, attention, output, _, _ = MODULES[model.config.model_type]
-    return [layer.get_submodule(attention).get_submodule(output) for layer in model.get_submodule(layers)]
+    return places(model).outputs
 
 
 def w_o(model: Any, layer: int, head: int) -> Tensor:
@@ -52,7 +51,7 @@ def batch_reads(model: Any, ids: Tensor) -> Tensor:
     finally:
         for hook in hooks:
             hook.remove()
-    return torch.stack(found).unflatten(-1, (model.config.num_attention_heads, -1)).transpose(1, 2)
+    return torch.stack(found).unflatten(-1, (places(model).n_heads, -1)).transpose(1, 2)
 
 
 def forced_reads(model: Any, ids: tuple[int, ...], source: int) -> Tensor:
@@ -75,6 +74,32 @@ def batch_forced(model: Any, ids: Tensor, source: int) -> Tensor:
     with _attention(model, forced), torch.no_grad():
         model(ids, use_cache=False, logits_to_keep=1)
     return torch.stack(found)
+
+
+def reads_of_source(model: Any, ids: tuple[int, ...], source: int) -> Tensor:
+    """The same for models whose attention cannot be replaced: each layer's attention alone with what stands at the
+    source, as in a prompt of one token, (L, H, dh)."""
+    at = places(model)
+    standing: list[Tensor] = []
+
+    def note(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        standing.append(kwargs.get("hidden_states", args[0] if args else None)[:, source : source + 1])
+
+    with hooked(*(module.register_forward_pre_hook(note, with_kwargs=True) for module in at.attentions)):
+        with torch.no_grad():
+            model(torch.tensor([ids]), use_cache=False)
+
+    def feed(layer: int) -> Callable[..., Any]:
+        def hook(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            if "hidden_states" in kwargs:
+                return args, kwargs | {"hidden_states": standing[layer]}
+            return (standing[layer], *args[1:]), kwargs
+
+        return hook
+
+    hooks = [m.register_forward_pre_hook(feed(i), with_kwargs=True) for i, m in enumerate(at.attentions)]
+    with hooked(*hooks):
+        return reads(model, ids[:1])
 
 
 @contextmanager
@@ -128,7 +153,7 @@ def prediction(model: Any, ids: tuple[int, ...], removed: list[tuple[int, int]])
 
 def batch_predictions(model: Any, ids: Tensor, removed: list[tuple[int, int]]) -> list[int]:
     """The same of prompts of one length (B, T)."""
-    n_heads = model.config.num_attention_heads
+    n_heads = places(model).n_heads
 
     def zero(layer: int) -> Callable[..., Any]:
         def hook(_module: Any, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:

@@ -61,7 +61,7 @@ def source_vectors(embed: Tensor, mlp: FirstMLP, device: torch.device, dtype: to
     """
     mlp = mlp.to(device, dtype)
     vectors = torch.empty(embed.shape, device=device, dtype=dtype)
-    for block in _blocks(embed.shape[0], mlp.up.shape[0]):
+    for block in _blocks(embed.shape[0], mlp.width):
         vectors[block] = mlp(embed[block].to(device, dtype))
     norms = torch.linalg.vector_norm(vectors, dim=1)
     if not bool(torch.isfinite(norms).all()):

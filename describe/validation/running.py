@@ -11,6 +11,7 @@ of attention sum to one, so a head that attends to s alone reads exactly v(s) = 
 from __future__ import annotations
 
 import copy
+import inspect
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr
@@ -25,6 +26,8 @@ from describe.errors import CheckpointError
 from describe.records import HeadId, ModelInfo
 from describe.validation.prompts import Prompt
 from describe.weights import FAMILIES, Family
+from describe.weights.layout import value_rows
+from describe.weights.names import prefixes
 
 __all__ = ["Attended", "Runner", "Steps", "open_runner"]
 
@@ -52,12 +55,22 @@ class Runner:
     Args:
         model: any causal model of a family of the table, in evaluation mode, on its device.
         info: its shape.
+
+    Raises `CheckpointError` for a model that keeps no keys and values from one position to the next.
     """
 
     def __init__(self, model: nn.Module, info: ModelInfo) -> None:
         self.info, self.model = info, model
         self._family: Family = next(row for row in FAMILIES if row.name == info.family)
-        self._backbone = model.get_submodule(self._family.prefix.rstrip("."))
+        there = {name for name, _ in model.named_modules()}
+        self._prefix = next(p for p in prefixes(self._family) if f"{p}{self._family.embed}" in there)
+        self._backbone = model.get_submodule(self._prefix.rstrip("."))
+        self._takes = inspect.signature(self._backbone.forward).parameters
+        if "past_key_values" not in self._takes:
+            raise CheckpointError(
+                f"transformers runs models of the family {info.family} without keeping keys and values, so they cannot be"
+                " run here: extract, describe and relations read their weights all the same"
+            )
         embedding: Any = model
         self._unembed: nn.Module = embedding.get_output_embeddings()
         self.device: torch.device = next(model.parameters()).device
@@ -87,13 +100,13 @@ class Runner:
             torch.empty(shape[0], self.info.n_kv_heads, *shape[1:], dtype=dtype, device=self.device),
         )
         width = 4 * self.info.d_model + self.info.n_heads * self.info.d_head
-        prefix = self._prefix(prompts)
+        prefix = self._common(prompts)
         for places in self._batches(prompts, self._batch_size(prompts, 8 * width)):
             batch = _Batch([prompts[i] for i in places], len(prefix), self.device)
             with torch.no_grad():
                 before = self._start(prefix, len(places))
                 with self._read(layers, batch, places, found):
-                    self._backbone(**batch.inputs(), past_key_values=before, use_cache=before is not None)
+                    self._forward(batch.inputs(), before, use_cache=before is not None)
         return found
 
     @contextmanager
@@ -123,10 +136,8 @@ class Runner:
 
     def _values(self, projected: Tensor) -> Tensor:
         """The values (B, G, dh) out of what the value projection gives, (B, *), which may hold Q and K as well."""
-        groups, dh = self.info.n_kv_heads, self.info.d_head
-        if self._family.packing == "per_head":
-            return projected.view(-1, self.info.n_heads, 3, dh)[:, :, 2]
-        return projected[:, -groups * dh :].reshape(-1, groups, dh)
+        rows = value_rows(self._family.packing, self.info.n_heads, self.info.n_kv_heads, self.info.d_head)
+        return projected[:, rows].reshape(-1, self.info.n_kv_heads, self.info.d_head)
 
     # -- removing heads -----------------------------------------------------------------------------------------------
 
@@ -134,7 +145,7 @@ class Runner:
         """Run all but the last token of the prompts once, batch by batch; each batch can then take its last step many
         times, with other heads removed each time, at most ``most`` times at once where the memory allows."""
         kept = 2 * self.info.n_layers * self.info.n_kv_heads * self.info.d_head
-        prefix = self._prefix(prompts)
+        prefix = self._common(prompts)
         # The keys and values, once more while the last token's are appended; and the logits of the last position.
         size = self._batch_size(prompts, 3 * kept, once=2 * self.info.vocab_size)
         for places in self._batches(prompts, size):
@@ -144,7 +155,7 @@ class Runner:
                 cache = self._start(prefix, len(places))
                 if inputs["input_ids"].shape[1] > 1:
                     before = {name: tensor[:, :-1] for name, tensor in inputs.items()}
-                    cache = self._backbone(**before, past_key_values=cache, use_cache=True).past_key_values
+                    cache = self._forward(before, cache).past_key_values
                 if at_once > 1:
                     cache.batch_repeat_interleave(at_once)
             inputs = {name: tensor.repeat_interleave(at_once, dim=0) for name, tensor in inputs.items()}
@@ -154,13 +165,8 @@ class Runner:
         """The likeliest next tokens (B, n) of B prompts that stand n times one after another, each time with other
         heads removed, after the last position ran on the keys and values of those before it."""
         with torch.no_grad(), self._without(removed):
-            out = self._backbone(
-                input_ids=inputs["input_ids"][:, -1:],
-                position_ids=inputs["position_ids"][:, -1:],
-                attention_mask=inputs["attention_mask"],
-                past_key_values=cache,
-                use_cache=True,
-            )
+            last = {name: inputs[name][:, -1:] for name in ("input_ids", "position_ids")}
+            out = self._forward(inputs | last, cache)
             cache.crop(-1)
             likeliest: Tensor = self._unembed(out.last_hidden_state[:, -1]).argmax(dim=-1)
         return likeliest.view(-1, len(removed))
@@ -189,7 +195,7 @@ class Runner:
 
     # -- what all prompts begin with --------------------------------------------------------------------------------
 
-    def _prefix(self, prompts: Sequence[Prompt]) -> list[int]:
+    def _common(self, prompts: Sequence[Prompt]) -> list[int]:
         """The tokens that all prompts begin with, short of their sources and last tokens."""
         alike = takewhile(lambda tokens: len(set(tokens)) == 1, zip(*(prompt.ids for prompt in prompts), strict=False))
         most = min((min(prompt.source, len(prompt.ids) - 1) for prompt in prompts), default=0)
@@ -200,7 +206,7 @@ class Runner:
         if not prefix:
             return None
         if self._started is None or self._started[0] != prefix:
-            out = self._backbone(torch.tensor([prefix], device=self.device), use_cache=True)
+            out = self._forward({"input_ids": torch.tensor([prefix], device=self.device)}, None)
             self._started = (prefix, out.past_key_values)
         cache = copy.deepcopy(self._started[1])
         cache.batch_repeat_interleave(n)
@@ -209,7 +215,12 @@ class Runner:
     # -- batches ------------------------------------------------------------------------------------------------------
 
     def _projection(self, name: str, layer: int) -> nn.Module:
-        return self.model.get_submodule(f"{self._family.prefix}{self._family.block.format(layer)}{name}")
+        return self.model.get_submodule(f"{self._prefix}{self._family.block.format(layer)}{name}")
+
+    def _forward(self, inputs: dict[str, Tensor], cache: Any, use_cache: bool = True) -> Any:
+        """The layers run on inputs, without those that this family does not take (ALiBi needs no positions)."""
+        taken = {name: tensor for name, tensor in inputs.items() if name in self._takes}
+        return self._backbone(**taken, past_key_values=cache, use_cache=use_cache)
 
     def _batch_size(self, prompts: Sequence[Prompt], per_token: int, once: int = 0) -> int:
         """How many prompts fit the memory, by the numbers held per token and once for each prompt."""
@@ -285,4 +296,9 @@ def open_runner(model: str, info: ModelInfo, device: torch.device, dtype: torch.
     except Exception as error:  # transformers raises whatever its many loaders raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise CheckpointError(f"transformers cannot run the model in {location.path}: {reason[:300]}") from error
+    if dtype == torch.float64:
+        if loaded.config._attn_implementation == "eager":
+            raise CheckpointError(f"transformers cannot run the model in {location.path} in float64: use --dtype float32")
+        if hasattr(loaded, "set_experts_implementation"):
+            loaded.set_experts_implementation("eager")  # the others know no double precision
     return Runner(loaded.eval().to(device), info)

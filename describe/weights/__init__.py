@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from describe.weights.families import FAMILIES, Family
+from describe.weights.families import FAMILIES
+from describe.weights.family import Family
 from describe.weights.locate import Location, content_hash, locate, model_name
 
 if TYPE_CHECKING:
-    from describe.weights.model import FirstMLP, HeadWeights, LayerWeights
+    from describe.weights.first_mlp import FirstMLP
+    from describe.weights.model import HeadWeights, LayerWeights
     from describe.weights.opening import open_model
 
 __all__ = [
@@ -26,7 +28,7 @@ __all__ = [
 ]
 
 
-_NEEDS_TORCH = {"FirstMLP": "model", "HeadWeights": "model", "LayerWeights": "model", "open_model": "opening"}
+_NEEDS_TORCH = {"FirstMLP": "first_mlp", "HeadWeights": "model", "LayerWeights": "model", "open_model": "opening"}
 
 
 def __getattr__(name: str) -> Any:

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from describe.errors import CheckpointError
 from describe.records import ModelInfo
-from describe.weights.families import Family
+from describe.weights.assembling import Assembly, Shape
+from describe.weights.family import Family, Packing
+from describe.weights.first_mlp import FirstMLP
+from describe.weights.layout import projection_size, value_rows
 from describe.weights.locate import Location, content_hash
+from describe.weights.names import Names
 from describe.weights.sources import GgufSource, TensorSource
 from describe.weights.vocabulary import gguf_tokens, hub_tokens
 
 __all__ = ["FirstMLP", "HeadWeights", "LayerWeights", "Shape"]
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "silu": F.silu,
-    "swish": F.silu,
-    "relu": F.relu,
-    "gelu": F.gelu,
-    "gelu_new": partial(F.gelu, approximate="tanh"),
-    "gelu_fast": partial(F.gelu, approximate="tanh"),
-    "gelu_pytorch_tanh": partial(F.gelu, approximate="tanh"),
-}
 
 
 @dataclass(frozen=True)
@@ -44,64 +34,10 @@ class LayerWeights:
     output: Tensor
 
 
-@dataclass(frozen=True)
-class FirstMLP:
-    """x = MLP_0(norm(E)): the first layer's MLP with the norm it reads through, its own biases included."""
-
-    norm_weight: Tensor
-    norm_bias: Tensor | None
-    norm_eps: float
-    rms: bool
-    up: Tensor
-    up_bias: Tensor | None
-    down: Tensor
-    down_bias: Tensor | None
-    gate: Tensor | None
-    gate_bias: Tensor | None
-    activation: Callable[[Tensor], Tensor]
-
-    def __call__(self, embeddings: Tensor) -> Tensor:
-        """Source vectors (n, d) of embeddings (n, d), without the residual."""
-        shape = self.norm_weight.shape
-        if self.rms:
-            read = F.rms_norm(embeddings, shape, self.norm_weight, self.norm_eps)
-        else:
-            read = F.layer_norm(embeddings, shape, self.norm_weight, self.norm_bias, self.norm_eps)
-        hidden = F.linear(read, self.up, self.up_bias)
-        if self.gate is None:
-            hidden = self.activation(hidden)
-        else:
-            hidden = self.activation(F.linear(read, self.gate, self.gate_bias)) * hidden
-        return F.linear(hidden, self.down, self.down_bias)
-
-    def to(self, device: torch.device, dtype: torch.dtype) -> FirstMLP:
-        """The same MLP on another device, in another precision."""
-        moved: dict[str, Any] = {
-            name: value.to(device, dtype) for name, value in vars(self).items() if isinstance(value, Tensor)
-        }
-        return replace(self, **moved)
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a configuration says, whatever the file calls it."""
-
-    n_layers: int
-    n_heads: int
-    n_kv_heads: int
-    d_model: int
-    d_head: int
-    norm_eps: float
-    activation: str
-    tied: bool
-
-
 class HeadWeights:
     """The weights of a model that MAPS reads, tensor by tensor. Made by `describe.weights.open_model`."""
 
-    def __init__(
-        self, location: Location, family: Family, shape: Shape, source: TensorSource, names: Callable[[str, int], str]
-    ) -> None:
+    def __init__(self, location: Location, family: Family, shape: Shape, source: TensorSource, names: Names) -> None:
         self._family, self._shape, self._source, self._names = family, shape, source, names
         self._location = location
         vocab_size = self._vocab_size()
@@ -146,40 +82,22 @@ class HeadWeights:
 
     @cached_property
     def embed(self) -> Tensor:
-        """E, (V, d), in its stored precision."""
-        return self._read("embed")
+        """E as the first layer reads it, (V, d): scaled or normed where the family does that, else as stored."""
+        return self._assembly.entry()(self._read("embed"))
 
     @cached_property
     def unembed(self) -> Tensor:
         """U transposed, (V, d), in its stored precision: row t is the direction that promotes token t."""
-        return self.embed if self._shape.tied else self._read("unembed")
+        return self._read("embed" if self._shape.tied else "unembed")
 
     @cached_property
     def first_mlp(self) -> FirstMLP:
-        """The first layer's MLP and its norm, in stored precision."""
-        family, read = self._family, self._read
-        if self._shape.activation not in ACTIVATIONS:
-            known = ", ".join(ACTIVATIONS)
-            raise CheckpointError(
-                f"the activation '{self._shape.activation}' of the MLP is not known here; known: {known}"
-            )
-        up, down = read("up"), read("down")
-        gate = None if family.gate is None else read("gate")
-        if self._stored_transposed:
-            up, down = up.mT, down.mT
-        return FirstMLP(
-            norm_weight=read("norm"),
-            norm_bias=self._bias("norm"),
-            norm_eps=self._shape.norm_eps,
-            rms=family.norm_kind == "rms",
-            up=up,
-            up_bias=self._bias("up"),
-            down=down,
-            down_bias=self._bias("down"),
-            gate=gate,
-            gate_bias=None if gate is None else self._bias("gate"),
-            activation=ACTIVATIONS[self._shape.activation],
-        )
+        """The first layer's MLP and its norms, in stored precision."""
+        return self._assembly.first_mlp()
+
+    @property
+    def _assembly(self) -> Assembly:
+        return Assembly(self._family, self._shape, self._source, self._names)
 
     def layer(self, layer: int) -> LayerWeights:
         """V and O of one layer, in stored precision."""
@@ -187,11 +105,11 @@ class HeadWeights:
         value, output = self._read("value", layer), self._read("output", layer)
         if self._stored_transposed:
             value, output = value.mT, output.mT
-        value = _unpack_value(value, self._packing(layer), shape)
-        self._check("value", value, (shape.n_kv_heads * shape.d_head, shape.d_model), layer)
+        heads = (self._packing(layer), shape.n_heads, shape.n_kv_heads, shape.d_head)
+        self._check("value", value, (projection_size(*heads), shape.d_model), layer)
         self._check("output", output, (shape.d_model, shape.n_heads * shape.d_head), layer)
         return LayerWeights(
-            value=value.reshape(shape.n_kv_heads, shape.d_head, shape.d_model).mT,
+            value=value[value_rows(*heads)].reshape(shape.n_kv_heads, shape.d_head, shape.d_model).mT,
             output=output.mT.reshape(shape.n_heads, shape.d_head, shape.d_model),
         )
 
@@ -199,7 +117,7 @@ class HeadWeights:
     def _stored_transposed(self) -> bool:
         return self._family.transposed and not isinstance(self._source, GgufSource)
 
-    def _packing(self, layer: int) -> str:
+    def _packing(self, layer: int) -> Packing:
         """GGUF files keep V alone, or as the last third of a fused tensor whatever the family's checkpoint does."""
         if not isinstance(self._source, GgufSource):
             return self._family.packing
@@ -207,10 +125,6 @@ class HeadWeights:
 
     def _read(self, role: str, layer: int = 0) -> Tensor:
         return self._source.read(self._names(role, layer))
-
-    def _bias(self, role: str) -> Tensor | None:
-        name = self._names(role, 0).removesuffix("weight") + "bias"
-        return self._source.read(name) if name in self._source.names else None
 
     def _vocab_size(self) -> int:
         """V, and the promise that E and U have the configured width."""
@@ -230,15 +144,3 @@ class HeadWeights:
             f"tensor '{self._names(role, layer)}' of {self._location.path} is {shape},"
             f" the configuration says {expected}: the files do not belong together"
         )
-
-
-def _unpack_value(value: Tensor, packing: str, shape: Shape) -> Tensor:
-    """The rows of W_V, (n_kv_heads * dh, d), out of a projection (out, d) that may hold Q and K as well."""
-    if packing == "alone":
-        return value
-    if value.shape[0] != (shape.n_heads + 2 * shape.n_kv_heads) * shape.d_head:
-        return value  # does not fit the configuration; the caller says so
-    if packing == "qkv":
-        return value[-shape.n_kv_heads * shape.d_head :]
-    per_head = value.reshape(shape.n_heads, 3, shape.d_head, value.shape[-1])
-    return per_head[:, 2].reshape(shape.n_heads * shape.d_head, value.shape[-1])

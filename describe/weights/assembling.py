@@ -1,0 +1,193 @@
+"""The first MLP and what stands before the first layer, put together from the tensors of a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from describe.weights.experts import Mixture, Routing
+from describe.weights.family import Experts, Family
+from describe.weights.first_mlp import Dense, FirstMLP, Gating, Norm, clamped_gating, gating, moved, xielu
+from describe.weights.names import Names
+from describe.weights.sources import GgufSource, TensorSource
+
+__all__ = ["Assembly", "Entry", "Shape"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a configuration says, whatever the file calls it.
+
+    Attributes:
+        scale: what embeddings are multiplied by.
+        clamp: alpha and limit of GPT-OSS's gate, where the configuration has them.
+        routing: how a router chooses, where there may be one.
+    """
+
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int
+    d_model: int
+    d_head: int
+    norm_eps: float
+    activation: str
+    tied: bool
+    scale: float = 1
+    clamp: tuple[float, float] | None = None
+    routing: Routing | None = None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a token's embedding goes through before the first layer."""
+
+    scale: float
+    norm: Norm | None
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Rows of the embedding matrix (n, d) as the first layer reads them; in stored precision, or float32 where
+        something is done to them."""
+        if self.scale == 1 and self.norm is None:
+            return rows
+        rows = rows.to(torch.promote_types(rows.dtype, torch.float32)) * self.scale
+        return rows if self.norm is None else moved(self.norm, rows.device, rows.dtype)(rows)
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """Puts parts of a model together, in stored precision."""
+
+    family: Family
+    shape: Shape
+    source: TensorSource
+    names: Names
+
+    def entry(self) -> Entry:
+        """What stands between the embeddings and the first layer."""
+        norm = self._norm("embed_norm", self.family.embed_norm) if self.family.embed_norm else None
+        return Entry(self.shape.scale, norm)
+
+    def first_mlp(self) -> FirstMLP:
+        """The first layer's MLP and its norms. Raises `CheckpointError` when a tensor is not there or not known."""
+        family = self.family
+        inner = None if family.experts is None else self._mixture(family.experts)
+        return FirstMLP(
+            before=None if family.norm_kind == "none" else self._norm("norm", family.norm[0]),
+            inner=inner or self._dense(),
+            after=self._norm("after", family.after) if family.after else None,
+        )
+
+    def _norm(self, role: str, name: str) -> Norm:
+        kind = "rms" if self.family.norm_kind == "none" else self.family.norm_kind
+        weight = None if name == "plain" else self.names(role)
+        return Norm(
+            weight=None if weight is None else self.source.read(weight),
+            bias=None if weight is None else self._bias(weight),
+            eps=self.shape.norm_eps,
+            centred=kind.startswith("layer"),
+            offset=kind.endswith("+1") and not isinstance(self.source, GgufSource),  # GGUF files hold it added
+        )
+
+    def _dense(self) -> Dense:
+        up, down = self.names("up"), self.names("down")
+        gate = None if self.family.gate is None else self.names("gate")
+        transposed = self.family.transposed and not isinstance(self.source, GgufSource)
+
+        def weight(name: str) -> Tensor:
+            return self.source.read(name).mT if transposed else self.source.read(name)
+
+        if gate == up:
+            return _in_halves(weight(up), weight(down), self._bias(up), self._bias(down), gating=self._gating())
+        return Dense(
+            up=weight(up),
+            down=weight(down),
+            gate=None if gate is None else weight(gate),
+            gating=self._gating(),
+            up_bias=self._bias(up),
+            down_bias=self._bias(down),
+            gate_bias=None if gate is None else self._bias(gate),
+        )
+
+    def _gating(self) -> Gating:
+        if self.shape.clamp is not None:
+            return clamped_gating(*self.shape.clamp)
+        if self.shape.activation == "xielu":
+            learned = (self.source.read(self.names.below(f"mlp.act_fn.alpha_{sign}")) for sign in "pn")
+            return xielu(*(float(value) for value in learned))
+        return gating(self.shape.activation)
+
+    # -- mixtures of experts ------------------------------------------------------------------------------------------
+
+    def _mixture(self, experts: Experts) -> Mixture | None:
+        """The mixture of experts; None where this model's first MLP is a dense one."""
+        router = self.names.below(f"{experts.router}.weight")
+        if self.shape.routing is None or router not in self.source.names:
+            return None
+        weight = self.source.read(router)
+        return Mixture(
+            routing=self.shape.routing,
+            router=weight,
+            router_bias=self._bias(router),
+            choice_bias=self._optional(experts.choice),
+            experts=self._joined(experts) if experts.joined else [self._expert(experts, i) for i in range(len(weight))],
+            shared=self._shared(experts),
+            shared_gate=self._optional(f"{experts.shared_gate}.weight"),
+        )
+
+    def _expert(self, experts: Experts, number: int) -> Dense:
+        each = experts.each.format(number)
+        gate, up, down = (self._below(f"{each}{part}.weight") for part in experts.parts)
+        return Dense(up=up, down=down, gate=gate, gating=self._gating())
+
+    def _joined(self, experts: Experts) -> list[Dense]:
+        """Experts out of the tensors that hold all of them."""
+        both, down = (self._below(part) for part in experts.parts)
+        if experts.joined != "out":
+            both, down = both.mT, down.mT
+        biases = (self._optional(f"{part}_bias") for part in experts.parts)
+        each = zip(both, down, *([None] * len(both) if bias is None else bias for bias in biases), strict=True)
+        return [_in_halves(*one, gating=self._gating(), turns=experts.joined == "turns") for one in each]
+
+    def _shared(self, experts: Experts) -> Dense | None:
+        """The expert that is always asked; not every model of a family has one."""
+        names = [self.names.below(f"{experts.shared}{part}.weight") for part in experts.shared_parts]
+        if not experts.shared or names[0] not in self.source.names:
+            return None
+        first, *rest = (self.source.read(name) for name in names)
+        if len(rest) == 1:
+            return _in_halves(first, rest[0], gating=self._gating())
+        return Dense(gate=first, up=rest[0], down=rest[1], gating=self._gating())
+
+    # -- single tensors -----------------------------------------------------------------------------------------------
+
+    def _below(self, tail: str) -> Tensor:
+        return self.source.read(self.names.below(tail))
+
+    def _optional(self, tail: str) -> Tensor | None:
+        name = self.names.below(tail)
+        return self.source.read(name) if name in self.source.names else None
+
+    def _bias(self, weight: str) -> Tensor | None:
+        name = weight.removesuffix("weight") + "bias"
+        return self.source.read(name) if name in self.source.names else None
+
+
+def _in_halves(
+    both: Tensor,
+    down: Tensor,
+    both_bias: Tensor | None = None,
+    down_bias: Tensor | None = None,
+    *,
+    gating: Gating,
+    turns: bool = False,
+) -> Dense:
+    """An MLP whose gate and other half are one tensor (2 h, d), one after the other, or in turns."""
+
+    def halves(rows: Tensor) -> tuple[Tensor, Tensor]:
+        return (rows[::2], rows[1::2]) if turns else (rows[: len(rows) // 2], rows[len(rows) // 2 :])
+
+    gate, up = halves(both)
+    gate_bias, up_bias = (None, None) if both_bias is None else halves(both_bias)
+    return Dense(up, down, gating, gate, up_bias, down_bias, gate_bias)

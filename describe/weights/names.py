@@ -1,0 +1,87 @@
+"""What tensors are called in a file: by their role in a row of the table, and below the first block."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from describe.weights.family import Family
+
+__all__ = ["GgufNames", "HubNames", "Names", "prefixes"]
+
+
+class Names(Protocol):
+    """The name of the tensor that plays a role, such as ``value``, in a layer."""
+
+    def __call__(self, role: str, layer: int = 0) -> str: ...
+
+    def below(self, tail: str) -> str:
+        """The name of a tensor of the first layer, by what follows the block's name."""
+        ...
+
+
+_WRAPPED = ("model.language_model.", "language_model.model.", "model.text_model.", "language_model.", "text_model.")
+
+
+def prefixes(family: Family) -> list[str]:
+    """What may precede a row's names: its own prefix, none, or what multimodal models put before their text part."""
+    return [family.prefix, "", *_WRAPPED]
+
+
+class HubNames:
+    """Names in Hugging Face layout: a row's, below the prefixes that this checkpoint has."""
+
+    def __init__(self, family: Family, there: frozenset[str]) -> None:
+        """``there``: the names of all tensors of the checkpoint."""
+        self._family = family
+        found = (prefix for prefix in prefixes(family) if f"{prefix}{family.embed}.weight" in there)
+        self._prefix = next(found, family.prefix)
+        unembeds = (family.unembed, f"language_model.{family.unembed}")
+        self._unembed = next((name for name in unembeds if f"{name}.weight" in there), family.unembed)
+        norms = (norm for norm in family.norm if self.below(f"{norm}.weight") in there)
+        self._norm = next(norms, *family.norm[:1]) if family.norm else ""
+
+    def __call__(self, role: str, layer: int = 0) -> str:
+        if role == "unembed":
+            return f"{self._unembed}.weight"
+        name = self._norm if role == "norm" else getattr(self._family, role)
+        if role in ("embed", "embed_norm"):
+            return f"{self._prefix}{name}.weight"
+        return f"{self._prefix}{self._family.block.format(layer)}{name}.weight"
+
+    def below(self, tail: str) -> str:
+        return f"{self._prefix}{self._family.block.format(0)}{tail}"
+
+
+_GGUF = {"embed": "token_embd", "unembed": "output", "embed_norm": "token_embd_norm"}
+_GGUF_BLOCK = {
+    "after": "post_ffw_norm",
+    "up": "ffn_up",
+    "down": "ffn_down",
+    "gate": "ffn_gate",
+    "value": "attn_v",
+    "output": "attn_output",
+}
+
+
+@dataclass(frozen=True)
+class GgufNames:
+    """Names in a GGUF file, the same for all families."""
+
+    family: Family
+    there: frozenset[str]
+
+    def __call__(self, role: str, layer: int = 0) -> str:
+        if role in _GGUF:
+            return f"{_GGUF[role]}.weight"
+        if role == "norm":
+            norms = (f"blk.{layer}.{norm}.weight" for norm in (self.family.gguf_norm, "attn_norm"))
+            return next((norm for norm in norms if norm in self.there), f"blk.{layer}.{self.family.gguf_norm}.weight")
+        if role == "value" and (fused := f"blk.{layer}.attn_qkv.weight") in self.there:
+            return fused
+        if role == "gate" and self.family.gate == self.family.up:
+            role = "up"
+        return f"blk.{layer}.{_GGUF_BLOCK[role]}.weight"
+
+    def below(self, tail: str) -> str:
+        return f"blk.0.{tail}"

@@ -1,0 +1,71 @@
+"""Every family of the table is what ``transformers`` computes: head by head, E, U and the first MLP; and it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+from describe.errors import CheckpointError
+from describe.records import HeadId
+from describe.validation import Exam, Prompt, Runner, accuracies
+from describe.weights import FAMILIES, HeadWeights, open_model
+from tests import families, oracle, validation_oracle
+from tests.unit.test_weights import assert_equals_modules
+
+IDS = [f"{model_type}{i or ''}" for i, (model_type, _) in enumerate(families.CASES)]
+EVERY = pytest.mark.parametrize(("model_type", "changes"), families.CASES, ids=IDS)
+
+
+@EVERY
+def test_weights_equal_the_modules(model_type: str, changes: dict[str, Any], tmp_path: Path) -> None:
+    model = families.family_model(model_type, **changes)
+    weights = open_model(str(families.saved(model, tmp_path / "tiny", model_type)))
+    assert_equals_modules(weights, model, tolerance=3e-4)
+    assert_attention_is_the_sum_of_heads(weights, model)
+
+
+@EVERY
+def test_models_run(model_type: str, changes: dict[str, Any], tmp_path: Path) -> None:
+    model = families.family_model(model_type, **changes)
+    weights = open_model(str(families.saved(model, tmp_path / "tiny", model_type)))
+    if model_type == "openai-gpt":
+        with pytest.raises(CheckpointError, match="without keeping keys and values"):
+            Runner(model, weights.info)
+        return
+    assert_runs(weights, model)
+
+
+def assert_attention_is_the_sum_of_heads(weights: HeadWeights, model: Any) -> None:
+    """What attention writes for a prompt of one token is the sum of our heads' n W_V W_O, and what biases add."""
+    info, tokens = weights.info, torch.arange(40)
+    for layer in range(info.n_layers):
+        read, written = oracle.alone(model, layer, tokens)
+        _, of_biases = oracle.alone(model, layer, tokens[:1], nothing=True)
+        ours = weights.layer(layer)
+        values = ours.value.double().repeat_interleave(info.n_heads // info.n_kv_heads, dim=0)
+        heads = read @ values @ ours.output.double()
+        torch.testing.assert_close(heads.sum(0) + of_biases, written, rtol=1e-3, atol=1e-3)
+
+
+def assert_runs(weights: HeadWeights, model: Any) -> None:
+    """What heads read in context, and of one token alone, and what is lost without heads, in padded batches."""
+    tolerance = 1e-4
+    if model._supports_sdpa:  # other attention masks in single precision
+        model.set_attn_implementation("sdpa")
+        model, tolerance = model.double(), 1e-7
+    runner = Runner(model, weights.info)
+    prompts = [Prompt((5, 6, 7), 1), Prompt((8, 9, 10, 11, 12), 0), Prompt((13, 14, 15, 16), 2)]
+    found = runner.attend(prompts)
+    group = torch.arange(weights.info.n_heads) // (weights.info.n_heads // weights.info.n_kv_heads)
+    for i, prompt in enumerate(prompts):
+        in_context = found.in_context[:, :, i].double()
+        torch.testing.assert_close(in_context, validation_oracle.reads(model, prompt.ids), rtol=tolerance, atol=tolerance)
+        of_source, literal = found.of_source[:, group, i].double(), validation_oracle.reads_of_source(model, *prompt)
+        torch.testing.assert_close(of_source, literal, rtol=tolerance, atol=tolerance)
+    removed = [HeadId(0, 1), HeadId(1, 2)]
+    predictions = [validation_oracle.prediction(model, prompt.ids, list(removed)) for prompt in prompts]
+    assert accuracies(runner, Exam(prompts, [frozenset({token}) for token in predictions]), [removed]) == [1.0]
