@@ -1,4 +1,4 @@
-"""Overviews of a catalogue in plain rows: its models, describers and operations, and a model's heads with their figures.
+"""Overviews of a catalogue in plain rows: models, describers, operations, and a model's heads with their figures.
 
 Nothing here reads mappings: figures come from columns, so that a model of a thousand heads is there at once. Placebos
 and older extractions are left out.
@@ -37,8 +37,8 @@ class BrowseStore:
         """Every model that has heads, in order of entry.
 
         Each with ``model_id``, ``extraction_id`` (the newest), ``model`` (``NAME@HASH8``, by which it is found again),
-        ``name``, ``family``, ``n_layers``, ``n_heads``, ``heads`` (extracted), ``described`` (heads with a description),
-        ``describers`` and ``operations`` (scored).
+        ``name``, ``family``, ``n_layers``, ``n_heads``, and how many ``heads`` were extracted and are ``described``,
+        by how many ``describers``, and how many ``operations`` were scored.
         """
         model, head, told = schema.model, schema.head, schema.description
         with self._engine.connect() as connection:
@@ -179,8 +179,9 @@ def _told(connection: Connection, extraction_id: int, llm: str | None) -> dict[i
     )
     if llm is not None:
         query = query.where(by.c.llm == llm)
+    rows: Iterable[Row[Any]] = connection.execute(query)
     best: dict[int, Row[Any]] = {}
-    for row in connection.execute(query):
+    for row in rows:
         earlier = best.get(row.head_id)
         if earlier is None or STATES.index(_state(row)) <= STATES.index(_state(earlier)):
             best[row.head_id] = row

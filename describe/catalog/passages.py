@@ -3,6 +3,8 @@
 SQLite keeps the index in an FTS5 table, PostgreSQL in a ``tsvector`` column with a GIN index; triggers and a generated
 column fill them from ``passage.terms``, so that a passage is found as soon as its head or description is committed.
 Both get terms that are made here (`describe.catalog.terms`), and so find the same.
+
+    head ─< passage >─ labeller
 """
 
 from __future__ import annotations
@@ -10,15 +12,42 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Integer, Subquery, bindparam, column, exists, insert, select, text
+from sqlalchemy import (
+    Column,
+    Connection,
+    ForeignKey,
+    Integer,
+    Subquery,
+    Table,
+    Text,
+    UniqueConstraint,
+    bindparam,
+    column,
+    exists,
+    insert,
+    select,
+    text,
+)
 
 from describe.catalog import schema
 from describe.catalog.terms import Term, head_terms, prose_terms
 
-__all__ = ["add_description", "add_head", "fill", "matching"]
+__all__ = ["add_description", "add_head", "fill", "matching", "passage"]
+
+passage = Table(
+    "passage",
+    schema.metadata,
+    Column("id", Integer, primary_key=True),
+    Column("extraction_id", ForeignKey("extraction.id"), nullable=False),
+    Column("head_id", ForeignKey("head.id"), nullable=False),
+    Column("labeller_id", ForeignKey("labeller.id"), comment="whose description; null: the head's tokens"),
+    Column("size", Integer, nullable=False, comment="the number of terms"),
+    Column("terms", Text, nullable=False, comment="the different terms, with spaces between: `describe.catalog.terms`"),
+    UniqueConstraint("head_id", "labeller_id"),
+)
 
 _AT_ONCE = 500
-_INSERT = insert(schema.passage)
+_INSERT = insert(passage)
 
 
 def add_head(connection: Connection, extraction_id: int, head_id: int, salient: Sequence[Any]) -> None:
@@ -35,7 +64,7 @@ def add_description(
 
 def fill(connection: Connection) -> None:
     """Enter the heads and descriptions that are not in the index: those of an older catalogue."""
-    head, told, passage = schema.head, schema.description, schema.passage
+    head, told = schema.head, schema.description
     heads = select(head.c.id, head.c.extraction_id, head.c.salient).where(
         ~exists().where(passage.c.head_id == head.c.id, passage.c.labeller_id.is_(None))
     )

@@ -7,13 +7,11 @@
     model ─< relation_run ─< relation ─< relation_layer;  relation >─ operation
     model ─< check_run ─< operation_check >─ operation;  head ─< head_check
     description ─< score >─ labeller
-    head ─< passage >─ labeller
 
 An extraction is a model read with certain settings; a labeller is an LLM with a prompt template and parameters; a
 relation is an operation scored on a model's heads, layer by layer, in a run with certain settings; a call is one
 request to an LLM that was answered or failed; a batch is many requests that wait at a server together; a check is what
 running the model showed of an operation or a head; a score is how far a judge (a labeller) found a description true.
-A passage is what full-text search finds: a head's tokens, or a description of it.
 The heads of a placebo's extraction are no heads of the model: they look like some and do nothing in particular.
 """
 
@@ -50,7 +48,6 @@ __all__ = [
     "model",
     "operation",
     "operation_check",
-    "passage",
     "relation",
     "relation_layer",
     "relation_run",
@@ -337,16 +334,4 @@ score = Table(
     Column("versions", JSON, nullable=False),
     Column("created", DateTime(timezone=True), nullable=False),
     UniqueConstraint("description_id", "judge_id", "measure", "settings_hash"),
-)
-
-passage = Table(
-    "passage",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("extraction_id", ForeignKey("extraction.id"), nullable=False),
-    Column("head_id", ForeignKey("head.id"), nullable=False),
-    Column("labeller_id", ForeignKey("labeller.id"), comment="whose description; null: the head's tokens"),
-    Column("size", Integer, nullable=False, comment="the number of terms"),
-    Column("terms", Text, nullable=False, comment="the different terms, with spaces between: `describe.catalog.terms`"),
-    UniqueConstraint("head_id", "labeller_id"),
 )

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, func, literal, select, union_all
 
 from describe.catalog import schema
-from describe.catalog.passages import matching
+from describe.catalog.passages import matching, passage
 from describe.catalog.terms import Term, query_terms
 from describe.records import HeadId
 
@@ -53,7 +53,6 @@ class SearchStore:
         ``models``: look at these only, by id; ``llm``: in its descriptions only, and in no tokens. Returns ``total``
         and ``heads``, each with ``model_id``, ``extraction_id``, ``layer``, ``head`` and ``rank``.
         """
-        passage = schema.passage
         with self._engine.connect() as connection:
             wanted = [passage.c.extraction_id.in_(current(connection, models).values())]
             if llm is not None:
@@ -85,14 +84,14 @@ class SearchStore:
     def nearest(
         self, extraction_id: int, head: HeadId, *, limit: int = 6
     ) -> dict[str, dict[str, list[dict[str, Any]]]]:
-        """The heads most like a head, ``by_tokens`` and ``by_description``: each ``here`` (its model) and ``elsewhere``.
+        """The heads most like a head, ``by_tokens`` and ``by_description``: ``here`` (its model) and ``elsewhere``.
 
         By tokens: the Jaccard index of what the two have for salient and promoted tokens, spaces and case aside. By
         description: the same of the words of two descriptions, weighed by rarity; the newest description of this head
         is compared. Only heads that share a term which at most `COMMON` passages have are looked at. Each has
         ``model_id``, ``extraction_id``, ``layer``, ``head``, ``similarity`` (0 to 1) and ``shared`` (terms).
         """
-        passage, table = schema.passage, schema.head
+        table = schema.head
         query = (
             select(passage.c.labeller_id, passage.c.head_id, passage.c.terms)
             .join(table, passage.c.head_id == table.c.id)
@@ -114,7 +113,7 @@ class SearchStore:
     ) -> dict[str, list[dict[str, Any]]]:
         terms, tokens = row.terms.split()[:400], row.labeller_id is None
         counts = _counts(connection, terms)
-        passages = connection.execute(select(func.max(schema.passage.c.id))).scalar() or 0
+        passages = connection.execute(select(func.max(passage.c.id))).scalar() or 0
         weights = {term: 1.0 if tokens else _rarity(counts[term], passages) for term in terms}
         near: dict[bool, list[_Passage]] = {True: [], False: []}
         for here, head_id, found in _candidates(connection, extraction_id, row.head_id, tokens, counts):
@@ -171,7 +170,6 @@ def _candidates(
         rarest.append(Term(term, False))
     if not rarest:
         return []
-    passage = schema.passage
     every = union_all(*(select(matching(connection, term)) for term in rarest)).subquery()
     shared = select(every.c.id, func.count().label("number")).group_by(every.c.id).subquery()
     here = passage.c.extraction_id == extraction_id

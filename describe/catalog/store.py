@@ -91,8 +91,7 @@ class Catalogue:
 
         Raises `CatalogueError` when there is none, or several and nothing to choose by.
         """
-        plain, _, start = name.partition("@")
-        found = [row for row in self._models() if row.name == plain and row.content_hash.startswith(start)]
+        found = [row for row in self._models() if _is_called(row, name)]
         if len(found) > 1 and content_hash is not None:
             found = [row for row in found if row.content_hash == content_hash]
         if not found:
@@ -318,6 +317,11 @@ _DESCRIBED = (
     .join_from(schema.head, schema.description, _BY_LABELLER, isouter=True)
     .where(IS_HEAD)
 )
+
+
+def _is_called(row: Row[Any], name: str) -> bool:
+    start = name.removeprefix(f"{row.name}@")
+    return bool(row.name == name or (start != name and row.content_hash.startswith(start)))
 
 
 def _model_info(row: Row[Any]) -> ModelInfo:
