@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, func, literal, select, union_all
+from sqlalchemy import Connection, Engine, Select, func, literal, select, tuple_, union_all
 
 from describe.catalog import schema
 from describe.catalog.passages import matching, passage
-from describe.catalog.terms import Term, query_terms
+from describe.catalog.terms import FAR, Term, query_terms
 from describe.records import HeadId
 
 __all__ = ["SearchStore", "current"]
@@ -51,7 +51,9 @@ class SearchStore:
         the length of what its words were found in, the shorter the higher: descriptions come before tokens.
 
         ``models``: look at these only, by id; ``llm``: in its descriptions only, and in no tokens. Returns ``total``
-        and ``heads``, each with ``model_id``, ``extraction_id``, ``layer``, ``head`` and ``rank``.
+        and ``heads``, each with ``model`` (``NAME@HASH8``), ``model_id``, ``extraction_id``, ``layer``, ``head``,
+        ``rank``, the ``llm``, ``inputs`` and ``pattern`` of the description that has most of the words, and the
+        ``tokens`` that have one.
         """
         with self._engine.connect() as connection:
             wanted = [passage.c.extraction_id.in_(current(connection, models).values())]
@@ -77,8 +79,8 @@ class SearchStore:
                 .order_by(rank.desc(), every.c.head_id)
             )
             rows = connection.execute(ranked.limit(limit).offset(offset)).all()
-            places = _places(connection, [row.head_id for row in rows])
-            heads = [places[row.head_id] | {"rank": float(row.rank)} for row in rows]
+            known = _known(connection, [row.head_id for row in rows], terms)
+            heads = [known[row.head_id] | {"rank": float(row.rank)} for row in rows]
             return {"total": rows[0].total if rows else 0, "heads": heads}
 
     def nearest(
@@ -88,8 +90,8 @@ class SearchStore:
 
         By tokens: the Jaccard index of what the two have for salient and promoted tokens, spaces and case aside. By
         description: the same of the words of two descriptions, weighed by rarity; the newest description of this head
-        is compared. Only heads that share a term which at most `COMMON` passages have are looked at. Each has
-        ``model_id``, ``extraction_id``, ``layer``, ``head``, ``similarity`` (0 to 1) and ``shared`` (terms).
+        is compared. Only heads that share a term which at most `COMMON` passages have are looked at. Each is told of as
+        by `find`, with ``similarity`` (0 to 1) and ``shared`` (terms) besides.
         """
         table = schema.head
         query = (
@@ -119,9 +121,9 @@ class SearchStore:
         for here, head_id, found in _candidates(connection, extraction_id, row.head_id, tokens, counts):
             near[bool(here)].append(_compared(head_id, weights, found.split()))
         best = {here: _best(found, limit) for here, found in near.items()}
-        places = _places(connection, [one.head_id for found in best.values() for one in found])
+        known = _known(connection, [one.head_id for found in best.values() for one in found])
         return {
-            name: [places[one.head_id] | {"similarity": one.similarity, "shared": one.shared} for one in best[here]]
+            name: [known[one.head_id] | {"similarity": one.similarity, "shared": one.shared} for one in best[here]]
             for name, here in (("here", True), ("elsewhere", False))
         }
 
@@ -138,15 +140,44 @@ def current(connection: Connection, models: Collection[int] | None = None) -> di
     return {model_id: found for model_id, found in newest.items() if models is None or model_id in models}
 
 
-def _places(connection: Connection, head_ids: Iterable[int]) -> dict[int, dict[str, Any]]:
-    head, extraction = schema.head, schema.extraction
+def _known(connection: Connection, head_ids: list[int], terms: Sequence[Term] = ()) -> dict[int, dict[str, Any]]:
+    """Heads by their id: where they are, the description that has most of the terms, and the tokens that meet them."""
+    model, extraction, head = schema.model, schema.extraction, schema.head
     query = (
-        select(head.c.id, extraction.c.model_id, head.c.extraction_id, head.c.layer, head.c.head)
+        select(head.c.id, model.c.name, model.c.content_hash, extraction.c.model_id)
+        .add_columns(head.c.extraction_id, head.c.layer, head.c.head)
         .join(extraction, head.c.extraction_id == extraction.c.id)
-        .where(head.c.id.in_(list(head_ids)))
+        .join(model, extraction.c.model_id == model.c.id)
+        .where(head.c.id.in_(head_ids))
     )
-    names = ("model_id", "extraction_id", "layer", "head")
-    return {row.id: {name: getattr(row, name) for name in names} for row in connection.execute(query)}
+    known = {
+        row.id: {"model": f"{row.name}@{row.content_hash[:8]}"}
+        | {name: getattr(row, name) for name in ("model_id", "extraction_id", "layer", "head")}
+        | {"llm": None, "inputs": None, "pattern": None, "tokens": []}
+        for row in connection.execute(query)
+    }
+    passages = select(passage).where(passage.c.head_id.in_(head_ids)).order_by(passage.c.id)
+    best: dict[int, tuple[int, int]] = {}
+    for row in connection.execute(passages):
+        found = [word for word in row.terms.split() if any(term.meets(word) for term in terms)]
+        if row.labeller_id is None:
+            known[row.head_id]["tokens"] = found
+        else:
+            best[row.head_id] = max(best.get(row.head_id, (-1, 0)), (len(found), row.labeller_id))
+    for row in connection.execute(_texts([(head_id, by) for head_id, (_, by) in best.items()])):
+        known[row.head_id] |= {"llm": row.llm, "inputs": row.inputs, "pattern": row.pattern}
+    return known
+
+
+def _texts(wanted: list[tuple[int, int]]) -> Select[Any]:
+    """Descriptions by head and labeller, as far as words are looked for in them."""
+    told, by = schema.description, schema.labeller
+    texts = [func.substr(told.c[name], 1, FAR).label(name) for name in ("inputs", "pattern")]
+    return (
+        select(told.c.head_id, by.c.llm, *texts)
+        .join(by, told.c.labeller_id == by.c.id)
+        .where(tuple_(told.c.head_id, told.c.labeller_id).in_(wanted))
+    )
 
 
 def _counts(connection: Connection, terms: list[str]) -> dict[str, int]:
