@@ -30,6 +30,7 @@ def show() -> None:
     models = overview()
     if not models:
         return
+    st.title("Heads")
     if len(models) > 1:
         _all_models(models)
     controls = st.columns([3, 2, 2])
@@ -192,6 +193,7 @@ def _clicked(rows: list[Row], key: str) -> int | None:
     event: Any = st.dataframe(
         pd.DataFrame(rows),
         hide_index=True,
+        height="auto" if key == "models" else 560,
         key=f"table-{key}",
         on_select="rerun",
         selection_mode="single-cell",

@@ -88,7 +88,7 @@ def head_map(rows: list[Row], figure: Figure, domain: tuple[float, float], shape
     shown = shown if outcome else shown.format(".3~g")
     return (
         alt.Chart(alt.Data(values=data))
-        .mark_rect(cursor="pointer")
+        .mark_rect(cursor="pointer", invalid="show")
         .encode(
             x=alt.X(field="head", type="ordinal", title="head", scale=_every(heads), axis=_ticks(heads)),
             y=alt.Y(field="layer", type="ordinal", title="layer", scale=_every(layers), axis=_ticks(layers)),

@@ -133,7 +133,7 @@ def _findings(record: dict[str, Any]) -> None:
 
 def _nearest(model_id: int, extraction_id: int, head: HeadId) -> None:
     st.subheader("Nearest heads")
-    found = catalogue().search.nearest(extraction_id, head)
+    found = catalogue().search.nearest(extraction_id, head, limit=4)
     names = {one["model_id"]: one["model"] for one in overview()}
     for how, words in ALIKE.items():
         every = [*found[how]["here"], *found[how]["elsewhere"]]
@@ -145,7 +145,7 @@ def _nearest(model_id: int, extraction_id: int, head: HeadId) -> None:
                 name = names[one["model_id"]]
                 label = f"{one['layer']}.{one['head']}"
                 st.page_link(HEAD_PAGE, label=label, query_params=address(name, one["layer"], one["head"]))
-                st.html(draw.near(one, name if one["model_id"] != model_id else None))
+                st.html(draw.near(one, name if one["model_id"] != model_id else None), width="stretch")
     if not any(found[how][where] for how in found for where in found[how]):
         st.caption("No other head shares anything rare with it.")
 

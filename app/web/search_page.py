@@ -59,7 +59,7 @@ def _hit(head: dict[str, Any], terms: list[Term]) -> None:
         label = f"{head['layer']}.{head['head']}"
         st.page_link(HEAD_PAGE, label=label, query_params=address(head["model"], head["layer"], head["head"]))
         texts = [marked(head[name], terms) for name in ("pattern", "inputs") if head[name]]
-        st.html(draw.hit(head, texts))
+        st.html(draw.hit(head, texts), width="stretch")
 
 
 show()
