@@ -11,6 +11,7 @@ from app.checks import ablate, correlate
 from app.describing import describe
 from app.operations import compare, relations
 from app.options import DEFAULT_CATALOGUE, CataloguePlace, Device, Dtype, Format, Heads, Json, Model, Quiet
+from app.searching import search
 from app.serving import app_command
 from app.studies import study
 
@@ -138,6 +139,7 @@ app.command()(relations)
 app.command()(compare)
 app.command()(correlate)
 app.command()(ablate)
+app.command()(search)
 app.add_typer(study, name="study")
 app.command("app")(app_command)
 

@@ -12,7 +12,18 @@ import streamlit as st
 from annotations.records import Row
 from describe.text import visible
 
-__all__ = ["description", "mapping_table", "notice", "page_style", "paragraphs", "said", "table", "token"]
+__all__ = [
+    "description",
+    "mapping_table",
+    "notice",
+    "page_style",
+    "paragraphs",
+    "prose",
+    "said",
+    "table",
+    "token",
+    "words_and_name",
+]
 
 _MARKS = {" ": ("␣", "space"), "\n": ("↵", "newline"), "\r": ("␍", "return"), "\t": ("⇥", "tab")}
 _ORDINALS = ("1st", "2nd", "3rd")
@@ -81,6 +92,12 @@ def paragraphs(lines: Sequence[str]) -> str:
     return '<div class="hs-words">' + "".join(f"<p>{_plain(line)}</p>" for line in lines) + "</div>"
 
 
+def words_and_name(words: str, name: str) -> str:
+    """A name that others gave, after a word of ours."""
+    label = f'<span class="hs-label">{escape(words)}</span> ' if words else ""
+    return f'<p class="hs-name">{label}<bdi>{_plain(name)}</bdi></p>'
+
+
 def notice(text: str, kind: str = "note") -> None:
     """Say something: a ``note``, that it went ``well``, or ``bad``."""
     role = "alert" if kind == "bad" else "status"
@@ -103,6 +120,13 @@ def _char(char: str) -> str:
         return f'<span class="hs-mark" role="img" aria-label="{name}">{mark}</span>'
     shown = char if char == "\\" else visible(char)
     return escape(char) if shown == char else f'<span class="hs-mark">{escape(shown)}</span>'
+
+
+def prose(text: object, longest: int = 10_000) -> str:
+    """Somebody's words as HTML, cut where they are endless, with a note."""
+    whole = str(text)
+    note = f' <span class="hs-mark">… {len(whole):,} characters</span>' if len(whole) > longest else ""
+    return _plain(whole[:longest]) + note
 
 
 def _plain(text: object) -> str:

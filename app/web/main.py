@@ -10,10 +10,17 @@ from app.web.gate import Visitor, sign_out, signed_in, visitor
 from app.web.guard import guarded
 
 OWNER_PAGES = {
+    "browse_page.py": ("Browse", ""),
+    "search_page.py": ("Search", "search"),
+    "head_page.py": ("Head", "head"),
     "studies_page.py": ("Studies", "studies"),
     "new_study_page.py": ("New study", "new"),
     "report_page.py": ("Report", "report"),
 }
+
+
+HIDDEN = ("head",)
+"""Pages that are reached through others, or by their address."""
 
 
 def main() -> None:
@@ -30,14 +37,20 @@ def main() -> None:
 def _navigation(who: Visitor) -> StreamlitPage:
     if who.owner:
         pages = [
-            st.Page(file, title=title, url_path=path, default=path == "studies")
+            st.Page(
+                file,
+                title=title,
+                url_path=path or None,
+                default=not path,
+                visibility="hidden" if path in HIDDEN else "visible",
+            )
             for file, (title, path) in OWNER_PAGES.items()
         ]
         return st.navigation(pages, position="top")
     if who.rater:
         return st.navigation([st.Page("rate_page.py", title="headscribe", default=True)], position="hidden")
     doors = [st.Page("entry_page.py", title="headscribe", default=True)]
-    doors += [st.Page("entry_page.py", title="headscribe", url_path=path) for _, path in OWNER_PAGES.values()]
+    doors += [st.Page("entry_page.py", title="headscribe", url_path=path) for _, path in OWNER_PAGES.values() if path]
     return st.navigation(doors, position="hidden")  # who signs in at an owner's page goes on there
 
 

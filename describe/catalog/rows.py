@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
-from sqlalchemy import Engine, Table, select
+from sqlalchemy import Connection, Engine, Table, select
 from sqlalchemy.exc import IntegrityError
 
 from describe.catalog.database import begin_write
@@ -15,8 +16,17 @@ from describe.catalog.database import begin_write
 __all__ = ["aware", "get_or_create", "iso", "json_hash", "now", "storable"]
 
 
-def get_or_create(engine: Engine, table: Table, key: dict[str, Any], rest: dict[str, Any]) -> int:
-    """The id of the row with this key; when two processes enter it at once, the first one's row serves both."""
+def get_or_create(
+    engine: Engine,
+    table: Table,
+    key: dict[str, Any],
+    rest: dict[str, Any],
+    also: Callable[[Connection, int], None] | None = None,
+) -> int:
+    """The id of the row with this key; when two processes enter it at once, the first one's row serves both.
+
+    ``also`` is given a new row's id, to enter in the same transaction what belongs to it.
+    """
     query = select(table.c.id).where(*(table.c[name] == value for name, value in key.items()))
     try:
         with begin_write(engine) as connection:
@@ -24,6 +34,8 @@ def get_or_create(engine: Engine, table: Table, key: dict[str, Any], rest: dict[
             if found is None:
                 row = table.insert().values(**key, **rest, created=now())
                 found = connection.execute(row).inserted_primary_key[0]  # type: ignore[index]
+                if also is not None:
+                    also(connection, int(found))
     except IntegrityError:
         with engine.connect() as connection:
             found = connection.execute(query).scalar_one()

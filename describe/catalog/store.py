@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, Row, and_, bindparam, func, null, sel
 
 from describe.catalog import schema
 from describe.catalog.batches import BatchStore
+from describe.catalog.browse import BrowseStore
 from describe.catalog.checks import CheckStore
 from describe.catalog.claims import claimed
 from describe.catalog.database import begin_write, connect
@@ -21,9 +22,11 @@ from describe.catalog.evidence import EvidenceStore
 from describe.catalog.forms import pack, pack_held_out, pack_targets, record, unpack, unpack_held_out
 from describe.catalog.heads import IS_HEAD, place
 from describe.catalog.ledger import LedgerStore
+from describe.catalog.passages import add_description, add_head
 from describe.catalog.relations import RelationStore
 from describe.catalog.rows import get_or_create, json_hash, now, storable
 from describe.catalog.scores import ScoreStore
+from describe.catalog.search import SearchStore
 from describe.errors import CatalogueError, InputError
 from describe.records import Description, HeadId, HeadMapping, ModelInfo
 
@@ -48,6 +51,8 @@ class Catalogue:
         self.evidence = EvidenceStore(self._engine)
         self.checks = CheckStore(self._engine)
         self.scores = ScoreStore(self._engine)
+        self.search = SearchStore(self._engine)
+        self.browse = BrowseStore(self._engine)
         self.ledger = LedgerStore(self._engine)
         self.batches = BatchStore(self._engine)
 
@@ -86,8 +91,7 @@ class Catalogue:
 
         Raises `CatalogueError` when there is none, or several and nothing to choose by.
         """
-        plain, _, start = name.partition("@")
-        found = [row for row in self._models() if row.name == plain and row.content_hash.startswith(start)]
+        found = [row for row in self._models() if _is_called(row, name)]
         if len(found) > 1 and content_hash is not None:
             found = [row for row in found if row.content_hash == content_hash]
         if not found:
@@ -145,13 +149,15 @@ class Catalogue:
         """Commit one head's mapping; one that is there already stays as it is, unless it was not complete."""
         table = schema.head
         key = {"extraction_id": extraction_id, "layer": mapping.id.layer, "head": mapping.id.head}
-        found = {
+        found: dict[str, Any] = {
             "saliency": mapping.salient[0].saliency if mapping.salient else 0.0,
             "salient": pack(mapping.salient),
             "suppressed": [pack_targets(row.suppressed) for row in mapping.salient],
             "held_out": pack_held_out(mapping),
         }
-        head_id = get_or_create(self._engine, table, key, found)
+        head_id = get_or_create(
+            self._engine, table, key, found, lambda c, new: add_head(c, extraction_id, new, found["salient"])
+        )
         with begin_write(self._engine) as connection:
             connection.execute(table.update().where(table.c.id == head_id, ~_COMPLETE).values(**found))
 
@@ -226,6 +232,8 @@ class Catalogue:
                 connection.execute(table.insert(), fields | {"head_id": head_id, "labeller_id": labeller_id})
             elif failure is not None:
                 connection.execute(table.update().where(table.c.id == earlier).values(**fields))
+            if (earlier is None or failure is not None) and outcome.failure is None and not outcome.unclear:
+                add_description(connection, extraction_id, head_id, labeller_id, fields["inputs"], fields["pattern"])
 
     # -- whole heads, for reading and export ----------------------------------------------------------------------
 
@@ -309,6 +317,11 @@ _DESCRIBED = (
     .join_from(schema.head, schema.description, _BY_LABELLER, isouter=True)
     .where(IS_HEAD)
 )
+
+
+def _is_called(row: Row[Any], name: str) -> bool:
+    start = name.removeprefix(f"{row.name}@")
+    return bool(row.name == name or (start != name and row.content_hash.startswith(start)))
 
 
 def _model_info(row: Row[Any]) -> ModelInfo:

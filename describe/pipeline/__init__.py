@@ -11,7 +11,7 @@ from describe.pipeline.describing import DescribeResult, describe
 from describe.pipeline.extracting import ExtractResult, extract
 from describe.pipeline.limits import Batching, Limits
 from describe.pipeline.planning import Plan, plan, prompt_of
-from describe.pipeline.reading import export, head_record, report
+from describe.pipeline.reading import export, head_record, report, search
 from describe.pipeline.relating import RelationsResult, relations
 
 __all__ = [
@@ -41,4 +41,5 @@ __all__ = [
     "prompt_of",
     "relations",
     "report",
+    "search",
 ]

@@ -1,4 +1,4 @@
-"""``headscribe show``, ``export`` and ``describe --report``: what the catalogue holds of a model."""
+"""``headscribe show``, ``export``, ``search`` and ``describe --report``: what the catalogue holds of a model."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from describe.catalog import Catalogue
-from describe.errors import CatalogueError
+from describe.catalog.terms import query_terms
+from describe.errors import CatalogueError, InputError
 from describe.pipeline.common import find, find_model
 from describe.records import HeadId, parse_heads
 
-__all__ = ["export", "head_record", "report"]
+__all__ = ["export", "head_record", "report", "search"]
 
 
 def head_record(catalogue: Catalogue, model: str, head: HeadId) -> dict[str, Any]:
@@ -29,6 +30,19 @@ def export(catalogue: Catalogue, model: str, form: str, path: Path) -> int:
 
     info, extraction_id = find(catalogue, model)
     return write(info, catalogue.head_records(info, extraction_id), form, path)
+
+
+def search(
+    catalogue: Catalogue, query: str, *, model: str | None = None, llm: str | None = None, limit: int = 20
+) -> dict[str, Any]:
+    """The heads that have all words of a query, as `SearchStore.find` finds them: ``query``, ``total``, ``heads``.
+
+    Raises `InputError` for a query without a word, and `CatalogueError` for a model that is not there.
+    """
+    if not query_terms(query):
+        raise InputError("there is no word to search for")
+    models = None if model is None else [find_model(catalogue, model)[0]]
+    return {"query": query} | catalogue.search.find(query, models=models, llm=llm, limit=limit)
 
 
 def report(catalogue: Catalogue, model: str) -> dict[str, list[dict[str, Any]]]:

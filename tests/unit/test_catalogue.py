@@ -134,11 +134,17 @@ def test_namesakes_are_told_apart_by_hash(tmp_path: Path) -> None:
         catalogue.find_model("n")
 
 
+def _not_of_the_index(name: str | None, kind: str, _parents: object) -> bool:
+    """FTS5 keeps its index in tables of its own."""
+    return kind != "table" or not str(name).startswith("passage_words")
+
+
 def test_the_migrations_make_the_schema(tmp_path: Path) -> None:
     engine = connect(str(tmp_path / "c.db"), create=True)
     with engine.connect() as connection:
         assert annotations.schema.study.metadata is metadata
-        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+        known = MigrationContext.configure(connection, opts={"include_name": _not_of_the_index})
+        differences = compare_metadata(known, metadata)
         assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
     assert differences == []
     assert _newest() == _revisions()[0]

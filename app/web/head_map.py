@@ -1,0 +1,118 @@
+"""The map of a model: a cell per head, layer by layer, coloured by one figure of the heads. Chosen by a click."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.web.heads import cut
+from describe.catalog.browse import STATES
+from describe.records import HeadId
+
+__all__ = ["FIGURES", "Figure", "head_map", "of_operation", "span"]
+
+Row = dict[str, Any]
+
+_COLOURS = ("#b9412f", "#2f6fab", "#e2a53a", "#c9ced4")
+_OUTCOMES = {"described": "#2f6fab", "unclear": "#e2a53a", "failed": "#b9412f", "none": "#c9ced4"}
+_SCHEMES = {"": "viridis", "suppression": "plasma"}
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure of heads.
+
+    Attributes:
+        name: as one chooses it.
+        value: what a head's row gives for it; None where there is none.
+        whole: the span of its colours; None: as far as the values go.
+    """
+
+    name: str
+    value: Callable[[Row], Any]
+    whole: tuple[float, float] | None = None
+
+
+FIGURES = (
+    Figure("Score of the description", lambda row: row["score"], (0.0, 1.0)),
+    Figure("Outcome: described, unclear, failed", lambda row: row["state"]),
+    Figure("Largest saliency", lambda row: row["saliency"]),
+    Figure("Evidence: how many findings", lambda row: row["evidence"]),
+    Figure("Evidence: strongest effect (h)", lambda row: row["effect"]),
+)
+
+
+def of_operation(name: str, side: str, scores: dict[HeadId, dict[str, float]]) -> Figure:
+    """The figure ``score`` or ``suppression`` of an operation, by what `BrowseStore.operation` gives."""
+
+    def value(row: Row) -> float | None:
+        found = scores.get(HeadId(row["layer"], row["head"]))
+        return found[side] if found else None
+
+    return Figure(name, value)
+
+
+def span(figure: Figure, tables: Sequence[list[Row]]) -> tuple[float, float]:
+    """From the least to the largest value in these tables, so that maps side by side have one scale."""
+    values = [v for rows in tables for row in rows if isinstance(v := figure.value(row), int | float)]
+    low, high = min([*values, 0.0]), max([*values, 0.0])
+    if figure.whole is not None and figure.whole[0] <= low and high <= figure.whole[1]:
+        return figure.whole
+    return (low, high) if high > low else (low, low + 1.0)
+
+
+def head_map(rows: list[Row], figure: Figure, domain: tuple[float, float], shape: tuple[int, int]) -> Any:
+    """An Altair chart of heads, with the selection ``head`` of a cell's ``layer`` and ``head``; ``shape`` (L, H)."""
+    import altair as alt
+
+    layers, heads = shape
+    data = [
+        {
+            "layer": row["layer"],
+            "head": row["head"],
+            "name": f"{row['layer']}.{row['head']}",
+            "value": figure.value(row),
+            "said": cut(row["pattern"], 140) if row["state"] == "described" else row["state"],
+        }
+        for row in rows
+    ]
+    picked = alt.selection_point(name="head", fields=["layer", "head"], on="click", clear=False)
+    outcome = any(isinstance(cell["value"], str) for cell in data)
+    colour = alt.Color(field="value", type="nominal" if outcome else "quantitative", title=None)
+    if outcome:
+        colour = colour.scale(domain=list(STATES), range=[_OUTCOMES[state] for state in STATES])
+    else:
+        colour = colour.scale(scheme="viridis", domain=list(domain), clamp=True)
+    shown = alt.Tooltip(field="value", type="nominal" if outcome else "quantitative", title="value")
+    shown = shown if outcome else shown.format(".3~g")
+    return (
+        alt.Chart(alt.Data(values=data))
+        .mark_rect(cursor="pointer", invalid="show")
+        .encode(
+            x=alt.X(field="head", type="ordinal", title="head", scale=_every(heads), axis=_ticks(heads)),
+            y=alt.Y(field="layer", type="ordinal", title="layer", scale=_every(layers), axis=_ticks(layers)),
+            color=alt.condition("isValid(datum.value)", colour, alt.value("#c9ced4")),
+            tooltip=[
+                alt.Tooltip(field="name", type="nominal", title="head"),
+                shown,
+                alt.Tooltip(field="said", type="nominal", title="description"),
+            ],
+        )
+        .add_params(picked)
+        .properties(height=max(120, min(640, layers * max(5, min(18, 560 // layers)))))
+        .configure_view(strokeWidth=0)
+    )
+
+
+def _every(number: int) -> Any:
+    import altair as alt
+
+    return alt.Scale(domain=list(range(number)), paddingInner=0.06 if number <= 64 else 0)
+
+
+def _ticks(number: int) -> Any:
+    import altair as alt
+
+    step = 1 if number <= 16 else 5 if number <= 50 else 10
+    return alt.Axis(values=list(range(0, number, step)), labelAngle=0, ticks=False, domain=False)

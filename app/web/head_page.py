@@ -1,0 +1,153 @@
+"""Everything known of one head. Its address is permanent: ``/head?model=NAME@HASH8&head=25.0``."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from annotations.heads import judged
+from app.web import head_drawing as draw
+from app.web.drawing import notice, words_and_name
+from app.web.gate import require_owner
+from app.web.heads import HEAD_PAGE, address, cut, overview
+from app.web.shared import catalogue
+from describe.catalog.scores import headline
+from describe.errors import CatalogueError, InputError
+from describe.records import HeadId, ModelInfo
+
+ALIKE = {
+    "by_tokens": "By tokens: the share of salient and promoted tokens that both have",
+    "by_description": "By description: the words that both have, the rare ones more",
+}
+
+
+def show() -> None:
+    """Draw the page of the head in the address, or say what is wrong with it."""
+    require_owner()
+    named, written = st.query_params.get("model"), st.query_params.get("head")
+    if not (named and written):
+        return _nothing("Which head? Choose one on the map or in the table of a model.", "note")
+    try:
+        model_id, info = catalogue().find_model(named)
+        head, extraction_id = HeadId.parse(written), catalogue().latest_extraction(model_id)
+    except (CatalogueError, InputError) as error:
+        return _nothing(str(error), "bad")
+    model = f"{info.name}@{info.content_hash[:8]}"
+    record = next(catalogue().head_records(info, extraction_id, only=head), None)
+    _headline(info, model, head, record)
+    if record is None:
+        return notice(f"Head {head} of this model is not in the catalogue.", "bad")
+    _descriptions(info, head, record)
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        _mappings(record)
+    with right:
+        _findings(record)
+        _nearest(model_id, extraction_id, head)
+    with st.expander("Provenance"):
+        st.html(draw.nested(record["provenance"]))
+
+
+def _nothing(words: str, kind: str) -> None:
+    notice(words, kind)
+    st.page_link("browse_page.py", label="To the models")
+
+
+def _headline(info: ModelInfo, model: str, head: HeadId, record: dict[str, Any] | None) -> None:
+    st.html(f'<div class="hs-title"><h1>Head {head}</h1>{words_and_name("of", cut(model, 200))}</div>')
+    with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
+        place = head.layer * info.n_heads + head.head
+        for step, words in ((-1, "Previous head"), (1, "Next head")):
+            there = 0 <= place + step < info.n_layers * info.n_heads
+            other = HeadId(*divmod(place + step, info.n_heads)) if there else head
+            st.page_link(
+                HEAD_PAGE,
+                label=f"{words}, {other}" if there else words,
+                query_params=address(model, *other),
+                disabled=not there,
+            )
+        st.page_link("browse_page.py", label="Map of the model", query_params={"model": model})
+        if record is not None:
+            file = f"{re.sub(r'[^A-Za-z0-9.-]+', '-', info.name)[:60].strip('-.') or 'head'}-{head}.json"
+            written = partial(json.dumps, record, ensure_ascii=True, indent=1)
+            st.download_button("JSON", written, file, "application/json", on_click="ignore", key="json")
+            with st.popover("Link"):
+                st.caption("This address stays: it names the model by its content, and the head.")
+                st.code((st.context.url or "").partition("?")[0] + _query(model, head), language=None, wrap_lines=True)
+
+
+def _query(model: str, head: HeadId) -> str:
+    from urllib.parse import urlencode
+
+    return "?" + urlencode(address(model, *head))
+
+
+def _descriptions(info: ModelInfo, head: HeadId, record: dict[str, Any]) -> None:
+    if not record["descriptions"]:
+        return notice("Nobody has described this head yet: headscribe describe MODEL --llm LLM")
+
+    def order(told: Mapping[str, Any]) -> tuple[bool, bool, float]:
+        score = headline(dict(told))
+        return bool(told["failure"]), told["unclear"], -(score["value"] if score else -1.0)
+
+    st.html(draw.cards(sorted(record["descriptions"], key=order), judged(catalogue(), info.name, head)))
+
+
+def _mappings(record: dict[str, Any]) -> None:
+    st.subheader("Salient mappings")
+    ways = {"promotes": "targets", "suppresses": "suppressed"}
+    way = st.segmented_control(
+        "The head", list(ways), default="promotes", required=True, key="way", label_visibility="collapsed"
+    )
+    rows = record["salient"]
+    st.html(draw.mapping(rows, ways[way or "promotes"], "Salient mappings"))
+    held_out = record["held_out"]
+    for name, words in (("next", "The next most salient tokens"), ("sample", "Tokens drawn at random")):
+        if held_out[name]:
+            with st.expander(f"{words}, which no describer sees ({len(held_out[name])})"):
+                st.html(draw.mapping(held_out[name], ways[way or "promotes"], words))
+
+
+def _findings(record: dict[str, Any]) -> None:
+    relations = record["relations"]
+    strong = draw.implemented(relations)
+    if relations:
+        st.subheader("Operations")
+        if strong:
+            st.html(draw.operations(strong))
+        else:
+            st.caption("It implements none of the operations that were scored.")
+        with st.expander(f"All {len(relations)} operations"):
+            st.html(draw.operations(relations))
+    if record["inference"]:
+        st.html(draw.checked(record["inference"]))
+    if record["evidence"]:
+        st.subheader("Evidence")
+        st.html(draw.claims(record["evidence"]))
+
+
+def _nearest(model_id: int, extraction_id: int, head: HeadId) -> None:
+    st.subheader("Nearest heads")
+    found = catalogue().search.nearest(extraction_id, head, limit=4)
+    names = {one["model_id"]: one["model"] for one in overview()}
+    for how, words in ALIKE.items():
+        every = [*found[how]["here"], *found[how]["elsewhere"]]
+        if not every:
+            continue
+        st.caption(words)
+        for one in every:
+            with st.container(horizontal=True, gap="small"):
+                name = names[one["model_id"]]
+                label = f"{one['layer']}.{one['head']}"
+                st.page_link(HEAD_PAGE, label=label, query_params=address(name, one["layer"], one["head"]))
+                st.html(draw.near(one, name if one["model_id"] != model_id else None), width="stretch")
+    if not any(found[how][where] for how in found for where in found[how]):
+        st.caption("No other head shares anything rare with it.")
+
+
+show()

@@ -1,0 +1,119 @@
+"""The index of full-text search: what is looked for (a passage: a head's tokens, or a description) and how.
+
+SQLite keeps the index in an FTS5 table, PostgreSQL in a ``tsvector`` column with a GIN index; triggers and a generated
+column fill them from ``passage.terms``, so that a passage is found as soon as its head or description is committed.
+Both get terms that are made here (`describe.catalog.terms`), and so find the same.
+
+    head ─< passage >─ labeller
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    ForeignKey,
+    Integer,
+    Subquery,
+    Table,
+    Text,
+    UniqueConstraint,
+    bindparam,
+    column,
+    exists,
+    insert,
+    select,
+    text,
+)
+
+from describe.catalog import schema
+from describe.catalog.terms import Term, head_terms, prose_terms
+
+__all__ = ["add_description", "add_head", "fill", "matching", "passage"]
+
+passage = Table(
+    "passage",
+    schema.metadata,
+    Column("id", Integer, primary_key=True),
+    Column("extraction_id", ForeignKey("extraction.id"), nullable=False),
+    Column("head_id", ForeignKey("head.id"), nullable=False),
+    Column("labeller_id", ForeignKey("labeller.id"), comment="whose description; null: the head's tokens"),
+    Column("size", Integer, nullable=False, comment="the number of terms"),
+    Column("terms", Text, nullable=False, comment="the different terms, with spaces between: `describe.catalog.terms`"),
+    UniqueConstraint("head_id", "labeller_id"),
+)
+
+_AT_ONCE = 500
+_INSERT = insert(passage)
+
+
+def add_head(connection: Connection, extraction_id: int, head_id: int, salient: Sequence[Any]) -> None:
+    """Enter a new head's tokens, as the column ``salient`` has them."""
+    connection.execute(_INSERT, _passage(extraction_id, head_id, None, head_terms(salient)))
+
+
+def add_description(
+    connection: Connection, extraction_id: int, head_id: int, labeller_id: int, *texts: str | None
+) -> None:
+    """Enter the words of a new description; an abstention has none to be found by."""
+    connection.execute(_INSERT, _passage(extraction_id, head_id, labeller_id, prose_terms(*texts)))
+
+
+def fill(connection: Connection) -> None:
+    """Enter the heads and descriptions that are not in the index: those of an older catalogue."""
+    head, told = schema.head, schema.description
+    heads = select(head.c.id, head.c.extraction_id, head.c.salient).where(
+        ~exists().where(passage.c.head_id == head.c.id, passage.c.labeller_id.is_(None))
+    )
+    descriptions = (
+        select(told.c.id, head.c.extraction_id, told.c.head_id, told.c.labeller_id, told.c.inputs, told.c.pattern)
+        .join(head, told.c.head_id == head.c.id)
+        .where(told.c.failure.is_(None), ~told.c.unclear)
+        .where(~exists().where(passage.c.head_id == told.c.head_id, passage.c.labeller_id == told.c.labeller_id))
+    )
+    _fill(connection, heads, head.c.id, lambda r: _passage(r.extraction_id, r.id, None, head_terms(r.salient)))
+    _fill(
+        connection,
+        descriptions,
+        told.c.id,
+        lambda r: _passage(r.extraction_id, r.head_id, r.labeller_id, prose_terms(r.inputs, r.pattern)),
+    )
+
+
+def matching(connection: Connection, term: Term) -> Subquery:
+    """The ``id`` of each passage that has a term. Nothing in the term is taken for syntax."""
+    statement, asked = _MATCHING[connection.dialect.name]
+    return text(statement).bindparams(bindparam("term", asked(term), unique=True)).columns(_ID).subquery()
+
+
+_ID = column("id", Integer)
+_MATCHING: dict[str, tuple[str, Callable[[Term], str]]] = {
+    "sqlite": (
+        "SELECT rowid AS id FROM passage_words WHERE passage_words MATCH :term",
+        lambda term: '"{}"{}'.format(term.text.replace('"', '""'), "*" if term.prefix else ""),
+    ),
+    "postgresql": (
+        "SELECT id FROM passage WHERE words @@ CAST(:term AS tsquery)",
+        lambda term: "'{}'{}".format(term.text.replace("\\", "\\\\").replace("'", "''"), ":*" if term.prefix else ""),
+    ),
+}
+
+
+def _passage(extraction_id: int, head_id: int, labeller_id: int | None, terms: list[str]) -> dict[str, Any]:
+    return {
+        "extraction_id": extraction_id,
+        "head_id": head_id,
+        "labeller_id": labeller_id,
+        "size": len(terms),
+        "terms": " ".join(terms),
+    }
+
+
+def _fill(connection: Connection, query: Any, key: Any, made: Callable[[Any], dict[str, Any]]) -> None:
+    last = 0
+    while rows := connection.execute(query.where(key > last).order_by(key).limit(_AT_ONCE)).all():
+        connection.execute(_INSERT, [made(row) for row in rows])
+        last = rows[-1].id

@@ -1,0 +1,238 @@
+"""Searching a catalogue: heads by words, and heads like a head. Placebos and older extractions are left out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, Engine, Select, func, literal, select, tuple_, union_all
+
+from describe.catalog import schema
+from describe.catalog.passages import matching, passage
+from describe.catalog.terms import FAR, Term, query_terms
+from describe.records import HeadId
+
+__all__ = ["SearchStore", "current"]
+
+COMMON = 3000
+"""A term that more passages have than this says little: it finds no nearest heads, and weighs nothing in prose."""
+
+POSTINGS, CANDIDATES = 40_000, 150
+"""Passages that are looked at through the rarest terms, and how many of them are compared whole."""
+
+
+class _Passage(NamedTuple):
+    """A passage that shares terms with another."""
+
+    head_id: int
+    similarity: float
+    shared: list[str]
+
+
+class SearchStore:
+    """Part of `describe.catalog.Catalogue`: finding heads by words and by likeness."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def find(
+        self,
+        query: str,
+        *,
+        models: Collection[int] | None = None,
+        llm: str | None = None,
+        limit: int = 20,
+        offset: int = 0,
+    ) -> dict[str, Any]:
+        """The heads that have all words of a query in their descriptions or tokens, best first.
+
+        A word stands for all that begin with it; case does not count, and nothing in a query is syntax. A head ranks by
+        the length of what its words were found in, the shorter the higher: descriptions come before tokens.
+
+        ``models``: look at these only, by id; ``llm``: in its descriptions only, and in no tokens. Returns ``total``
+        and ``heads``, each with ``model`` (``NAME@HASH8``), ``model_id``, ``extraction_id``, ``layer``, ``head``,
+        ``rank``, the ``llm``, ``inputs`` and ``pattern`` of the description that has most of the words, and the
+        ``tokens`` that have one.
+        """
+        with self._engine.connect() as connection:
+            wanted = [passage.c.extraction_id.in_(current(connection, models).values())]
+            if llm is not None:
+                by = select(schema.labeller.c.id).where(schema.labeller.c.llm == llm)
+                wanted.append(passage.c.labeller_id.in_(by))
+            terms = query_terms(query)
+            if not terms:
+                return {"total": 0, "heads": []}
+            of_term = [
+                select(passage.c.head_id, func.max(1.0 / (20 + passage.c.size)).label("weight"))
+                .join(found := matching(connection, term), passage.c.id == found.c.id)
+                .where(*wanted)
+                .group_by(passage.c.head_id)
+                for term in terms
+            ]
+            every = union_all(*of_term).subquery()
+            rank = func.sum(every.c.weight).label("rank")
+            ranked = (
+                select(every.c.head_id, rank, func.count().over().label("total"))
+                .group_by(every.c.head_id)
+                .having(func.count() == len(terms))
+                .order_by(rank.desc(), every.c.head_id)
+            )
+            rows = connection.execute(ranked.limit(limit).offset(offset)).all()
+            known = _known(connection, [row.head_id for row in rows], terms)
+            heads = [known[row.head_id] | {"rank": float(row.rank)} for row in rows]
+            return {"total": rows[0].total if rows else 0, "heads": heads}
+
+    def nearest(
+        self, extraction_id: int, head: HeadId, *, limit: int = 6
+    ) -> dict[str, dict[str, list[dict[str, Any]]]]:
+        """The heads most like a head, ``by_tokens`` and ``by_description``: ``here`` (its model) and ``elsewhere``.
+
+        By tokens: the Jaccard index of what the two have for salient and promoted tokens, spaces and case aside. By
+        description: the same of the words of two descriptions, weighed by rarity; the newest description of this head
+        is compared. Only heads that share a term which at most `COMMON` passages have are looked at. Each is told of as
+        by `find`, with ``similarity`` (0 to 1) and ``shared`` (terms) besides.
+        """
+        table = schema.head
+        query = (
+            select(passage.c.labeller_id, passage.c.head_id, passage.c.terms)
+            .join(table, passage.c.head_id == table.c.id)
+            .where(table.c.extraction_id == extraction_id, table.c.layer == head.layer, table.c.head == head.head)
+            .order_by(passage.c.id)
+        )
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+            newest = {"by_tokens" if row.labeller_id is None else "by_description": row for row in rows}
+            return {
+                how: self._nearest(connection, extraction_id, newest[how], limit)
+                if how in newest
+                else {"here": [], "elsewhere": []}
+                for how in ("by_tokens", "by_description")
+            }
+
+    def _nearest(
+        self, connection: Connection, extraction_id: int, row: Any, limit: int
+    ) -> dict[str, list[dict[str, Any]]]:
+        terms, tokens = row.terms.split()[:400], row.labeller_id is None
+        counts = _counts(connection, terms)
+        passages = connection.execute(select(func.max(passage.c.id))).scalar() or 0
+        weights = {term: 1.0 if tokens else _rarity(counts[term], passages) for term in terms}
+        near: dict[bool, list[_Passage]] = {True: [], False: []}
+        for here, head_id, found in _candidates(connection, extraction_id, row.head_id, tokens, counts):
+            near[bool(here)].append(_compared(head_id, weights, found.split()))
+        best = {here: _best(found, limit) for here, found in near.items()}
+        known = _known(connection, [one.head_id for found in best.values() for one in found])
+        return {
+            name: [known[one.head_id] | {"similarity": one.similarity, "shared": one.shared} for one in best[here]]
+            for name, here in (("here", True), ("elsewhere", False))
+        }
+
+
+def current(connection: Connection, models: Collection[int] | None = None) -> dict[int, int]:
+    """The newest extraction of each model, or of these, placebos aside."""
+    table = schema.extraction
+    query = (
+        select(table.c.model_id, func.max(table.c.id).label("newest"))
+        .where(table.c.placebo.is_(None))
+        .group_by(table.c.model_id)
+    )
+    newest = {row.model_id: row.newest for row in connection.execute(query)}
+    return {model_id: found for model_id, found in newest.items() if models is None or model_id in models}
+
+
+def _known(connection: Connection, head_ids: list[int], terms: Sequence[Term] = ()) -> dict[int, dict[str, Any]]:
+    """Heads by their id: where they are, the description that has most of the terms, and the tokens that meet them."""
+    model, extraction, head = schema.model, schema.extraction, schema.head
+    query = (
+        select(head.c.id, model.c.name, model.c.content_hash, extraction.c.model_id)
+        .add_columns(head.c.extraction_id, head.c.layer, head.c.head)
+        .join(extraction, head.c.extraction_id == extraction.c.id)
+        .join(model, extraction.c.model_id == model.c.id)
+        .where(head.c.id.in_(head_ids))
+    )
+    known = {
+        row.id: {"model": f"{row.name}@{row.content_hash[:8]}"}
+        | {name: getattr(row, name) for name in ("model_id", "extraction_id", "layer", "head")}
+        | {"llm": None, "inputs": None, "pattern": None, "tokens": []}
+        for row in connection.execute(query)
+    }
+    passages = select(passage).where(passage.c.head_id.in_(head_ids)).order_by(passage.c.id)
+    best: dict[int, tuple[int, int]] = {}
+    for row in connection.execute(passages):
+        found = [word for word in row.terms.split() if any(term.meets(word) for term in terms)]
+        if row.labeller_id is None:
+            known[row.head_id]["tokens"] = found
+        else:
+            best[row.head_id] = max(best.get(row.head_id, (-1, 0)), (len(found), row.labeller_id))
+    for row in connection.execute(_texts([(head_id, by) for head_id, (_, by) in best.items()])):
+        known[row.head_id] |= {"llm": row.llm, "inputs": row.inputs, "pattern": row.pattern}
+    return known
+
+
+def _texts(wanted: list[tuple[int, int]]) -> Select[Any]:
+    """Descriptions by head and labeller, as far as words are looked for in them."""
+    told, by = schema.description, schema.labeller
+    texts = [func.substr(told.c[name], 1, FAR).label(name) for name in ("inputs", "pattern")]
+    return (
+        select(told.c.head_id, by.c.llm, *texts)
+        .join(by, told.c.labeller_id == by.c.id)
+        .where(tuple_(told.c.head_id, told.c.labeller_id).in_(wanted))
+    )
+
+
+def _counts(connection: Connection, terms: list[str]) -> dict[str, int]:
+    """How many passages have each term, counted up to one more than `COMMON`."""
+    found = [select(matching(connection, Term(term, False)).c.id).limit(COMMON + 1).subquery() for term in terms]
+    counted = [
+        select(literal(n).label("n"), func.count().label("passages")).select_from(f) for n, f in enumerate(found)
+    ]
+    return {terms[row.n]: row.passages for row in connection.execute(union_all(*counted))} if terms else {}
+
+
+def _candidates(
+    connection: Connection, extraction_id: int, head_id: int, tokens: bool, counts: dict[str, int]
+) -> list[Any]:
+    """Passages of the same kind that share most of the rarest terms: whether of this model, head's id, terms."""
+    rarest, looked_at = [], 0
+    for term, count in sorted(counts.items(), key=lambda one: one[1]):
+        looked_at += count
+        if count > COMMON or looked_at > POSTINGS:
+            break
+        rarest.append(Term(term, False))
+    if not rarest:
+        return []
+    every = union_all(*(select(matching(connection, term)) for term in rarest)).subquery()
+    shared = select(every.c.id, func.count().label("number")).group_by(every.c.id).subquery()
+    here = passage.c.extraction_id == extraction_id
+    place = func.row_number().over(partition_by=here, order_by=(shared.c.number.desc(), passage.c.id))
+    ranked = (
+        select(here.label("here"), passage.c.head_id, passage.c.terms, place.label("place"))
+        .join(shared, passage.c.id == shared.c.id)
+        .where(passage.c.labeller_id.is_(None) if tokens else passage.c.labeller_id.is_not(None))
+        .where(passage.c.head_id != head_id, passage.c.extraction_id.in_(current(connection).values()))
+        .subquery()
+    )
+    best = select(ranked.c.here, ranked.c.head_id, ranked.c.terms).where(ranked.c.place <= CANDIDATES)
+    return list(connection.execute(best))
+
+
+def _rarity(count: int, passages: int) -> float:
+    return 0.0 if count > COMMON else math.log1p(passages / max(count, 1))
+
+
+def _compared(head_id: int, weights: dict[str, float], other: list[str]) -> _Passage:
+    """The weighted Jaccard index; a term that only the other has weighs as much as ours do on average."""
+    shared = sorted((term for term in other if term in weights), key=lambda term: -weights[term])
+    whole = sum(weights.values())
+    rest = (len(other) - len(shared)) * whole / max(len(weights), 1)
+    both = sum(weights[term] for term in shared)
+    return _Passage(head_id, both / (whole + rest) if whole else 0.0, shared[:12])
+
+
+def _best(found: list[_Passage], limit: int) -> list[_Passage]:
+    """The most alike, each head once."""
+    best: dict[int, _Passage] = {}
+    for one in sorted(found, key=lambda one: (-one.similarity, one.head_id)):
+        if one.similarity > 0:
+            best.setdefault(one.head_id, one)
+    return list(best.values())[:limit]

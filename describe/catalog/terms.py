@@ -1,0 +1,89 @@
+"""What full-text search takes for a word, in prose, in tokens and in queries; on every database the same.
+
+A token is a word as it stands, without the spaces around it and in one case: ``():`` can be searched for, and
+`` Paris`` of one tokenizer is ``paris`` of another. A token with letters is found by its words too: ``it's`` by ``it``.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from describe.text import visible
+
+__all__ = ["Term", "head_terms", "marked", "prose_terms", "query_terms", "token_term"]
+
+LONGEST, MOST, FAR = 60, 2000, 50_000
+"""Characters of a term, terms of a text, and characters of a text that are looked at."""
+
+PREFIX_FROM = 3
+"""A query's word of so many letters finds all words that begin with it; a shorter one itself alone."""
+
+_WORD = re.compile(r"\w+")
+
+
+class Term(NamedTuple):
+    """A term of a query; ``prefix``: all that begins with it counts."""
+
+    text: str
+    prefix: bool
+
+    def meets(self, term: str) -> bool:
+        """Whether a text's term is one that this asks for."""
+        return term.startswith(self.text) if self.prefix else term == self.text
+
+
+def prose_terms(*texts: str | None) -> list[str]:
+    """The different words of texts, in order of appearance."""
+    return _first(word for text in texts if text for word in _words(text[:FAR]))
+
+
+def token_term(token: str) -> str:
+    """A token as one term without spaces: those inside it are marked, what cannot be seen is escaped."""
+    cut = token[:LONGEST]
+    return visible(_folded(cut.strip(" ") or cut)).replace(" ", "␣")[:LONGEST]
+
+
+def head_terms(salient: Iterable[Any]) -> list[str]:
+    """The different terms of a head's salient tokens and of what it promotes, as the column ``salient`` has them."""
+    rows = [(row[1], [target[1] for target in row[3]]) for row in salient]
+    tokens = dict.fromkeys([source for source, _ in rows] + [target for _, targets in rows for target in targets])
+    return _first(term for token in tokens for term in (token_term(token), *_words(token[:LONGEST])))
+
+
+def query_terms(query: str) -> list[Term]:
+    """The terms that all must be found. Nothing in a query is syntax, so that none can be wrong."""
+    terms: list[Term] = []
+    for piece in query[:500].split():
+        words = [Term(word, len(word) >= PREFIX_FROM) for word in _words(piece)]
+        terms += words or [Term(token_term(piece), False)]
+    return list(dict.fromkeys(terms))[:12]
+
+
+def marked(text: str, query: list[Term], width: int = 300) -> list[tuple[str, bool]]:
+    """A text about the first word that a query asks for, cut to ``width`` characters, in pieces: marked or not."""
+    found = [m.span() for m in _WORD.finditer(text[:FAR]) if any(t.meets(w) for w in _words(m.group()) for t in query)]
+    start = max(0, found[0][0] - width // 3) if found and found[0][1] > width else 0
+    end = min(len(text), start + width)
+    pieces, at = [("…", False)] if start else [], start
+    for low, high in found:
+        if start <= low and high <= end:
+            pieces += [(text[at:low], False), (text[low:high], True)]
+            at = high
+    return [piece for piece in (*pieces, (text[at:end], False), ("…" if end < len(text) else "", False)) if piece[0]]
+
+
+def _words(text: str) -> list[str]:
+    return [word[:LONGEST] for word in _WORD.findall(_folded(text))]
+
+
+def _folded(text: str) -> str:
+    """In one case and one of Unicode's ways to write it."""
+    return unicodedata.normalize("NFKC", text.casefold())
+
+
+def _first(terms: Iterable[str]) -> list[str]:
+    """The first so many different terms, none of them empty."""
+    return list(dict.fromkeys(filter(None, terms)))[:MOST]
