@@ -8,9 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from describe.catalog.rows import finite_json
 from describe.errors import InputError
 
-__all__ = ["read_heads", "write_heads", "write_table"]
+__all__ = ["pyarrow", "read_heads", "write_heads", "write_table"]
 
 AS_TEXT = ("relations", "evidence", "inference", "provenance")
 """What of a head is JSON text."""
@@ -29,7 +30,7 @@ def write_heads(records: Iterable[dict[str, Any]], path: Path) -> None:
 
 def write_table(rows: Iterable[dict[str, Any]], schema: Any, path: Path) -> None:
     """Write rows under a schema of pyarrow, some at a time."""
-    pa, pq = _pyarrow()
+    pa, pq = pyarrow()
     remaining = iter(rows)
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         while some := list(islice(remaining, AT_ONCE)):
@@ -45,23 +46,23 @@ def read_heads(path: Path) -> Iterator[dict[str, Any]]:
 
     Raises `InputError` for a file that is no Parquet or lacks our columns, ValueError for a row that is not ours.
     """
-    pa, pq = _pyarrow()
+    pa, pq = pyarrow()
     try:
         file = pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"'{path}' cannot be read as Parquet: {error}") from error
     with file:
-        found, wanted = file.schema_arrow, _schema()
-        wrong = [field.name for field in wanted if field.name not in found.names or found.field(field.name) != field]
-        if wrong:
-            raise InputError(f"'{path}' does not hold heads as headscribe exports them: column '{wrong[0]}'")
-        for batch in file.iter_batches(batch_size=AT_ONCE, columns=wanted.names):
+        columns = _schema().names
+        missing = [name for name in columns if name not in file.schema_arrow.names]
+        if missing:
+            raise InputError(f"'{path}' does not hold heads as headscribe exports them: no column '{missing[0]}'")
+        for batch in file.iter_batches(batch_size=AT_ONCE, columns=columns):
             for row in batch.to_pylist():
                 yield _from_row(row)
 
 
 def _schema() -> Any:
-    pa, _ = _pyarrow()
+    pa, _ = pyarrow()
     token = [("token_id", pa.int64()), ("token", pa.string())]
     target = pa.struct([*token, ("logit", pa.float64())])
     row = pa.struct(
@@ -95,15 +96,15 @@ def _as_row(record: dict[str, Any]) -> dict[str, Any]:
 def _from_row(row: dict[str, Any]) -> dict[str, Any]:
     parsed = {name: _parsed(row, name) for name in AS_TEXT}
     descriptions = [
-        found | {name: _parsed(found, name) for name in DESCRIPTION_AS_TEXT} for found in row["descriptions"] or ()
+        found | {name: _parsed(found, name) for name in DESCRIPTION_AS_TEXT} for found in row["descriptions"]
     ]
     return row | parsed | {"descriptions": descriptions}
 
 
 def _parsed(row: dict[str, Any], name: str) -> Any:
     try:
-        return json.loads(row[name])
-    except (ValueError, TypeError, RecursionError) as error:
+        return finite_json(row[name])
+    except (ValueError, TypeError) as error:
         raise ValueError(f"{name} is not JSON ({error})") from error
 
 
@@ -116,7 +117,8 @@ def _encodable(value: Any) -> Any:
     return [_encodable(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def _pyarrow() -> tuple[Any, Any]:
+def pyarrow() -> tuple[Any, Any]:
+    """The library and its Parquet part. Raises `InputError` where it is not installed."""
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq

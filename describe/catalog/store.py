@@ -86,8 +86,10 @@ class Catalogue:
 
         Raises `CatalogueError` when there is none, or several and nothing to choose by.
         """
-        plain, _, start = name.partition("@")
-        found = [row for row in self._models() if row.name == plain and row.content_hash.startswith(start)]
+        plain, _, start = name.rpartition("@")
+        found = [row for row in self._models() if row.name == name] or [
+            row for row in self._models() if row.name == plain and row.content_hash.startswith(start)
+        ]
         if len(found) > 1 and content_hash is not None:
             found = [row for row in found if row.content_hash == content_hash]
         if not found:
@@ -253,8 +255,9 @@ class Catalogue:
                 scores = self.scores.of_layer(connection, extraction_id, layer)
                 for row in heads:
                     if only is None or row.head == only.head:
-                        known = {"evidence": evidence.get(row.id, []), "inference": checks.get(row.id)}
-                        yield record(model, run, row, descriptions.get(row.id, []), relations, scores, known)
+                        told = descriptions.get(row.id, [])
+                        known = (evidence.get(row.id), checks.get(row.id))
+                        yield record(model, run, row, told, relations, scores, *known)
 
     def _layer(self, connection: Connection, extraction_id: int, layer: int) -> list[Row[Any]]:
         table = schema.head
@@ -266,7 +269,7 @@ class Catalogue:
     ) -> dict[int, list[Row[Any]]]:
         head, description, labeller = schema.head, schema.description, schema.labeller
         query = (
-            select(description, labeller.c.llm, labeller.c.prompt, labeller.c.template_hash, labeller.c.settings)
+            select(description, *(labeller.c[name] for name in ("llm", "prompt", "template", "template_hash", "settings")))
             .join(head, description.c.head_id == head.c.id)
             .join(labeller, description.c.labeller_id == labeller.c.id)
             .where(head.c.extraction_id == extraction_id, head.c.layer == layer)
