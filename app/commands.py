@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from app.checks import ablate, correlate
 from app.describing import describe
+from app.handing import diff, export, import_command
 from app.operations import compare, relations
-from app.options import DEFAULT_CATALOGUE, CataloguePlace, Device, Dtype, Format, Heads, Json, Model, Quiet
+from app.options import DEFAULT_CATALOGUE, CataloguePlace, Device, Dtype, Heads, Json, Model, Quiet
 from app.searching import search
 from app.serving import app_command
 from app.studies import study
@@ -104,23 +104,6 @@ def show(
 
 
 @app.command()
-def export(
-    model: Model,
-    format_: Annotated[Format, typer.Option("--format", "-f", help="What to write.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="The file to write.")],
-    catalog: CataloguePlace = DEFAULT_CATALOGUE,
-    quiet: Quiet = False,
-) -> None:
-    """Write the heads of a model to a file: jsonl, csv, parquet, markdown, or one self-contained HTML page."""
-    from describe import pipeline
-
-    with _catalogue(catalog) as opened:
-        number = pipeline.export(opened, model, format_.value, output)
-    if not quiet:
-        typer.echo(f"{number} heads written to {output}")
-
-
-@app.command()
 def models(json_path: Json = None) -> None:
     """List the model families that headscribe reads."""
     from app.terminal import draw_families, write_json
@@ -135,6 +118,9 @@ def models(json_path: Json = None) -> None:
         draw_families(FAMILIES)
 
 
+app.command()(export)
+app.command("import")(import_command)
+app.command()(diff)
 app.command()(relations)
 app.command()(compare)
 app.command()(correlate)

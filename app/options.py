@@ -168,3 +168,4 @@ class Format(str, Enum):
     parquet = "parquet"
     markdown = "markdown"
     html = "html"
+    dataset = "dataset"

@@ -6,10 +6,11 @@ HTML and formulas. Everything that shows a token to a reader goes through `quote
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Any
 
-__all__ = ["no_formula", "quoted", "visible"]
+__all__ = ["markdown", "no_formula", "quoted", "visible"]
 
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}
 _HIDDEN = {
@@ -37,6 +38,11 @@ def visible(text: str) -> str:
 def quoted(text: str) -> str:
     """`visible` text in double quotes, inner quotes escaped: ``" them"``."""
     return '"' + visible(text).replace('"', '\\"') + '"'
+
+
+def markdown(text: str) -> str:
+    """Text that Markdown and HTML take for text, in one line."""
+    return re.sub(r"[!-/:-@\[-`{-~]", lambda match: f"&#{ord(match.group())};", " ".join(text.split("\n")))
 
 
 def no_formula(cell: Any) -> Any:

@@ -10,10 +10,11 @@ from sqlalchemy import Connection, Engine, select
 
 from describe.catalog import schema
 from describe.catalog.heads import head_id
+from describe.catalog.relations import ABOUT
 from describe.catalog.rows import get_or_create, json_hash
 from describe.records import Ablation, DynamicHits, HeadId, HitCounts
 
-__all__ = ["CheckStore", "HeadChecks", "ablation", "dynamic_hits", "plain"]
+__all__ = ["CheckStore", "HeadChecks", "ablation", "dynamic_hits", "plain", "removal_by_head"]
 
 Found = dict[str, Any]
 
@@ -24,9 +25,10 @@ class HeadChecks:
 
     Attributes:
         heads: by head and operation, ``inference``: mean dynamic scores over the templates, ``in_context`` and
-            ``of_source``; ``ablation``: which number in the order of removal the head has, and what removing so many
-            did to the operation's task.
-        provenance: settings and versions of ``correlate`` and ``ablate``.
+            ``of_source``, with the pairs counted for each template; ``ablation``: which number in the order of removal
+            the head has, and what removing so many did to the operation's task.
+        provenance: of ``correlate`` and ``ablate`` settings, versions, and, by operation, what was found that is no
+            single head's.
     """
 
     heads: dict[HeadId, dict[str, Found]] = field(default_factory=dict)
@@ -91,30 +93,42 @@ class CheckStore:
     def by_head(self, model_id: int) -> HeadChecks:
         """What the standard runs on a model, or else the newest, say of each head."""
         checks = HeadChecks()
-        for name, found in self._newest(model_id, "correlate", "single", checks):
+        for name, found in self._newest(model_id, "correlate", "single", checks, without=("in_context", "of_source")):
             for head, scores in _dynamic_by_head(dynamic_hits(found)):
                 checks.heads.setdefault(head, {}).setdefault(name, {})["inference"] = scores
         for name, found in self._newest(model_id, "ablate", "ablation", checks):
-            for head, removal in _removal_by_head(ablation(found)):
+            for head, removal in removal_by_head(ablation(found)):
                 checks.heads.setdefault(head, {}).setdefault(name, {})["ablation"] = removal
         return checks
 
-    def _newest(self, model_id: int, kind: str, part: str, checks: HeadChecks) -> Iterator[tuple[str, Found]]:
-        """Operations with what was found of each, by name; what made it goes into the provenance."""
+    def _newest(
+        self, model_id: int, kind: str, part: str, checks: HeadChecks, without: tuple[str, ...] = ()
+    ) -> Iterator[tuple[str, Found]]:
+        """Operations with what was found of each, by name; what made it, and what is found, goes into the provenance.
+
+        ``without`` what the heads themselves have.
+        """
         run, table, operation = schema.check_run, schema.operation_check, schema.operation
         which = select(run).where(run.c.model_id == model_id, run.c.kind == kind)
         with self._engine.connect() as connection:
             newest = connection.execute(which.order_by(run.c.standard.desc(), run.c.id.desc())).first()
             if newest is None:
                 return
-            checks.provenance[kind] = {"settings": newest.settings, "versions": newest.versions}
             query = (
-                select(operation.c.name, table.c.found)
+                select(operation.c.name, *(operation.c[name] for name in ABOUT), table.c.found)
                 .join(operation, table.c.operation_id == operation.c.id)
                 .where(table.c.run_id == newest.id, table.c.part == part)
                 .order_by(table.c.id)
             )
-            yield from {row.name: row.found for row in connection.execute(query)}.items()
+            rows = {row.name: row for row in connection.execute(query)}
+        checks.provenance[kind] = {name: getattr(newest, name) for name in ("settings", "standard", "versions")} | {
+            "operations": {
+                name: {about: getattr(row, about) for about in ABOUT}
+                | {"found": {key: value for key, value in row.found.items() if key not in without}}
+                for name, row in sorted(rows.items())
+            }
+        }
+        yield from ((name, row.found) for name, row in rows.items())
 
 
 def dynamic_hits(found: Found) -> DynamicHits:
@@ -143,16 +157,14 @@ def _dynamic_by_head(hits: DynamicHits) -> Iterator[tuple[HeadId, Found]]:
             yield (
                 HeadId(layer, head),
                 {
-                    kind: {
-                        name: sum(getattr(counts, side)[layer][head] for counts in templates) / total
-                        for name, side in sides
-                    }
+                    kind: {name: sum(counts[side]) / total for name, side in sides} | counts
                     for kind, templates in kinds.items()
+                    for counts in [{side: [getattr(t, side)[layer][head] for t in templates] for _, side in sides}]
                 },
             )
 
 
-def _removal_by_head(found: Ablation) -> Iterator[tuple[HeadId, Found]]:
+def removal_by_head(found: Ablation) -> Iterator[tuple[HeadId, Found]]:
     """Each removed head: its number, and accuracy before and after the removal of as many, targeted and random."""
     for place, name in enumerate(found.heads, 1):
         at = next(i for i, number in enumerate(found.numbers) if number >= place)

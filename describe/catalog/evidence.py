@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, Row, select
 
 from describe.catalog import schema
 from describe.catalog.heads import head_id
@@ -39,16 +39,16 @@ class EvidenceStore:
         with self._engine.connect() as connection:
             return {HeadId(row.layer, row.head): [_evidence(e) for e in row.found] for row in connection.execute(query)}
 
-    def of_layer(self, connection: Connection, extraction_id: int, layer: int) -> dict[int, list[dict[str, Any]]]:
-        """The newest evidence of each head of a layer, by the head's id in the catalogue."""
+    def of_layer(self, connection: Connection, extraction_id: int, layer: int) -> dict[int, Row[Any]]:
+        """The newest evidence of each head of a layer, ``found`` under ``settings``, by the head's id in the catalogue."""
         head, table = schema.head, schema.evidence
         query = (
-            select(table.c.head_id, table.c.found)
+            select(table.c.head_id, table.c.found, table.c.settings)
             .join(head, table.c.head_id == head.c.id)
             .where(head.c.extraction_id == extraction_id, head.c.layer == layer)
             .order_by(table.c.id)
         )
-        return {row.head_id: row.found for row in connection.execute(query)}
+        return {row.head_id: row for row in connection.execute(query)}
 
 
 def _evidence(found: dict[str, Any]) -> Evidence:

@@ -1,102 +1,101 @@
-"""Exporting the heads of a model: one function a format, all fed with the JSON form of one head.
+"""Exporting the heads of models: one function a format, all fed with the JSON form of one head.
 
-Files are complete or not there: each is written beside its place and renamed.
+Files and folders are complete or not there: each is written beside its place and renamed.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+from describe.catalog.dataset import write_dataset
+from describe.catalog.html import page_of, write_site
+from describe.catalog.links import neuronpedia
+from describe.catalog.parquet import write_heads
 from describe.errors import InputError
-from describe.files import replacing
+from describe.files import replacing, replacing_folder
 from describe.records import THRESHOLD, ModelInfo
+from describe.text import markdown as _md
 from describe.text import no_formula, quoted, visible
 from describe.versions import headscribe_version
 
-__all__ = ["FORMATS", "export"]
+__all__ = ["FILES", "export"]
 
 Records = Iterator[dict[str, Any]]
+Parts = Iterator[tuple[ModelInfo, Records]]
+"""Models, each with its heads: to be gone through once, in order."""
 
 
-def export(model: ModelInfo, records: Iterable[dict[str, Any]], form: str, path: Path) -> int:
-    """Write the heads to ``path`` in one of `FORMATS`. Returns how many; raises `InputError` when it cannot."""
+def export(
+    parts: Iterable[tuple[ModelInfo, Iterable[dict[str, Any]]]], form: str, path: Path, licence: str | None = None
+) -> int:
+    """Write the heads of models to ``path`` in one of the formats. Returns how many; raises `InputError` when it cannot.
+
+    ``licence``: under which a dataset may be used, as the Hub names licences.
+    """
     count = 0
 
-    def counted() -> Records:
+    def counted(records: Iterable[dict[str, Any]]) -> Records:
         nonlocal count
         for record in records:
             count += 1
             yield record
 
-    with replacing(path) as partial:
-        FORMATS[form](model, counted(), partial)
+    counting = ((model, counted(records)) for model, records in parts)
+    if form == "dataset" or (form == "html" and path.suffix.lower() not in (".html", ".htm")):
+        about = {"made_by": f"headscribe {headscribe_version()}", "format": form}
+        with replacing_folder(path, about) as partial:
+            if form == "dataset":
+                write_dataset(counting, partial, _flat, _COLUMNS, licence)
+            else:
+                write_site(counting, partial)
+    else:
+        with replacing(path) as partial:
+            FILES[form](counting, partial)
     return count
 
 
-def _jsonl(_model: ModelInfo, records: Records, path: Path) -> None:
+def _jsonl(parts: Parts, path: Path) -> None:
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-        for record in records:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        for _, records in parts:
+            for record in records:
+                file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
 
-def _csv(_model: ModelInfo, records: Records, path: Path) -> None:
+def _csv(parts: Parts, path: Path) -> None:
     """A row per head and description; cells that a spreadsheet would run as a formula start with an apostrophe."""
     import pandas as pd
 
+    records = (record for _, records in parts for record in records)
     rows = [{name: no_formula(cell) for name, cell in row.items()} for record in records for row in _flat(record)]
     pd.DataFrame(rows, columns=_COLUMNS).to_csv(path, index=False, lineterminator="\n")
 
 
-def _parquet(_model: ModelInfo, records: Records, path: Path) -> None:
+def _parquet(parts: Parts, path: Path) -> None:
     """A row per head with nested mappings and descriptions; what has no fixed form is JSON text."""
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-    except ImportError as error:
-        raise InputError("parquet needs pyarrow: pip install 'headscribe[parquet]'") from error
-
-    token = [("token_id", pa.int64()), ("token", pa.string())]
-    target = pa.struct([*token, ("logit", pa.float64())])
-    row = pa.struct(
-        [*token, ("saliency", pa.float64()), ("targets", pa.list_(target)), ("suppressed", pa.list_(target))]
-    )
-    told = ["llm", "prompt", "inputs", "pattern", "reasoning", "failure", "detail", "scores", "provenance"]
-    description = pa.struct([*((name, pa.string()) for name in told), ("unclear", pa.bool_())])
-    schema = pa.schema(
-        [
-            ("model", pa.string()),
-            ("layer", pa.int64()),
-            ("head", pa.int64()),
-            ("salient", pa.list_(row)),
-            ("descriptions", pa.list_(description)),
-            ("relations", pa.string()),
-            ("evidence", pa.string()),
-            ("inference", pa.string()),
-            ("provenance", pa.string()),
-        ]
-    )
-    rows = [_json_parts(record) for record in records]
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path)
+    write_heads((record for _, records in parts for record in records), path)
 
 
-def _markdown(model: ModelInfo, records: Records, path: Path) -> None:
+def _markdown(parts: Parts, path: Path) -> None:
     """A section per head, every token and word escaped."""
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-        file.write(f"# {_md(model.name)}\n\n{_facts(model)}\n")
-        for record in records:
+        for number, (model, records) in enumerate(parts):
+            between = "\n" if number else ""
+            file.write(f"{between}# {_md(visible(model.name))}\n\n{_facts(model)}\n")
+            for record in records:
+                _markdown_head(record, file)
+
+
+def _markdown_head(record: dict[str, Any], file: TextIO) -> None:
             file.write(f"\n## {record['layer']}.{record['head']}\n\n")
             for found in record["descriptions"]:
-                who = f"{_md(found['llm'])} ({_md(found['prompt'])})"
+                who = f"{_md(visible(found['llm']))} ({_md(visible(found['prompt']))})"
                 if found["failure"]:
                     file.write(f"- {who}: failed, {_md(found['failure'])}: {_md(visible(found['detail'] or ''))}\n")
                 else:
-                    inputs, pattern = _md(visible(found["inputs"])), _md(visible(found["pattern"]))
+                    inputs, pattern = (_md(visible(found[part] or "")) for part in ("inputs", "pattern"))
                     file.write(f"- {who}\n  - inputs: {inputs}\n  - pattern: {pattern}\n")
             for title, told in (("implements", _implemented(record)), ("evidence", _claims(record))):
                 if told:
@@ -105,31 +104,31 @@ def _markdown(model: ModelInfo, records: Records, path: Path) -> None:
                 found = record["inference"]
                 shares = f"{found['of_source']:.2f} without context, {found['in_context']:.2f} with context"
                 file.write(f"- mappings written in prompts: {shares}\n")
+            if link := neuronpedia(record["model"], record["layer"], record["head"]):
+                file.write(f"- [the same head at Neuronpedia]({link})\n")
             file.write("\n| source | saliency | promotes | suppresses |\n| --- | ---: | --- | --- |\n")
             for row in record["salient"]:
                 up, down = (" ".join(_code(t["token"]) for t in row[way]) for way in ("targets", "suppressed"))
                 file.write(f"| {_code(row['token'])} | {row['saliency']:.3f} | {up} | {down} |\n")
 
 
-def _html(model: ModelInfo, records: Records, path: Path) -> None:
+def _html(parts: Parts, path: Path) -> None:
     """One self-contained page: no server, nothing from outside."""
-    from describe.catalog.html import render_page
+    (model, records), *others = parts
+    if others:
+        raise InputError("one page shows one model: name one, or a folder for a site of them all")
+    path.write_text(page_of(model, records), encoding="utf-8", errors="backslashreplace")
 
-    now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-    page = render_page(asdict(model), records, generated=now, version=headscribe_version())
-    path.write_text(page, encoding="utf-8", errors="backslashreplace")
 
-
-FORMATS: dict[str, Callable[[ModelInfo, Records, Path], None]] = {
+FILES: dict[str, Callable[[Parts, Path], None]] = {
     "jsonl": _jsonl,
     "csv": _csv,
     "parquet": _parquet,
     "markdown": _markdown,
     "html": _html,
 }
-"""A new format is one function here."""
+"""A new format is one function here, and its name in `app.options.Format`. Two formats are folders: see `export`."""
 
-_AS_TEXT = ("relations", "evidence", "inference", "provenance")
 _COLUMNS = [
     *("model", "layer", "head", "saliency", "sources", "targets", "suppressed", "implements", "evidence"),
     *("mappings_without_context", "mappings_with_context"),
@@ -172,25 +171,11 @@ def _claims(record: dict[str, Any]) -> str:
     return "; ".join(f"{e['kind']}: {e['wording']} ({e['count']} of {e['rows']})" for e in record["evidence"])
 
 
-def _json_parts(record: dict[str, Any]) -> dict[str, Any]:
-    descriptions = [
-        found | {name: json.dumps(found[name], ensure_ascii=False) for name in ("scores", "provenance")}
-        for found in record["descriptions"]
-    ]
-    parts = {name: json.dumps(record[name], ensure_ascii=False) for name in _AS_TEXT}
-    return record | parts | {"descriptions": descriptions}
-
-
 def _facts(model: ModelInfo) -> str:
     return (
         f"{model.n_layers} layers of {model.n_heads} heads, family {_md(model.family)}, {model.vocab_size:,} tokens;"
         f" content SHA-256 `{model.content_hash}`; headscribe {headscribe_version()}\n"
     )
-
-
-def _md(text: str) -> str:
-    """Text that Markdown and HTML take for text."""
-    return re.sub(r"[!-/:-@\[-`{-~]", lambda match: f"&#{ord(match.group())};", " ".join(text.split("\n")))
 
 
 def _code(token: str) -> str:

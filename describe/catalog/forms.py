@@ -11,7 +11,11 @@ from describe.catalog.relations import HeadRelations
 from describe.catalog.rows import iso
 from describe.records import HeadId, HeadMapping, MappingRow, ModelInfo, Target
 
-__all__ = ["pack", "pack_held_out", "pack_targets", "record", "unpack", "unpack_held_out"]
+__all__ = ["SHAPE", "pack", "pack_held_out", "pack_targets", "record", "unpack", "unpack_held_out"]
+
+
+SHAPE = ("n_layers", "n_heads", "n_kv_heads", "d_model", "d_head", "vocab_size")
+"""What of a model's identity is its shape."""
 
 
 def record(
@@ -21,12 +25,13 @@ def record(
     descriptions: Iterable[Row[Any]],
     relations: HeadRelations,
     scores: dict[int, dict[str, Any]],
-    known: dict[str, Any],
+    evidence: Row[Any] | None,
+    inference: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """One head in the JSON form of one head, from its row and what belongs to it.
 
-    ``run`` is its extraction's row, ``scores`` those of descriptions by their id, ``known`` what else there is, as it
-    stands.
+    ``run`` is its extraction's row, ``scores`` those of descriptions by their id, ``evidence`` a row, if it was tested,
+    ``inference`` what running the model showed of the head's own mappings.
     """
     return {
         "model": model.name,
@@ -38,13 +43,16 @@ def record(
         },
         "descriptions": [_description_record(found, scores.get(found.id, {})) for found in descriptions],
         "relations": relations.heads.get(HeadId(row.layer, row.head), {}),
-        **known,
+        "evidence": evidence.found if evidence else [],
+        "inference": inference,
         "provenance": {
             "content_hash": model.content_hash,
             "family": model.family,
+            "shape": {name: getattr(model, name) for name in SHAPE},
             "extraction": run.settings,
             "versions": run.versions,
             "extracted": iso(row.created),
+            **({"evidence": evidence.settings} if evidence else {}),
             **({"relations": relations.provenance} if relations.provenance else {}),
         },
     }
@@ -68,11 +76,13 @@ def _description_record(row: Row[Any], scores: dict[str, Any]) -> dict[str, Any]
         "reasoning": row.reasoning,
         "failure": row.failure,
         "detail": row.detail,
-        "scores": scores,
+        "scores": {measure: dict(sorted(judged.items())) for measure, judged in sorted(scores.items())},
         "provenance": {
             "template_hash": row.template_hash,
+            "template": row.template,
             "prompt_hash": row.prompt_hash,
             "settings": row.settings,
+            "reply": row.reply,
             "usage": row.usage,
             "versions": row.versions,
             "described": iso(row.created),

@@ -12,7 +12,10 @@ from describe.catalog.database import begin_write
 from describe.catalog.rows import get_or_create, json_hash, now
 from describe.records import HeadId, LayerScores, OperationScores
 
-__all__ = ["HeadRelations", "RelationStore"]
+__all__ = ["ABOUT", "HeadRelations", "RelationStore"]
+
+ABOUT = ("category", "direction", "content_hash")
+"""What tells which operation it is, besides its name."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +123,22 @@ class RelationStore:
                 for head, (score, suppressed) in enumerate(zip(scores, suppression, strict=True)):
                     of_head = heads.setdefault(HeadId(layer, head), {})
                     of_head[operation.name] = {"score": score, "suppression": suppressed}
-        used = {o.name: {"category": o.category, "k": o.k, "pairs_used": o.pairs_used} for o in operations}
-        return HeadRelations(heads, {"settings": run.settings, "versions": run.versions, "operations": used})
+        made = {"settings": run.settings, "standard": run.standard, "versions": run.versions}
+        about = self._about(run_id)
+        used = {o.name: about[o.name] | {"k": o.k, "pairs_used": o.pairs_used} for o in operations}
+        return HeadRelations(heads, made | {"operations": used})
+
+    def _about(self, run_id: int) -> dict[str, dict[str, str]]:
+        """Of each operation of a run, by name, which one it is: the newest, as in `scores`."""
+        relation, operation = schema.relation, schema.operation
+        query = (
+            select(operation.c.name, *(operation.c[name] for name in ABOUT))
+            .join(relation, relation.c.operation_id == operation.c.id)
+            .where(relation.c.run_id == run_id)
+            .order_by(relation.c.id)
+        )
+        with self._engine.connect() as connection:
+            return {row.name: {name: getattr(row, name) for name in ABOUT} for row in connection.execute(query)}
 
 
 def _operation_scores(row: Row[Any], layers: list[Row[Any]]) -> OperationScores:

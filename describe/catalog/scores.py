@@ -49,7 +49,14 @@ class ScoreStore:
         """The newest score of each description of a layer by measure and judge, by the description's id."""
         head, description, judge, table = schema.head, schema.description, schema.labeller, schema.score
         query = (
-            select(table, judge.c.llm, judge.c.prompt, judge.c.template_hash)
+            select(
+                table,
+                judge.c.llm,
+                judge.c.prompt,
+                judge.c.template,
+                judge.c.template_hash,
+                judge.c.settings.label("judge_settings"),
+            )
             .join(judge, table.c.judge_id == judge.c.id)
             .join(description, table.c.description_id == description.c.id)
             .join(head, description.c.head_id == head.c.id)
@@ -64,6 +71,8 @@ class ScoreStore:
                 "provenance": {
                     "prompt": row.prompt,
                     "template_hash": row.template_hash,
+                    "template": row.template,
+                    "judge": row.judge_settings,
                     "settings": row.settings,
                     "versions": row.versions,
                     "scored": iso(row.created),

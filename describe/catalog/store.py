@@ -261,8 +261,9 @@ class Catalogue:
                 scores = self.scores.of_layer(connection, extraction_id, layer)
                 for row in heads:
                     if only is None or row.head == only.head:
-                        known = {"evidence": evidence.get(row.id, []), "inference": checks.get(row.id)}
-                        yield record(model, run, row, descriptions.get(row.id, []), relations, scores, known)
+                        told = descriptions.get(row.id, [])
+                        known = (evidence.get(row.id), checks.get(row.id))
+                        yield record(model, run, row, told, relations, scores, *known)
 
     def _layer(self, connection: Connection, extraction_id: int, layer: int) -> list[Row[Any]]:
         table = schema.head
@@ -274,7 +275,7 @@ class Catalogue:
     ) -> dict[int, list[Row[Any]]]:
         head, description, labeller = schema.head, schema.description, schema.labeller
         query = (
-            select(description, labeller.c.llm, labeller.c.prompt, labeller.c.template_hash, labeller.c.settings)
+            select(description, *(labeller.c[name] for name in ("llm", "prompt", "template", "template_hash", "settings")))
             .join(head, description.c.head_id == head.c.id)
             .join(labeller, description.c.labeller_id == labeller.c.id)
             .where(head.c.extraction_id == extraction_id, head.c.layer == layer)

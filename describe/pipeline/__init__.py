@@ -9,6 +9,7 @@ from describe.pipeline.comparing import Comparison, compare
 from describe.pipeline.correlating import CorrelateResult, correlate, correlation_rows
 from describe.pipeline.describing import DescribeResult, describe
 from describe.pipeline.extracting import ExtractResult, extract
+from describe.pipeline.importing import import_heads
 from describe.pipeline.limits import Batching, Limits
 from describe.pipeline.planning import Plan, plan, prompt_of
 from describe.pipeline.reading import export, head_record, report, search
@@ -37,6 +38,7 @@ __all__ = [
     "extract",
     "find",
     "head_record",
+    "import_heads",
     "plan",
     "prompt_of",
     "relations",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,9 @@ from describe.catalog import Catalogue
 from describe.catalog.terms import query_terms
 from describe.errors import CatalogueError, InputError
 from describe.pipeline.common import find, find_model
-from describe.records import HeadId, parse_heads
+from describe.records import HeadId, ModelInfo, parse_heads
 
-__all__ = ["export", "head_record", "report", "search"]
+__all__ = ["export", "extracted", "head_record", "report", "search"]
 
 
 def head_record(catalogue: Catalogue, model: str, head: HeadId) -> dict[str, Any]:
@@ -24,12 +26,29 @@ def head_record(catalogue: Catalogue, model: str, head: HeadId) -> dict[str, Any
     return record
 
 
-def export(catalogue: Catalogue, model: str, form: str, path: Path) -> int:
-    """Write a model's heads to a file in one of the formats of `describe.catalog.export`. Returns how many."""
+def export(
+    catalogue: Catalogue, models: Sequence[str], form: str, path: Path, *, licence: str | None = None
+) -> int:
+    """Write the heads of models to a file or folder in one of the formats of `describe.catalog.export`. Returns how many.
+
+    ``models``: each MODEL as on the command line; none of them: all that the catalogue has heads of.
+    """
     from describe.catalog.export import export as write
 
-    info, extraction_id = find(catalogue, model)
-    return write(info, catalogue.head_records(info, extraction_id), form, path)
+    found = [find(catalogue, model) for model in models] or extracted(catalogue)
+    if not found:
+        raise CatalogueError("the catalogue has no heads yet: run headscribe extract")
+    return write(((info, catalogue.head_records(info, id_)) for info, id_ in found), form, path, licence)
+
+
+def extracted(catalogue: Catalogue) -> list[tuple[ModelInfo, int]]:
+    """Every model that the catalogue has heads of, with its newest extraction."""
+    found = []
+    for info in catalogue.models():
+        with suppress(CatalogueError):
+            model_id, _ = catalogue.find_model(info.name, info.content_hash)
+            found.append((info, catalogue.latest_extraction(model_id)))
+    return found
 
 
 def search(

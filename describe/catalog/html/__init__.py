@@ -10,6 +10,8 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +19,25 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from describe.catalog.html.data import STATES, pack, to_json
+from describe.records import ModelInfo
+from describe.versions import headscribe_version
 
-__all__ = ["render_page"]
+__all__ = ["page_of", "render_page", "write_site"]
 
 HERE = Path(__file__).parent
 
 # Characters that are invisible, reorder their surroundings, or have no encoding.
 HIDDEN = "\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff"
+
+
+def page_of(model: ModelInfo, heads: Iterable[dict[str, Any]]) -> str:
+    """Return the page of a model and its heads, made now by this headscribe."""
+    now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    return render_page(asdict(model), heads, generated=now, version=headscribe_version())
+
+
+def write_site(parts, folder):
+    raise NotImplementedError
 
 
 def render_page(model: dict[str, Any], heads: Iterable[dict[str, Any]], *, generated: str, version: str) -> str:

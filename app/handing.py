@@ -1,0 +1,69 @@
+"""The commands that hand a catalogue on: ``export``, ``import`` and ``diff``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from app.options import DEFAULT_CATALOGUE, CataloguePlace, Format, Json, Quiet
+
+__all__ = ["diff", "export", "import_command"]
+
+
+def export(
+    format_: Annotated[Format, typer.Option("--format", "-f", help="What to write.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="PATH", help="The file to write; for dataset and site a folder.")
+    ],
+    models: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(metavar="MODEL", help="One or more models of the catalogue; none: all of them."),
+    ] = None,
+    catalog: CataloguePlace = DEFAULT_CATALOGUE,
+    licence: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--license", metavar="ID", help="dataset: its licence, as the Hub names it (cc-by-4.0)."),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Write the heads of models as a file; html also as a site of all models (-o FOLDER), dataset as a folder."""
+    from describe import pipeline
+    from describe.catalog import Catalogue
+
+    with Catalogue(catalog) as opened:
+        number = pipeline.export(opened, models or [], format_.value, output, licence=licence)
+    if not quiet:
+        typer.echo(f"{number} heads written to {output}")
+
+
+def import_command(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A jsonl or parquet export, or a dataset folder.")],
+    catalog: CataloguePlace = DEFAULT_CATALOGUE,
+    json_path: Json = None,
+    quiet: Quiet = False,
+) -> None:
+    """Take the heads of an export into a catalogue, all or none: what is there already must be the same."""
+    from dataclasses import asdict
+
+    from app.terminal import write_json
+    from describe import pipeline
+    from describe.catalog import Catalogue
+    from describe.text import visible
+
+    with Catalogue(catalog, create=True) as opened:
+        done = pipeline.import_heads(opened, path)
+    if json_path:
+        write_json(asdict(done), json_path)
+        return
+    for what in done.left_out:
+        typer.echo(f"headscribe: left out, since the file does not have all heads: {visible(what)}", err=True)
+    if not quiet:
+        names = ", ".join(visible(name) for name in done.models)
+        new = f"{done.new} new, {done.descriptions} new descriptions"
+        typer.echo(f"{names}: {done.heads} heads in {catalog} ({new})")
+
+
+def diff() -> None:
+    """x"""

@@ -1,0 +1,225 @@
+"""What a head from a file must be like to be taken in: the JSON form of one head, checked to the last key.
+
+pydantic reads the forms below strictly: nothing is converted, no key may be missing or be one too many, and every
+number is finite. What has no fixed form (settings, versions, usage) is any JSON object.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from datetime import datetime, timezone
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, InstanceOf, TypeAdapter, ValidationError, with_config
+from typing_extensions import NotRequired, TypedDict
+
+from describe.catalog.checks import ablation, removal_by_head
+from describe.catalog.forms import SHAPE
+from describe.text import visible
+
+__all__ = ["check"]
+
+MANY = 2**31 - 1
+
+_typed_dict: Any = TypedDict
+
+
+def check(record: Any) -> dict[str, Any]:
+    """A head in the JSON form of one head, moments as datetimes. Raises ValueError that says what is wrong, and where."""
+    try:
+        head: dict[str, Any] = _HEADS.validate_python(record)
+    except ValidationError as error:
+        raise ValueError(_told(error)) from None
+    shape, provenance = head["provenance"]["shape"], head["provenance"]
+    for name, limit in (("layer", "n_layers"), ("head", "n_heads")):
+        if head[name] >= shape[limit]:
+            raise ValueError(f"{name} {head[name]} is outside the model, which has {shape[limit]}")
+    for token_id in _token_ids([*head["salient"], *head["held_out"]["next"], *head["held_out"]["sample"]]):
+        if token_id >= shape["vocab_size"]:
+            raise ValueError(f"token_id {token_id} is outside the vocabulary of {shape['vocab_size']} tokens")
+    if "placebo" in provenance["extraction"]:
+        raise ValueError("it is the head of a placebo, not of a model")
+    if head["evidence"] and "evidence" not in provenance:
+        raise ValueError("provenance.evidence is missing: the settings that the evidence was found with")
+    for where, made in _labellers(head):
+        if hashlib.sha256(made["template"].encode("utf-8", "surrogatepass")).hexdigest() != made["template_hash"]:
+            raise ValueError(f"{where}.template_hash is not that of its template")
+    _check_relations(head["relations"], provenance.get("relations"))
+    return head
+
+
+def _check_relations(relations: dict[str, Any], made: dict[str, Any] | None) -> None:
+    """Every operation must be told of in the provenance, and what was checked of it must be there in full."""
+    for name, found in relations.items():
+        for part, key in (("score", None), ("inference", "correlate"), ("ablation", "ablate")):
+            runs = made if key is None else (made or {}).get(key)
+            if part in found and name not in (runs or {}).get("operations", {}):
+                missing = "provenance.relations" + (f".{key}" if key else "")
+                raise ValueError(f"'{visible(name)[:80]}' has a value in relations, but {missing} does not tell of it")
+        if "inference" in found and made:
+            templates = len(made["correlate"]["operations"][name]["found"]["templates"])
+            for side in found["inference"].values():
+                if not len(side["promoted"]) == len(side["suppressed"]) == templates:
+                    raise ValueError(f"inference of '{visible(name)[:80]}' does not have a count for each template")
+    for name, about in (made or {}).get("ablate", {}).get("operations", {}).items():
+        try:
+            dict(removal_by_head(ablation(about["found"])))
+        except Exception as error:  # whatever a made-up curve breaks
+            raise ValueError(f"the ablation of '{visible(name)[:80]}' in provenance is not complete") from error
+
+
+def _labellers(head: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
+    """Where a prompt template is named, with what is said of it."""
+    for i, description in enumerate(head["descriptions"]):
+        yield f"descriptions[{i}].provenance", description["provenance"]
+        for measure, judged in description["scores"].items():
+            yield from ((f"descriptions[{i}].scores.{measure}", score["provenance"]) for score in judged.values())
+
+
+def _token_ids(rows: Iterable[dict[str, Any]]) -> Iterable[int]:
+    for row in rows:
+        yield row["token_id"]
+        for way in ("targets", "suppressed"):
+            yield from (target["token_id"] for target in row[way])
+
+
+def _told(error: ValidationError) -> str:
+    """The first thing that is wrong, in a line: ``salient[3].targets[0].logit: Input should be a finite number``."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{visible(part)[:80]}" for part in first["loc"])
+    what = "it is not known here (from a newer headscribe?)" if first["type"] == "extra_forbidden" else first["msg"]
+    return f"{where.lstrip('.') or 'the head'}: {what}"
+
+
+# -- the forms ------------------------------------------------------------------------------------------------------
+
+
+def _form(name: str, optional: dict[str, Any] | None = None, /, **fields: Any) -> Any:
+    """An object with exactly these keys, some of them optional."""
+    keys = fields | {key: NotRequired[form] for key, form in (optional or {}).items()}
+    return with_config(ConfigDict(strict=True, extra="forbid", allow_inf_nan=False))(_typed_dict(name, keys))
+
+
+def _at_most(most: int) -> AfterValidator:
+    def checked(text: str | None) -> str | None:
+        if text is not None and len(text) > most:
+            raise ValueError(f"it has {len(text)} characters, {most} is the most")
+        return text
+
+    return AfterValidator(checked)
+
+
+def _moment(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+
+
+_Text: Any = InstanceOf[str]  # pydantic's own str refuses lone surrogates, which tokens may have
+_Told: Any = _Text | None
+_Name, _Prompt, _Word = (Annotated[_Text, _at_most(most)] for most in (512, 256, 64))
+_Cause, _MaybeHash = (Annotated[_Told, _at_most(most)] for most in (32, 64))
+_Object: Any = dict[_Text, Any]
+_Count, _Size = (Annotated[int, Field(ge=least, le=MANY)] for least in (0, 1))
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Moment: Any = Annotated[_Text, AfterValidator(_moment)]
+_Made: dict[str, Any] = {"settings": _Object, "versions": _Object}
+
+_Target = _form("target", token_id=_Count, token=_Text, logit=float)
+_Row = _form(
+    "row", token_id=_Count, token=_Text, saliency=float, targets=list[_Target], suppressed=list[_Target]
+)
+_HeldOut = _form("held_out", next=list[_Row], sample=list[_Row])
+
+_Labelled: dict[str, Any] = {"template_hash": _Word, "template": _Text, **_Made}
+_Judged = _form("judged", prompt=_Prompt, judge=_Object, scored=_Moment, **_Labelled)
+_Figures = dict.fromkeys(("value", "low", "high", "placebo"), float | None)
+_Score = _form("score", **_Figures, n=_Count, failure=_Cause, detail=_Told, found=_Object, provenance=_Judged)
+_Described = _form("described", prompt_hash=_MaybeHash, reply=_Told, usage=_Object, described=_Moment, **_Labelled)
+_Description = _form(
+    "description",
+    llm=_Name,
+    prompt=_Prompt,
+    unclear=bool,
+    failure=_Cause,
+    **dict.fromkeys(("inputs", "pattern", "reasoning", "detail"), _Told),
+    scores=dict[Literal["detection", "likelihood", "stability"], dict[_Name, _Score]],
+    provenance=_Described,
+)
+
+_Evidence = _form(
+    "evidence",
+    name=_Text,
+    kind=Literal["inputs", "outputs", "pairing"],
+    wording=_Text,
+    count=_Count,
+    rows=_Size,
+    **dict.fromkeys(("expected", "effect", "p_value", "q_value"), float),
+    examples=list[_Text],
+)
+_Template = _form("template", template=_Text, of_source=_Share, in_context=_Share)
+_Inference = _form(
+    "inference", k=_Size, pairs=_Count, of_source=_Share, in_context=_Share, templates=list[_Template], settings=_Object
+)
+
+_Dynamic = _form("dynamic", score=_Share, suppression=_Share, promoted=list[_Count], suppressed=list[_Count])
+_Removal = _form("removal", removed_as=_Size, base=_Share, targeted=_Share, random=_Share | None)
+_Relation = _form(
+    "relation",
+    {"inference": _form("in_prompts", in_context=_Dynamic, of_source=_Dynamic), "ablation": _Removal},
+    score=_Share,
+    suppression=_Share,
+)
+_Correlated = _form(
+    "correlated", k=_Size, pairs=_Size, templates=Annotated[list[_Text], Field(min_length=1)], seconds=float
+)
+_Ablated = _form(
+    "ablated",
+    prompts=_Count,
+    heads=list[_Text],
+    numbers=list[_Count],
+    base=_Share,
+    targeted=list[_Share],
+    random=list[list[_Share]],
+    controls=dict[_Text, list[Any]],
+    seconds=float,
+)
+_About: dict[str, Any] = dict.fromkeys(("category", "content_hash"), _Word) | {"direction": _Text}
+
+
+def _run(name: str, optional: dict[str, Any] | None = None, /, **of_operation: Any) -> Any:
+    """What a run was made with, and what it says of each operation."""
+    operations = dict[_Prompt, _form(f"{name} operation", **_About, **of_operation)]  # type: ignore[misc]
+    return _form(name, optional, **_Made, standard=bool, operations=operations)
+
+
+_Relations = _run(
+    "relations",
+    {"correlate": _run("correlate", found=_Correlated), "ablate": _run("ablate", found=_Ablated)},
+    k=_Size,
+    pairs_used=_Count,
+)
+_Provenance = _form(
+    "provenance",
+    {"evidence": _Object, "relations": _Relations},
+    content_hash=_Word,
+    family=_Word,
+    shape=_form("shape", **dict.fromkeys(SHAPE, _Size)),
+    extraction=_Object,
+    versions=_Object,
+    extracted=_Moment,
+)
+_HEADS: TypeAdapter[Any] = TypeAdapter(
+    _form(
+        "head",
+        model=_Name,
+        layer=_Count,
+        head=_Count,
+        salient=list[_Row],
+        held_out=_HeldOut,
+        descriptions=list[_Description],
+        relations=dict[_Prompt, _Relation],
+        evidence=list[_Evidence],
+        inference=_Inference | None,
+        provenance=_Provenance,
+    )
+)

@@ -1,0 +1,127 @@
+"""Heads as Parquet, and read back: a row per head with nested mappings; what has no fixed form is JSON text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from describe.catalog.rows import finite_json
+from describe.errors import InputError
+
+__all__ = ["pyarrow", "read_heads", "write_heads", "write_table"]
+
+AS_TEXT = ("relations", "evidence", "inference", "provenance")
+"""What of a head is JSON text."""
+
+DESCRIPTION_AS_TEXT = ("scores", "provenance")
+"""What of a description is JSON text."""
+
+AT_ONCE = 64
+"""Heads in memory at once: a row group."""
+
+
+def write_heads(records: Iterable[dict[str, Any]], path: Path) -> None:
+    """Write heads, in the JSON form of one head, a row each. Raises `InputError` where pyarrow is not installed."""
+    write_table((_as_row(record) for record in records), _schema(), path)
+
+
+def write_table(rows: Iterable[dict[str, Any]], schema: Any, path: Path) -> None:
+    """Write rows under a schema of pyarrow, some at a time."""
+    pa, pq = pyarrow()
+    remaining = iter(rows)
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        while some := list(islice(remaining, AT_ONCE)):
+            try:
+                table = pa.Table.from_pylist(some, schema=schema)
+            except UnicodeEncodeError:  # lone surrogates, which UTF-8 does not have
+                table = pa.Table.from_pylist([_encodable(row) for row in some], schema=schema)
+            writer.write_table(table)
+
+
+def read_heads(path: Path) -> Iterator[dict[str, Any]]:
+    """The heads that `write_heads` wrote, in the JSON form of one head.
+
+    Raises `InputError` for a file that is no Parquet or lacks our columns, ValueError for a row that is not ours.
+    """
+    pa, pq = pyarrow()
+    try:
+        file = pq.ParquetFile(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise InputError(f"'{path}' cannot be read as Parquet: {error}") from error
+    with file:
+        columns = _schema().names
+        missing = [name for name in columns if name not in file.schema_arrow.names]
+        if missing:
+            raise InputError(f"'{path}' does not hold heads as headscribe exports them: no column '{missing[0]}'")
+        for batch in file.iter_batches(batch_size=AT_ONCE, columns=columns):
+            for row in batch.to_pylist():
+                yield _from_row(row)
+
+
+def _schema() -> Any:
+    pa, _ = pyarrow()
+    token = [("token_id", pa.int64()), ("token", pa.string())]
+    target = pa.struct([*token, ("logit", pa.float64())])
+    row = pa.struct(
+        [*token, ("saliency", pa.float64()), ("targets", pa.list_(target)), ("suppressed", pa.list_(target))]
+    )
+    told = ["llm", "prompt", "inputs", "pattern", "reasoning", "failure", "detail", "scores", "provenance"]
+    description = pa.struct([*((name, pa.string()) for name in told), ("unclear", pa.bool_())])
+    return pa.schema(
+        [
+            ("model", pa.string()),
+            ("layer", pa.int64()),
+            ("head", pa.int64()),
+            ("salient", pa.list_(row)),
+            ("held_out", pa.struct([(part, pa.list_(row)) for part in ("next", "sample")])),
+            ("descriptions", pa.list_(description)),
+            *((name, pa.string()) for name in AS_TEXT),
+        ]
+    )
+
+
+def _as_row(record: dict[str, Any]) -> dict[str, Any]:
+    descriptions = [
+        found | {name: json.dumps(found[name], ensure_ascii=False) for name in DESCRIPTION_AS_TEXT}
+        for found in record["descriptions"]
+    ]
+    return record | {name: json.dumps(record[name], ensure_ascii=False) for name in AS_TEXT} | {
+        "descriptions": descriptions
+    }
+
+
+def _from_row(row: dict[str, Any]) -> dict[str, Any]:
+    parsed = {name: _parsed(row, name) for name in AS_TEXT}
+    descriptions = [
+        found | {name: _parsed(found, name) for name in DESCRIPTION_AS_TEXT} for found in row["descriptions"]
+    ]
+    return row | parsed | {"descriptions": descriptions}
+
+
+def _parsed(row: dict[str, Any], name: str) -> Any:
+    try:
+        return finite_json(row[name])
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name} is not JSON ({error})") from error
+
+
+def _encodable(value: Any) -> Any:
+    """Nested data whose texts are UTF-8: lone surrogates are written as escapes."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(item) for key, item in value.items()}
+    return [_encodable(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def pyarrow() -> tuple[Any, Any]:
+    """The library and its Parquet part. Raises `InputError` where it is not installed."""
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise InputError("parquet needs pyarrow: pip install 'headscribe[parquet]'") from error
+    return pa, pq
