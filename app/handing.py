@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Optional
 
 import typer
 
@@ -65,5 +65,45 @@ def import_command(
         typer.echo(f"{names}: {done.heads} heads in {catalog} ({new})")
 
 
-def diff() -> None:
-    """x"""
+def diff(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="A catalogue: a file, or a SQLAlchemy URL.")],
+    new: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Argument(metavar="[NEW]", help="The catalogue to compare it with; none with --between."),
+    ] = None,
+    model: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--model", metavar="MODEL", help="This model only (default: all that both have)."),
+    ] = None,
+    llm: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--llm", metavar="LLM", help="Of the descriptions, only those by this LLM."),
+    ] = None,
+    between: Annotated[
+        Optional[tuple[str, str]],  # noqa: UP045
+        typer.Option("--between", metavar="A B", help="Compare two describers in OLD alone: each LLM or LLM@PROMPT."),
+    ] = None,
+    json_path: Json = None,
+) -> None:
+    """Show the heads whose mapping, description or scores differ: between two catalogues, or between two describers."""
+    from contextlib import ExitStack
+    from dataclasses import asdict
+
+    from app.differences import draw_differences
+    from app.terminal import write_json
+    from describe import pipeline
+    from describe.catalog import Catalogue
+    from describe.errors import InputError
+
+    if (new is None) == (between is None):
+        raise InputError("name two catalogues, OLD and NEW, or one with --between A B")
+    with ExitStack() as stack:
+        one = stack.enter_context(Catalogue(old))
+        if between is not None:
+            found = pipeline.diff_describers(one, *between, model=model)
+        else:
+            found = pipeline.diff(one, stack.enter_context(Catalogue(str(new))), model=model, llm=llm)
+    if json_path:
+        write_json(asdict(found), json_path)
+    else:
+        draw_differences(found)

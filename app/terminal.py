@@ -58,6 +58,8 @@ def progress_bars(quiet: bool) -> Iterator[Progress]:
 
 def draw_head(record: dict[str, Any], *, suppressed: bool = False) -> None:
     """One head: its descriptions, then its salient mappings, to what it promotes or to what it suppresses."""
+    from describe.catalog.links import neuronpedia
+
     console = _console()
     console.print(Text(f"{record['model']} {record['layer']}.{record['head']}", style="bold"))
     for found in record["descriptions"]:
@@ -76,6 +78,8 @@ def draw_head(record: dict[str, Any], *, suppressed: bool = False) -> None:
         if strong:
             said = (f"{visible(o)} {value:.2f}{_checked(record['relations'][o], name)}" for value, o in strong)
             console.print(Text(f"{title:11}" + "  ".join(said)))
+    if link := neuronpedia(record["model"], record["layer"], record["head"]):
+        console.print(Text(f"Neuronpedia {link}", style="dim"))
     if record["inference"]:
         found = record["inference"]
         shares = f"{found['of_source']:.2f} without context, {found['in_context']:.2f} with context"

@@ -49,9 +49,9 @@ def replacing(path: Path) -> Iterator[Path]:
 def replacing_folder(path: Path, about: dict[str, Any]) -> Iterator[Path]:
     """A temporary folder beside ``path``, renamed to it when the context ends well, removed when it does not.
 
-    What was written is listed in its `MANIFEST`, after ``about``. A folder that is there already is replaced only when it is empty, or
-    holds exactly what its own list says: nothing that anyone else put there or changed is ever deleted. Raises
-    `InputError` for any other folder, and where nothing can be written.
+    What was written is listed in its `MANIFEST`, after ``about``. A folder that is there already is replaced only when
+    it is empty, or holds exactly what its own list says: nothing that anyone else put there or changed is ever deleted.
+    Raises `InputError` for any other folder, and where nothing can be written.
     """
     path = path.expanduser().resolve()
     _check_replaceable(path)

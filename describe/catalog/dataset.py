@@ -122,8 +122,8 @@ HEAD_COLUMNS = {
     "descriptions": "what was said of the head: `llm` and `prompt`; `inputs` and `pattern`, its words; `unclear`: the"
     " describer abstained; `failure` and `detail`: why there is no usable answer; `reasoning`; `scores` and"
     " `provenance`, JSON text",
-    "relations": "JSON text: by operation, `score` and `suppression`, the shares of its pairs that the head promotes and"
-    " pushes down; `inference` and `ablation` where the model was run",
+    "relations": "JSON text: by operation, `score` and `suppression`, the shares of its pairs that the head promotes"
+    " and pushes down; `inference` and `ablation` where the model was run",
     "evidence": "JSON text: what the mappings show more often than chance, with counts, effect sizes and q-values",
     "inference": "JSON text: the share of the mappings that the head writes in prompts; null where not looked at",
     "provenance": "JSON text: content hash and shape of the model, settings, versions and times",
@@ -140,7 +140,8 @@ FLAT_COLUMNS = {
     "suppressed": "for each of them the tokens it pushes down most",
     "implements": "predefined operations with a relation score of 0.15 or more, with the score",
     "evidence": "what is above chance in the mappings, in words",
-    "mappings_without_context": "share of the mappings that the head writes in prompts if it attends to the source alone",
+    "mappings_without_context": "share of the mappings that the head writes in prompts as if it attended to the"
+    " source alone",
     "mappings_with_context": "the same as the head attends",
     "llm": "who described the head; null where nobody did",
     "prompt": "the prompt template's name",

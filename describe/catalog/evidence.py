@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, select
+from sqlalchemy import Connection, Engine, select
 
 from describe.catalog import schema
 from describe.catalog.heads import head_id
@@ -39,8 +39,8 @@ class EvidenceStore:
         with self._engine.connect() as connection:
             return {HeadId(row.layer, row.head): [_evidence(e) for e in row.found] for row in connection.execute(query)}
 
-    def of_layer(self, connection: Connection, extraction_id: int, layer: int) -> dict[int, Row[Any]]:
-        """The newest evidence of each head of a layer, ``found`` under ``settings``, by the head's id in the catalogue."""
+    def of_layer(self, connection: Connection, extraction_id: int, layer: int) -> dict[int, Any]:
+        """The newest evidence of each head of a layer, ``found`` under ``settings``, by the head's id."""
         head, table = schema.head, schema.evidence
         query = (
             select(table.c.head_id, table.c.found, table.c.settings)

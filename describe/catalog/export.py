@@ -31,7 +31,7 @@ Parts = Iterator[tuple[ModelInfo, Records]]
 def export(
     parts: Iterable[tuple[ModelInfo, Iterable[dict[str, Any]]]], form: str, path: Path, licence: str | None = None
 ) -> int:
-    """Write the heads of models to ``path`` in one of the formats. Returns how many; raises `InputError` when it cannot.
+    """Write the heads of models to ``path`` in a format. Returns how many; raises `InputError` when it cannot.
 
     ``licence``: under which a dataset may be used, as the Hub names licences.
     """
@@ -89,27 +89,27 @@ def _markdown(parts: Parts, path: Path) -> None:
 
 
 def _markdown_head(record: dict[str, Any], file: TextIO) -> None:
-            file.write(f"\n## {record['layer']}.{record['head']}\n\n")
-            for found in record["descriptions"]:
-                who = f"{_md(visible(found['llm']))} ({_md(visible(found['prompt']))})"
-                if found["failure"]:
-                    file.write(f"- {who}: failed, {_md(found['failure'])}: {_md(visible(found['detail'] or ''))}\n")
-                else:
-                    inputs, pattern = (_md(visible(found[part] or "")) for part in ("inputs", "pattern"))
-                    file.write(f"- {who}\n  - inputs: {inputs}\n  - pattern: {pattern}\n")
-            for title, told in (("implements", _implemented(record)), ("evidence", _claims(record))):
-                if told:
-                    file.write(f"- {title}: {_md(told)}\n")
-            if record["inference"]:
-                found = record["inference"]
-                shares = f"{found['of_source']:.2f} without context, {found['in_context']:.2f} with context"
-                file.write(f"- mappings written in prompts: {shares}\n")
-            if link := neuronpedia(record["model"], record["layer"], record["head"]):
-                file.write(f"- [the same head at Neuronpedia]({link})\n")
-            file.write("\n| source | saliency | promotes | suppresses |\n| --- | ---: | --- | --- |\n")
-            for row in record["salient"]:
-                up, down = (" ".join(_code(t["token"]) for t in row[way]) for way in ("targets", "suppressed"))
-                file.write(f"| {_code(row['token'])} | {row['saliency']:.3f} | {up} | {down} |\n")
+    file.write(f"\n## {record['layer']}.{record['head']}\n\n")
+    for found in record["descriptions"]:
+        who = f"{_md(visible(found['llm']))} ({_md(visible(found['prompt']))})"
+        if found["failure"]:
+            file.write(f"- {who}: failed, {_md(found['failure'])}: {_md(visible(found['detail'] or ''))}\n")
+        else:
+            inputs, pattern = (_md(visible(found[part] or "")) for part in ("inputs", "pattern"))
+            file.write(f"- {who}\n  - inputs: {inputs}\n  - pattern: {pattern}\n")
+    for title, told in (("implements", _implemented(record)), ("evidence", _claims(record))):
+        if told:
+            file.write(f"- {title}: {_md(told)}\n")
+    if record["inference"]:
+        found = record["inference"]
+        shares = f"{found['of_source']:.2f} without context, {found['in_context']:.2f} with context"
+        file.write(f"- mappings written in prompts: {shares}\n")
+    if link := neuronpedia(record["model"], record["layer"], record["head"]):
+        file.write(f"- [the same head at Neuronpedia]({link})\n")
+    file.write("\n| source | saliency | promotes | suppresses |\n| --- | ---: | --- | --- |\n")
+    for row in record["salient"]:
+        up, down = (" ".join(_code(t["token"]) for t in row[way]) for way in ("targets", "suppressed"))
+        file.write(f"| {_code(row['token'])} | {row['saliency']:.3f} | {up} | {down} |\n")
 
 
 def _html(parts: Parts, path: Path) -> None:

@@ -26,7 +26,7 @@ _typed_dict: Any = TypedDict
 
 
 def check(record: Any) -> dict[str, Any]:
-    """A head in the JSON form of one head, moments as datetimes. Raises ValueError that says what is wrong, and where."""
+    """A head in the JSON form of one head, its moments as datetimes. Raises ValueError: what is wrong, and where."""
     try:
         head: dict[str, Any] = _HEADS.validate_python(record)
     except ValidationError as error:
@@ -114,21 +114,21 @@ def _moment(text: str) -> datetime:
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
 
 
+_List: Any = list
+_Dict: Any = dict
 _Text: Any = InstanceOf[str]  # pydantic's own str refuses lone surrogates, which tokens may have
 _Told: Any = _Text | None
 _Name, _Prompt, _Word = (Annotated[_Text, _at_most(most)] for most in (512, 256, 64))
 _Cause, _MaybeHash = (Annotated[_Told, _at_most(most)] for most in (32, 64))
-_Object: Any = dict[_Text, Any]
+_Object: Any = _Dict[_Text, Any]
 _Count, _Size = (Annotated[int, Field(ge=least, le=MANY)] for least in (0, 1))
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Moment: Any = Annotated[_Text, AfterValidator(_moment)]
 _Made: dict[str, Any] = {"settings": _Object, "versions": _Object}
 
 _Target = _form("target", token_id=_Count, token=_Text, logit=float)
-_Row = _form(
-    "row", token_id=_Count, token=_Text, saliency=float, targets=list[_Target], suppressed=list[_Target]
-)
-_HeldOut = _form("held_out", next=list[_Row], sample=list[_Row])
+_Row = _form("row", token_id=_Count, token=_Text, saliency=float, targets=_List[_Target], suppressed=_List[_Target])
+_HeldOut = _form("held_out", next=_List[_Row], sample=_List[_Row])
 
 _Labelled: dict[str, Any] = {"template_hash": _Word, "template": _Text, **_Made}
 _Judged = _form("judged", prompt=_Prompt, judge=_Object, scored=_Moment, **_Labelled)
@@ -142,7 +142,7 @@ _Description = _form(
     unclear=bool,
     failure=_Cause,
     **dict.fromkeys(("inputs", "pattern", "reasoning", "detail"), _Told),
-    scores=dict[Literal["detection", "likelihood", "stability"], dict[_Name, _Score]],
+    scores=_Dict[Literal["detection", "likelihood", "stability"], _Dict[_Name, _Score]],
     provenance=_Described,
 )
 
@@ -154,14 +154,20 @@ _Evidence = _form(
     count=_Count,
     rows=_Size,
     **dict.fromkeys(("expected", "effect", "p_value", "q_value"), float),
-    examples=list[_Text],
+    examples=_List[_Text],
 )
 _Template = _form("template", template=_Text, of_source=_Share, in_context=_Share)
 _Inference = _form(
-    "inference", k=_Size, pairs=_Count, of_source=_Share, in_context=_Share, templates=list[_Template], settings=_Object
+    "inference",
+    k=_Size,
+    pairs=_Count,
+    of_source=_Share,
+    in_context=_Share,
+    templates=_List[_Template],
+    settings=_Object,
 )
 
-_Dynamic = _form("dynamic", score=_Share, suppression=_Share, promoted=list[_Count], suppressed=list[_Count])
+_Dynamic = _form("dynamic", score=_Share, suppression=_Share, promoted=_List[_Count], suppressed=_List[_Count])
 _Removal = _form("removal", removed_as=_Size, base=_Share, targeted=_Share, random=_Share | None)
 _Relation = _form(
     "relation",
@@ -170,17 +176,17 @@ _Relation = _form(
     suppression=_Share,
 )
 _Correlated = _form(
-    "correlated", k=_Size, pairs=_Size, templates=Annotated[list[_Text], Field(min_length=1)], seconds=float
+    "correlated", k=_Size, pairs=_Size, templates=Annotated[_List[_Text], Field(min_length=1)], seconds=float
 )
 _Ablated = _form(
     "ablated",
     prompts=_Count,
-    heads=list[_Text],
-    numbers=list[_Count],
+    heads=_List[_Text],
+    numbers=_List[_Count],
     base=_Share,
-    targeted=list[_Share],
-    random=list[list[_Share]],
-    controls=dict[_Text, list[Any]],
+    targeted=_List[_Share],
+    random=_List[_List[_Share]],
+    controls=_Dict[_Text, _List[Any]],
     seconds=float,
 )
 _About: dict[str, Any] = dict.fromkeys(("category", "content_hash"), _Word) | {"direction": _Text}
@@ -188,7 +194,7 @@ _About: dict[str, Any] = dict.fromkeys(("category", "content_hash"), _Word) | {"
 
 def _run(name: str, optional: dict[str, Any] | None = None, /, **of_operation: Any) -> Any:
     """What a run was made with, and what it says of each operation."""
-    operations = dict[_Prompt, _form(f"{name} operation", **_About, **of_operation)]  # type: ignore[misc]
+    operations = _Dict[_Prompt, _form(f"{name} operation", **_About, **of_operation)]
     return _form(name, optional, **_Made, standard=bool, operations=operations)
 
 
@@ -214,11 +220,11 @@ _HEADS: TypeAdapter[Any] = TypeAdapter(
         model=_Name,
         layer=_Count,
         head=_Count,
-        salient=list[_Row],
+        salient=_List[_Row],
         held_out=_HeldOut,
-        descriptions=list[_Description],
-        relations=dict[_Prompt, _Relation],
-        evidence=list[_Evidence],
+        descriptions=_List[_Description],
+        relations=_Dict[_Prompt, _Relation],
+        evidence=_List[_Evidence],
         inference=_Inference | None,
         provenance=_Provenance,
     )

@@ -14,8 +14,8 @@ from sqlalchemy import Connection, Engine, Table, select
 
 from describe.catalog import schema
 from describe.catalog.database import begin_write
-from describe.catalog.imported import check
 from describe.catalog.forms import SHAPE
+from describe.catalog.imported import check
 from describe.catalog.rows import json_hash, now, storable
 from describe.errors import CatalogueError
 
@@ -51,14 +51,14 @@ def take_in(engine: Engine, heads: Iterable[tuple[str, Any]], pairs: Pairs) -> I
     """
     with begin_write(engine) as connection:
         work = _Import(connection, pairs)
-        where = ""
+        place = "the file"
         try:
             for where, record in heads:
+                place = where
                 work.head(check(record))
-            where = "the end"
             work.finish()
         except ValueError as error:
-            raise CatalogueError(f"{where}: {error}; nothing was imported") from error
+            raise CatalogueError(f"{place}: {error}; nothing was imported") from error
     return work.done
 
 
@@ -110,7 +110,7 @@ class _Import:
             there = self._connection.execute(query).first()
             if there is None:
                 self.done.left_out.append(parts.name)
-            elif any((there.scores[h], there.suppression[h]) != (p["score"], p["suppression"]) for h, p in parts.heads()):
+            elif any((there.scores[h], there.suppression[h]) != _scores(part) for h, part in parts.heads()):
                 raise ValueError(f"the catalogue has other {parts.name} already")
         for (run_id, operation_id), parts in self._hits.items():
             checks = schema.operation_check
@@ -138,7 +138,7 @@ class _Import:
         """The id of an extraction or run with these settings; versions and time are those of the first to enter it."""
         known = (table.name, *of.values(), json_hash(made["settings"]))
         if known not in self._ids:
-            rest = {name: made[name] for name in ("settings", "standard", "versions") if name in table.c and name in made}
+            rest: Row = {name: made[name] for name in ("settings", "standard", "versions") if name in made}
             key = of | {"settings_hash": known[-1]}
             self._ids[known], _ = self._enter(table, key, {}, rest, "")
         return self._ids[known]
@@ -206,7 +206,7 @@ class _Import:
             parts.put((0, head), found)
             if parts.complete:
                 (row,) = self._layers.pop(place).rows(1)
-                scores, suppression = ([part[side] for part in row] for side in ("score", "suppression"))
+                scores, suppression = map(list, zip(*map(_scores, row), strict=True))
                 key = {"relation_id": place[0], "layer": layer}
                 content = {"scores": scores, "suppression": suppression}
                 self._enter(schema.relation_layer, key, content, {"seconds": 0.0}, f"{name}: other {what}")
@@ -284,6 +284,10 @@ class _Parts:
         return [[self._parts[layer, head] for head in range(self._n_heads)] for layer in range(n_layers)]
 
 
+def _scores(relation: Row) -> tuple[float, float]:
+    return relation["score"], relation["suppression"]
+
+
 def _told(value: Any) -> Any:
     """A value to be compared; lists of nothing say no more than none."""
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
@@ -314,4 +318,6 @@ def _packed_all(rows: list[Row], way: str) -> list[Any]:
 
 
 def _packed_held_out(held_out: Row) -> Row:
-    return {part: [[*_packed(row), _packed_targets(row["suppressed"])] for row in rows] for part, rows in held_out.items()}
+    return {
+        part: [[*_packed(row), _packed_targets(row["suppressed"])] for row in rows] for part, rows in held_out.items()
+    }

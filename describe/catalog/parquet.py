@@ -88,9 +88,11 @@ def _as_row(record: dict[str, Any]) -> dict[str, Any]:
         found | {name: json.dumps(found[name], ensure_ascii=False) for name in DESCRIPTION_AS_TEXT}
         for found in record["descriptions"]
     ]
-    return record | {name: json.dumps(record[name], ensure_ascii=False) for name in AS_TEXT} | {
-        "descriptions": descriptions
-    }
+    return (
+        record
+        | {name: json.dumps(record[name], ensure_ascii=False) for name in AS_TEXT}
+        | {"descriptions": descriptions}
+    )
 
 
 def _from_row(row: dict[str, Any]) -> dict[str, Any]:

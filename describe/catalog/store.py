@@ -275,7 +275,9 @@ class Catalogue:
     ) -> dict[int, list[Row[Any]]]:
         head, description, labeller = schema.head, schema.description, schema.labeller
         query = (
-            select(description, *(labeller.c[name] for name in ("llm", "prompt", "template", "template_hash", "settings")))
+            select(
+                description, *(labeller.c[name] for name in ("llm", "prompt", "template", "template_hash", "settings"))
+            )
             .join(head, description.c.head_id == head.c.id)
             .join(labeller, description.c.labeller_id == labeller.c.id)
             .where(head.c.extraction_id == extraction_id, head.c.layer == layer)

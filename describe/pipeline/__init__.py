@@ -8,6 +8,7 @@ from describe.pipeline.common import Progress, find
 from describe.pipeline.comparing import Comparison, compare
 from describe.pipeline.correlating import CorrelateResult, correlate, correlation_rows
 from describe.pipeline.describing import DescribeResult, describe
+from describe.pipeline.differing import Differences, diff, diff_describers
 from describe.pipeline.extracting import ExtractResult, extract
 from describe.pipeline.importing import import_heads
 from describe.pipeline.limits import Batching, Limits
@@ -21,6 +22,7 @@ __all__ = [
     "Comparison",
     "CorrelateResult",
     "DescribeResult",
+    "Differences",
     "ExtractResult",
     "Limits",
     "Plan",
@@ -34,6 +36,8 @@ __all__ = [
     "correlate",
     "correlation_rows",
     "describe",
+    "diff",
+    "diff_describers",
     "export",
     "extract",
     "find",

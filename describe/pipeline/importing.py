@@ -74,5 +74,7 @@ def _lines(path: Path) -> Iterator[tuple[str, Any]]:
             try:
                 record = finite_json(line.removeprefix(b"\xef\xbb\xbf").decode("utf-8"))
             except ValueError as error:
-                raise InputError(f"{where} is not JSON as headscribe exports it: {error}; nothing was imported") from error
+                raise InputError(
+                    f"{where} is not JSON as headscribe exports it: {error}; nothing was imported"
+                ) from error
             yield where, record

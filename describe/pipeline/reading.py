@@ -26,10 +26,8 @@ def head_record(catalogue: Catalogue, model: str, head: HeadId) -> dict[str, Any
     return record
 
 
-def export(
-    catalogue: Catalogue, models: Sequence[str], form: str, path: Path, *, licence: str | None = None
-) -> int:
-    """Write the heads of models to a file or folder in one of the formats of `describe.catalog.export`. Returns how many.
+def export(catalogue: Catalogue, models: Sequence[str], form: str, path: Path, *, licence: str | None = None) -> int:
+    """Write the heads of models to a file or folder, in a format of `describe.catalog.export`. Returns how many.
 
     ``models``: each MODEL as on the command line; none of them: all that the catalogue has heads of.
     """

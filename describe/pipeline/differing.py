@@ -1,0 +1,121 @@
+"""``headscribe diff``: what changed between two catalogues, or between two describers of one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from describe.catalog import Catalogue
+from describe.catalog.differences import changes, described_otherwise, pairs
+from describe.errors import InputError
+from describe.pipeline.common import find
+from describe.pipeline.reading import extracted
+from describe.records import HeadId, ModelInfo
+
+__all__ = ["Differences", "ModelDifferences", "diff", "diff_describers"]
+
+
+@dataclass(frozen=True)
+class ModelDifferences:
+    """What changed of one model.
+
+    Attributes:
+        content: the content hashes, old and new.
+        compared: how many heads are on both sides (were described by both).
+        counts: how many of them changed, by kind (`describe.catalog.differences.KINDS`; or how the two differ).
+        only_old, only_new: heads that one side lacks.
+        heads: the changes of each head that changed, with its name as ``head``, in order.
+    """
+
+    model: str
+    content: tuple[str, str]
+    compared: int
+    counts: dict[str, int]
+    only_old: list[str] = field(default_factory=list)
+    only_new: list[str] = field(default_factory=list)
+    heads: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What changed of the models that both have, and the names of those that only one has."""
+
+    models: list[ModelDifferences]
+    only_old: list[str] = field(default_factory=list)
+    only_new: list[str] = field(default_factory=list)
+
+
+def diff(old: Catalogue, new: Catalogue, *, model: str | None = None, llm: str | None = None) -> Differences:
+    """What changed of every head between two catalogues: mapping, descriptions, scores, relation scores.
+
+    A layer of each is in memory at a time. ``model``: this one only; ``llm``: only what this one said.
+    Raises `InputError` when there is nothing to compare.
+    """
+    if model is not None:
+        return Differences([_compare(old, find(old, model), new, find(new, model), llm)])
+    here, there = extracted(old), extracted(new)
+    both = [(found, partner) for found in here if (partner := _partner(found[0], there)) is not None]
+    if not both:
+        raise InputError("the two catalogues have no model in common")
+    matched = [found[0] for pair in both for found in pair]
+    return Differences(
+        [_compare(old, found, new, partner, llm) for found, partner in both],
+        *([info.name for info, _ in side if info not in matched] for side in (here, there)),
+    )
+
+
+def diff_describers(catalogue: Catalogue, one: str, other: str, *, model: str | None = None) -> Differences:
+    """How the newest descriptions of each head by two describers differ, each ``LLM`` or ``LLM@PROMPT``.
+
+    Raises `InputError` when one of them described nothing.
+    """
+    found = [find(catalogue, model)] if model is not None else extracted(catalogue)
+    seen: Counter[str] = Counter()
+    differences = []
+    for info, extraction_id in found:
+        compared, counts, heads = 0, Counter[str](), []
+        for record in catalogue.head_records(info, extraction_id):
+            seen.update({name for d in record["descriptions"] for name in (d["llm"], f"{d['llm']}@{d['prompt']}")})
+            first, second, change = described_otherwise(record, one, other)
+            if first is None or second is None:
+                continue
+            compared += 1
+            if change is not None:
+                counts[f"{change['old']['state']} / {change['new']['state']}"] += 1
+                heads.append({"head": _name(record), "descriptions": [{"llm": other, "prompt": None, **change}]})
+        hashes = (info.content_hash, info.content_hash)
+        differences.append(ModelDifferences(info.name, hashes, compared, dict(counts), heads=heads))
+    for who in (one, other):
+        if who not in seen:
+            known = ", ".join(sorted(seen)) or "nobody has described a head"
+            raise InputError(f"'{who}' has described none of these heads (there are: {known})")
+    return Differences(differences)
+
+
+def _partner(info: ModelInfo, among: list[tuple[ModelInfo, int]]) -> tuple[ModelInfo, int] | None:
+    """The same model in another catalogue: of that name and content, or else the only one of that name."""
+    named = [found for found in among if found[0].name == info.name]
+    same = [found for found in named if found[0].content_hash == info.content_hash]
+    return same[0] if same else named[0] if len(named) == 1 else None
+
+
+def _compare(
+    old: Catalogue, one: tuple[ModelInfo, int], new: Catalogue, other: tuple[ModelInfo, int], llm: str | None
+) -> ModelDifferences:
+    only: dict[bool, list[str]] = {True: [], False: []}
+    compared, counts, heads = 0, Counter[str](), []
+    for before, after in pairs(old.head_records(*one), new.head_records(*other)):
+        if before is None or after is None:
+            only[after is None].append(_name(before or after or {}))
+            continue
+        compared += 1
+        if found := changes(before, after, llm):
+            counts.update(found.keys())
+            heads.append({"head": _name(before), **found})
+    hashes = (one[0].content_hash, other[0].content_hash)
+    return ModelDifferences(one[0].name, hashes, compared, dict(counts), only[True], only[False], heads)
+
+
+def _name(record: dict[str, Any]) -> str:
+    return str(HeadId(record["layer"], record["head"]))

@@ -1,0 +1,126 @@
+"""A small catalogue that has something of everything that is exported of a head."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from sqlalchemy import select
+
+from describe.catalog import Catalogue, schema
+from describe.catalog.checks import plain
+from describe.records import (
+    Ablation,
+    Description,
+    DynamicHits,
+    Evidence,
+    HeadId,
+    HeadMapping,
+    HitCounts,
+    LayerScores,
+    MappingRow,
+    ModelInfo,
+    Score,
+    Target,
+)
+
+__all__ = ["MODEL", "OTHER", "mapping", "whole_catalogue"]
+
+MODEL = ModelInfo("openai-community/gpt2", "ab" * 32, "gpt2", 2, 2, 2, 8, 4, 500)
+OTHER = replace(MODEL, name="tiny", content_hash="cd" * 32, n_heads=3, n_kv_heads=1)
+VERSIONS = {"headscribe": "0.1.0", "torch": "2"}
+OPERATION = {"name": "copying", "content_hash": "0" * 64, "category": "algorithmic", "direction": "a word to itself"}
+
+
+def whole_catalogue(where: Path, models: tuple[ModelInfo, ...] = (MODEL, OTHER)) -> Catalogue:
+    """A catalogue of these models, each with mappings, descriptions, scores, evidence, relations and checks."""
+    catalogue = Catalogue(str(where), create=True)
+    for model in models:
+        _fill(catalogue, model)
+    return catalogue
+
+
+def mapping(head: HeadId, first: int = 0) -> HeadMapping:
+    """Mappings of a head, different for every ``first``."""
+
+    def rows(start: int, number: int) -> tuple[MappingRow, ...]:
+        return tuple(
+            MappingRow(token, f" t{token}", 2.5 - n / 7, _targets(token, 1.0), _targets(token + 9, -1.0))
+            for n, token in enumerate(range(start, start + number))
+        )
+
+    start = first + 10 * head.layer + 5 * head.head
+    return HeadMapping(head, rows(start, 3), held_out=rows(start + 50, 2), sampled=rows(start + 70, 2))
+
+
+def _targets(first: int, sign: float) -> tuple[Target, ...]:
+    return tuple(Target(first + n, f" t{first + n}", sign * (3 - n / 3)) for n in range(2))
+
+
+def _fill(catalogue: Catalogue, model: ModelInfo) -> None:
+    model_id = catalogue.register_model(model)
+    extraction = catalogue.begin_extraction(model_id, {"salient": 3, "dtype": "float32"}, VERSIONS)
+    labellers = [
+        catalogue.register_labeller(llm, "salient-1", f"Say what {llm} sees", {"seed": 0})
+        for llm in ("statistics", "openai:gpt-5-mini")
+    ]
+    for head in model.heads:
+        catalogue.save_head(extraction, mapping(head))
+        found = Evidence("n", "inputs", "numbers", 27, 30, 0.09, 1.9, 1e-20, 1e-17, ('" 1"', '" 2"'))
+        catalogue.evidence.save(extraction, head, {"level": 0.01}, [found] * head.head)
+        shares = {"k": 10, "pairs": 6, "of_source": 0.5, "in_context": 0.25}
+        shares |= {"templates": [{"template": "<X>", "of_source": 0.5, "in_context": 0.25}]}
+        catalogue.checks.save_head(extraction, head, {"templates": ["<X>"]}, shares)
+        for number, labeller in enumerate(labellers):
+            catalogue.save_description(extraction, head, labeller, _outcome(head, number), VERSIONS)
+    _score(catalogue, extraction)
+    _relate(catalogue, model_id, model)
+
+
+def _outcome(head: HeadId, number: int) -> Description:
+    if head.head == 0 and number:
+        return Description(failure="refusal", detail="it would not", reply="No.", usage={"calls": 2})
+    if head.layer == 1 and number:
+        return Description("Unclear", "Unclear", "nothing in common", unclear=True, usage={"calls": 1})
+    said = f'{{"pattern": "numbers of {head}"}}'
+    return Description("numbers", f"the number after {head}", "they rise", reply=said, prompt_hash="1" * 64)
+
+
+def _score(catalogue: Catalogue, extraction: int) -> None:
+    """Two judges; one of them twice, so that the newer of its scores counts."""
+    description, head = schema.description, schema.head
+    query = select(description.c.id).join(head).where(head.c.extraction_id == extraction, ~description.c.unclear)
+    judges = [catalogue.register_labeller(llm, "judge-1", "Judge it", {"k": 1}) for llm in ("statistics", "a:judge")]
+    with catalogue.engine.connect() as connection:
+        ids = list(connection.execute(query).scalars())
+    for place, id_ in enumerate(ids):
+        for judge in judges:
+            value = 0.5 + place / 50
+            score = Score("detection", value, value - 0.1, value + 0.1, 0.5, 20, found={"balanced_accuracy": 0.7})
+            catalogue.scores.save(id_, judge, score, {"seed": 0}, VERSIONS)
+        catalogue.scores.save(id_, judges[1], Score("likelihood", 1.25, n=20), {"seed": 0}, VERSIONS)
+        failed = Score("detection", None, failure="timeout", detail="late")
+        catalogue.scores.save(id_, judges[0], failed, {"seed": 1}, VERSIONS)
+
+
+def _relate(catalogue: Catalogue, model_id: int, model: ModelInfo) -> None:
+    run = catalogue.relations.begin_run(model_id, {"k": None}, True, VERSIONS)
+    about = OPERATION | {"pairs": [["a", "a"]]}
+    relation = catalogue.relations.begin_relation(run, about, 10, 40, True)
+    for layer in range(model.n_layers):
+        scores = [0.5 - 0.1 * head - layer / 30 for head in range(model.n_heads)]
+        catalogue.relations.save_layer(layer, {relation: LayerScores(scores, [0.0, *scores[1:]], 0.5)})
+    operation = catalogue.relations.operation_id(about)
+
+    def counts(up: int) -> tuple[HitCounts, ...]:
+        grid = tuple(tuple(up + layer + head for head in range(model.n_heads)) for layer in range(model.n_layers))
+        return (HitCounts(grid, grid), HitCounts(grid, grid))
+
+    hits = DynamicHits(10, 40, ("<X>", "the <X>"), counts(3), counts(7), 0.25)
+    correlated = catalogue.checks.begin_run(model_id, "correlate", {"templates": 2}, True, VERSIONS)
+    catalogue.checks.save(correlated, operation, "single", plain(hits))
+    ablated = catalogue.checks.begin_run(model_id, "ablate", {"seeds": 2}, True, VERSIONS)
+    removed = Ablation(
+        36, ("0.0", "1.1"), (1, 2), 0.92, (0.5, 0.1), ((0.9, 0.8), (0.91, 0.85)), {"other": (0.8, (0.8, 0.7))}, 1.5
+    )
+    catalogue.checks.save(ablated, operation, "ablation", plain(removed))
