@@ -15,7 +15,7 @@ from describe.errors import CheckpointError
 from describe.records import ModelInfo
 from describe.weights.families import Family
 from describe.weights.locate import Location, content_hash
-from describe.weights.sources import GgufSource, TensorSource
+from describe.weights.sources import GgufSource, StoredRows, TensorSource
 from describe.weights.vocabulary import gguf_tokens, hub_tokens
 
 __all__ = ["FirstMLP", "HeadWeights", "LayerWeights", "Shape"]
@@ -144,15 +144,15 @@ class HeadWeights:
     def _ids(self) -> dict[str, int]:
         return {token: index for index, token in reversed(list(enumerate(self.tokens)))}
 
-    @cached_property
-    def embed(self) -> Tensor:
-        """E, (V, d), in its stored precision."""
-        return self._read("embed")
+    @property
+    def embed(self) -> StoredRows:
+        """E, (V, d), in its stored precision, read row by row."""
+        return StoredRows(self._source, self._names("embed", 0))
 
-    @cached_property
-    def unembed(self) -> Tensor:
-        """U transposed, (V, d), in its stored precision: row t is the direction that promotes token t."""
-        return self.embed if self._shape.tied else self._read("unembed")
+    @property
+    def unembed(self) -> StoredRows:
+        """U transposed, (V, d), as E is read: row t is the direction that promotes token t."""
+        return self.embed if self._shape.tied else StoredRows(self._source, self._names("unembed", 0))
 
     @cached_property
     def first_mlp(self) -> FirstMLP:
