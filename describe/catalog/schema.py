@@ -6,11 +6,13 @@
     labeller ─< batch >─ extraction;  batch ─< batch_request >─ head;  batch_request ── call
     model ─< relation_run ─< relation ─< relation_layer;  relation >─ operation
     model ─< check_run ─< operation_check >─ operation;  head ─< head_check
+    description ─< score >─ labeller
 
 An extraction is a model read with certain settings; a labeller is an LLM with a prompt template and parameters; a
 relation is an operation scored on a model's heads, layer by layer, in a run with certain settings; a call is one
 request to an LLM that was answered or failed; a batch is many requests that wait at a server together; a check is what
-running the model showed of an operation or a head.
+running the model showed of an operation or a head; a score is how far a judge (a labeller) found a description true.
+The heads of a placebo's extraction are no heads of the model: they look like some and do nothing in particular.
 """
 
 from __future__ import annotations
@@ -49,6 +51,7 @@ __all__ = [
     "relation",
     "relation_layer",
     "relation_run",
+    "score",
 ]
 
 metadata = MetaData(
@@ -92,6 +95,7 @@ extraction = Table(
     Column("model_id", ForeignKey("model.id"), nullable=False),
     Column("settings", JSON, nullable=False),
     Column("settings_hash", String(64), nullable=False),
+    Column("placebo", String(32), comment="the kind of placebo its heads are; null: they are the model's own"),
     Column("versions", JSON, nullable=False),
     Column("created", DateTime(timezone=True), nullable=False),
     UniqueConstraint("model_id", "settings_hash"),
@@ -112,6 +116,11 @@ head = Table(
         "suppressed",
         JSON(none_as_null=True),
         comment="[[[token_id, token, logit], ...], ...], lowest logit first, by the sources of ``salient``",
+    ),
+    Column(
+        "held_out",
+        JSON(none_as_null=True),
+        comment="rows that no describer sees: {next: by saliency, sample: of the rest}, each [promoted, suppressed]",
     ),
     Column("created", DateTime(timezone=True), nullable=False),
     UniqueConstraint("extraction_id", "layer", "head"),
@@ -303,4 +312,26 @@ head_check = Table(
     Column("found", JSON, nullable=False, comment="how many salient mappings the head writes while the model runs"),
     Column("created", DateTime(timezone=True), nullable=False),
     UniqueConstraint("head_id", "settings_hash"),
+)
+
+score = Table(
+    "score",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("description_id", ForeignKey("description.id"), nullable=False),
+    Column("judge_id", ForeignKey("labeller.id"), nullable=False, index=True),
+    Column("measure", String(32), nullable=False, comment="detection, likelihood, stability"),
+    Column("value", Float, comment="null on failure"),
+    Column("low", Float, comment="with ``high``, the 95 % confidence interval"),
+    Column("high", Float),
+    Column("placebo", Float, comment="the value that a wrong description of this head gets; null: not tried"),
+    Column("n", Integer, nullable=False, comment="how many rows were judged"),
+    Column("failure", String(32), comment="why there is no value"),
+    Column("detail", Text, comment="the failure in a sentence"),
+    Column("found", JSON, nullable=False, comment="what else the measure gives"),
+    Column("settings", JSON, nullable=False),
+    Column("settings_hash", String(64), nullable=False),
+    Column("versions", JSON, nullable=False),
+    Column("created", DateTime(timezone=True), nullable=False),
+    UniqueConstraint("description_id", "judge_id", "measure", "settings_hash"),
 )
