@@ -8,11 +8,11 @@ from describe.pipeline.common import Progress, find
 from describe.pipeline.comparing import Comparison, compare
 from describe.pipeline.correlating import CorrelateResult, correlate, correlation_rows
 from describe.pipeline.describing import DescribeResult, describe
-from describe.pipeline.extracting import ExtractResult, extract
+from describe.pipeline.extracting import ExtractResult, extract, extract_all
 from describe.pipeline.limits import Batching, Limits
 from describe.pipeline.planning import Plan, plan, prompt_of
 from describe.pipeline.reading import export, head_record, report
-from describe.pipeline.relating import RelationsResult, relations
+from describe.pipeline.relating import RelationsResult, relations, relations_all
 
 __all__ = [
     "AblateResult",
@@ -35,10 +35,12 @@ __all__ = [
     "describe",
     "export",
     "extract",
+    "extract_all",
     "find",
     "head_record",
     "plan",
     "prompt_of",
     "relations",
+    "relations_all",
     "report",
 ]

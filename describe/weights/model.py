@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -44,6 +44,19 @@ class LayerWeights:
     output: Tensor
 
 
+def joined(layers: Iterable[LayerWeights], n: int, device: torch.device, dtype: torch.dtype) -> LayerWeights:
+    """V and O of n layers, one after another as if of one, on a device; one layer at a time is read."""
+    for i, layer in enumerate(layers):
+        if i == 0:
+            value, output = (
+                torch.empty(n * len(matrix), *matrix.shape[1:], device=device, dtype=dtype)
+                for matrix in (layer.value, layer.output)
+            )
+        value[i * len(layer.value) : (i + 1) * len(layer.value)] = layer.value
+        output[i * len(layer.output) : (i + 1) * len(layer.output)] = layer.output
+    return LayerWeights(value, output)
+
+
 @dataclass(frozen=True)
 class FirstMLP:
     """x = MLP_0(norm(E)): the first layer's MLP with the norm it reads through, its own biases included."""
@@ -73,6 +86,20 @@ class FirstMLP:
         else:
             hidden = self.activation(F.linear(read, self.gate, self.gate_bias)) * hidden
         return F.linear(hidden, self.down, self.down_bias)
+
+    def parts(self, n: int) -> Iterator[FirstMLP]:
+        """The MLP as n of fewer hidden units each, whose outputs add up to its own; they share its memory."""
+        for i, hidden in enumerate(torch.arange(self.up.shape[0]).tensor_split(n)):
+            units = slice(int(hidden[0]), int(hidden[-1]) + 1)
+            yield replace(
+                self,
+                up=self.up[units],
+                up_bias=None if self.up_bias is None else self.up_bias[units],
+                gate=None if self.gate is None else self.gate[units],
+                gate_bias=None if self.gate_bias is None else self.gate_bias[units],
+                down=self.down[:, units],
+                down_bias=None if i else self.down_bias,
+            )
 
     def to(self, device: torch.device, dtype: torch.dtype) -> FirstMLP:
         """The same MLP on another device, in another precision."""
@@ -154,7 +181,12 @@ class HeadWeights:
         """U transposed, (V, d), as E is read: row t is the direction that promotes token t."""
         return self.embed if self._shape.tied else StoredRows(self._source, self._names("unembed", 0))
 
-    @cached_property
+    @property
+    def hidden(self) -> int:
+        """Units of the first MLP."""
+        return self._source.shape(self._names("up", 0))[1 if self._stored_transposed else 0]
+
+    @property
     def first_mlp(self) -> FirstMLP:
         """The first layer's MLP and its norm, in stored precision."""
         family, read = self._family, self._read

@@ -58,6 +58,10 @@ class StoredRows:
     def __getitem__(self, rows: slice | Tensor) -> Tensor:
         return self.source.read(self.name, rows)
 
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> Tensor:
+        """The whole matrix in memory."""
+        return self.source.read(self.name).to(device, dtype)
+
 
 class SafetensorsSource:
     """A directory's ``model.safetensors``, or its shards by ``model.safetensors.index.json``.
