@@ -1,16 +1,26 @@
 """The mathematics of MAPS: pure tensors in, small labelled records out. Knows no files and no catalogue."""
 
+from describe.maps.blocks import BLOCK, KeptRows, Rows, ScratchRows
+from describe.maps.memory import ExtractionPlan, RankingPlan, plan_extraction, plan_ranking
 from describe.maps.relations import PairHits, Pairs, Sought, Unembedding, head_hits, relation_hits
 from describe.maps.salient import SalientOperations, SourceVectors, salient_operations, source_vectors
 
 __all__ = [
+    "BLOCK",
+    "ExtractionPlan",
+    "KeptRows",
     "PairHits",
     "Pairs",
+    "RankingPlan",
+    "Rows",
     "SalientOperations",
+    "ScratchRows",
     "Sought",
     "SourceVectors",
     "Unembedding",
     "head_hits",
+    "plan_extraction",
+    "plan_ranking",
     "relation_hits",
     "salient_operations",
     "source_vectors",

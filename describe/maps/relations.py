@@ -13,20 +13,18 @@ settled in float64. The scores are those of the equations in float64, whatever t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from describe.maps.salient import BLOCK_ELEMENTS
+from describe.maps.blocks import BLOCK, Rows, blocks, in_blocks
+from describe.maps.memory import HELD
 from describe.weights.model import LayerWeights
 
 __all__ = ["PairHits", "Pairs", "Sought", "Unembedding", "head_hits", "relation_hits"]
 
 FIRST_BLOCK = 256
-HELD_ELEMENTS = 1 << 24
-"""Numbers of what heads write that are held at once: 128 MiB in float64."""
 ROUNDING = 1e-5
 """Bound of the float32 product's error, relative to |y| |u|: some 80 units in the last place, where one is typical."""
 
@@ -67,37 +65,65 @@ class PairHits:
 
 
 class Unembedding:
-    """U by token, in a fixed random order, ready to be scanned."""
+    """U by token, in a fixed random order, ready to be scanned.
 
-    def __init__(self, unembed: Tensor, device: torch.device) -> None:
-        """``unembed``: U transposed, (V, d), in any precision."""
-        self._stored = unembed
-        self._order = torch.randperm(unembed.shape[0], generator=torch.Generator().manual_seed(0))
-        self.shuffled = unembed[self._order].to(device, torch.float32)
-        self.longest = float(torch.linalg.vector_norm(self.shuffled, dim=1).max())
+    Args:
+        unembed: U transposed, (V, d), in any precision.
+        keep: hold it in float32 on the device; else its rows are read and converted each time.
+        block: numbers in the largest temporary.
+    """
+
+    def __init__(self, unembed: Rows, device: torch.device, *, keep: bool = True, block: int = BLOCK) -> None:
+        self._stored, self._device = unembed, device
+        self.block = block
+        n_tokens, d = unembed.shape
+        self._order = torch.randperm(n_tokens, generator=torch.Generator().manual_seed(0))
+        self._kept = torch.empty(n_tokens, d, device=device) if keep else None
+        self.most = n_tokens if keep else max(1, block // d)
+        place, self.longest = self._order.argsort(), 0.0
+
+        def read(tokens: slice) -> None:
+            rows = unembed[tokens].to(device, torch.float32)
+            self.longest = max(self.longest, float(torch.linalg.vector_norm(rows, dim=1).max()))
+            if self._kept is not None:
+                self._kept[place[tokens].to(device)] = rows
+
+        in_blocks(n_tokens, d, read, numbers=block)
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def shuffled(self, start: int, stop: int) -> Tensor:
+        """The rows at these places of the random order, in float32; not more than ``most`` at once."""
+        if self._kept is not None:
+            return self._kept[start:stop]
+        return self._stored[self._order[start:stop]].to(self._device, torch.float32)
 
     def rows(self, tokens: Tensor) -> Tensor:
         """The rows of tokens given by id, in float64."""
-        return self._stored[tokens.to(self._stored.device)].to(self.shuffled.device, torch.float64)
+        return self._stored[tokens.cpu()].to(self._device, torch.float64)
 
     def ids(self, places: Tensor) -> Tensor:
         """The ids of the tokens at places in the random order."""
         return self._order[places.to(self._order.device)].to(places.device)
 
 
-def relation_hits(pairs: Pairs, layer: LayerWeights, unembedding: Unembedding) -> PairHits:
+def relation_hits(pairs: Pairs, layer: LayerWeights, unembedding: Unembedding, heads: int | None = None) -> PairHits:
     """Which pairs each head of a layer implements and suppresses, by rank of the target.
 
     Args:
         pairs: on the device to compute on.
         layer: W_V (G, d, dh) and W_O (H, dh, d), any device and precision.
+        heads: how many are done at once; by default, as many as keep caches warm.
     """
     device = pairs.vectors.device
     value, output = (matrix.to(device, torch.float64) for matrix in (layer.value, layer.output))
-    return head_hits(pairs.vectors @ value, output, pairs, unembedding)
+    return head_hits(pairs.vectors @ value, output, pairs, unembedding, heads)
 
 
-def head_hits(read: Tensor, output: Tensor, pairs: Sought, unembedding: Unembedding) -> PairHits:
+def head_hits(
+    read: Tensor, output: Tensor, pairs: Sought, unembedding: Unembedding, at_once: int | None = None
+) -> PairHits:
     """Which targets are among the first and the last k of z W_O U, by rank, for what heads have read.
 
     Args:
@@ -112,7 +138,7 @@ def head_hits(read: Tensor, output: Tensor, pairs: Sought, unembedding: Unembedd
     of_target = unembedding.rows(target).mT
     top = torch.empty(n_heads, len(pairs.source), dtype=torch.bool, device=device)
     bottom = top.clone()
-    at_once = max(1, HELD_ELEMENTS // (n_sources * output.shape[2]))
+    at_once = at_once or max(1, HELD // (n_sources * output.shape[2]))
     for heads in torch.arange(n_heads, device=device).chunk(-(-n_heads // at_once)):
         # M[s, t] = z(s) . (W_O u(t)), dh numbers a pair where x W_V W_O would take d
         own = torch.stack(
@@ -133,8 +159,8 @@ def _hits(written: Tensor, own: Tensor, pairs: Sought, unembedding: Unembedding)
         k=pairs.k.repeat(h),
         unembedding=unembedding,
     )
-    scan.eliminate(until=len(unembedding.shuffled) // 8)
-    scan.eliminate(until=len(unembedding.shuffled), doubts=True)
+    scan.eliminate(until=len(unembedding) // 8)
+    scan.eliminate(until=len(unembedding), doubts=True)
     scan.settle_doubts()
     return tuple(hit.view(h, -1) for hit in scan.hits())  # type: ignore[return-value]
 
@@ -168,9 +194,8 @@ class _Scan:
         start, size = 0, FIRST_BLOCK
         while start < until and len(self.open):
             rows, place = torch.unique(self._row[self.open], return_inverse=True)
-            block = self._unembedding.shuffled[
-                start : min(start + size, start + BLOCK_ELEMENTS // len(rows) + 1, until)
-            ]
+            width = min(size, self._unembedding.block // len(rows) + 1, self._unembedding.most)
+            block = self._unembedding.shuffled(start, min(start + width, until))
             self._count(self._rows[rows] @ block.mT, place, doubts)
             k = self._k[self.open]
             keep = (self._larger < k) | (self._smaller < k)
@@ -181,7 +206,7 @@ class _Scan:
 
     def _count(self, scores: Tensor, place: Tensor, doubts: bool) -> None:
         """Add what a block's ``scores`` (rows, tokens) say of the open pairs, pair i in row ``place[i]``."""
-        for part in _parts(len(self.open), scores.shape[1]):
+        for part in blocks(len(self.open), scores.shape[1], self._unembedding.block):
             pair = self.open[part]
             of_pair = scores[place[part]]
             larger = (of_pair > self._high[pair, None]).sum(1, dtype=torch.int32)
@@ -197,17 +222,24 @@ class _Scan:
         k = self._k[self.open]
         could = [(count < k) & (count + others >= k) for count in (self._larger, self._smaller)]
         doubtful = (could[0] | could[1]).nonzero()[:, 0]
-        for part in _parts(len(doubtful), len(self._unembedding.shuffled)):
-            place = doubtful[part]
-            pair = self.open[place]
-            scores = self._rows[self._row[pair]] @ self._unembedding.shuffled.mT
-            within = (scores >= self._low[pair, None]) & (scores <= self._high[pair, None])
-            one, token = within.nonzero(as_tuple=True)
-            token = self._unembedding.ids(token)
-            exact = (self._exact_rows[self._row[pair[one]]] * self._unembedding.rows(token)).sum(1)
-            other = token != self._target[pair[one]]  # its own score need not round alike in two products
-            self._larger.index_add_(0, place[one], ((exact > self._own[pair[one]]) & other).int())
-            self._smaller.index_add_(0, place[one], ((exact < self._own[pair[one]]) & other).int())
+        unembedding = self._unembedding
+        for part in blocks(len(doubtful), min(len(unembedding), unembedding.most), unembedding.block):
+            for start in range(0, len(unembedding), unembedding.most):
+                self._settle(doubtful[part], start)
+
+    def _settle(self, place: Tensor, start: int) -> None:
+        """The same for some open pairs, by their ``place`` among these, and the tokens read from ``start`` on."""
+        pair = self.open[place]
+        scores = self._rows[self._row[pair]] @ self._unembedding.shuffled(start, start + self._unembedding.most).mT
+        within = (scores >= self._low[pair, None]) & (scores <= self._high[pair, None])
+        one, token = within.nonzero(as_tuple=True)
+        token = self._unembedding.ids(token + start)
+        for some in blocks(len(token), self._exact_rows.shape[1], self._unembedding.block):
+            exact = (self._exact_rows[self._row[pair[one[some]]]] * self._unembedding.rows(token[some])).sum(1)
+            own, of_pair = self._own[pair[one[some]]], place[one[some]]
+            other = token[some] != self._target[pair[one[some]]]  # its own score need not round alike in two products
+            self._larger.index_add_(0, of_pair, ((exact > own) & other).int())
+            self._smaller.index_add_(0, of_pair, ((exact < own) & other).int())
 
     def hits(self) -> tuple[Tensor, Tensor]:
         """For all pairs (P,): fewer than k tokens are larger; fewer than k are smaller. A dropped pair is neither."""
@@ -215,8 +247,3 @@ class _Scan:
         bottom = top.clone()
         top[self.open], bottom[self.open] = self._larger < self._k[self.open], self._smaller < self._k[self.open]
         return top, bottom
-
-
-def _parts(length: int, width: int) -> Iterator[slice]:
-    step = max(1, BLOCK_ELEMENTS // max(1, width))
-    return (slice(start, min(start + step, length)) for start in range(0, length, step))

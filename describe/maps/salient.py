@@ -11,26 +11,28 @@ dh (d + dh) multiply-adds a token and head instead of d * d; heads that share W_
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from describe.errors import CheckpointError
+from describe.maps.blocks import BLOCK, KeptRows, Rows, blocks, in_blocks
 from describe.weights.model import FirstMLP, LayerWeights
 
 __all__ = ["SalientOperations", "SourceVectors", "salient_operations", "source_vectors"]
 
-BLOCK_ELEMENTS = 1 << 22
-"""Numbers in the largest temporary of a block (16 MiB in float32): enough for full speed, few enough for caches."""
+CHUNK = 64
+"""Tokens whose largest logit is looked at before any single one."""
 
 
 @dataclass(frozen=True)
 class SourceVectors:
-    """The source vectors of a vocabulary: ``vectors`` (V, d), ``norms`` (V,)."""
+    """The source vectors of a vocabulary: ``vectors`` (V, d) wherever they are kept, ``norms`` (V,) on the device."""
 
-    vectors: Tensor
+    vectors: Rows
     norms: Tensor
 
 
@@ -53,113 +55,202 @@ class SalientOperations:
     suppressed: Tensor
     suppressed_logits: Tensor
 
+    def split(self, n_heads: int) -> list[SalientOperations]:
+        """The same of each ``n_heads`` heads, on the CPU."""
+        columns = (getattr(self, each.name).cpu().split(n_heads) for each in fields(self))
+        return [SalientOperations(*parts) for parts in zip(*columns, strict=True)]
 
-def source_vectors(embed: Tensor, mlp: FirstMLP, device: torch.device, dtype: torch.dtype) -> SourceVectors:
+
+def source_vectors(
+    embed: Rows,
+    mlp: FirstMLP,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    keep: KeptRows | None = None,
+    parts: int = 1,
+    block: int = BLOCK,
+) -> SourceVectors:
     """x(t) = MLP_0(norm(E[t])) for every token t: E (V, d) in any precision to vectors (V, d) in ``dtype``.
+
+    Args:
+        keep: where to keep them; by default in the device's memory.
+        parts: of how many parts of the MLP only one is on the device at a time.
+        block: numbers in the largest temporary.
 
     Raises `CheckpointError` when the weights hold values that are not finite.
     """
-    mlp = mlp.to(device, dtype)
-    vectors = torch.empty(embed.shape, device=device, dtype=dtype)
-    for block in _blocks(embed.shape[0], mlp.width):
-        vectors[block] = mlp(embed[block].to(device, dtype))
-    norms = torch.linalg.vector_norm(vectors, dim=1)
+    vectors = torch.empty(embed.shape, device=device, dtype=dtype) if keep is None else keep
+    norms = torch.empty(embed.shape[0], device=device, dtype=dtype)
+    together = embed.shape[0] if isinstance(vectors, Tensor) else max(1, 16 * block // embed.shape[1])
+    for rows in blocks(embed.shape[0], 1, together):
+        _fill(vectors, norms, embed, mlp, rows, parts, block)
     if not bool(torch.isfinite(norms).all()):
         raise CheckpointError("the embeddings or the first MLP hold values that are not finite (NaN or infinity)")
     return SourceVectors(vectors, norms)
 
 
+def _fill(
+    vectors: KeptRows, norms: Tensor, embed: Rows, mlp: FirstMLP, rows: slice, n_parts: int, numbers: int
+) -> None:
+    """Compute some rows of the source vectors, with one part of the MLP after another."""
+    device, dtype, length = norms.device, norms.dtype, rows.stop - rows.start
+    sums = vectors[rows].zero_() if isinstance(vectors, Tensor) else torch.zeros(length, embed.shape[1], dtype=dtype)
+    for part in mlp.parts(n_parts):
+        moved = part.to(device, dtype)
+
+        def add(block: slice, moved: FirstMLP = moved) -> None:
+            stored = embed[rows.start + block.start : rows.start + block.stop]
+            sums[block] += moved(stored.to(device, dtype)).to(sums.device)
+
+        in_blocks(length, max(moved.width, embed.shape[1]), add, numbers=numbers)
+        del moved
+    if mlp.after is not None:
+        for block in blocks(length, embed.shape[1], numbers):
+            sums[block] = mlp.after.to(sums.device, dtype)(sums[block])
+    norms[rows] = torch.linalg.vector_norm(sums, dim=1).to(device)
+    if not isinstance(vectors, Tensor):
+        vectors[rows] = sums
+
+
 def salient_operations(
-    x: SourceVectors, layer: LayerWeights, unembed: Tensor, n: int, k: int, *, sample: int = 0, seed: int = 0
+    x: SourceVectors,
+    layer: LayerWeights,
+    unembed: Rows,
+    n: int,
+    k: int,
+    *,
+    sample: int = 0,
+    seed: int | Sequence[int] = 0,
+    block: int = BLOCK,
 ) -> SalientOperations:
     """The n most salient sources of each head of a layer, and the k targets each promotes and suppresses the most.
 
     Args:
-        x: the source vectors, on the device and in the precision to compute in.
-        layer: W_V (G, d, dh) and W_O (H, dh, d), any device and precision.
+        x: the source vectors, with their norms on the device and in the precision to compute in.
+        layer: W_V (G, d, dh) and W_O (H, dh, d), any device and precision; of several layers, one after another.
         unembed: U transposed, (V, d), any device and precision; moved block by block.
         sample: of how many other sources, drawn at random for each head, to see the targets too.
-        seed: what the drawing depends on, besides V, n and the head's place in the layer.
+        seed: what the drawing depends on, besides V and n: of every head, or of the first, the others' following.
+        block: numbers in the largest temporary.
 
     Equal scores are ordered by token id. Raises `CheckpointError` when the weights are not finite.
     """
-    device, dtype = x.vectors.device, x.vectors.dtype
+    device, dtype = x.norms.device, x.norms.dtype
     value, output = layer.value.to(device, dtype), layer.output.to(device, dtype)
-    n, k = min(n, x.vectors.shape[0]), min(k, unembed.shape[0])
-    saliency = _saliency(x, value, output)
+    n_heads, vocab_size = output.shape[0], x.norms.shape[0]
+    n, k = min(n, vocab_size), min(k, unembed.shape[0])
+    saliency = _saliency(x, value, output, block)
     if not bool(torch.isfinite(saliency).all()):
         raise CheckpointError("the value or output matrices hold values that are not finite (NaN or infinity)")
-    _, sources = _top(saliency, n)
-    sources = torch.cat([sources, _drawn(sources, saliency.shape[1], sample, seed)], dim=1)
-    read = x.vectors[sources] @ value.repeat_interleave(output.shape[0] // value.shape[0], dim=0)
-    written = read @ output  # (H, n, d)
-    (logits, targets), (negated, suppressed) = _extreme_targets(written.flatten(0, 1), unembed, k)
-    found = (targets, logits, suppressed, -negated)
+    _, sources = _largest(saliency, n)
+    seeds = range(seed, seed + n_heads) if isinstance(seed, int) else seed
+    sources = torch.cat([sources, _drawn(sources, vocab_size, sample, seeds)], dim=1)
+    written = torch.empty(*sources.shape, output.shape[2], device=device, dtype=dtype)
+    for head, group in enumerate(torch.arange(value.shape[0]).repeat_interleave(n_heads // value.shape[0])):
+        written[head] = x.vectors[sources[head]].to(device) @ value[group] @ output[head]
+    found = _extreme_targets(written.flatten(0, 1), unembed, k, block)
     return SalientOperations(
         sources, saliency.gather(1, sources), *(column.view(*sources.shape, -1) for column in found)
     )
 
 
-def _saliency(x: SourceVectors, value: Tensor, output: Tensor) -> Tensor:
+def _saliency(x: SourceVectors, value: Tensor, output: Tensor, numbers: int) -> Tensor:
     """saliency(t) of every head and token, (H, V). A zero source vector has saliency 0."""
     n_groups, d, dh = value.shape
     per_group = output.shape[0] // n_groups
     joined = value.transpose(0, 1).reshape(d, n_groups * dh)
     # R^T of each head, side by side for the heads that share a group: (G, dh, per_group * rank)
-    factor = torch.linalg.qr(output.mT, mode="r").R.mT
+    factor = torch.stack([torch.linalg.qr(matrix.mT, mode="r").R.mT for matrix in output])
     rank = factor.shape[-1]
     factors = factor.reshape(n_groups, per_group, dh, rank).transpose(1, 2).flatten(2)
-    saliency = torch.empty(output.shape[0], x.vectors.shape[0], device=x.vectors.device, dtype=x.vectors.dtype)
-    for block in _blocks(x.vectors.shape[0], 2 * output.shape[0] * rank):
-        read = x.vectors[block] @ joined
+    saliency = torch.empty(output.shape[0], len(x.norms), device=x.norms.device, dtype=x.norms.dtype)
+
+    def fill(block: slice) -> None:
+        read = x.vectors[block].to(saliency.device) @ joined
         for group in range(n_groups):
             written = read[:, group * dh : (group + 1) * dh] @ factors[group]
             norms = torch.linalg.vector_norm(written.view(-1, per_group, rank), dim=2)
             saliency[group * per_group : (group + 1) * per_group, block] = norms.T
-    return torch.where(x.norms > 0, saliency / x.norms, 0)
+
+    in_blocks(len(x.norms), max(2 * output.shape[0] * rank, d), fill, numbers=numbers)
+    return saliency.div_(x.norms).masked_fill_(x.norms == 0, 0)
 
 
-def _extreme_targets(written: Tensor, unembed: Tensor, k: int) -> list[tuple[Tensor, Tensor]]:
-    """The k largest logits of each row of ``written`` (m, d) over the vocabulary, and their token ids, (m, k).
+def _extreme_targets(written: Tensor, unembed: Rows, k: int, numbers: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Over the vocabulary, for each row of ``written`` (m, d): the ids of the k largest logits and these, then the ids
+    of the k smallest and these, each (m, k)."""
+    ways = (_Best(written, k), _Best(written, k))
 
-    Then the same of the logits with their sign turned.
-    """
-    empty = written.new_empty(written.shape[0], 0)
-    best = [(empty, empty.long())] * 2
-    for block in _blocks(unembed.shape[0], written.shape[0]):
-        found = written @ unembed[block].to(written).mT
-        for way in range(2):
-            values, places = (found.neg_() if way else found).topk(min(k, found.shape[1]), dim=1)
-            so_far, ids = best[way]
-            best[way] = _ordered(torch.cat([so_far, values], dim=1), torch.cat([ids, places + block.start], dim=1), k)
-    return best
+    def scan(block: slice) -> None:
+        logits = written @ unembed[block].to(written).mT
+        found = [best.with_block(logits if way == 0 else logits.neg_(), block.start) for way, best in enumerate(ways)]
+        for best, of_block in zip(ways, found, strict=True):
+            best.values, best.ids = of_block
+
+    numbers = max(numbers, 8 * CHUNK * max(written.shape))
+    in_blocks(unembed.shape[0], max(written.shape), scan, numbers=numbers, multiple=CHUNK)
+    return ways[0].ids, ways[0].values, ways[1].ids, -ways[1].values
 
 
-def _drawn(taken: Tensor, vocab_size: int, sample: int, seed: int) -> Tensor:
+class _Best:
+    """The k largest of each row so far: ``values`` from the largest down, ``ids``; (m, 0) before the first block."""
+
+    def __init__(self, rows: Tensor, k: int) -> None:
+        self._k = k
+        self.values = rows.new_empty(rows.shape[0], 0)
+        self.ids = self.values.long()
+
+    def with_block(self, scores: Tensor, start: int) -> tuple[Tensor, Tensor]:
+        """``values`` and ``ids`` with a block (m, b) of scores taken in, whose first column is the id ``start``.
+
+        Nearly all that a block holds is below what is there already, which the largest of each chunk tell.
+        """
+        if scores.shape[1] % CHUNK:  # the last block
+            scores = F.pad(scores, (0, -scores.shape[1] % CHUNK), value=-torch.inf)
+        m, width = scores.shape
+        n_chunks = width // CHUNK
+        if n_chunks <= self._k:
+            ids = torch.arange(start, start + width, device=scores.device).expand(m, width)
+            return self._merged(slice(None), scores, ids)
+        chunks = scores.view(m, n_chunks, CHUNK)
+        tops = chunks.amax(dim=2)
+        full = self.values.shape[1] == self._k
+        rows = (tops.amax(dim=1) > self.values[:, -1]).nonzero()[:, 0] if full else torch.arange(m, device=tops.device)
+        # The k largest of a row, equal ones by id, lie in the k chunks with the largest tops, equal ones by place.
+        chosen = _largest(tops[rows], self._k)[1].sort(dim=1).values
+        few = chunks[rows[:, None], chosen].flatten(1)
+        ids = (start + CHUNK * chosen[:, :, None] + torch.arange(CHUNK, device=chosen.device)).flatten(1)
+        values, kept = self._merged(rows, few, ids)
+        if not full:
+            return values, kept
+        return self.values.index_copy(0, rows, values), self.ids.index_copy(0, rows, kept)
+
+    def _merged(self, rows: slice | Tensor, scores: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """What is there in some rows, and further scores with ascending higher ids: the k largest of both."""
+        ids = torch.cat([self.ids[rows], ids], dim=1)
+        values, places = _largest(torch.cat([self.values[rows], scores], dim=1), self._k)
+        return values, ids.gather(1, places)
+
+
+def _drawn(taken: Tensor, vocab_size: int, sample: int, seeds: Sequence[int]) -> Tensor:
     """``sample`` other token ids for each head, (H, sample), none twice and none among its ``taken`` (H, n)."""
     sample = min(sample, vocab_size - taken.shape[1])
     drawn = []
-    for head, ids in enumerate(taken.cpu()):
-        source = torch.Generator().manual_seed(seed + head)
+    for seed, ids in zip(seeds, taken.cpu(), strict=True):
+        source = torch.Generator().manual_seed(seed)
         order = torch.randperm(vocab_size, generator=source)
         drawn.append(order[~torch.isin(order, ids)][:sample])
     return torch.stack(drawn).to(taken.device)
 
 
-def _top(scores: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    values, ids = scores.topk(n, dim=1)
-    return _ordered(values, ids, n)
-
-
-def _ordered(values: Tensor, ids: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k largest values of each row, descending, equal values by ascending id."""
-    by_id = ids.argsort(dim=1)
-    values, ids = values.gather(1, by_id), ids.gather(1, by_id)
-    order = values.argsort(dim=1, descending=True, stable=True)[:, :k]
-    return values.gather(1, order), ids.gather(1, order)
-
-
-def _blocks(rows: int, width: int) -> Iterator[slice]:
-    """Slices over ``rows`` so that a block of rows times ``width`` numbers stays within `BLOCK_ELEMENTS`."""
-    step = max(1, BLOCK_ELEMENTS // max(1, width))
-    return (slice(start, min(start + step, rows)) for start in range(0, rows, step))
+def _largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k largest of each row (or all, where there are fewer) from the largest down, and their places; equal ones by
+    place, which topk does not promise."""
+    k = min(k, scores.shape[1])
+    values, places = scores.topk(k, dim=1)
+    tied = ((scores >= values[:, -1:]).sum(dim=1) > k).nonzero()[:, 0]
+    places[tied] = scores[tied].sort(dim=1, descending=True, stable=True).indices[:, :k]
+    places = places.sort(dim=1).values
+    values, order = scores.gather(1, places).sort(dim=1, descending=True, stable=True)
+    return values, places.gather(1, order)

@@ -9,12 +9,12 @@ from describe.pipeline.comparing import Comparison, compare
 from describe.pipeline.correlating import CorrelateResult, correlate, correlation_rows
 from describe.pipeline.describing import DescribeResult, describe
 from describe.pipeline.differing import Differences, diff, diff_describers
-from describe.pipeline.extracting import ExtractResult, extract
+from describe.pipeline.extracting import ExtractResult, extract, extract_all
 from describe.pipeline.importing import import_heads
 from describe.pipeline.limits import Batching, Limits
 from describe.pipeline.planning import Plan, plan, prompt_of
 from describe.pipeline.reading import export, head_record, report, search
-from describe.pipeline.relating import RelationsResult, relations
+from describe.pipeline.relating import RelationsResult, relations, relations_all
 
 __all__ = [
     "AblateResult",
@@ -40,12 +40,14 @@ __all__ = [
     "diff_describers",
     "export",
     "extract",
+    "extract_all",
     "find",
     "head_record",
     "import_heads",
     "plan",
     "prompt_of",
     "relations",
+    "relations_all",
     "report",
     "search",
 ]

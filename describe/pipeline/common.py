@@ -13,7 +13,24 @@ from describe.weights import content_hash, locate, model_name
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Progress", "choose_device", "find", "find_model", "known", "silent"]
+__all__ = [
+    "N_HELD_OUT",
+    "N_SALIENT",
+    "N_SAMPLED",
+    "N_TARGETS",
+    "Progress",
+    "choose_device",
+    "find",
+    "find_model",
+    "known",
+    "silent",
+]
+
+N_SALIENT, N_TARGETS = 30, 5
+"""The paper's numbers: salient tokens of a head, and targets of each."""
+
+N_HELD_OUT, N_SAMPLED = 30, 30
+"""Tokens kept besides, for judging descriptions by what their authors did not see: the next ones, and random ones."""
 
 
 class Progress(Protocol):

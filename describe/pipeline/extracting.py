@@ -1,13 +1,16 @@
-"""``headscribe extract``: the salient mappings of a model's heads, from its weights into the catalogue."""
+"""``headscribe extract``: the salient mappings of models' heads, from their weights into the catalogue."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from describe.catalog import Catalogue
 from describe.errors import InputError
-from describe.pipeline.common import Progress, choose_device, known, silent
+from describe.pipeline.common import N_HELD_OUT, N_SALIENT, N_TARGETS, Progress, known, silent
+from describe.pipeline.engines import LOCAL, Engine, Job, opener
+from describe.pipeline.memory import parse_memory
 from describe.records import HeadId, HeadMapping, MappingRow, ModelInfo, Target, parse_heads
 from describe.versions import versions
 from describe.weights import content_hash, locate
@@ -16,15 +19,10 @@ if TYPE_CHECKING:
     import torch
 
     from describe.maps import SalientOperations
+    from describe.pipeline.computing import Means
     from describe.weights import HeadWeights
 
-__all__ = ["ExtractResult", "extract"]
-
-N_SALIENT, N_TARGETS = 30, 5
-"""The paper's numbers: salient tokens of a head, and targets of each."""
-
-N_HELD_OUT, N_SAMPLED = 30, 30
-"""Tokens kept besides, for judging descriptions by what their authors did not see: the next ones, and random ones."""
+__all__ = ["ExtractResult", "extract", "extract_all"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +35,15 @@ class ExtractResult:
     new: int
 
 
+@dataclass(frozen=True)
+class _Run:
+    """What is to be computed for a result, and the heads to be committed of it."""
+
+    job: Job
+    result: ExtractResult
+    missing: list[HeadId]
+
+
 def extract(
     catalogue: Catalogue,
     model: str,
@@ -44,92 +51,108 @@ def extract(
     heads: str = "all",
     device: str = "auto",
     dtype: str = "float32",
+    memory: str | None = None,
     progress: Progress = silent,
 ) -> ExtractResult:
-    """Read the salient mappings of a model's heads into the catalogue; heads that are there are not read again.
+    """`extract_all` of one model, on this machine."""
+    return extract_all(catalogue, [model], heads=heads, device=device, dtype=dtype, memory=memory, progress=progress)[0]
+
+
+def extract_all(
+    catalogue: Catalogue,
+    models: Sequence[str],
+    *,
+    heads: str = "all",
+    device: str = "auto",
+    dtype: str = "float32",
+    memory: str | None = None,
+    engine: Engine = LOCAL,
+    progress: Progress = silent,
+) -> list[ExtractResult]:
+    """Read the salient mappings of models' heads into the catalogue; heads that are there are not read again.
 
     Args:
-        model: MODEL as on the command line.
-        heads: a selection as `describe.records.parse_heads` reads it.
+        models: each MODEL as on the command line.
+        heads: a selection as `describe.records.parse_heads` reads it, the same of each model.
         device: ``auto``, ``cpu``, ``cuda``, ``mps``.
         dtype: the precision to compute in, ``float32`` or ``float64``.
+        memory: what a process that computes may take, such as ``8GiB``; by default a share of what is free.
+        engine: where to compute.
 
     Raises `InputError` for a model or selection that cannot be read, before anything is changed.
     """
     settings = extraction_settings(dtype)
+    allowed = None if memory is None else parse_memory(memory)
+    models = list(dict.fromkeys(models))
+    there = [_there(catalogue, model, heads, settings) for model in models]
+    todo = [model for model, found in zip(models, there, strict=True) if found is None]
+    new = {}
+    if todo:
+        from describe.pipeline.computing import Means
+
+        means = Means(engine.device(device, dtype), dtype, allowed)
+        opened = opener()
+        wanted = [_checked(opened(model), heads, means) for model in todo]
+        runs = [
+            _begin(catalogue, model, opened(model).info, chosen, settings, means)
+            for model, chosen in zip(todo, wanted, strict=True)
+        ]
+        _extract(catalogue, runs, engine, means, opened, progress)
+        new = {run.job.model: run.result for run in runs}
+    return [new[model] if found is None else found for model, found in zip(models, there, strict=True)]
+
+
+def _there(catalogue: Catalogue, model: str, heads: str, settings: dict[str, Any]) -> ExtractResult | None:
+    """The result where the catalogue holds all heads asked for; no weights are read to tell."""
     location = locate(model)
     found = known(catalogue, location.name, content_hash(location))
-    if found is not None:
-        model_id, info = found
-        wanted = parse_heads(heads, info.n_layers, info.n_heads)
-        extraction_id = catalogue.find_extraction(model_id, settings)
-        saved = set() if extraction_id is None else catalogue.saved_heads(extraction_id, complete=True)
-        if extraction_id is not None and saved.issuperset(wanted):
-            return ExtractResult(info, extraction_id, wanted, 0)
-
-    import torch
-
-    from describe.weights import open_model
-
-    where = choose_device(device, dtype)
-    weights = open_model(model)
-    info = weights.info
+    if found is None:
+        return None
+    model_id, info = found
     wanted = parse_heads(heads, info.n_layers, info.n_heads)
-    extraction_id = catalogue.begin_extraction(
-        catalogue.register_model(info),
-        settings,
-        versions("torch", "transformers", "gguf", "safetensors") | {"device": where.type},
-    )
+    extraction_id = catalogue.find_extraction(model_id, settings)
+    saved = set() if extraction_id is None else catalogue.saved_heads(extraction_id, complete=True)
+    if extraction_id is None or not saved.issuperset(wanted):
+        return None
+    return ExtractResult(info, extraction_id, wanted, 0)
+
+
+def _checked(weights: HeadWeights, heads: str, means: Means) -> list[HeadId]:
+    """The heads asked for of a model. Raises `InputError` when they are not there, or cannot be computed here."""
+    means.plan(weights, layers=1)
+    return parse_heads(heads, weights.info.n_layers, weights.info.n_heads)
+
+
+def _begin(
+    catalogue: Catalogue, model: str, info: ModelInfo, wanted: list[HeadId], settings: dict[str, Any], means: Means
+) -> _Run:
+    used = versions("torch", "transformers", "gguf", "safetensors") | {"device": means.device.type}
+    extraction_id = catalogue.begin_extraction(catalogue.register_model(info), settings, used)
     saved = catalogue.saved_heads(extraction_id, complete=True)
     missing = [head for head in wanted if head not in saved]
-    _extract_layers(catalogue, extraction_id, weights, missing, where, getattr(torch, dtype), progress)
-    return ExtractResult(info, extraction_id, wanted, len(missing))
+    job = Job(model, info, tuple(dict.fromkeys(head.layer for head in missing)))
+    return _Run(job, ExtractResult(info, extraction_id, wanted, len(missing)), missing)
 
 
-def extraction_settings(dtype: str) -> dict[str, Any]:
-    """What a head's mappings depend on besides the model. Raises `InputError` for a precision we do not compute in."""
-    if dtype not in ("float32", "float64"):
-        raise InputError(f"cannot compute in '{dtype}': use float32 or float64 (checkpoints may be stored in any)")
-    return {
-        "salient": N_SALIENT,
-        "targets": N_TARGETS,
-        "first_mlp": True,
-        "biases": "of the first MLP and its norm only",
-        "dtype": dtype,
-    }
-
-
-def _extract_layers(
+def _extract(
     catalogue: Catalogue,
-    extraction_id: int,
-    weights: HeadWeights,
-    heads: list[HeadId],
-    device: torch.device,
-    dtype: torch.dtype,
+    runs: list[_Run],
+    engine: Engine,
+    means: Means,
+    opened: Callable[[str], HeadWeights],
     progress: Progress,
 ) -> None:
-    """Layer by layer: read, compute, commit head by head."""
-    from describe.maps import salient_operations, source_vectors
-
-    progress("extract", 0, len(heads))
-    x = source_vectors(weights.embed, weights.first_mlp, device, dtype)
-    unembed = weights.unembed.to(device, dtype)
-    layers: dict[int, list[HeadId]] = {}
-    for head in heads:
-        layers.setdefault(head.layer, []).append(head)
-    done, n = 0, N_SALIENT + N_HELD_OUT
-    for layer, in_layer in layers.items():
-        draw = {"sample": N_SAMPLED, "seed": _seed(weights.info, layer)}
-        found = salient_operations(x, weights.layer(layer), unembed, n, N_TARGETS, **draw)
-        for head in in_layer:
-            catalogue.save_head(extraction_id, _named(found, head, weights.tokens))
-            done += 1
-            progress("extract", done, len(heads))
-
-
-def _seed(model: ModelInfo, layer: int) -> int:
-    """The seed for drawing tokens of a layer's first head: of every head of the model, another."""
-    return int(model.content_hash[:12], 16) + layer * model.n_heads
+    """Commit head by head what the engine finds."""
+    done, total = 0, sum(len(run.missing) for run in runs)
+    progress("extract", done, total)
+    for number, (layer, found) in engine.extract([run.job for run in runs], means, opened):
+        run = runs[number]
+        for head in run.missing:
+            if head.layer == layer:
+                tokens = opened(run.job.model).tokens
+                catalogue.save_head(run.result.extraction_id, _named(found, head, tokens))
+                done += 1
+                progress("extract", done, total)
 
 
 def _named(found: SalientOperations, head: HeadId, tokens: list[str]) -> HeadMapping:
@@ -145,3 +168,16 @@ def _named(found: SalientOperations, head: HeadId, tokens: list[str]) -> HeadMap
     rows = tuple(MappingRow(source, tokens[source], *rest) for source, *rest in columns)
     last = N_SALIENT + N_HELD_OUT
     return HeadMapping(head, rows[:N_SALIENT], held_out=rows[N_SALIENT:last], sampled=rows[last:])
+
+
+def extraction_settings(dtype: str) -> dict[str, Any]:
+    """What a head's mappings depend on besides the model. Raises `InputError` for a precision we do not compute in."""
+    if dtype not in ("float32", "float64"):
+        raise InputError(f"cannot compute in '{dtype}': use float32 or float64 (checkpoints may be stored in any)")
+    return {
+        "salient": N_SALIENT,
+        "targets": N_TARGETS,
+        "first_mlp": True,
+        "biases": "of the first MLP and its norm only",
+        "dtype": dtype,
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 from describe.catalog import Catalogue
 from describe.errors import InputError
 from describe.operations import Operation, Problem, load_operations
-from describe.pipeline.common import Progress, choose_device, silent
+from describe.pipeline.common import Progress, silent
+from describe.pipeline.engines import LOCAL, Engine, opener
+from describe.pipeline.memory import parse_memory
 from describe.records import MIN_PAIRS, LayerScores, ModelInfo, OperationScores
 from describe.versions import versions
 
 if TYPE_CHECKING:
-    import torch
-
-    from describe.maps import Pairs
+    from describe.pipeline.computing import Means
     from describe.weights import HeadWeights
 
-__all__ = ["RelationsResult", "relations"]
+__all__ = ["RelationsResult", "relations", "relations_all"]
 
 _K = {"small": {False: 10, True: 1}, "large": {False: 25, True: 3}}
 """k by vocabulary and whether the operation copies: the paper's values; ``large`` is above 100,000 tokens."""
@@ -46,6 +46,24 @@ class _Selected:
     relation_id: int
 
 
+@dataclass(frozen=True)
+class _Run:
+    """A model's run: its operations, those valid for it, and the layers of these that are to be scored."""
+
+    model: str
+    info: ModelInfo
+    run_id: int
+    first_mlp: bool
+    selected: list[_Selected]
+    valid: list[_Selected]
+    missing: tuple[int, ...]
+
+    @property
+    def triples(self) -> list[tuple[int, int, int]]:
+        """Source, target and k of all pairs of the valid operations, one operation after another."""
+        return [(source, target, found.k) for found in self.valid for source, target in found.pairs]
+
+
 def relations(
     catalogue: Catalogue,
     model: str,
@@ -55,26 +73,61 @@ def relations(
     first_mlp: bool = True,
     both_first_tokens: bool = False,
     device: str = "auto",
+    memory: str | None = None,
     progress: Progress = silent,
 ) -> RelationsResult:
+    """`relations_all` of one model, on this machine."""
+    return relations_all(
+        catalogue,
+        [model],
+        operations=operations,
+        k=k,
+        first_mlp=first_mlp,
+        both_first_tokens=both_first_tokens,
+        device=device,
+        memory=memory,
+        progress=progress,
+    )[0]
+
+
+def relations_all(
+    catalogue: Catalogue,
+    models: Sequence[str],
+    *,
+    operations: Path | None = None,
+    k: int | None = None,
+    first_mlp: bool = True,
+    both_first_tokens: bool = False,
+    device: str = "auto",
+    memory: str | None = None,
+    engine: Engine = LOCAL,
+    progress: Progress = silent,
+) -> list[RelationsResult]:
     """Relation and suppression score of every head for every valid operation, committed layer by layer.
 
     Args:
+        models: each MODEL as on the command line.
         operations: a directory of operations; by default the 20 that headscribe brings.
         k: how near the top a target must be; by default by vocabulary size and operation.
         first_mlp: read sources through the first MLP in all layers but the first; else the embeddings everywhere.
         both_first_tokens: a word of several tokens counts by its first one, instead of not at all.
+        memory: what a process that computes may take, such as ``8GiB``; by default a share of what is free.
+        engine: where to compute.
 
-    Raises `InputError` for a model, directory or device that cannot be used.
+    Raises `InputError` for a model, directory or device that cannot be used, before anything is changed.
     """
     if k is not None and k < 1:
         raise InputError("--k must be at least 1")
+    allowed = None if memory is None else parse_memory(memory)
     chosen, problems = load_operations(operations)
-    where = choose_device(device, "float64")
+    where = engine.device(device, "float64")
 
-    from describe.weights import open_model
+    from describe.pipeline.computing import Means
 
-    weights = open_model(model)
+    means, opened = Means(where, "float64", allowed), opener()
+    models = list(dict.fromkeys(models))
+    for model in models:
+        opened(model)
     settings = {
         "k": k,
         "first_mlp": first_mlp,
@@ -82,43 +135,56 @@ def relations(
         "min_pairs": MIN_PAIRS,
         "biases": "of the first MLP and its norm only",
     }
+    runs = [_begin(catalogue, opened(model), model, chosen, settings, means) for model in models]
+    _score(catalogue, runs, engine, means, opened, progress)
+    return [_result(catalogue, run, problems, named=operations is not None) for run in runs]
+
+
+def _begin(
+    catalogue: Catalogue,
+    weights: HeadWeights,
+    model: str,
+    chosen: list[Operation],
+    settings: dict[str, Any],
+    means: Means,
+) -> _Run:
+    """A run of a model: which pairs of which operations count, and which layers are not scored yet."""
     run_id = catalogue.relations.begin_run(
         catalogue.register_model(weights.info),
         settings,
-        standard=k is None and first_mlp and not both_first_tokens,
-        versions=versions("torch", "transformers", "gguf", "safetensors") | {"device": where.type},
+        standard=settings["k"] is None and settings["first_mlp"] and not settings["both_first_tokens"],
+        versions=versions("torch", "transformers", "gguf", "safetensors") | {"device": means.device.type},
     )
-    selected = [_select(catalogue, run_id, operation, weights, k, both_first_tokens) for operation in chosen]
-    if operations is not None:
-        problems += [
-            Problem(
-                found.operation.name, f"none of its {len(found.operation.pairs)} pairs is a single token on both sides"
-            )
-            for found in selected
-            if not found.pairs
-        ]
+    selected = [_select(catalogue, run_id, operation, weights, settings) for operation in chosen]
     valid = [found for found in selected if len(found.pairs) >= MIN_PAIRS]
     saved = catalogue.relations.saved_layers([found.relation_id for found in valid])
-    missing = [layer for layer in range(weights.info.n_layers) if layer not in saved] if valid else []
-    if missing:
-        _score_layers(catalogue, weights, valid, missing, first_mlp, where, progress)
-    asked = {found.relation_id for found in selected}
-    scores = catalogue.relations.scores(run_id, only=asked)
-    return RelationsResult(weights.info, scores, problems, len(missing))
+    missing = tuple(layer for layer in range(weights.info.n_layers) if layer not in saved) if valid else ()
+    return _Run(model, weights.info, run_id, settings["first_mlp"], selected, valid, missing)
+
+
+def _result(catalogue: Catalogue, run: _Run, problems: list[Problem], named: bool) -> RelationsResult:
+    """What the catalogue holds of a run now; operations that the user ``named`` are missed when no pair counts."""
+    unused = [
+        Problem(found.operation.name, f"none of its {len(found.operation.pairs)} pairs is a single token on both sides")
+        for found in run.selected
+        if named and not found.pairs
+    ]
+    scores = catalogue.relations.scores(run.run_id, only={found.relation_id for found in run.selected})
+    return RelationsResult(run.info, scores, problems + unused, len(run.missing))
 
 
 def _select(
-    catalogue: Catalogue, run_id: int, operation: Operation, weights: HeadWeights, k: int | None, first_tokens: bool
+    catalogue: Catalogue, run_id: int, operation: Operation, weights: HeadWeights, settings: dict[str, Any]
 ) -> _Selected:
     """The pairs that count for this vocabulary: each word, with a leading space, is one token."""
 
     def token(word: str) -> int | None:
         found = weights.token_id(f" {word}")
-        return weights.first_token(f" {word}") if found is None and first_tokens else found
+        return weights.first_token(f" {word}") if found is None and settings["both_first_tokens"] else found
 
     ids = [(token(source), token(target)) for source, target in operation.pairs]
     pairs = list(dict.fromkeys((s, t) for s, t in ids if s is not None and t is not None))
-    used = k or standard_k(weights.info, operation.copying)
+    used = settings["k"] or standard_k(weights.info, operation.copying)
     about = as_row(operation)
     relation_id = catalogue.relations.begin_relation(run_id, about, used, len(pairs), len(pairs) >= MIN_PAIRS)
     return _Selected(operation, pairs, used, relation_id)
@@ -140,62 +206,40 @@ def as_row(operation: Operation) -> dict[str, Any]:
     }
 
 
-def _score_layers(
+def _score(
     catalogue: Catalogue,
-    weights: HeadWeights,
-    selected: list[_Selected],
-    layers: list[int],
-    first_mlp: bool,
-    device: torch.device,
+    runs: list[_Run],
+    engine: Engine,
+    means: Means,
+    opened: Callable[[str], HeadWeights],
     progress: Progress,
 ) -> None:
-    """Layer by layer: read, rank, commit all operations at once. A source of several operations is projected once."""
+    """Commit all operations of a layer at once, as the engine finds them. A source of several operations is projected
+    once."""
+    runs = [run for run in runs if run.missing]
+    if not runs:
+        return
+
     import torch
 
-    from describe.maps import Unembedding, relation_hits
+    from describe.pipeline.computing import rank_job
 
-    progress("relations", 0, len(layers))
-    by_embedding = _pairs(selected, weights, False, device)
-    by_mlp = _pairs(selected, weights, True, device) if first_mlp else by_embedding
-    unembedding = Unembedding(weights.unembed, device)
-    sizes = torch.tensor([len(found.pairs) for found in selected])
-    share = (sizes / sizes.sum()).tolist()
-    for done, layer in enumerate(layers, 1):
-        started = time.perf_counter()
-        hits = relation_hits(by_mlp if layer else by_embedding, weights.layer(layer), unembedding)
+    done, total = 0, sum(len(run.missing) for run in runs)
+    progress("relations", done, total)
+    jobs = (rank_job(opened(run.model), run.model, run.missing, run.triples, run.first_mlp, means) for run in runs)
+    for number, (layer, hits, seconds) in engine.rank(jobs, means, opened):
+        valid = runs[number].valid
+        sizes = [len(found.pairs) for found in valid]
         top, bottom = (
-            torch.stack([part.double().mean(1) for part in torch.split(side.cpu(), sizes.tolist(), dim=1)])
+            torch.stack([part.double().mean(1) for part in torch.split(side, sizes, dim=1)])
             for side in (hits.top, hits.bottom)
         )
-        seconds = time.perf_counter() - started
         catalogue.relations.save_layer(
             layer,
             {
-                found.relation_id: LayerScores(top[i].tolist(), bottom[i].tolist(), seconds * share[i])
-                for i, found in enumerate(selected)
+                found.relation_id: LayerScores(top[i].tolist(), bottom[i].tolist(), seconds * sizes[i] / sum(sizes))
+                for i, found in enumerate(valid)
             },
         )
-        progress("relations", done, len(layers))
-
-
-def _pairs(selected: list[_Selected], weights: HeadWeights, mlp: bool, device: torch.device) -> Pairs:
-    """All pairs of the operations, one after another, by the distinct tokens they start from."""
-    import torch
-
-    from describe.maps import Pairs
-
-    every = [(source, target, found.k) for found in selected for source, target in found.pairs]
-    place = {token: i for i, token in enumerate(dict.fromkeys(source for source, _, _ in every))}
-    vectors = weights.embed[torch.tensor(list(place))].to(device, torch.float64)
-    if mlp:
-        vectors = weights.first_mlp.to(device, torch.float64)(vectors)
-
-    def column(values: list[Any]) -> torch.Tensor:
-        return torch.tensor(values, device=device)
-
-    return Pairs(
-        vectors=vectors,
-        source=column([place[source] for source, _, _ in every]),
-        target=column([target for _, target, _ in every]),
-        k=column([k for _, _, k in every]),
-    )
+        done += 1
+        progress("relations", done, total)

@@ -7,7 +7,7 @@ expert's MLP is weighed by its score, which in most families are made to sum to 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -121,6 +121,10 @@ class Mixture:
         if self.shared_gate is not None:
             always = F.linear(rows, self.shared_gate).sigmoid() * always
         return (written + always) / (2 if self.routing.averaged else 1)
+
+    def parts(self, n: int) -> Iterator[Mixture]:
+        """Itself: its experts are asked one by one as it is."""
+        yield self
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Mixture:
         """The same on another device, in another precision."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -96,6 +96,10 @@ class Norm:
             return F.layer_norm(rows, rows.shape[-1:], weight, self.bias, self.eps)
         return F.rms_norm(rows, rows.shape[-1:], weight, self.eps)
 
+    def to(self, device: torch.device, dtype: torch.dtype) -> Norm:
+        """The same on another device, in another precision."""
+        return moved(self, device, dtype)
+
 
 @dataclass(frozen=True)
 class Dense:
@@ -120,6 +124,20 @@ class Dense:
         hidden = self.gating(gate, F.linear(rows, self.up, self.up_bias))
         return F.linear(hidden, self.down, self.down_bias)
 
+    def parts(self, n: int) -> Iterator[Dense]:
+        """The MLP as n of fewer hidden units each, whose outputs add up to its own; they share its memory."""
+        for i, hidden in enumerate(torch.arange(self.width).tensor_split(n)):
+            units = slice(int(hidden[0]), int(hidden[-1]) + 1)
+            yield replace(
+                self,
+                up=self.up[units],
+                up_bias=None if self.up_bias is None else self.up_bias[units],
+                gate=None if self.gate is None else self.gate[units],
+                gate_bias=None if self.gate_bias is None else self.gate_bias[units],
+                down=self.down[:, units],
+                down_bias=None if i else self.down_bias,
+            )
+
     def to(self, device: torch.device, dtype: torch.dtype) -> Dense:
         """The same on another device, in another precision."""
         return moved(self, device, dtype)
@@ -132,6 +150,8 @@ class Inner(Protocol):
     def width(self) -> int: ...
 
     def __call__(self, rows: Tensor) -> Tensor: ...
+
+    def parts(self, n: int) -> Iterator[Inner]: ...
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Inner: ...
 
@@ -159,6 +179,10 @@ class FirstMLP:
         """Source vectors (n, d) of embeddings (n, d), without the residual."""
         written = self.inner(embeddings if self.before is None else self.before(embeddings))
         return written if self.after is None else self.after(written)
+
+    def parts(self, n: int) -> Iterator[FirstMLP]:
+        """The MLP without the norm it writes through, as n whose outputs add up; a mixture is already in parts."""
+        return (replace(self, inner=inner, after=None) for inner in self.inner.parts(n))
 
     def to(self, device: torch.device, dtype: torch.dtype) -> FirstMLP:
         """The same MLP on another device, in another precision."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
 from describe.errors import CheckpointError
@@ -15,7 +17,7 @@ from describe.weights.first_mlp import FirstMLP
 from describe.weights.layout import projection_size, value_rows
 from describe.weights.locate import Location, content_hash
 from describe.weights.names import Names
-from describe.weights.sources import GgufSource, TensorSource
+from describe.weights.sources import GgufSource, StoredRows, TensorSource
 from describe.weights.vocabulary import gguf_tokens, hub_tokens
 
 __all__ = ["FirstMLP", "HeadWeights", "LayerWeights", "Shape"]
@@ -32,6 +34,19 @@ class LayerWeights:
 
     value: Tensor
     output: Tensor
+
+
+def joined(layers: Iterable[LayerWeights], n: int, device: torch.device, dtype: torch.dtype) -> LayerWeights:
+    """V and O of n layers, one after another as if of one, on a device; one layer at a time is read."""
+    for i, layer in enumerate(layers):
+        if i == 0:
+            value, output = (
+                torch.empty(n * len(matrix), *matrix.shape[1:], device=device, dtype=dtype)
+                for matrix in (layer.value, layer.output)
+            )
+        value[i * len(layer.value) : (i + 1) * len(layer.value)] = layer.value
+        output[i * len(layer.output) : (i + 1) * len(layer.output)] = layer.output
+    return LayerWeights(value, output)
 
 
 class HeadWeights:
@@ -80,17 +95,23 @@ class HeadWeights:
     def _ids(self) -> dict[str, int]:
         return {token: index for index, token in reversed(list(enumerate(self.tokens)))}
 
-    @cached_property
-    def embed(self) -> Tensor:
-        """E as the first layer reads it, (V, d): scaled or normed where the family does that, else as stored."""
-        return self._assembly.entry()(self._read("embed"))
+    @property
+    def embed(self) -> StoredRows:
+        """E as the first layer reads it, (V, d), read row by row: scaled or normed where the family does that, else as
+        stored."""
+        return StoredRows(self._source, self._names("embed"), self._assembly.entry())
 
-    @cached_property
-    def unembed(self) -> Tensor:
-        """U transposed, (V, d), in its stored precision: row t is the direction that promotes token t."""
-        return self._read("embed" if self._shape.tied else "unembed")
+    @property
+    def unembed(self) -> StoredRows:
+        """U transposed, (V, d), in its stored precision, read row by row: row t is the direction that promotes t."""
+        return StoredRows(self._source, self._names("embed" if self._shape.tied else "unembed"))
 
-    @cached_property
+    @property
+    def hidden(self) -> int:
+        """Units of the first MLP; of one expert where it is a mixture."""
+        return self.first_mlp.width
+
+    @property
     def first_mlp(self) -> FirstMLP:
         """The first layer's MLP and its norms, in stored precision."""
         return self._assembly.first_mlp()

@@ -1,17 +1,26 @@
-"""Files that hold tensors, read one tensor at a time. Nothing is ever unpickled."""
+"""Files that hold tensors, read one tensor at a time or some rows of one. Nothing is ever unpickled.
+
+Files are mapped, not loaded, and only for as long as what was read of them is in use: a read tensor's pages belong to
+the file, and the system may take them back at any time.
+"""
 
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+import mmap
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from describe.errors import CheckpointError
 
-__all__ = ["GgufSource", "SafetensorsSource", "TensorSource"]
+__all__ = ["GgufSource", "SafetensorsSource", "StoredRows", "TensorSource"]
+
+FLOAT8 = (torch.float8_e4m3fn, torch.float8_e5m2)
 
 
 class TensorSource(Protocol):
@@ -26,47 +35,108 @@ class TensorSource(Protocol):
         """A tensor's shape, without reading it. Raises `CheckpointError` when there is no such tensor."""
         ...
 
-    def read(self, name: str) -> torch.Tensor:
-        """One tensor, in its stored floating type, or float32 where it is stored quantised.
+    def read(self, name: str, rows: slice | Tensor | None = None) -> Tensor:
+        """One tensor, or the rows of it given by a slice or by their numbers, in its stored floating type, or float32
+        where it is stored quantised.
 
         Raises `CheckpointError` when there is no such tensor or its data is not there.
         """
         ...
 
 
+@dataclass(frozen=True)
+class StoredRows:
+    """A matrix (n, d) in a file, of which rows are read when asked for: ``matrix[slice]``, ``matrix[numbers]``.
+
+    ``through``: what rows (m, d) go through when they are read, if anything.
+    """
+
+    source: TensorSource
+    name: str
+    through: Callable[[Tensor], Tensor] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, d)."""
+        return self.source.shape(self.name)
+
+    def __getitem__(self, rows: slice | Tensor) -> Tensor:
+        stored = self.source.read(self.name, rows)
+        return stored if self.through is None else self.through(stored)
+
+    def to(self, device: torch.device | str, dtype: torch.dtype) -> Tensor:
+        """The whole matrix in memory."""
+        return self[:].to(device, dtype)
+
+
 class SafetensorsSource:
-    """A directory's ``model.safetensors``, or its shards by ``model.safetensors.index.json``."""
+    """A directory's ``model.safetensors``, or its shards by ``model.safetensors.index.json``.
+
+    Tensors in eight bits are multiplied with the scales stored beside them: ``NAME_scale_inv`` has one for each square
+    block (DeepSeek, Qwen), ``NAME_scale`` one for each row or one for all (compressed-tensors, FBGEMM).
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._where = _safetensors_files(directory)
-        self._open = ExitStack()
-        self._handles: dict[Path, Any] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._block = _scale_block(directory)
 
     @property
     def names(self) -> frozenset[str]:
         return frozenset(self._where)
 
     def shape(self, name: str) -> tuple[int, ...]:
-        return tuple(self._handle(self._file(name)).get_slice(name).get_shape())
+        if name not in self._shapes:
+            with _safe_open(self._file(name)) as handle:
+                self._shapes[name] = tuple(handle.get_slice(name).get_shape())
+        return self._shapes[name]
 
-    def read(self, name: str) -> torch.Tensor:
+    def read(self, name: str, rows: slice | Tensor | None = None) -> Tensor:
         path = self._file(name)
         try:
-            tensor: torch.Tensor = self._handle(path).get_tensor(name)
+            with _safe_open(path) as handle:
+                stored: Tensor = handle.get_slice(name)[rows] if isinstance(rows, slice) else handle.get_tensor(name)
+                stored = _gathered(stored, rows) if isinstance(rows, Tensor) else stored
+        except CheckpointError:
+            raise
         except Exception as error:  # safetensors raises its own SafetensorError, a plain Exception
             raise CheckpointError(f"cannot read tensor '{name}' from {path}: {error}") from error
-        return tensor
+        return self._scaled(name, stored, rows) if stored.dtype in FLOAT8 else stored
+
+    def _scaled(self, name: str, stored: Tensor, rows: slice | Tensor | None) -> Tensor:
+        """Eight-bit values times their scales, in float32; as they are where no scale is stored."""
+        whole = self.shape(name)
+        numbers = torch.arange(whole[0])[slice(None) if rows is None else rows]
+        if f"{name}_scale_inv" in self._where:
+            scale = self.read(f"{name}_scale_inv").float()
+            high, wide = self._block
+            return stored.float() * scale[numbers // high].repeat_interleave(wide, dim=1)[:, : whole[1]]
+        if f"{name}_scale" in self._where:
+            scale = self.read(f"{name}_scale").float().reshape(-1, 1)
+            return stored.float() * (scale if len(scale) == 1 else scale[numbers])
+        return stored.float()
 
     def _file(self, name: str) -> Path:
         if name not in self._where:
             raise CheckpointError(f"{self._directory} has no tensor '{name}': the checkpoint is incomplete")
         return self._where[name]
 
-    def _handle(self, path: Path) -> Any:
-        if path not in self._handles:
-            self._handles[path] = self._open.enter_context(_safe_open(path))
-        return self._handles[path]
+
+def _gathered(stored: Tensor, rows: Tensor) -> Tensor:
+    """Rows by their numbers; torch gathers no eight-bit floats, but bytes."""
+    if stored.dtype in FLOAT8:
+        return stored.view(torch.uint8)[rows].view(stored.dtype)
+    return stored[rows]
+
+
+def _scale_block(directory: Path) -> tuple[int, int]:
+    """Rows and columns that share a scale in ``NAME_scale_inv``."""
+    try:
+        high, wide = json.loads((directory / "config.json").read_text())["quantization_config"]["weight_block_size"]
+        return int(high), int(wide)
+    except (OSError, ValueError, KeyError, TypeError):
+        return 128, 128  # as DeepSeek's, which says so only in its code
 
 
 def _safe_open(path: Path) -> Any:
@@ -124,17 +194,21 @@ class GgufSource:
     def shape(self, name: str) -> tuple[int, ...]:
         return tuple(int(size) for size in reversed(self._tensor(name).shape))
 
-    def read(self, name: str) -> torch.Tensor:
+    def read(self, name: str, rows: slice | Tensor | None = None) -> Tensor:
         import gguf
 
         stored = self._tensor(name)
+        chosen = stored.data[rows.numpy() if isinstance(rows, Tensor) else slice(None) if rows is None else rows]
         try:
-            data = gguf.quants.dequantize(stored.data, stored.tensor_type)
+            data = gguf.quants.dequantize(chosen, stored.tensor_type)
         except NotImplementedError as error:
             raise CheckpointError(
                 f"{self.path} stores '{name}' as {stored.tensor_type.name}, which cannot be dequantised here"
             ) from error
-        return torch.from_numpy(data.copy() if not data.flags.writeable else data)
+        ours = torch.from_numpy(data if data.flags.writeable else data.copy())
+        if hasattr(mmap, "MADV_DONTNEED"):  # what was read stays in the file cache, and counts as ours no longer
+            self._reader.data._mmap.madvise(mmap.MADV_DONTNEED)
+        return ours
 
     def _tensor(self, name: str) -> Any:
         if name not in self._tensors:

@@ -36,7 +36,7 @@ def random_pairs(vectors: torch.Tensor, vocabulary: int, n: int, seed: int) -> P
 def test_hits_equal_the_literal_equations(model_type: str, tmp_path: Path) -> None:
     model = tiny.tiny_model(model_type)
     weights = open_model(str(tiny.save(model, tmp_path / "tiny")))
-    embed, unembed = weights.embed.double(), weights.unembed.double()
+    embed, unembed = (rows.to("cpu", torch.float64) for rows in (weights.embed, weights.unembed))
     unembedding = Unembedding(weights.unembed, CPU)
     for layer in range(weights.info.n_layers):
         vectors = (oracle.source_vectors(model) if layer else embed)[:120]

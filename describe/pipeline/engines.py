@@ -1,0 +1,89 @@
+"""Where it is computed: in this process, or by a Ray cluster. Either gives the same results, in whatever order.
+
+An engine computes and returns; what comes of it is committed by who asked, so that workers need no catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Protocol
+
+from describe.pipeline.common import choose_device
+from describe.records import ModelInfo
+
+if TYPE_CHECKING:
+    import torch
+
+    from describe.maps import Pairs
+    from describe.pipeline.computing import Found, Means, Ranked
+    from describe.weights import HeadWeights
+
+__all__ = ["LOCAL", "Engine", "Job", "Local", "RankJob", "opener"]
+
+Opener = Callable[[str], "HeadWeights"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Layers of a model to compute: MODEL, what it must turn out to be, and which layers."""
+
+    model: str
+    info: ModelInfo
+    layers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class RankJob(Job):
+    """Layers of a model in which to rank targets: of pairs as the first layer reads them, and as the others do."""
+
+    first: Pairs
+    others: Pairs
+
+
+class Engine(Protocol):
+    """Computes jobs and yields, with the number of the job in the sequence, each layer as it is done."""
+
+    def device(self, name: str, dtype: str) -> torch.device:
+        """The device to compute on. Raises `InputError` when there is no such thing."""
+        ...
+
+    def extract(self, jobs: Iterable[Job], means: Means, opened: Opener) -> Iterator[tuple[int, Found]]:
+        """The salient operations of layers. ``opened`` gives the weights of MODEL on this machine."""
+        ...
+
+    def rank(self, jobs: Iterable[RankJob], means: Means, opened: Opener) -> Iterator[tuple[int, Ranked]]:
+        """Which pairs the heads of layers implement and suppress."""
+        ...
+
+
+class Local:
+    """One model after another and one layer after another, in this process."""
+
+    def device(self, name: str, dtype: str) -> torch.device:
+        return choose_device(name, dtype)
+
+    def extract(self, jobs: Iterable[Job], means: Means, opened: Opener) -> Iterator[tuple[int, Found]]:
+        from describe.pipeline.computing import extract_layers
+
+        for number, job in enumerate(jobs):
+            if job.layers:
+                yield from ((number, found) for found in extract_layers(opened(job.model), job.layers, means))
+
+    def rank(self, jobs: Iterable[RankJob], means: Means, opened: Opener) -> Iterator[tuple[int, Ranked]]:
+        from describe.pipeline.computing import rank_layers
+
+        for number, job in enumerate(jobs):
+            if job.layers:
+                yield from ((number, ranked) for ranked in rank_layers(opened(job.model), job, means))
+
+
+LOCAL = Local()
+
+
+def opener() -> Opener:
+    """What opens models, and keeps a few of them open: all are looked at before the first is computed."""
+    from describe.weights import open_model
+
+    return lru_cache(maxsize=4)(open_model)
