@@ -6,11 +6,12 @@
     labeller ─< batch >─ extraction;  batch ─< batch_request >─ head;  batch_request ── call
     model ─< relation_run ─< relation ─< relation_layer;  relation >─ operation
     model ─< check_run ─< operation_check >─ operation;  head ─< head_check
+    run
 
 An extraction is a model read with certain settings; a labeller is an LLM with a prompt template and parameters; a
 relation is an operation scored on a model's heads, layer by layer, in a run with certain settings; a call is one
 request to an LLM that was answered or failed; a batch is many requests that wait at a server together; a check is what
-running the model showed of an operation or a head.
+running the model showed of an operation or a head; a run is a command that the web app started.
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ __all__ = [
     "relation",
     "relation_layer",
     "relation_run",
+    "run",
 ]
 
 metadata = MetaData(
@@ -303,4 +305,27 @@ head_check = Table(
     Column("found", JSON, nullable=False, comment="how many salient mappings the head writes while the model runs"),
     Column("created", DateTime(timezone=True), nullable=False),
     UniqueConstraint("head_id", "settings_hash"),
+)
+
+run = Table(
+    "run",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("arguments", JSON, nullable=False, comment="the command line after ``headscribe``, without the catalogue"),
+    Column("state", String(16), nullable=False, comment="starting, running, then done, failed, stopped or died"),
+    Column("stop", Boolean, nullable=False, comment="somebody asked it to stop"),
+    Column("host", String(256)),
+    Column("pid", Integer),
+    Column("stage", String(32), comment="what it is at, with ``done`` of ``total``"),
+    Column("done", Integer),
+    Column("total", Integer),
+    Column("stage_began", DateTime(timezone=True)),
+    Column("first_call", Integer, nullable=False, comment="calls of this run have greater ids"),
+    Column("calls", Integer, nullable=False),
+    Column("money", Float, nullable=False, comment="US dollars, as far as prices are known"),
+    Column("exit_code", Integer),
+    Column("message", Text, comment="the last lines on standard error"),
+    Column("created", DateTime(timezone=True), nullable=False),
+    Column("heard", DateTime(timezone=True), nullable=False, comment="when its process was last heard of"),
+    Column("ended", DateTime(timezone=True)),
 )

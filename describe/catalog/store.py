@@ -23,6 +23,7 @@ from describe.catalog.heads import IS_HEAD, place
 from describe.catalog.ledger import LedgerStore
 from describe.catalog.relations import RelationStore
 from describe.catalog.rows import get_or_create, json_hash, now, storable
+from describe.catalog.runs import RunStore
 from describe.errors import CatalogueError, InputError
 from describe.records import Description, HeadId, HeadMapping, ModelInfo
 
@@ -48,6 +49,7 @@ class Catalogue:
         self.checks = CheckStore(self._engine)
         self.ledger = LedgerStore(self._engine)
         self.batches = BatchStore(self._engine)
+        self.runs = RunStore(self._engine)
 
     def __enter__(self) -> Catalogue:
         return self
