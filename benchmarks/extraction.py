@@ -42,7 +42,7 @@ def extract_all(weights: HeadWeights) -> None:
     x = source_vectors(weights.embed, weights.first_mlp, CPU, torch.float32)
     unembed = weights.unembed.to(torch.float32)
     for layer in range(weights.info.n_layers):
-        salient_operations(x, weights.layer(layer), unembed, 30, 5)
+        salient_operations(x, weights.layer(layer), unembed, 60, 5, sample=30)
 
 
 def multiply_adds(weights: HeadWeights) -> float:

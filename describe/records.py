@@ -25,6 +25,7 @@ __all__ = [
     "MappingRow",
     "ModelInfo",
     "OperationScores",
+    "Score",
     "Target",
     "parse_heads",
 ]
@@ -106,11 +107,19 @@ class MappingRow:
 
 @dataclass(frozen=True, slots=True)
 class HeadMapping:
-    """The salient mapping rows of one head, from the most salient down; with the evidence found in them, if asked."""
+    """The salient mapping rows of one head, from the most salient down.
+
+    Attributes:
+        evidence: what was found in the salient rows, if asked for.
+        held_out: the next most salient rows, which no describer sees, if asked for.
+        sampled: rows of other tokens, drawn at random and in the order drawn, which no describer sees either.
+    """
 
     id: HeadId
     salient: tuple[MappingRow, ...]
     evidence: tuple[Evidence, ...] = ()
+    held_out: tuple[MappingRow, ...] = ()
+    sampled: tuple[MappingRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +145,29 @@ class Description:
     reply: str | None = None
     prompt_hash: str | None = None
     usage: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How far a judge found a description true, by one measure; or why that is not known.
+
+    Attributes:
+        value: None on failure; ``low`` and ``high`` its 95 % confidence interval.
+        placebo: the value that a wrong description of the same head gets; None: not tried.
+        n: how many mapping rows were judged.
+        failure: why there is no value, a word, and ``detail`` the same in a sentence.
+        found: what else the measure gives.
+    """
+
+    measure: Literal["detection", "likelihood", "stability"]
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    placebo: float | None = None
+    n: int = 0
+    failure: str | None = None
+    detail: str | None = None
+    found: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Row
 
 from describe.catalog.relations import HeadRelations
 from describe.catalog.rows import iso
-from describe.records import HeadId, MappingRow, ModelInfo, Target
+from describe.records import HeadId, HeadMapping, MappingRow, ModelInfo, Target
 
-__all__ = ["pack", "pack_targets", "record", "unpack"]
+__all__ = ["pack", "pack_held_out", "pack_targets", "record", "unpack", "unpack_held_out"]
 
 
 def record(
@@ -21,18 +20,23 @@ def record(
     row: Row[Any],
     descriptions: Iterable[Row[Any]],
     relations: HeadRelations,
+    scores: dict[int, dict[str, Any]],
     known: dict[str, Any],
 ) -> dict[str, Any]:
     """One head in the JSON form of one head, from its row and what belongs to it.
 
-    ``run`` is its extraction's row, ``known`` what else there is, as it stands.
+    ``run`` is its extraction's row, ``scores`` those of descriptions by their id, ``known`` what else there is, as it
+    stands.
     """
     return {
         "model": model.name,
         "layer": row.layer,
         "head": row.head,
-        "salient": [asdict(mapping_row) for mapping_row in unpack(row.salient, row.suppressed)],
-        "descriptions": [_description_record(found) for found in descriptions],
+        "salient": [_row_record(*found) for found in _with_suppressed(row.salient, row.suppressed)],
+        "held_out": {
+            name: [_row_record(*found) for found in rows] for name, rows in (row.held_out or _NOT_KEPT).items()
+        },
+        "descriptions": [_description_record(found, scores.get(found.id, {})) for found in descriptions],
         "relations": relations.heads.get(HeadId(row.layer, row.head), {}),
         **known,
         "provenance": {
@@ -46,7 +50,15 @@ def record(
     }
 
 
-def _description_record(row: Row[Any]) -> dict[str, Any]:
+def _row_record(token_id: int, token: str, saliency: float, up: list[Any], down: list[Any]) -> dict[str, Any]:
+    targets = {
+        way: [{"token_id": target, "token": text, "logit": logit} for target, text, logit in found]
+        for way, found in (("targets", up), ("suppressed", down))
+    }
+    return {"token_id": token_id, "token": token, "saliency": saliency, **targets}
+
+
+def _description_record(row: Row[Any], scores: dict[str, Any]) -> dict[str, Any]:
     return {
         "llm": row.llm,
         "prompt": row.prompt,
@@ -56,7 +68,7 @@ def _description_record(row: Row[Any]) -> dict[str, Any]:
         "reasoning": row.reasoning,
         "failure": row.failure,
         "detail": row.detail,
-        "scores": {},
+        "scores": scores,
         "provenance": {
             "template_hash": row.template_hash,
             "prompt_hash": row.prompt_hash,
@@ -80,11 +92,32 @@ def pack_targets(targets: Iterable[Target]) -> list[Any]:
 
 def unpack(salient: list[Any], suppressed: list[Any] | None) -> tuple[MappingRow, ...]:
     """Mapping rows again; without what they suppress where that was not kept or not asked for."""
-    suppressed = suppressed or [[]] * len(salient)
-    return tuple(
-        MappingRow(token_id, token, saliency, tuple(Target(*t) for t in up), tuple(Target(*t) for t in down))
-        for (token_id, token, saliency, up), down in zip(salient, suppressed, strict=True)
-    )
+    return tuple(_mapping_row(*found) for found in _with_suppressed(salient, suppressed))
+
+
+def pack_held_out(mapping: HeadMapping) -> dict[str, Any]:
+    """The rows that no describer sees, as the column ``held_out`` keeps them."""
+    kept = {"next": mapping.held_out, "sample": mapping.sampled}
+    return {
+        name: [[*packed, pack_targets(row.suppressed)] for packed, row in zip(pack(rows), rows, strict=True)]
+        for name, rows in kept.items()
+    }
+
+
+def unpack_held_out(held_out: dict[str, Any] | None) -> dict[str, tuple[MappingRow, ...]]:
+    """The rows that no describer sees again; none where they were not kept or not asked for."""
+    return {name: tuple(_mapping_row(*found) for found in rows) for name, rows in (held_out or _NOT_KEPT).items()}
+
+
+_NOT_KEPT: dict[str, list[Any]] = {"next": [], "sample": []}
+
+
+def _with_suppressed(salient: list[Any], suppressed: list[Any] | None) -> list[list[Any]]:
+    return [[*row, down] for row, down in zip(salient, suppressed or [[]] * len(salient), strict=True)]
+
+
+def _mapping_row(token_id: int, token: str, saliency: float, up: list[Any], down: list[Any]) -> MappingRow:
+    return MappingRow(token_id, token, saliency, tuple(Target(*t) for t in up), tuple(Target(*t) for t in down))
 
 
 def _short(value: float) -> float:

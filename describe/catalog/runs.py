@@ -7,7 +7,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, Row, func, select
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    Engine,
+    Float,
+    Integer,
+    Row,
+    String,
+    Table,
+    Text,
+    func,
+    select,
+)
 
 from describe.catalog import schema
 from describe.catalog.claims import claimed
@@ -15,7 +29,30 @@ from describe.catalog.database import begin_write
 from describe.catalog.rows import aware, now, storable
 from describe.errors import CatalogueError
 
-__all__ = ["ACTIVE", "Run", "RunStore", "claim_of"]
+__all__ = ["ACTIVE", "Run", "RunStore", "claim_of", "run_table"]
+
+run_table = Table(
+    "run",
+    schema.metadata,
+    Column("id", Integer, primary_key=True),
+    Column("arguments", JSON, nullable=False, comment="the command line after ``headscribe``, without the catalogue"),
+    Column("state", String(16), nullable=False, comment="starting, running, then done, failed, stopped or died"),
+    Column("stop", Boolean, nullable=False, comment="somebody asked it to stop"),
+    Column("host", String(256)),
+    Column("pid", Integer),
+    Column("stage", String(32), comment="what it is at, with ``done`` of ``total``"),
+    Column("done", Integer),
+    Column("total", Integer),
+    Column("stage_began", DateTime(timezone=True)),
+    Column("first_call", Integer, nullable=False, comment="calls of this run have greater ids"),
+    Column("calls", Integer, nullable=False),
+    Column("money", Float, nullable=False, comment="US dollars, as far as prices are known"),
+    Column("exit_code", Integer),
+    Column("message", Text, comment="the last lines on standard error"),
+    Column("created", DateTime(timezone=True), nullable=False),
+    Column("heard", DateTime(timezone=True), nullable=False, comment="when its process was last heard of"),
+    Column("ended", DateTime(timezone=True)),
+)
 
 ACTIVE = ("starting", "running")
 """States of runs that have not ended; all others can be gone on with."""
@@ -93,7 +130,7 @@ class RunStore:
         """The id of a new run, whose process is yet to be started."""
         first = select(func.coalesce(func.max(schema.call.c.id), 0)).scalar_subquery()
         row = {"arguments": arguments, "created": now(), "heard": now(), "first_call": first}
-        begun = schema.run.insert().values(**row, state="starting", stop=False, calls=0, money=0.0)
+        begun = run_table.insert().values(**row, state="starting", stop=False, calls=0, money=0.0)
         with begin_write(self._engine) as connection:
             return int(connection.execute(begun).inserted_primary_key[0])  # type: ignore[index]
 
@@ -102,7 +139,7 @@ class RunStore:
         cleared = dict.fromkeys(
             ("host", "pid", "exit_code", "message", "ended", "stage", "done", "total", "stage_began")
         )
-        return self._update(run_id, ~schema.run.c.state.in_(ACTIVE), state="starting", stop=False, **cleared)
+        return self._update(run_id, ~run_table.c.state.in_(ACTIVE), state="starting", stop=False, **cleared)
 
     def began(self, run_id: int, host: str, pid: int) -> None:
         """The run's process is there."""
@@ -121,19 +158,19 @@ class RunStore:
     def ask_to_stop(self, run_id: int) -> None:
         """Have a run interrupted by its own process, wherever that is."""
         with begin_write(self._engine) as connection:
-            connection.execute(schema.run.update().where(schema.run.c.id == run_id).values(stop=True))
+            connection.execute(run_table.update().where(run_table.c.id == run_id).values(stop=True))
 
     def find(self, run_id: int) -> Run:
         """One run. Raises `CatalogueError` when there is none."""
         with self._engine.connect() as connection:
-            row = connection.execute(select(schema.run).where(schema.run.c.id == run_id)).first()
+            row = connection.execute(select(run_table).where(run_table.c.id == run_id)).first()
         if row is None:
             raise CatalogueError(f"there is no run {run_id}")
         return _run(row)
 
     def newest(self, number: int) -> list[Run]:
         """The newest runs first, those that have not ended before all others."""
-        table = schema.run
+        table = run_table
         order = (table.c.state.in_(ACTIVE).desc(), table.c.id.desc())
         with self._engine.connect() as connection:
             return [_run(row) for row in connection.execute(select(table).order_by(*order).limit(number))]
@@ -149,13 +186,13 @@ class RunStore:
                     continue
 
     def _bury(self, run: Run) -> None:
-        table = schema.run
+        table = run_table
         ended = table.update().where(table.c.id == run.id, table.c.state == run.state, table.c.pid == run.pid)
         with begin_write(self._engine) as connection:
             connection.execute(ended.values(state="died", ended=table.c.heard))
 
     def _update(self, run_id: int, *where: Any, **values: Any) -> bool:
-        changed = schema.run.update().where(schema.run.c.id == run_id, *where)
+        changed = run_table.update().where(run_table.c.id == run_id, *where)
         with begin_write(self._engine) as connection:
             return bool(connection.execute(changed.values(heard=now(), **values)).rowcount)
 

@@ -6,12 +6,13 @@
     labeller ─< batch >─ extraction;  batch ─< batch_request >─ head;  batch_request ── call
     model ─< relation_run ─< relation ─< relation_layer;  relation >─ operation
     model ─< check_run ─< operation_check >─ operation;  head ─< head_check
-    run
+    description ─< score >─ labeller
 
 An extraction is a model read with certain settings; a labeller is an LLM with a prompt template and parameters; a
 relation is an operation scored on a model's heads, layer by layer, in a run with certain settings; a call is one
 request to an LLM that was answered or failed; a batch is many requests that wait at a server together; a check is what
-running the model showed of an operation or a head; a run is a command that the web app started.
+running the model showed of an operation or a head; a score is how far a judge (a labeller) found a description true.
+The heads of a placebo's extraction are no heads of the model: they look like some and do nothing in particular.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ __all__ = [
     "relation",
     "relation_layer",
     "relation_run",
-    "run",
+    "score",
 ]
 
 metadata = MetaData(
@@ -94,6 +95,7 @@ extraction = Table(
     Column("model_id", ForeignKey("model.id"), nullable=False),
     Column("settings", JSON, nullable=False),
     Column("settings_hash", String(64), nullable=False),
+    Column("placebo", String(32), comment="the kind of placebo its heads are; null: they are the model's own"),
     Column("versions", JSON, nullable=False),
     Column("created", DateTime(timezone=True), nullable=False),
     UniqueConstraint("model_id", "settings_hash"),
@@ -114,6 +116,11 @@ head = Table(
         "suppressed",
         JSON(none_as_null=True),
         comment="[[[token_id, token, logit], ...], ...], lowest logit first, by the sources of ``salient``",
+    ),
+    Column(
+        "held_out",
+        JSON(none_as_null=True),
+        comment="rows that no describer sees: {next: by saliency, sample: of the rest}, each [promoted, suppressed]",
     ),
     Column("created", DateTime(timezone=True), nullable=False),
     UniqueConstraint("extraction_id", "layer", "head"),
@@ -307,25 +314,24 @@ head_check = Table(
     UniqueConstraint("head_id", "settings_hash"),
 )
 
-run = Table(
-    "run",
+score = Table(
+    "score",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("arguments", JSON, nullable=False, comment="the command line after ``headscribe``, without the catalogue"),
-    Column("state", String(16), nullable=False, comment="starting, running, then done, failed, stopped or died"),
-    Column("stop", Boolean, nullable=False, comment="somebody asked it to stop"),
-    Column("host", String(256)),
-    Column("pid", Integer),
-    Column("stage", String(32), comment="what it is at, with ``done`` of ``total``"),
-    Column("done", Integer),
-    Column("total", Integer),
-    Column("stage_began", DateTime(timezone=True)),
-    Column("first_call", Integer, nullable=False, comment="calls of this run have greater ids"),
-    Column("calls", Integer, nullable=False),
-    Column("money", Float, nullable=False, comment="US dollars, as far as prices are known"),
-    Column("exit_code", Integer),
-    Column("message", Text, comment="the last lines on standard error"),
+    Column("description_id", ForeignKey("description.id"), nullable=False),
+    Column("judge_id", ForeignKey("labeller.id"), nullable=False, index=True),
+    Column("measure", String(32), nullable=False, comment="detection, likelihood, stability"),
+    Column("value", Float, comment="null on failure"),
+    Column("low", Float, comment="with ``high``, the 95 % confidence interval"),
+    Column("high", Float),
+    Column("placebo", Float, comment="the value that a wrong description of this head gets; null: not tried"),
+    Column("n", Integer, nullable=False, comment="how many rows were judged"),
+    Column("failure", String(32), comment="why there is no value"),
+    Column("detail", Text, comment="the failure in a sentence"),
+    Column("found", JSON, nullable=False, comment="what else the measure gives"),
+    Column("settings", JSON, nullable=False),
+    Column("settings_hash", String(64), nullable=False),
+    Column("versions", JSON, nullable=False),
     Column("created", DateTime(timezone=True), nullable=False),
-    Column("heard", DateTime(timezone=True), nullable=False, comment="when its process was last heard of"),
-    Column("ended", DateTime(timezone=True)),
+    UniqueConstraint("description_id", "judge_id", "measure", "settings_hash"),
 )

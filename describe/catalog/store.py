@@ -18,12 +18,13 @@ from describe.catalog.checks import CheckStore
 from describe.catalog.claims import claimed
 from describe.catalog.database import begin_write, connect
 from describe.catalog.evidence import EvidenceStore
-from describe.catalog.forms import pack, pack_targets, record, unpack
+from describe.catalog.forms import pack, pack_held_out, pack_targets, record, unpack, unpack_held_out
 from describe.catalog.heads import IS_HEAD, place
 from describe.catalog.ledger import LedgerStore
 from describe.catalog.relations import RelationStore
 from describe.catalog.rows import get_or_create, json_hash, now, storable
 from describe.catalog.runs import RunStore
+from describe.catalog.scores import ScoreStore
 from describe.errors import CatalogueError, InputError
 from describe.records import Description, HeadId, HeadMapping, ModelInfo
 
@@ -47,6 +48,7 @@ class Catalogue:
         self.relations = RelationStore(self._engine)
         self.evidence = EvidenceStore(self._engine)
         self.checks = CheckStore(self._engine)
+        self.scores = ScoreStore(self._engine)
         self.ledger = LedgerStore(self._engine)
         self.batches = BatchStore(self._engine)
         self.runs = RunStore(self._engine)
@@ -102,10 +104,16 @@ class Catalogue:
         """All models, in order of entry."""
         return [_model_info(row) for row in self._models()]
 
-    def begin_extraction(self, model_id: int, settings: dict[str, Any], versions: dict[str, str]) -> int:
-        """The id of the extraction of a model with these settings, entered if it is new."""
+    def begin_extraction(
+        self, model_id: int, settings: dict[str, Any], versions: dict[str, str], *, placebo: str | None = None
+    ) -> int:
+        """The id of the extraction of a model with these settings, entered if it is new.
+
+        ``placebo`` names the kind of placebo that its heads are; the settings must tell it from the model's own.
+        """
         key = {"model_id": model_id, "settings_hash": json_hash(settings)}
-        return get_or_create(self._engine, schema.extraction, key, {"settings": settings, "versions": versions})
+        rest = {"settings": settings, "versions": versions, "placebo": placebo}
+        return get_or_create(self._engine, schema.extraction, key, rest)
 
     def find_extraction(self, model_id: int, settings: dict[str, Any]) -> int | None:
         """The id of the extraction of a model with these settings, if there is one."""
@@ -115,10 +123,11 @@ class Catalogue:
             return connection.execute(query).scalar()
 
     def latest_extraction(self, model_id: int) -> int:
-        """The id of a model's newest extraction. Raises `CatalogueError` when it has none."""
+        """The id of a model's newest extraction, placebos aside. Raises `CatalogueError` when it has none."""
         table = schema.extraction
+        query = select(func.max(table.c.id)).where(table.c.model_id == model_id, table.c.placebo.is_(None))
         with self._engine.connect() as connection:
-            found = connection.execute(select(func.max(table.c.id)).where(table.c.model_id == model_id)).scalar()
+            found = connection.execute(query).scalar()
         if found is None:
             raise CatalogueError("the model has no heads in the catalogue yet: run headscribe extract")
         return int(found)
@@ -126,11 +135,11 @@ class Catalogue:
     # -- heads ----------------------------------------------------------------------------------------------------
 
     def saved_heads(self, extraction_id: int, *, complete: bool = False) -> set[HeadId]:
-        """The heads whose mappings are in the catalogue; ``complete``: with what they suppress, not kept at first."""
+        """The heads whose mappings are in the catalogue; ``complete``: with all that is kept today."""
         table = schema.head
         query = select(table.c.layer, table.c.head).where(table.c.extraction_id == extraction_id)
         if complete:
-            query = query.where(table.c.suppressed.is_not(None))
+            query = query.where(_COMPLETE)
         with self._engine.connect() as connection:
             return {HeadId(row.layer, row.head) for row in connection.execute(query)}
 
@@ -142,19 +151,25 @@ class Catalogue:
             "saliency": mapping.salient[0].saliency if mapping.salient else 0.0,
             "salient": pack(mapping.salient),
             "suppressed": [pack_targets(row.suppressed) for row in mapping.salient],
+            "held_out": pack_held_out(mapping),
         }
         head_id = get_or_create(self._engine, table, key, found)
         with begin_write(self._engine) as connection:
-            incomplete = and_(table.c.id == head_id, table.c.suppressed.is_(None))
-            connection.execute(table.update().where(incomplete).values(**found))
+            connection.execute(table.update().where(table.c.id == head_id, ~_COMPLETE).values(**found))
 
-    def mapping(self, extraction_id: int, head: HeadId, *, suppressed: bool = True) -> HeadMapping:
-        """One head's mapping, with or without what it suppresses. Raises `CatalogueError` when it was not extracted."""
+    def mapping(
+        self, extraction_id: int, head: HeadId, *, suppressed: bool = True, held_out: bool = False
+    ) -> HeadMapping:
+        """One head's mapping, with or without what it suppresses, and the rows that no describer sees.
+
+        Raises `CatalogueError` when it was not extracted.
+        """
         with self._engine.connect() as connection:
-            row = connection.execute(_MAPPING[suppressed], place(extraction_id, head)).first()
+            row = connection.execute(_MAPPING[suppressed, held_out], place(extraction_id, head)).first()
         if row is None:
             raise CatalogueError(f"head {head} is not in the catalogue yet: run headscribe extract")
-        return HeadMapping(head, unpack(row.salient, row.suppressed))
+        rest = unpack_held_out(row.held_out)
+        return HeadMapping(head, unpack(row.salient, row.suppressed), held_out=rest["next"], sampled=rest["sample"])
 
     # -- descriptions ---------------------------------------------------------------------------------------------
 
@@ -237,10 +252,11 @@ class Catalogue:
                 descriptions = self._layer_descriptions(connection, extraction_id, layer, labeller_id)
                 evidence = self.evidence.of_layer(connection, extraction_id, layer)
                 checks = self.checks.of_layer(connection, extraction_id, layer)
+                scores = self.scores.of_layer(connection, extraction_id, layer)
                 for row in heads:
                     if only is None or row.head == only.head:
                         known = {"evidence": evidence.get(row.id, []), "inference": checks.get(row.id)}
-                        yield record(model, run, row, descriptions.get(row.id, []), relations, known)
+                        yield record(model, run, row, descriptions.get(row.id, []), relations, scores, known)
 
     def _layer(self, connection: Connection, extraction_id: int, layer: int) -> list[Row[Any]]:
         table = schema.head
@@ -278,9 +294,15 @@ class Catalogue:
 
 # Statements that run for every head are built once: building them anew costs more than running them.
 _MAPPING = {
-    True: select(schema.head.c.salient, schema.head.c.suppressed).where(IS_HEAD),
-    False: select(schema.head.c.salient, null().label("suppressed")).where(IS_HEAD),
+    (suppressed, held_out): select(
+        schema.head.c.salient,
+        schema.head.c.suppressed if suppressed else null().label("suppressed"),
+        schema.head.c.held_out if held_out else null().label("held_out"),
+    ).where(IS_HEAD)
+    for suppressed in (True, False)
+    for held_out in (True, False)
 }
+_COMPLETE = and_(schema.head.c.suppressed.is_not(None), schema.head.c.held_out.is_not(None))
 _BY_LABELLER = and_(
     schema.description.c.head_id == schema.head.c.id, schema.description.c.labeller_id == bindparam("by_labeller")
 )

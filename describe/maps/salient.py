@@ -3,7 +3,7 @@
 The equations, for a source vector x = x(t) of dimension d and a head with W_V (d, dh) and W_O (dh, d):
 
     saliency(t) = |x W_V W_O| / |x|          over the whole vocabulary
-    M[s, t]     = x(s) W_V W_O U[:, t]       for the most salient s
+    M[s, t]     = x(s) W_V W_O U[:, t]       for the most salient s, and for some others drawn at random
 
 W_V W_O is never formed. With the QR decomposition W_O^T = Q R, |z W_O| = |z R^T| for every z = x W_V, so saliency costs
 dh (d + dh) multiply-adds a token and head instead of d * d; heads that share W_V share z.
@@ -36,10 +36,10 @@ class SourceVectors:
 
 @dataclass(frozen=True)
 class SalientOperations:
-    """What each head of a layer does most strongly; n sources a head and k targets a source each way, strongest first.
+    """What each head of a layer does; n sources a head and k targets a source each way, strongest first.
 
     Attributes:
-        sources: token ids, (H, n).
+        sources: token ids, (H, n): the most salient, strongest first, then those drawn at random.
         saliency: |x W_VO| / |x| of the sources, (H, n).
         targets: token ids, (H, n, k).
         logits: M[source, target], (H, n, k).
@@ -69,13 +69,17 @@ def source_vectors(embed: Tensor, mlp: FirstMLP, device: torch.device, dtype: to
     return SourceVectors(vectors, norms)
 
 
-def salient_operations(x: SourceVectors, layer: LayerWeights, unembed: Tensor, n: int, k: int) -> SalientOperations:
+def salient_operations(
+    x: SourceVectors, layer: LayerWeights, unembed: Tensor, n: int, k: int, *, sample: int = 0, seed: int = 0
+) -> SalientOperations:
     """The n most salient sources of each head of a layer, and the k targets each promotes and suppresses the most.
 
     Args:
         x: the source vectors, on the device and in the precision to compute in.
         layer: W_V (G, d, dh) and W_O (H, dh, d), any device and precision.
         unembed: U transposed, (V, d), any device and precision; moved block by block.
+        sample: of how many other sources, drawn at random for each head, to see the targets too.
+        seed: what the drawing depends on, besides V, n and the head's place in the layer.
 
     Equal scores are ordered by token id. Raises `CheckpointError` when the weights are not finite.
     """
@@ -85,12 +89,15 @@ def salient_operations(x: SourceVectors, layer: LayerWeights, unembed: Tensor, n
     saliency = _saliency(x, value, output)
     if not bool(torch.isfinite(saliency).all()):
         raise CheckpointError("the value or output matrices hold values that are not finite (NaN or infinity)")
-    top, sources = _top(saliency, n)
+    _, sources = _top(saliency, n)
+    sources = torch.cat([sources, _drawn(sources, saliency.shape[1], sample, seed)], dim=1)
     read = x.vectors[sources] @ value.repeat_interleave(output.shape[0] // value.shape[0], dim=0)
     written = read @ output  # (H, n, d)
     (logits, targets), (negated, suppressed) = _extreme_targets(written.flatten(0, 1), unembed, k)
     found = (targets, logits, suppressed, -negated)
-    return SalientOperations(sources, top, *(column.view(*sources.shape, -1) for column in found))
+    return SalientOperations(
+        sources, saliency.gather(1, sources), *(column.view(*sources.shape, -1) for column in found)
+    )
 
 
 def _saliency(x: SourceVectors, value: Tensor, output: Tensor) -> Tensor:
@@ -126,6 +133,17 @@ def _extreme_targets(written: Tensor, unembed: Tensor, k: int) -> list[tuple[Ten
             so_far, ids = best[way]
             best[way] = _ordered(torch.cat([so_far, values], dim=1), torch.cat([ids, places + block.start], dim=1), k)
     return best
+
+
+def _drawn(taken: Tensor, vocab_size: int, sample: int, seed: int) -> Tensor:
+    """``sample`` other token ids for each head, (H, sample), none twice and none among its ``taken`` (H, n)."""
+    sample = min(sample, vocab_size - taken.shape[1])
+    drawn = []
+    for head, ids in enumerate(taken.cpu()):
+        source = torch.Generator().manual_seed(seed + head)
+        order = torch.randperm(vocab_size, generator=source)
+        drawn.append(order[~torch.isin(order, ids)][:sample])
+    return torch.stack(drawn).to(taken.device)
 
 
 def _top(scores: Tensor, n: int) -> tuple[Tensor, Tensor]:

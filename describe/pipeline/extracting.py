@@ -23,6 +23,9 @@ __all__ = ["ExtractResult", "extract"]
 N_SALIENT, N_TARGETS = 30, 5
 """The paper's numbers: salient tokens of a head, and targets of each."""
 
+N_HELD_OUT, N_SAMPLED = 30, 30
+"""Tokens kept besides, for judging descriptions by what their authors did not see: the next ones, and random ones."""
+
 
 @dataclass(frozen=True)
 class ExtractResult:
@@ -114,13 +117,19 @@ def _extract_layers(
     layers: dict[int, list[HeadId]] = {}
     for head in heads:
         layers.setdefault(head.layer, []).append(head)
-    done = 0
+    done, n = 0, N_SALIENT + N_HELD_OUT
     for layer, in_layer in layers.items():
-        found = salient_operations(x, weights.layer(layer), unembed, N_SALIENT, N_TARGETS)
+        draw = {"sample": N_SAMPLED, "seed": _seed(weights.info, layer)}
+        found = salient_operations(x, weights.layer(layer), unembed, n, N_TARGETS, **draw)
         for head in in_layer:
             catalogue.save_head(extraction_id, _named(found, head, weights.tokens))
             done += 1
             progress("extract", done, len(heads))
+
+
+def _seed(model: ModelInfo, layer: int) -> int:
+    """The seed for drawing tokens of a layer's first head: of every head of the model, another."""
+    return int(model.content_hash[:12], 16) + layer * model.n_heads
 
 
 def _named(found: SalientOperations, head: HeadId, tokens: list[str]) -> HeadMapping:
@@ -132,5 +141,7 @@ def _named(found: SalientOperations, head: HeadId, tokens: list[str]) -> HeadMap
 
     sources, saliency = found.sources[head.head].tolist(), found.saliency[head.head].tolist()
     promoted, suppressed = targets(found.targets, found.logits), targets(found.suppressed, found.suppressed_logits)
-    rows = zip(sources, saliency, promoted, suppressed, strict=True)
-    return HeadMapping(head, tuple(MappingRow(source, tokens[source], *rest) for source, *rest in rows))
+    columns = zip(sources, saliency, promoted, suppressed, strict=True)
+    rows = tuple(MappingRow(source, tokens[source], *rest) for source, *rest in columns)
+    last = N_SALIENT + N_HELD_OUT
+    return HeadMapping(head, rows[:N_SALIENT], held_out=rows[N_SALIENT:last], sampled=rows[last:])

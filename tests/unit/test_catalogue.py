@@ -20,8 +20,9 @@ from describe.catalog import Catalogue
 from describe.catalog.database import _alembic, begin_write, connect
 from describe.catalog.rows import json_hash
 from describe.catalog.schema import metadata
+from describe.catalog.scores import headline
 from describe.errors import CatalogueError
-from describe.records import Description, HeadId, HeadMapping, MappingRow, ModelInfo, Target
+from describe.records import Description, HeadId, HeadMapping, MappingRow, ModelInfo, Score, Target
 
 INFO = ModelInfo("m", "ab" * 32, "llama", 2, 3, 1, 8, 4, 50)
 SETTINGS = {"salient": 30, "dtype": "float32"}
@@ -30,7 +31,9 @@ NASTY = "a\0b\ud800\u202e<script>"
 
 def mapping(head: HeadId) -> HeadMapping:
     targets, suppressed = (Target(2, "<b>", -0.5), Target(3, "\u202e", -1.5)), (Target(4, "=1", -9.0),)
-    return HeadMapping(head, (MappingRow(1, " a\0\n", 1.25, targets, suppressed),))
+    rows = (MappingRow(1, " a\0\n", 1.25, targets, suppressed),)
+    held_out = (MappingRow(5, "=2", 0.75, targets, suppressed), MappingRow(6, "x", 0.5, targets, suppressed))
+    return HeadMapping(head, rows, held_out=held_out, sampled=(MappingRow(7, "y", 0.1, targets, suppressed),))
 
 
 def filled(place: Path) -> tuple[Catalogue, int]:
@@ -54,12 +57,15 @@ def test_what_is_saved_is_there_again(tmp_path: Path) -> None:
         assert again.latest_extraction(model_id) == extraction
         assert again.begin_extraction(again.register_model(INFO), SETTINGS, {}) == extraction
         assert again.saved_heads(extraction) == set(INFO.heads[:4])
-        assert again.mapping(extraction, HeadId(1, 0)) == mapping(HeadId(1, 0))
+        assert again.mapping(extraction, HeadId(1, 0), held_out=True) == mapping(HeadId(1, 0))
+        assert again.mapping(extraction, HeadId(1, 0)).held_out == ()
         with pytest.raises(CatalogueError, match=r"1\.2 is not in the catalogue"):
             again.mapping(extraction, HeadId(1, 2))
         other = again.begin_extraction(model_id, SETTINGS | {"dtype": "float64"}, {})
         assert other != extraction
         assert again.saved_heads(other) == set()
+        placebo = again.begin_extraction(model_id, SETTINGS | {"placebo": "shuffled"}, {}, placebo="shuffled")
+        assert again.latest_extraction(model_id) == other < placebo, "placebos are no heads of the model"
 
 
 def test_an_answer_stays_and_a_failure_gives_way(tmp_path: Path) -> None:
@@ -82,6 +88,38 @@ def test_an_answer_stays_and_a_failure_gives_way(tmp_path: Path) -> None:
     assert (found["inputs"], found["pattern"]) == ("a\\x00b\\ud800\u202e<script>", "one")
     assert found["failure"] is None
     assert [r["head"] for r in catalogue.head_records(INFO, extraction)] == [0, 1, 2, 0]
+
+
+def test_scores_stand_beside_the_description_they_are_of(tmp_path: Path) -> None:
+    catalogue, extraction = filled(tmp_path / "c.db")
+    labeller = catalogue.register_labeller("openai:x", "p-1", "text", {})
+    judges = [catalogue.register_labeller(name, "judge-1", "text", {}) for name in ("statistics", "openai:judge")]
+    head = HeadId(0, 1)
+    catalogue.save_description(extraction, head, labeller, Description(inputs="x", pattern="y"), {})
+    value = Score("detection", 0.9, 0.8, 0.95, 0.5, n=20, found={"balanced_accuracy": 0.85})
+    for judge, score in (
+        (judges[0], Score("detection", None, failure="timeout", detail=NASTY)),
+        (judges[0], value),
+        (judges[0], Score("detection", 0.1)),
+        (judges[1], Score("detection", None, failure="refusal")),
+        (judges[1], Score("likelihood", 1.5)),
+    ):
+        catalogue.scores.save(1, judge, score, {"rows": 20}, {})
+    (record,) = catalogue.head_records(INFO, extraction, only=head)
+    (found,) = record["descriptions"]
+    assert {(m, j): s["value"] for m, scores in found["scores"].items() for j, s in scores.items()} == {
+        ("detection", "statistics"): 0.9,
+        ("detection", "openai:judge"): None,
+        ("likelihood", "openai:judge"): 1.5,
+    }
+    kept = found["scores"]["detection"]["statistics"]
+    assert {name: kept[name] for name in ("low", "high", "placebo", "n", "failure", "found")} == {
+        **{name: getattr(value, name) for name in ("low", "high", "placebo", "n", "failure", "found")}
+    }
+    first = headline(found)
+    assert first is not None
+    assert (first["measure"], first["judge"], first["value"]) == ("detection", "statistics", 0.9)
+    assert headline(found | {"scores": {}}) is None
 
 
 def test_namesakes_are_told_apart_by_hash(tmp_path: Path) -> None:
@@ -134,7 +172,7 @@ def test_an_older_catalogue_is_upgraded_after_a_backup(tmp_path: Path) -> None:
         assert upgraded.saved_heads(extraction, complete=True) == set(), "what is suppressed was not kept then"
         upgraded.save_head(extraction, mapping(HeadId(0, 1)))
         assert upgraded.saved_heads(extraction, complete=True) == {HeadId(0, 1)}
-        assert upgraded.mapping(extraction, HeadId(0, 1)) == mapping(HeadId(0, 1))
+        assert upgraded.mapping(extraction, HeadId(0, 1), held_out=True) == mapping(HeadId(0, 1))
         assert upgraded.begin_extraction(1, SETTINGS, {}) == extraction
     (backup,) = tmp_path.glob("old.db.schema-0001.*.backup")
     with closing(sqlite3.connect(backup)) as copy:

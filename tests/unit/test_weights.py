@@ -100,6 +100,29 @@ def test_salient_operations_equal_the_literal_equations(model_type: str, tmp_pat
                 torch.testing.assert_close(lowest, logits[found.suppressed[head, row]], rtol=1e-4, atol=1e-5)
 
 
+def test_sources_drawn_at_random_are_others_and_have_the_literal_targets(tmp_path: Path) -> None:
+    model = tiny.tiny_model("llama")
+    weights = open_model(str(tiny.save(model, tmp_path / "tiny")))
+    x = source_vectors(weights.embed, weights.first_mlp, CPU, torch.float32)
+    literal_x, unembed = oracle.source_vectors(model), model.get_output_embeddings().weight.data.double()
+    found, again, other = (
+        salient_operations(x, weights.layer(1), weights.unembed, n=30, k=5, sample=20, seed=seed) for seed in (1, 1, 99)
+    )
+    assert torch.equal(found.sources, again.sources)
+    assert torch.equal(found.sources[:, :30], other.sources[:, :30])
+    assert not torch.equal(found.sources[:, 30:], other.sources[:, 30:])
+    for head in range(weights.info.n_heads):
+        assert len(set(found.sources[head].tolist())) == 50, "none twice"
+        w_vo = oracle.w_vo(model, 1, head)
+        literal = oracle.salient(literal_x, w_vo, unembed, len(literal_x))
+        saliency = literal.saliency[found.sources[head]]
+        torch.testing.assert_close(found.saliency[head].double(), saliency, rtol=1e-5, atol=0)
+        for row in range(30, 50):
+            logits = literal_x[found.sources[head, row]] @ w_vo @ unembed.T
+            oracle.assert_same_order(found.targets[head, row], logits)
+            oracle.assert_same_order(found.suppressed[head, row], -logits)
+
+
 def test_tokens_keep_spaces_bytes_and_unnamed_ids(tmp_path: Path) -> None:
     tiny.byte_tokenizer().save_pretrained(tmp_path / "bytes")
     tokens = hub_tokens(tmp_path / "bytes", 260)
