@@ -10,6 +10,10 @@ from app.web.gate import Visitor, sign_out, signed_in, visitor
 from app.web.guard import guarded
 
 OWNER_PAGES = {
+    "head_page.py": ("Head", "head"),
+    "operations_page.py": ("Operations", "operations"),
+    "checks_page.py": ("Checks", "checks"),
+    "runs_page.py": ("Runs", "runs"),
     "studies_page.py": ("Studies", "studies"),
     "new_study_page.py": ("New study", "new"),
     "report_page.py": ("Report", "report"),

@@ -91,30 +91,36 @@ class CheckStore:
     def by_head(self, model_id: int) -> HeadChecks:
         """What the standard runs on a model, or else the newest, say of each head."""
         checks = HeadChecks()
-        for name, found in self._newest(model_id, "correlate", "single", checks):
+        for name, found in self.newest(model_id, "correlate", "single", checks.provenance).items():
             for head, scores in _dynamic_by_head(dynamic_hits(found)):
                 checks.heads.setdefault(head, {}).setdefault(name, {})["inference"] = scores
-        for name, found in self._newest(model_id, "ablate", "ablation", checks):
+        for name, found in self.newest(model_id, "ablate", "ablation", checks.provenance).items():
             for head, removal in _removal_by_head(ablation(found)):
                 checks.heads.setdefault(head, {}).setdefault(name, {})["ablation"] = removal
         return checks
 
-    def _newest(self, model_id: int, kind: str, part: str, checks: HeadChecks) -> Iterator[tuple[str, Found]]:
-        """Operations with what was found of each, by name; what made it goes into the provenance."""
+    def newest(
+        self, model_id: int, kind: str, part: str, provenance: dict[str, Found] | None = None
+    ) -> dict[str, Found]:
+        """What the standard run of a ``kind`` of check on a model, or else the newest, found of each operation.
+
+        By the operation's name; what made it is entered in ``provenance``, under the kind.
+        """
         run, table, operation = schema.check_run, schema.operation_check, schema.operation
         which = select(run).where(run.c.model_id == model_id, run.c.kind == kind)
         with self._engine.connect() as connection:
             newest = connection.execute(which.order_by(run.c.standard.desc(), run.c.id.desc())).first()
             if newest is None:
-                return
-            checks.provenance[kind] = {"settings": newest.settings, "versions": newest.versions}
+                return {}
+            if provenance is not None:
+                provenance[kind] = {"settings": newest.settings, "versions": newest.versions}
             query = (
                 select(operation.c.name, table.c.found)
                 .join(operation, table.c.operation_id == operation.c.id)
                 .where(table.c.run_id == newest.id, table.c.part == part)
                 .order_by(table.c.id)
             )
-            yield from {row.name: row.found for row in connection.execute(query)}.items()
+            return {row.name: row.found for row in connection.execute(query)}
 
 
 def dynamic_hits(found: Found) -> DynamicHits:

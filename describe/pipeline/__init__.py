@@ -5,10 +5,11 @@ call these. Importing this package imports no torch; extracting does.
 from describe.pipeline.ablating import AblateResult, ablate, ablation_curves, ablation_rows
 from describe.pipeline.checking import check_described
 from describe.pipeline.common import Progress, find
-from describe.pipeline.comparing import Comparison, compare
+from describe.pipeline.comparing import Comparison, compare, comparison
 from describe.pipeline.correlating import CorrelateResult, correlate, correlation_rows
 from describe.pipeline.describing import DescribeResult, describe
 from describe.pipeline.extracting import ExtractResult, extract
+from describe.pipeline.known import KnownChecks, known_checks, known_relations
 from describe.pipeline.limits import Batching, Limits
 from describe.pipeline.planning import Plan, plan, prompt_of
 from describe.pipeline.reading import export, head_record, report
@@ -21,6 +22,7 @@ __all__ = [
     "CorrelateResult",
     "DescribeResult",
     "ExtractResult",
+    "KnownChecks",
     "Limits",
     "Plan",
     "Progress",
@@ -30,6 +32,7 @@ __all__ = [
     "ablation_rows",
     "check_described",
     "compare",
+    "comparison",
     "correlate",
     "correlation_rows",
     "describe",
@@ -37,6 +40,8 @@ __all__ = [
     "extract",
     "find",
     "head_record",
+    "known_checks",
+    "known_relations",
     "plan",
     "prompt_of",
     "relations",
