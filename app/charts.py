@@ -35,6 +35,7 @@ SIDES = {"score": "relation score", "suppression": "suppression score"}
 """The two scores of a head for an operation, by their columns."""
 
 _CURVES = ["#b2182b", "#555555", "#2166ac", "#4393c3", "#92c5de", "#5aae61", "#a6dba0", "#762a83", "#c2a5cf"]
+_CATEGORIES = ["#2f6fab", "#d9822b", "#3a9d6a", "#8e5ea2", "#c0504d", "#7f7f7f"]
 _LEAST_TOP = 0.3  # a picture of an operation that no head implements stays pale
 
 
@@ -137,7 +138,7 @@ def strongest_chart(best: pd.DataFrame) -> Any:
         .encode(
             x=alt.X("head:O", axis=_ticks(best, "head")),
             y=_layers(best),
-            color=alt.Color("category:N", title="category"),
+            color=_category(),
             opacity=alt.Opacity("score:Q", scale=alt.Scale(domain=[0, 1], range=[0.05, 1]), title="relation score"),
         )
         .properties(**_size(best))
@@ -185,7 +186,7 @@ def category_chart(share: pd.DataFrame) -> Any:
         .encode(
             x=alt.X("layer:Q", axis=alt.Axis(tickMinStep=1)),
             y=alt.Y("share:Q", title="share of the layer's heads", axis=alt.Axis(format="%")),
-            color=alt.Color("category:N", title="category"),
+            color=_category(),
         )
         .properties(width=560, height=280)
     )
@@ -221,6 +222,12 @@ def depth_chart(depth: pd.DataFrame) -> Any:
         .facet(facet=alt.Facet("operation:N", title=None), columns=4)
         .properties(title="Heads that implement each operation, by relative depth")
     )
+
+
+def _category() -> Any:
+    """The same category looks the same in every chart of a model."""
+    alt = _altair()
+    return alt.Color("category:N", title="category", scale=alt.Scale(range=_CATEGORIES))
 
 
 def _named(operation: str) -> str:

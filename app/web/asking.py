@@ -54,19 +54,19 @@ def new_run() -> None:
     )
     kind = COMMANDS[command]
     st.caption(kind.words)
-    left, right = st.columns(2, gap="large")
-    with left:
-        model = st.text_input(
-            "Model",
-            st.query_params.get("model", ""),
-            max_chars=1000,
-            key="run-model",
-            placeholder="demo, a directory or .gguf file on the server, or a Hugging Face hub id",
-        )
+    first, *columns = st.columns([3, *(1 for _ in kind.options)], gap="medium")
+    model = first.text_input(
+        "Model",
+        st.query_params.get("model", ""),
+        max_chars=1000,
+        key="run-model",
+        placeholder="demo, a directory or .gguf file on the server, or a Hugging Face hub id",
+    )
     options: dict[str, Any] = {}
-    with right:
-        for name in kind.options:
-            options[name] = _FIELDS[name]()
+    for name, column in zip(kind.options, columns, strict=True):
+        with column:
+            given = _FIELDS[name]()
+        options[name] = None if given in ("all", "auto") else given  # what the command does by itself
     try:
         if command == "describe":
             _describe(model, options)

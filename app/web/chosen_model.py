@@ -9,6 +9,7 @@ import streamlit as st
 from app.web.drawing import notice
 from app.web.shared import catalogue
 from describe.records import HeadId, ModelInfo
+from describe.text import visible
 
 __all__ = ["address", "chosen_model", "head_links", "open_head"]
 
@@ -21,21 +22,25 @@ def address(model: ModelInfo) -> str:
 
 
 def chosen_model() -> tuple[int, ModelInfo] | None:
-    """The model and its id, chosen among all where there are several; None, and what to do, where there is none."""
-    found = {address(model): model for model in catalogue().models()}
+    """The model and its id, chosen among all, at first the newest; None, and what to do, where there is none."""
+    found = {address(model): model for model in reversed(catalogue().models())}
     if not found:
         notice("There is no model in the catalogue yet: headscribe extract MODEL reads one.")
         st.page_link("runs_page.py", label="Start it here")
         return None
-    wanted = st.query_params.get("model") or st.session_state.get("model")
-    if wanted not in found and st.query_params.get("model"):
-        notice(f"The catalogue holds no model '{wanted}'.", "bad")
     names = list(found)
-    chosen = names[0]
+    chosen = None
     if len(names) > 1:
-        chosen = st.selectbox("Model", names, index=names.index(wanted) if wanted in found else 0)
-    st.query_params["model"] = st.session_state["model"] = chosen
-    model = found[chosen]
+        chosen = st.selectbox(
+            "Model",
+            names,
+            index=None,
+            format_func=visible,
+            key="model",
+            bind="query-params",
+            placeholder=visible(names[0]),
+        )
+    model = found[chosen or names[0]]
     return catalogue().find_model(f"{model.name}@{model.content_hash}")
 
 

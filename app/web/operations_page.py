@@ -12,7 +12,7 @@ from app.tables import number
 from app.web.chosen_model import address, chosen_model, head_links
 from app.web.drawing import notice, paragraphs, table
 from app.web.gate import require_owner
-from app.web.plots import downloads, plot
+from app.web.plots import downloads, map_width, plot
 from app.web.shared import catalogue
 from describe.operations import analysis
 from describe.pipeline import comparison, known_relations
@@ -45,7 +45,7 @@ def show() -> None:
     if scores.empty:
         return notice(f"No operation has {MIN_PAIRS} pairs of single tokens in this model's vocabulary.")
     _one(model, scores, threshold)
-    _layers(scores, threshold)
+    _layers(model, scores, threshold)
     _several(scores, threshold)
     _models(model, threshold)
 
@@ -69,29 +69,36 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _heads(strongest: list[tuple[str, float]]) -> str:
-    return "   ".join(f"{head} ({value:.2f})" for head, value in strongest)
+    return ",  ".join(f"{head} ({value:.2f})" for head, value in strongest)
 
 
 def _one(model: ModelInfo, scores: pd.DataFrame, threshold: float) -> None:
     """The map of one operation, relation or suppression, and the heads that stand out."""
     st.subheader("One operation")
     names = scores["operation"].drop_duplicates().tolist()
-    wanted = st.query_params.get("operation")
+    strongest = scores.loc[scores["score"].idxmax(), "operation"]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         operation = st.selectbox(
-            "Operation", names, index=names.index(wanted) if wanted in names else 0, format_func=_shown, width=340
+            "Operation",
+            names,
+            index=None,
+            format_func=_shown,
+            key="operation",
+            bind="query-params",
+            placeholder=_shown(strongest),
+            width=340,
         )
         by = st.segmented_control(
-            "Score", list(charts.SIDES), default="score", format_func=_SIDES.__getitem__, required=True, key="side"
+            "Score", list(charts.SIDES), default="score", format_func=SAID.__getitem__, required=True, key="side"
         )
-    st.query_params["operation"] = operation
+    operation = operation or strongest
     rows = scores[scores["operation"] == operation]
     title = f"{_shown(operation)}: {charts.SIDES[by]}"
     chart = charts.heat_map(rows, by, title, charts.top_of_scale(rows), mark_from=threshold, pick=True)
-    left, right = st.columns([3, 2], gap="large")
+    left, right = st.columns([map_width(model), 1230 - map_width(model)], gap="large")
     with left:
         words = f"Map of all heads by {charts.SIDES[by]}, layers down, heads across"
-        plot(chart, rows, f"{operation}-{by}", words, pick=model)
+        plot(chart, rows, f"{operation}-{by}", words, width=map_width(model), pick=model)
         st.caption(f"Framed: {threshold:g} or more. A click on a head leads to its page.")
     with right:
         top = analysis.top_heads(rows, 10, by)
@@ -101,7 +108,7 @@ def _one(model: ModelInfo, scores: pd.DataFrame, threshold: float) -> None:
         head_links(model, [(HeadId(row.layer, row.head), f"{getattr(row, by):.2f}") for row in top.itertuples()])
 
 
-def _layers(scores: pd.DataFrame, threshold: float) -> None:
+def _layers(model: ModelInfo, scores: pd.DataFrame, threshold: float) -> None:
     """What layers do: operations by category, and the strongest operation of each head."""
     st.subheader("By layer")
     share = analysis.category_share(scores, threshold)
@@ -112,7 +119,7 @@ def _layers(scores: pd.DataFrame, threshold: float) -> None:
         plot(charts.category_chart(share), share, "categories-by-layer", words)
     with right:
         words = "Map of all heads by the category of their strongest operation"
-        plot(charts.strongest_chart(best), best, "strongest-operation", words)
+        plot(charts.strongest_chart(best), best, "strongest-operation", words, width=map_width(model) + 20)
 
 
 def _several(scores: pd.DataFrame, threshold: float) -> None:
@@ -164,7 +171,7 @@ def _comparison(scored: list[tuple[ModelInfo, list[OperationScores]]], threshold
         downloads(None, found.correlations, "profiles")
 
 
-_SIDES = {"score": "promotes", "suppression": "suppresses"}
+SAID = {"score": "promotes", "suppression": "suppresses"}
 
 
 def _shown(operation: str) -> str:

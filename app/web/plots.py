@@ -6,7 +6,7 @@ import io
 import json
 import re
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import streamlit as st
@@ -17,26 +17,39 @@ from app.web.chosen_model import open_head
 from describe.operations.analysis import plain_rows
 from describe.records import HeadId, ModelInfo
 
-__all__ = ["downloads", "picked", "plot", "scatter"]
+__all__ = ["downloads", "map_width", "picked", "plot", "scatter"]
 
 _INK = "#2f6fab"
 
 
-def plot(chart: Any, data: pd.DataFrame, name: str, words: str, *, pick: ModelInfo | None = None) -> None:
+def plot(
+    chart: Any,
+    data: pd.DataFrame,
+    name: str,
+    words: str,
+    *,
+    width: Literal["content"] | int = "content",
+    pick: ModelInfo | None = None,
+) -> None:
     """Show a chart, with ``words`` for those who do not see it.
 
     ``pick``: the model whose heads can be clicked in it, where the chart has the selection ``head``.
     """
     key = f"chart-{name}"
     if pick is None:
-        st.altair_chart(chart, width="content", alt=words, key=key)
+        st.altair_chart(chart, width=width, alt=words, key=key)
     else:
-        found = st.altair_chart(chart, width="content", alt=words, key=key, on_select="rerun", selection_mode="head")
+        found = st.altair_chart(chart, width=width, alt=words, key=key, on_select="rerun", selection_mode="head")
         head = picked(found)
         if head is not None and st.session_state.get(f"{key}-left") != head:
             st.session_state[f"{key}-left"] = head  # who comes back is not sent away again
             open_head(pick, head)
     downloads(chart, data, name)
+
+
+def map_width(model: ModelInfo) -> int:
+    """Pixels of a map of a model's heads, with its axis and legend."""
+    return 180 + max(160, min(620, 26 * model.n_heads))
 
 
 def picked(found: Any) -> HeadId | None:
@@ -58,6 +71,7 @@ def downloads(chart: Any | None, data: pd.DataFrame, name: str) -> None:
             "SVG": ("svg", "image/svg+xml", partial(_picture, chart, "svg")),
         } | forms
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
+        st.caption("Download", width="content")
         for label, (ending, mime, made) in forms.items():
             st.download_button(
                 label, made, f"{file}.{ending}", mime, key=f"{name}-{ending}", on_click="ignore", type="tertiary"
