@@ -1,4 +1,7 @@
-"""Pictures of relation scores, each as a PNG with its data beside it as CSV. Altair draws them, without a browser."""
+"""Charts of operations and checks, and pictures of them: a PNG with its data beside it as CSV.
+
+Altair draws them, without a browser; the web app shows the same charts.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,32 @@ from typing import Any
 
 import pandas as pd
 
+from annotations.report.charts import drawable
 from describe.errors import InputError
 from describe.files import replacing, write_atomically
 from describe.operations import analysis
+from describe.text import visible
 
-__all__ = ["save_ablations", "save_comparison", "save_relations"]
+__all__ = [
+    "SIDES",
+    "ablation_chart",
+    "category_chart",
+    "counts_chart",
+    "depth_chart",
+    "heat_map",
+    "save_ablations",
+    "save_comparison",
+    "save_relations",
+    "strongest_chart",
+    "top_of_scale",
+]
 
 _COLOURS = {"score": ["#f4f6f9", "#7aa6d6", "#08306b"], "suppression": ["#f9f5f4", "#e58b74", "#67000d"]}
+SIDES = {"score": "relation score", "suppression": "suppression score"}
+"""The two scores of a head for an operation, by their columns."""
+
 _CURVES = ["#b2182b", "#555555", "#2166ac", "#4393c3", "#92c5de", "#5aae61", "#a6dba0", "#762a83", "#c2a5cf"]
+_CATEGORIES = ["#2f6fab", "#d9822b", "#3a9d6a", "#8e5ea2", "#c0504d", "#7f7f7f"]
 _LEAST_TOP = 0.3  # a picture of an operation that no head implements stays pale
 
 
@@ -30,9 +51,9 @@ def save_relations(table: pd.DataFrame, threshold: float, folder: Path) -> list[
     best = table.loc[table.groupby(["layer", "head"])["score"].idxmax()]
     top = analysis.top_heads(table, 5)
     share = analysis.category_share(table, threshold)
-    written += _save(_best_operation(best), best, folder / "strongest-operation")
+    written += _save(strongest_chart(best), best, folder / "strongest-operation")
     written += _save(_top_heads(top), top, folder / "top-heads")
-    written += _save(_category_share(share), share, folder / "categories-by-layer")
+    written += _save(category_chart(share), share, folder / "categories-by-layer")
     several = analysis.multi_operation_heads(table, threshold)
     if len(several):
         rows = table.merge(several[["layer", "head"]])
@@ -43,10 +64,9 @@ def save_relations(table: pd.DataFrame, threshold: float, folder: Path) -> list[
 def save_comparison(universality: pd.DataFrame, depth: pd.DataFrame, folder: Path) -> list[Path]:
     """Heads that implement each operation in each model, in all and by relative depth. Returns the files written."""
     _folder(folder)
-    counts = universality.drop(columns="in_every_model").melt("operation", var_name="model", value_name="heads")
-    counts = counts.astype({"heads": "Float64"})
-    written = _save(_counts(counts), counts, folder / "universality")
-    return written + _save(_depth(depth), depth, folder / "relative-depth")
+    counts = analysis.counts_by_model(universality)
+    written = _save(counts_chart(counts), counts, folder / "universality")
+    return written + _save(depth_chart(depth), depth, folder / "relative-depth")
 
 
 def save_ablations(curves: dict[str, pd.DataFrame], folder: Path) -> list[Path]:
@@ -54,17 +74,17 @@ def save_ablations(curves: dict[str, pd.DataFrame], folder: Path) -> list[Path]:
     _folder(folder)
     written = []
     for operation, rows in curves.items():
-        written += _save(_ablation(operation, rows), rows, folder / f"ablate-{operation}")
+        written += _save(ablation_chart(operation, rows), rows, folder / f"ablate-{operation}")
     return written
 
 
-def _ablation(operation: str, rows: pd.DataFrame) -> Any:
+def ablation_chart(operation: str, rows: pd.DataFrame) -> Any:
     """Accuracy by heads removed; a band of a standard deviation about the mean of random heads."""
     alt = _altair()
     kinds = list(dict.fromkeys(rows["kind"]))
     scale = alt.Scale(domain=kinds, range=_CURVES[: len(kinds)])
     legend = alt.Legend(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=3)
-    base = alt.Chart(rows, title=f"{operation.replace('_', ' ')}: accuracy as heads are removed").encode(
+    base = alt.Chart(rows, title=f"{_named(operation)}: accuracy as heads are removed").encode(
         x=alt.X("removed:Q", title="heads removed", axis=alt.Axis(tickMinStep=1)),
         color=alt.Color("kind:N", title=None, scale=scale, legend=legend),
     )
@@ -73,19 +93,43 @@ def _ablation(operation: str, rows: pd.DataFrame) -> Any:
     return (band + base.mark_line().encode(y=accuracy)).properties(width=420, height=240)
 
 
+def heat_map(
+    rows: pd.DataFrame, by: str, title: str, top: float, *, mark_from: float | None = None, pick: bool = False
+) -> Any:
+    """Layer x head, coloured by a score from 0 to ``top``.
+
+    ``mark_from``: cells are framed from this score on. ``pick``: a cell that is clicked is the selection ``head``.
+    """
+    alt = _altair()
+    color = alt.Color(f"{by}:Q", title="score", scale=alt.Scale(range=_COLOURS[by], domain=[0, top], clamp=True))
+    base = alt.Chart(rows, title=title).encode(
+        x=alt.X("head:O", axis=_ticks(rows, "head")),
+        y=_layers(rows),
+        color=color,
+        tooltip=["layer:O", "head:O", alt.Tooltip(f"{by}:Q", title="score", format=".3f")],
+    )
+    if mark_from is not None:
+        frame = alt.when(alt.datum[by] >= mark_from).then(alt.value("#e08a1e")).otherwise(alt.value(None))
+        base = base.encode(stroke=frame, strokeWidth=alt.value(1.5))
+    drawn = base.mark_rect(cursor="pointer") if pick else base.mark_rect()
+    if pick:
+        drawn = drawn.add_params(alt.selection_point("head", fields=["layer", "head"]))
+    return drawn.properties(**_size(rows))
+
+
 def _heatmaps(operation: str, rows: pd.DataFrame) -> Any:
     """Layer x head, relation and suppression side by side on one scale."""
-    alt = _altair()
-    top = max(_LEAST_TOP, float(rows[["score", "suppression"]].max().max()))
-    charts = []
-    for by, title in (("score", "relation score"), ("suppression", "suppression score")):
-        color = alt.Color(f"{by}:Q", title="score", scale=alt.Scale(range=_COLOURS[by], domain=[0, top]))
-        base = alt.Chart(rows, title=title).encode(x=alt.X("head:O", axis=_ticks(rows, "head")), y=_layers(rows))
-        charts.append(base.mark_rect().encode(color=color).properties(**_size(rows)))
-    return alt.hconcat(*charts, title=operation.replace("_", " ")).resolve_scale(color="independent")
+    top = top_of_scale(rows)
+    charts = [heat_map(rows, by, title, top) for by, title in SIDES.items()]
+    return _altair().hconcat(*charts, title=_named(operation)).resolve_scale(color="independent")
 
 
-def _best_operation(best: pd.DataFrame) -> Any:
+def top_of_scale(rows: pd.DataFrame) -> float:
+    """Where the colours of an operation's scores end: one scale for both sides, pale where no head implements it."""
+    return max(_LEAST_TOP, float(rows[list(SIDES)].max().max()))
+
+
+def strongest_chart(best: pd.DataFrame) -> Any:
     """Which operation each head implements most, by category; pale where hardly."""
     alt = _altair()
     return (
@@ -94,7 +138,7 @@ def _best_operation(best: pd.DataFrame) -> Any:
         .encode(
             x=alt.X("head:O", axis=_ticks(best, "head")),
             y=_layers(best),
-            color=alt.Color("category:N", title="category"),
+            color=_category(),
             opacity=alt.Opacity("score:Q", scale=alt.Scale(domain=[0, 1], range=[0.05, 1]), title="relation score"),
         )
         .properties(**_size(best))
@@ -134,7 +178,7 @@ def _several(rows: pd.DataFrame) -> Any:
     )
 
 
-def _category_share(share: pd.DataFrame) -> Any:
+def category_chart(share: pd.DataFrame) -> Any:
     alt = _altair()
     return (
         alt.Chart(share, title="Heads that implement an operation of a category, by layer")
@@ -142,13 +186,13 @@ def _category_share(share: pd.DataFrame) -> Any:
         .encode(
             x=alt.X("layer:Q", axis=alt.Axis(tickMinStep=1)),
             y=alt.Y("share:Q", title="share of the layer's heads", axis=alt.Axis(format="%")),
-            color=alt.Color("category:N", title="category"),
+            color=_category(),
         )
         .properties(width=560, height=280)
     )
 
 
-def _counts(counts: pd.DataFrame) -> Any:
+def counts_chart(counts: pd.DataFrame) -> Any:
     alt = _altair()
     return (
         alt.Chart(counts, title="Heads that implement each operation")
@@ -163,7 +207,7 @@ def _counts(counts: pd.DataFrame) -> Any:
     )
 
 
-def _depth(depth: pd.DataFrame) -> Any:
+def depth_chart(depth: pd.DataFrame) -> Any:
     alt = _altair()
     shown = depth[depth.groupby("operation")["heads"].transform("sum") > 0]
     return (
@@ -178,6 +222,16 @@ def _depth(depth: pd.DataFrame) -> Any:
         .facet(facet=alt.Facet("operation:N", title=None), columns=4)
         .properties(title="Heads that implement each operation, by relative depth")
     )
+
+
+def _category() -> Any:
+    """The same category looks the same in every chart of a model."""
+    alt = _altair()
+    return alt.Color("category:N", title="category", scale=alt.Scale(range=_CATEGORIES))
+
+
+def _named(operation: str) -> str:
+    return visible(operation).replace("_", " ")
 
 
 def _layers(rows: pd.DataFrame) -> Any:
@@ -208,6 +262,8 @@ def _save(chart: Any, data: pd.DataFrame, stem: Path) -> list[Path]:
 
 
 def _folder(folder: Path) -> None:
+    if not drawable():
+        raise InputError("pictures need vl-convert: pip install 'headscribe[plots]'")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -215,9 +271,6 @@ def _folder(folder: Path) -> None:
 
 
 def _altair() -> Any:
-    try:
-        import altair
-        import vl_convert  # noqa: F401  (what turns charts into pictures)
-    except ImportError as error:
-        raise InputError("pictures need Altair: pip install 'headscribe[plots]'") from error
+    import altair
+
     return altair

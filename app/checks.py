@@ -21,6 +21,7 @@ from app.options import (
     Quiet,
     RunDtype,
 )
+from app.tables import change, number, p_value
 from describe.errors import InputError
 
 if TYPE_CHECKING:
@@ -179,11 +180,11 @@ def _draw_correlations(result: CorrelateResult, rows: list[dict[str, Any]]) -> N
                     row["operation"],
                     str(row["pairs"]),
                     str(row["k"]),
-                    _number(row["r_without_context"]),
-                    _p(row["p_without_context"]),
-                    _number(row["r_with_context"]),
-                    _p(row["p_with_context"]),
-                    _number(row["largest_static_score"]),
+                    number(row["r_without_context"]),
+                    p_value(row["p_without_context"]),
+                    number(row["r_with_context"]),
+                    p_value(row["p_with_context"]),
+                    number(row["largest_static_score"]),
                 )
                 for row in rows
                 if (row["sources"], row["side"]) == (sources, side)
@@ -196,7 +197,7 @@ def _draw_described(rows: list[dict[str, Any]]) -> None:
     from app.terminal import draw_table
 
     shown = [
-        (row["head"], str(row["pairs"]), str(row["k"]), _number(row["of_source"]), _number(row["in_context"]))
+        (row["head"], str(row["pairs"]), str(row["k"]), number(row["of_source"]), number(row["in_context"]))
         for row in rows
     ]
     headings = ("head", "mappings", "k", "without context", "with context")
@@ -212,11 +213,11 @@ def _draw_ablations(result: AblateResult, rows: list[dict[str, Any]]) -> None:
             row["operation"],
             str(row["prompts"]),
             str(row["heads"]),
-            _number(row["base"]),
-            _change(row["targeted"], row["targeted_change"]),
-            f"{_change(row['random'], row['random_change'])} ± {row['random_sd']:.2f}",
-            _number(row["control_base"]),
-            _change(row["control"], row["control_change"]),
+            number(row["base"]),
+            change(row["targeted"], row["targeted_change"]),
+            f"{change(row['random'], row['random_change'])} ± {row['random_sd']:.2f}",
+            number(row["control_base"]),
+            change(row["control"], row["control_change"]),
             row["controls"],
         )
         for row in rows
@@ -226,15 +227,3 @@ def _draw_ablations(result: AblateResult, rows: list[dict[str, Any]]) -> None:
     draw_table(headings, shown, title=title, right=range(1, 8))
     if result.not_testable:
         draw_table(("operation", "why"), list(result.not_testable.items()), title="Not testable")
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
-
-
-def _p(value: float | None) -> str:
-    return "" if value is None else "<1e-300" if value < 1e-300 else f"{value:.0e}"
-
-
-def _change(value: float | None, change: float | None) -> str:
-    return _number(value) + ("" if change is None else f" ({change:+.0%})")

@@ -39,12 +39,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run() -> NoReturn:
     """The console script. After an interrupt the process ends at once, whatever its other threads still do."""
-    code = main()
+    run_id = os.environ.pop("HEADSCRIBE_RUN", None)
+    code = main() if run_id is None else _reported(int(run_id))
     if code == 130:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def _reported(run_id: int) -> int:
+    """A run that the web app started: the same, and the catalogue is told how far it is."""
+    from app.reporting import reported
+
+    return reported(run_id, main)
 
 
 def _json_to_stdout(arguments: list[str]) -> list[str]:

@@ -1,10 +1,10 @@
-"""Tables of results as files: CSV for programs and spreadsheets, LaTeX for papers."""
+"""Tables of results as files: CSV for programs and spreadsheets, LaTeX for papers; and numbers as people read them."""
 
 from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["csv_table", "latex_table"]
+__all__ = ["change", "csv_table", "latex_table", "number", "p_value"]
 
 
 def csv_table(rows: list[dict[str, Any]]) -> str:
@@ -24,6 +24,21 @@ def latex_table(rows: list[dict[str, Any]]) -> str:
     plain = [{name.replace("_", " "): _cell(name, value) for name, value in row.items()} for row in rows]
     table = str(pd.DataFrame(plain).to_latex(index=False, escape=True, na_rep=""))
     return table.replace("<", "$<$").replace(">", "$>$")
+
+
+def number(value: float | None) -> str:
+    """A score or share; nothing where there is none."""
+    return "" if value is None or value != value else f"{value:.2f}"
+
+
+def p_value(value: float | None) -> str:
+    """A p-value's order; the smallest come to 0 in double precision."""
+    return "" if value is None else "<1e-300" if value < 1e-300 else f"{value:.0e}"
+
+
+def change(value: float | None, by: float | None) -> str:
+    """A number, and by which share it changed."""
+    return number(value) + ("" if by is None else f" ({by:+.0%})")
 
 
 def _cell(name: str, value: Any) -> str:

@@ -21,7 +21,20 @@ if TYPE_CHECKING:
     from describe.pipeline import Progress
     from describe.weights import Family
 
-__all__ = ["draw_families", "draw_head", "draw_heads", "draw_table", "progress_bars", "write_json"]
+__all__ = ["draw_families", "draw_head", "draw_heads", "draw_table", "progress_bars", "watched_by", "write_json"]
+
+
+_WATCHERS: list[Progress] = []
+
+
+@contextmanager
+def watched_by(watcher: Progress) -> Iterator[None]:
+    """Have somebody told, besides the terminal, how far the commands are that run within."""
+    _WATCHERS.append(watcher)
+    try:
+        yield
+    finally:
+        _WATCHERS.remove(watcher)
 
 
 @contextmanager
@@ -48,6 +61,8 @@ def progress_bars(quiet: bool) -> Iterator[Progress]:
             bars.start()
             tasks[stage] = bars.add_task(stage, total=total)
         bars.update(tasks[stage], completed=done, total=total)
+        for watcher in _WATCHERS:
+            watcher(stage, done, total)
 
     try:
         yield progress

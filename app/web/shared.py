@@ -13,7 +13,7 @@ from annotations.rating import RatingDesk
 from app.options import DEFAULT_CATALOGUE
 from describe.catalog import Catalogue
 
-__all__ = ["Door", "catalogue", "desk", "door"]
+__all__ = ["Door", "catalogue", "desk", "door", "where"]
 
 
 class Door(NamedTuple):
@@ -26,20 +26,21 @@ class Door(NamedTuple):
 
 def catalogue() -> Catalogue:
     """The catalogue that the app was started on, with an engine of its own for all sessions."""
-    return _catalogue(_where())
+    return _catalogue(where())
 
 
 def desk() -> RatingDesk:
     """Where raters work."""
-    return _desk(_where())
+    return _desk(where())
 
 
 def door() -> Door:
     """Who failed to get in."""
-    return _door(_where())
+    return _door(where())
 
 
-def _where() -> str:
+def where() -> str:
+    """The place of the catalogue that the app was started on: a file, or a URL that may hold a password."""
     return os.environ.get("HEADSCRIBE_CATALOG") or DEFAULT_CATALOGUE
 
 

@@ -93,19 +93,26 @@ class CheckStore:
     def by_head(self, model_id: int) -> HeadChecks:
         """What the standard runs on a model, or else the newest, say of each head."""
         checks = HeadChecks()
-        for name, found in self._newest(model_id, "correlate", "single", checks, without=("in_context", "of_source")):
+        kept_apart = ("in_context", "of_source")
+        for name, found in self.newest(model_id, "correlate", "single", checks.provenance, kept_apart).items():
             for head, scores in _dynamic_by_head(dynamic_hits(found)):
                 checks.heads.setdefault(head, {}).setdefault(name, {})["inference"] = scores
-        for name, found in self._newest(model_id, "ablate", "ablation", checks):
+        for name, found in self.newest(model_id, "ablate", "ablation", checks.provenance).items():
             for head, removal in removal_by_head(ablation(found)):
                 checks.heads.setdefault(head, {}).setdefault(name, {})["ablation"] = removal
         return checks
 
-    def _newest(
-        self, model_id: int, kind: str, part: str, checks: HeadChecks, without: tuple[str, ...] = ()
-    ) -> Iterator[tuple[str, Found]]:
-        """Operations with what was found of each, by name; what made it, and what is found, goes into the provenance.
+    def newest(
+        self,
+        model_id: int,
+        kind: str,
+        part: str,
+        provenance: dict[str, Found] | None = None,
+        without: tuple[str, ...] = (),
+    ) -> dict[str, Found]:
+        """What the standard run of a ``kind`` of check on a model, or else the newest, found of each operation.
 
+        By the operation's name. What made it is entered in ``provenance`` under the kind, with what was found, but
         ``without`` what the heads themselves have.
         """
         run, table, operation = schema.check_run, schema.operation_check, schema.operation
@@ -113,7 +120,7 @@ class CheckStore:
         with self._engine.connect() as connection:
             newest = connection.execute(which.order_by(run.c.standard.desc(), run.c.id.desc())).first()
             if newest is None:
-                return
+                return {}
             query = (
                 select(operation.c.name, *(operation.c[name] for name in ABOUT), table.c.found)
                 .join(operation, table.c.operation_id == operation.c.id)
@@ -121,14 +128,15 @@ class CheckStore:
                 .order_by(table.c.id)
             )
             rows = {row.name: row for row in connection.execute(query)}
-        checks.provenance[kind] = {name: getattr(newest, name) for name in ("settings", "standard", "versions")} | {
-            "operations": {
-                name: {about: getattr(row, about) for about in ABOUT}
-                | {"found": {key: value for key, value in row.found.items() if key not in without}}
-                for name, row in sorted(rows.items())
+        if provenance is not None:
+            provenance[kind] = {name: getattr(newest, name) for name in ("settings", "standard", "versions")} | {
+                "operations": {
+                    name: {about: getattr(row, about) for about in ABOUT}
+                    | {"found": {key: value for key, value in row.found.items() if key not in without}}
+                    for name, row in sorted(rows.items())
+                }
             }
-        }
-        yield from ((name, row.found) for name, row in rows.items())
+        return {name: row.found for name, row in rows.items()}
 
 
 def dynamic_hits(found: Found) -> DynamicHits:

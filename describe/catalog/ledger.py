@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -153,6 +154,24 @@ class LedgerStore:
         )
         with self._engine.connect() as connection:
             return [dict(row._mapping) for row in connection.execute(query)]
+
+    def since(self, call_id: int, model: str, llms: Collection[str], prompt: str | None = None) -> tuple[int, float]:
+        """How many calls to these LLMs about a model's heads were entered after a call, and their US dollars.
+
+        With ``prompt``: those that were asked with the template of this name.
+        """
+        table = schema.call
+        query = (
+            select(func.count(), func.coalesce(func.sum(table.c.money), 0.0))
+            .select_from(_CALLS_OF_HEADS.join(schema.model, schema.extraction.c.model_id == schema.model.c.id))
+            .where(table.c.id > call_id, table.c.llm.in_(llms), schema.model.c.name == model)
+        )
+        if prompt is not None:
+            asked = select(schema.labeller.c.id).where(schema.labeller.c.prompt == prompt)
+            query = query.where(table.c.labeller_id.in_(asked))
+        with self._engine.connect() as connection:
+            calls, money = connection.execute(query).one()
+        return int(calls), float(money)
 
     def calls(self, model_id: int) -> list[dict[str, Any]]:
         """Every call about a model's heads, in the order in which they came in, with its batch at the server."""

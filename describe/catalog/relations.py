@@ -18,6 +18,9 @@ ABOUT = ("category", "direction", "content_hash")
 """What tells which operation it is, besides its name."""
 
 
+_OF_RELATION = schema.relation_layer.c.relation_id == schema.relation.c.id
+
+
 @dataclass(frozen=True)
 class HeadRelations:
     """Scores by head and operation, and what they were made with."""
@@ -46,6 +49,18 @@ class RelationStore:
             query = query.where(table.c.settings_hash == json_hash(settings))
         with self._engine.connect() as connection:
             return connection.execute(query.order_by(table.c.standard.desc(), table.c.id.desc())).scalar()
+
+    def scored_models(self) -> set[str]:
+        """The content hashes of the models that have scores of a valid operation."""
+        model, run, relation = schema.model, schema.relation_run, schema.relation
+        query = (
+            select(model.c.content_hash)
+            .join(run, run.c.model_id == model.c.id)
+            .join(relation, relation.c.run_id == run.c.id)
+            .where(relation.c.valid, select(schema.relation_layer.c.id).where(_OF_RELATION).exists())
+        )
+        with self._engine.connect() as connection:
+            return set(connection.execute(query.distinct()).scalars())
 
     def begin_relation(self, run_id: int, operation: dict[str, Any], k: int, pairs_used: int, valid: bool) -> int:
         """The id of an operation in a run, entered if it is new. ``operation``: name, content_hash, category, ..."""

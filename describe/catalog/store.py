@@ -25,6 +25,7 @@ from describe.catalog.ledger import LedgerStore
 from describe.catalog.passages import add_description, add_head
 from describe.catalog.relations import RelationStore
 from describe.catalog.rows import get_or_create, json_hash, now, storable
+from describe.catalog.runs import RunStore
 from describe.catalog.scores import ScoreStore
 from describe.catalog.search import SearchStore
 from describe.errors import CatalogueError, InputError
@@ -55,6 +56,7 @@ class Catalogue:
         self.browse = BrowseStore(self._engine)
         self.ledger = LedgerStore(self._engine)
         self.batches = BatchStore(self._engine)
+        self.runs = RunStore(self._engine)
 
     def __enter__(self) -> Catalogue:
         return self

@@ -6,8 +6,10 @@ The table of a model's scores has a row per operation and head: ``operation``, `
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,10 +20,12 @@ from describe.records import HeadId, ModelInfo, OperationScores
 __all__ = [
     "GqaBias",
     "category_share",
+    "counts_by_model",
     "depth_profile",
     "gqa_bias",
     "known_heads_found",
     "multi_operation_heads",
+    "plain_rows",
     "profile_correlations",
     "scores_table",
     "summary",
@@ -134,6 +138,12 @@ def universality(tables: dict[str, pd.DataFrame], threshold: float) -> pd.DataFr
     return frame.rename_axis("operation").reset_index()
 
 
+def counts_by_model(universality: pd.DataFrame) -> pd.DataFrame:
+    """`universality` with a row per operation and model: how many ``heads`` implement it, missing where not valid."""
+    counts = universality.drop(columns="in_every_model").melt("operation", var_name="model", value_name="heads")
+    return counts.astype({"heads": "Float64"})
+
+
 def profile_correlations(tables: dict[str, pd.DataFrame], threshold: float) -> pd.DataFrame:
     """How alike the operation profiles of each two models are, over the operations valid in both.
 
@@ -196,6 +206,15 @@ def gqa_bias(model: ModelInfo, table: pd.DataFrame, permutations: int = PERMUTAT
         (w, b), counts = _within_between(similar, [random.permutation(group) for group in groups])
         reached += 0 not in counts and w - b >= within - between - 1e-12
     return GqaBias(within, between, within - between, (1 + reached) / (1 + permutations), pairs)
+
+
+def plain_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """A table's rows as plain values; what is missing is None."""
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [
+        {str(name): None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
+        for row in rows
+    ]
 
 
 def _within_between(

@@ -5,12 +5,13 @@ call these. Importing this package imports no torch; extracting does.
 from describe.pipeline.ablating import AblateResult, ablate, ablation_curves, ablation_rows
 from describe.pipeline.checking import check_described
 from describe.pipeline.common import Progress, find
-from describe.pipeline.comparing import Comparison, compare
+from describe.pipeline.comparing import Comparison, compare, comparison
 from describe.pipeline.correlating import CorrelateResult, correlate, correlation_rows
 from describe.pipeline.describing import DescribeResult, describe
 from describe.pipeline.differing import Differences, diff, diff_describers
 from describe.pipeline.extracting import ExtractResult, extract, extract_all
 from describe.pipeline.importing import import_heads
+from describe.pipeline.known import KnownChecks, known_checks, known_relations
 from describe.pipeline.limits import Batching, Limits
 from describe.pipeline.planning import Plan, plan, prompt_of
 from describe.pipeline.reading import export, head_record, report, search
@@ -24,6 +25,7 @@ __all__ = [
     "DescribeResult",
     "Differences",
     "ExtractResult",
+    "KnownChecks",
     "Limits",
     "Plan",
     "Progress",
@@ -33,6 +35,7 @@ __all__ = [
     "ablation_rows",
     "check_described",
     "compare",
+    "comparison",
     "correlate",
     "correlation_rows",
     "describe",
@@ -44,6 +47,8 @@ __all__ = [
     "find",
     "head_record",
     "import_heads",
+    "known_checks",
+    "known_relations",
     "plan",
     "prompt_of",
     "relations",

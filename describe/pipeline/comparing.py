@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,14 +11,14 @@ from describe.catalog import Catalogue
 from describe.errors import InputError
 from describe.pipeline.common import Progress, silent
 from describe.pipeline.relating import relations
-from describe.records import THRESHOLD, ModelInfo
+from describe.records import THRESHOLD, ModelInfo, OperationScores
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from describe.operations.analysis import GqaBias
 
-__all__ = ["Comparison", "compare"]
+__all__ = ["Comparison", "compare", "comparison"]
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,13 @@ class Comparison:
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain data."""
+        from describe.operations.analysis import plain_rows
+
         return {
             "models": [model.name for model in self.models],
-            "universality": _plain(self.universality),
-            "depth": _plain(self.depth),
-            "correlations": _plain(self.correlations),
+            "universality": plain_rows(self.universality),
+            "depth": plain_rows(self.depth),
+            "correlations": plain_rows(self.correlations),
             "gqa_bias": {name: None if bias is None else asdict(bias) for name, bias in self.gqa.items()},
         }
 
@@ -51,27 +53,33 @@ def compare(
     device: str = "auto",
     progress: Progress = silent,
 ) -> Comparison:
-    """Compare models by the operations their heads implement; scores them first where they are not in the catalogue.
+    """Compare models by the operations their heads implement; scores them first where the catalogue does not.
 
     Raises `InputError` when fewer than two are named, one cannot be read, or one has no valid operation.
     """
-    from describe.operations import analysis
-
     if len(models) < 2:
         raise InputError("compare needs two models or more")
-    infos, tables = [], {}
+    scored = []
     for model in models:
         result = relations(catalogue, model, operations=operations, device=device, progress=progress)
-        name = result.model.name
+        scored.append((result.model, result.operations))
+    return comparison(scored, threshold)
+
+
+def comparison(scored: Sequence[tuple[ModelInfo, list[OperationScores]]], threshold: float = THRESHOLD) -> Comparison:
+    """Compare models by scores that are there. Raises `InputError` as `compare` does."""
+    from describe.operations import analysis
+
+    tables: dict[str, pd.DataFrame] = {}
+    for info, operations in scored:
+        name = f"{info.name}@{info.content_hash[:8]}" if info.name in tables else info.name
         if name in tables:
-            name = f"{name}@{result.model.content_hash[:8]}"
-        if name in tables:
-            raise InputError(f"the model '{model}' is named twice")
-        table = analysis.scores_table(result.operations)
+            raise InputError(f"the model '{info.name}' is named twice")
+        table = analysis.scores_table(operations)
         if table.empty:
-            raise InputError(f"no operation is valid for '{model}': its vocabulary holds too few of their words")
-        infos.append(result.model)
+            raise InputError(f"no operation is valid for '{info.name}': its vocabulary holds too few of their words")
         tables[name] = table
+    infos = [info for info, _ in scored]
     return Comparison(
         models=infos,
         universality=analysis.universality(tables, threshold),
@@ -79,12 +87,3 @@ def compare(
         correlations=analysis.profile_correlations(tables, threshold),
         gqa={name: analysis.gqa_bias(info, tables[name]) for info, name in zip(infos, tables, strict=True)},
     )
-
-
-def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows of plain values; what is missing is None."""
-    rows = table.astype(object).where(table.notna(), None).to_dict("records")
-    return [
-        {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
-        for row in rows
-    ]

@@ -1,5 +1,10 @@
 """What needs the model to run: dynamic scores and their correlation with the static ones, and ablation."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from describe.validation.ablation import (
     Exam,
     accuracies,
@@ -8,11 +13,13 @@ from describe.validation.ablation import (
     removal_numbers,
     strongest_heads,
 )
-from describe.validation.correlation import Correlation, Pearson, correlations
-from describe.validation.dynamic import Asked, dynamic_hits
+from describe.validation.correlation import Correlation, Pearson, correlations, points
 from describe.validation.prompts import PAPER_TEMPLATES, Prompt, Template, read_templates
-from describe.validation.running import Attended, Runner, Steps, open_runner
 from describe.validation.tasks import Task, make_exam, read_tasks
+
+if TYPE_CHECKING:
+    from describe.validation.dynamic import Asked, dynamic_hits
+    from describe.validation.running import Attended, Runner, Steps, open_runner
 
 __all__ = [
     "PAPER_TEMPLATES",
@@ -32,9 +39,21 @@ __all__ = [
     "dynamic_hits",
     "make_exam",
     "open_runner",
+    "points",
     "random_heads",
     "read_tasks",
     "read_templates",
     "removal_numbers",
     "strongest_heads",
 ]
+
+_NEEDS_TORCH = {"Asked": "dynamic", "dynamic_hits": "dynamic"} | dict.fromkeys(
+    ("Attended", "Runner", "Steps", "open_runner"), "running"
+)
+
+
+def __getattr__(name: str) -> Any:
+    """Load the part that needs torch only when it is used: results are read and drawn without."""
+    if name in _NEEDS_TORCH:
+        return getattr(importlib.import_module(f"describe.validation.{_NEEDS_TORCH[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

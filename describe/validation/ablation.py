@@ -9,10 +9,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from describe.records import HeadId, OperationScores
 from describe.validation.prompts import Prompt
-from describe.validation.running import Runner
+
+if TYPE_CHECKING:
+    from describe.validation.running import Runner
 
 __all__ = ["Exam", "accuracies", "choose_controls", "random_heads", "removal_numbers", "strongest_heads"]
 

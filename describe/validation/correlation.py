@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from describe.records import DynamicHits, HeadId, HitCounts, OperationScores
 
-__all__ = ["Correlation", "Pearson", "correlations"]
+__all__ = ["Correlation", "Pearson", "correlations", "points"]
+
+Side = Literal["relation", "suppression"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Correlation:
 
     operation: str
     category: str
-    side: Literal["relation", "suppression"]
+    side: Side
     sources: Literal["single", "multi"]
     k: int
     pairs: int
@@ -50,11 +52,7 @@ def correlations(
 ) -> list[Correlation]:
     """Relation and suppression scores of these heads against their dynamic scores in every template."""
     found = []
-    sides: tuple[tuple[Literal["relation", "suppression"], tuple[tuple[float, ...], ...], str], ...] = (
-        ("relation", static.scores, "promoted"),
-        ("suppression", static.suppression, "suppressed"),
-    )
-    for side, scores, name in sides:
+    for side, scores, name in _sides(static):
         chosen = np.array([scores[head.layer][head.head] for head in heads])
         of_source, in_context = (
             _pearson(chosen, _counts(hits, name, heads)) for hits in (dynamic.of_source, dynamic.in_context)
@@ -74,6 +72,33 @@ def correlations(
             )
         )
     return found
+
+
+def points(static: OperationScores, dynamic: DynamicHits, side: Side) -> list[dict[str, Any]]:
+    """What `correlations` are over, a row per template and head: ``template``, ``layer``, ``head``, ``static`` score,
+    and the dynamic ones ``without_context`` and ``with_context``."""
+    scores, name = next((scores, name) for known, scores, name in _sides(static) if known == side)
+    return [
+        {
+            "template": template,
+            "layer": layer,
+            "head": head,
+            "static": score,
+            "without_context": getattr(of_source, name)[layer][head] / dynamic.pairs,
+            "with_context": getattr(in_context, name)[layer][head] / dynamic.pairs,
+        }
+        for template, of_source, in_context in zip(
+            dynamic.templates, dynamic.of_source, dynamic.in_context, strict=True
+        )
+        for layer, row in enumerate(scores)
+        for head, score in enumerate(row)
+    ]
+
+
+def _sides(
+    static: OperationScores,
+) -> tuple[tuple[Side, tuple[tuple[float, ...], ...], str], ...]:
+    return ("relation", static.scores, "promoted"), ("suppression", static.suppression, "suppressed")
 
 
 def _counts(templates: Iterable[HitCounts], side: str, heads: Sequence[HeadId]) -> np.ndarray:

@@ -1,0 +1,102 @@
+"""Runs started from the web app: each is the command as it is typed, in a process of its own that outlives the app."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from app.reporting import RUN
+from describe.catalog import Catalogue
+from describe.catalog.runs import Run
+from describe.errors import InputError
+
+__all__ = ["command_line", "go_on", "plan", "start"]
+
+PATIENCE = 600.0
+"""Seconds that a plan may take."""
+
+
+def command_line(command: str, model: str, options: Mapping[str, Any]) -> list[str]:
+    """The words after ``headscribe``; options without a value are left out. Raises `InputError` for no MODEL."""
+    model = model.strip()
+    if not model or model.startswith("-"):
+        raise InputError("name a model: demo, a directory, a .gguf file, or a Hugging Face hub id")
+    given = {name: value for name, value in options.items() if value is not None and value is not False}
+    return [
+        command,
+        model,
+        *(f"--{name}" if value is True else f"--{name}={value}" for name, value in given.items() if value != ""),
+    ]
+
+
+def start(catalogue: Catalogue, where: str, arguments: list[str]) -> int:
+    """Begin a run of the catalogue at ``where``; returns its id."""
+    run_id = catalogue.runs.begin(arguments)
+    _launch(where, run_id, arguments)
+    return run_id
+
+
+def go_on(catalogue: Catalogue, where: str, run: Run) -> None:
+    """Begin a run again that has ended: it goes on where it was. What is left of its budget is its budget.
+
+    Raises `InputError` when nothing is left, or the run is going on already.
+    """
+    arguments = [*run.arguments]
+    budget = run.option("budget")
+    if budget is not None:
+        left = math.floor((float(budget) - run.money) * 1e6) / 1e6
+        if left < 0 or (left == 0 and float(budget) > 0):
+            raise InputError(f"the budget of ${budget} is used up: start a new run, which goes on where this one was")
+        arguments = [a for a in arguments if not a.startswith("--budget=")] + [f"--budget={left}"]
+    if not catalogue.runs.begin_again(run.id):
+        raise InputError("this run goes on already")
+    _launch(where, run.id, arguments)
+
+
+def plan(where: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """What a run of ``describe`` would ask, cost and take, as ``--dry-run --json`` says. Asks nobody.
+
+    In a process of its own, since prompts with evidence need the model. Raises `InputError` with the line that the
+    command refuses it with.
+    """
+    command = [*_PROGRAM, *arguments, "--dry-run", "--json=-"]
+    done = subprocess.run(  # noqa: S603  (no shell: each argument is one word)
+        command, env=_environment(where), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PATIENCE
+    )
+    if done.returncode != 0:
+        lines = done.stderr.strip().splitlines() or ["the plan could not be made"]
+        raise InputError(lines[-1].removeprefix("headscribe: "))
+    return dict(json.loads(done.stdout))
+
+
+_PROGRAM = [sys.executable, "-m", "app"]
+
+
+def _launch(where: str, run_id: int, arguments: Sequence[str]) -> None:
+    """Start the command apart from this process: neither its end nor its terminal's reaches the run."""
+    apart: dict[str, Any] = {"start_new_session": True}
+    if sys.platform == "win32":
+        apart = {"creationflags": subprocess.DETACHED_PROCESS | subprocess.CREATE_NEW_PROCESS_GROUP}
+    process = subprocess.Popen(  # noqa: S603  (no shell: each argument is one word)
+        [*_PROGRAM, *arguments, "--quiet"],
+        env=_environment(where) | {RUN: str(run_id)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        **apart,
+    )
+    threading.Thread(target=process.wait, daemon=True).start()  # so that no zombie stays
+
+
+def _environment(where: str) -> dict[str, str]:
+    """This process's own, keys to LLMs included; and our own packages, whatever lies in the working directory."""
+    packages = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    path = os.pathsep.join(part for part in packages if part)
+    return os.environ | {"HEADSCRIBE_CATALOG": where, "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}

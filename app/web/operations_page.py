@@ -1,0 +1,181 @@
+"""The operations of a model: which heads implement and suppress each, by layer, and how models compare."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from app import charts
+from app.tables import number
+from app.web.chosen_model import address, chosen_model, head_links
+from app.web.drawing import notice, paragraphs, table
+from app.web.gate import require_owner
+from app.web.plots import downloads, map_width, plot
+from app.web.shared import catalogue
+from describe.operations import analysis
+from describe.pipeline import comparison, known_relations
+from describe.records import MIN_PAIRS, THRESHOLD, HeadId, ModelInfo, OperationScores
+from describe.text import visible
+
+MOST_MODELS = 8
+"""Models side by side, at most: more cannot be told apart in a chart."""
+
+
+def show() -> None:
+    """Draw the page."""
+    require_owner()
+    st.title("Operations")
+    chosen = chosen_model()
+    if chosen is None:
+        return
+    model_id, model = chosen
+    operations = known_relations(catalogue(), model_id)
+    scores = analysis.scores_table(operations)
+    if not operations:
+        notice("No operation was scored for this model yet: headscribe relations MODEL does so, from its weights.")
+        query = {"do": "relations", "model": model.name}
+        st.page_link("runs_page.py", label="Score operations here", query_params=query)
+        return
+    threshold = st.number_input(
+        "A head implements an operation from this score on", 0.01, 1.0, THRESHOLD, 0.05, format="%.2f", width=340
+    )
+    _summary(operations, threshold)
+    if scores.empty:
+        return notice(f"No operation has {MIN_PAIRS} pairs of single tokens in this model's vocabulary.")
+    _one(model, scores, threshold)
+    _layers(model, scores, threshold)
+    _several(scores, threshold)
+    _models(model, threshold)
+
+
+def _summary(operations: list[OperationScores], threshold: float) -> None:
+    found = analysis.summary(operations, threshold)
+    st.html(table(_HEADINGS, [_row(row) for row in found.to_dict("records")], (2, 3, 4, 6)))
+    flat = {f"top_{by}": found[f"top_{by}"].map(_heads) for by in charts.SIDES}
+    downloads(None, found.assign(**flat), "operations")
+
+
+_HEADINGS = ("operation", "category", "pairs", "k", "implement it", "strongest", "suppress it", "strongest suppressors")
+
+
+def _row(row: dict[str, Any]) -> tuple[str, ...]:
+    shown = (row["operation"].replace("_", " "), row["category"], str(row["pairs"]))
+    if not row["valid"]:
+        return (*shown, "", "", f"not valid for this model: under {MIN_PAIRS} pairs", "", "")
+    score, suppression = ((str(row[f"heads_{by}"]), _heads(row[f"top_{by}"])) for by in charts.SIDES)
+    return (*shown, str(row["k"]), *score, *suppression)
+
+
+def _heads(strongest: list[tuple[str, float]]) -> str:
+    return ",  ".join(f"{head} ({value:.2f})" for head, value in strongest)
+
+
+def _one(model: ModelInfo, scores: pd.DataFrame, threshold: float) -> None:
+    """The map of one operation, relation or suppression, and the heads that stand out."""
+    st.subheader("One operation")
+    names = scores["operation"].drop_duplicates().tolist()
+    strongest = scores.loc[scores["score"].idxmax(), "operation"]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        operation = st.selectbox(
+            "Operation",
+            names,
+            index=None,
+            format_func=_shown,
+            key="operation",
+            bind="query-params",
+            placeholder=_shown(strongest),
+            width=340,
+        )
+        by = st.segmented_control(
+            "Score", list(charts.SIDES), default="score", format_func=SAID.__getitem__, required=True, key="side"
+        )
+    operation = operation or strongest
+    rows = scores[scores["operation"] == operation]
+    title = f"{_shown(operation)}: {charts.SIDES[by]}"
+    chart = charts.heat_map(rows, by, title, charts.top_of_scale(rows), mark_from=threshold, pick=True)
+    left, right = st.columns([map_width(model), 1230 - map_width(model)], gap="large")
+    with left:
+        words = f"Map of all heads by {charts.SIDES[by]}, layers down, heads across"
+        plot(chart, rows, f"{operation}-{by}", words, width=map_width(model), pick=model)
+        st.caption(f"Framed: {threshold:g} or more. A click on a head leads to its page.")
+    with right:
+        top = analysis.top_heads(rows, 10, by)
+        if top.empty:
+            return notice("No head has a score above 0.")
+        st.caption(f"Strongest {charts.SIDES[by]}s")
+        head_links(model, [(HeadId(row.layer, row.head), f"{getattr(row, by):.2f}") for row in top.itertuples()])
+
+
+def _layers(model: ModelInfo, scores: pd.DataFrame, threshold: float) -> None:
+    """What layers do: operations by category, and the strongest operation of each head."""
+    st.subheader("By layer")
+    share = analysis.category_share(scores, threshold)
+    best = scores.loc[scores.groupby(["layer", "head"])["score"].idxmax()]
+    left, right = st.columns(2, gap="large")
+    with left:
+        words = "Share of each layer's heads that implement an operation of a category"
+        plot(charts.category_chart(share), share, "categories-by-layer", words)
+    with right:
+        words = "Map of all heads by the category of their strongest operation"
+        plot(charts.strongest_chart(best), best, "strongest-operation", words, width=map_width(model) + 20)
+
+
+def _several(scores: pd.DataFrame, threshold: float) -> None:
+    found = analysis.multi_operation_heads(scores, threshold)
+    if found.empty:
+        return
+    with st.expander(f"Heads that implement several operations ({len(found)})"):
+        rows = [(f"{row.layer}.{row.head}", row.names.replace("_", " ")) for row in found.itertuples()]
+        st.html(table(("head", "operations"), rows))
+        downloads(None, found, "several-operations")
+
+
+def _models(model: ModelInfo, threshold: float) -> None:
+    """This model beside others: which operations all of them implement, and at which depth."""
+    st.subheader("Between models")
+    able = catalogue().relations.scored_models()
+    others = {address(other): other for other in catalogue().models() if other != model and other.content_hash in able}
+    if not others:
+        return notice("To compare models, score the operations of another one: headscribe relations MODEL.")
+    chosen = st.multiselect(
+        "Compare with", list(others), default=list(others)[:3], max_selections=MOST_MODELS - 1, width=600
+    )
+    if chosen:
+        _comparison([(one, _scores(one)) for one in (model, *(others[name] for name in chosen))], threshold)
+
+
+def _scores(model: ModelInfo) -> list[OperationScores]:
+    model_id, _ = catalogue().find_model(f"{model.name}@{model.content_hash}")
+    return known_relations(catalogue(), model_id)
+
+
+def _comparison(scored: list[tuple[ModelInfo, list[OperationScores]]], threshold: float) -> None:
+    found = comparison(scored, threshold)
+    counts = analysis.counts_by_model(found.universality)
+    plot(charts.counts_chart(counts), counts, "universality", "Heads that implement each operation in each model")
+    common = found.universality[found.universality["in_every_model"]]["operation"].tolist()
+    said = f"Implemented by a head of every one of these models: {', '.join(map(_shown, common)) or 'no operation'}."
+    st.html(paragraphs([f"{said} An operation without a bar is not valid for that model."]))
+    with st.expander("By relative depth"):
+        words = "Share of heads that implement each operation, by relative depth, for each model"
+        plot(charts.depth_chart(found.depth), found.depth, "relative-depth", words)
+    headings = ("model", "model", "operations", "r of strongest heads", "r of shares of heads")
+    rows = [
+        (row.first, row.second, str(row.operations), number(row.r_strongest), number(row.r_share))
+        for row in found.correlations.itertuples()
+    ]
+    with st.expander("How alike their profiles are"):
+        st.html(table(headings, rows, (2, 3, 4)))
+        downloads(None, found.correlations, "profiles")
+
+
+SAID = {"score": "promotes", "suppression": "suppresses"}
+
+
+def _shown(operation: str) -> str:
+    return visible(operation).replace("_", " ")
+
+
+show()

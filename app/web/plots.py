@@ -1,0 +1,120 @@
+"""Charts on the pages, each with its picture and its data to download; a click on a head leads to its page."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from functools import partial
+from typing import Any, Literal
+
+import pandas as pd
+import streamlit as st
+
+from annotations.report.charts import drawable
+from app.tables import csv_table
+from app.web.chosen_model import open_head
+from describe.operations.analysis import plain_rows
+from describe.records import HeadId, ModelInfo
+
+__all__ = ["downloads", "map_width", "picked", "plot", "scatter"]
+
+_INK = "#2f6fab"
+
+
+def plot(
+    chart: Any,
+    data: pd.DataFrame,
+    name: str,
+    words: str,
+    *,
+    width: Literal["content"] | int = "content",
+    pick: ModelInfo | None = None,
+) -> None:
+    """Show a chart, with ``words`` for those who do not see it.
+
+    ``pick``: the model whose heads can be clicked in it, where the chart has the selection ``head``.
+    """
+    key = f"chart-{name}"
+    if pick is None:
+        st.altair_chart(chart, width=width, alt=words, key=key)
+    else:
+        found = st.altair_chart(chart, width=width, alt=words, key=key, on_select="rerun", selection_mode="head")
+        head = picked(found)
+        if head is not None and st.session_state.get(f"{key}-left") != head:
+            st.session_state[f"{key}-left"] = head  # who comes back is not sent away again
+            open_head(pick, head)
+    downloads(chart, data, name)
+
+
+def map_width(model: ModelInfo) -> int:
+    """Pixels of a map of a model's heads, with its axis and legend."""
+    return 180 + max(160, min(620, 26 * model.n_heads))
+
+
+def picked(found: Any) -> HeadId | None:
+    """The head that was clicked in a chart."""
+    rows = found.get("selection", {}).get("head") or []
+    return HeadId(int(rows[0]["layer"]), int(rows[0]["head"])) if rows else None
+
+
+def downloads(chart: Any | None, data: pd.DataFrame, name: str) -> None:
+    """A chart as PNG and SVG, and its data; each is made when it is asked for."""
+    file = re.sub(r"[^\w.-]+", "-", name)[:80].strip("-.") or "data"
+    forms = {
+        "CSV": ("csv", "text/csv", partial(_csv, data)),
+        "JSON": ("json", "application/json", partial(_json, data)),
+    }
+    if chart is not None and drawable():
+        forms = {
+            "PNG": ("png", "image/png", partial(_picture, chart, "png")),
+            "SVG": ("svg", "image/svg+xml", partial(_picture, chart, "svg")),
+        } | forms
+    with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
+        st.caption("Download", width="content")
+        for label, (ending, mime, made) in forms.items():
+            st.download_button(
+                label, made, f"{file}.{ending}", mime, key=f"{name}-{ending}", on_click="ignore", type="tertiary"
+            )
+        if chart is not None and not drawable():
+            st.caption("As PNG and SVG with pip install 'headscribe[plots]'")
+
+
+def scatter(rows: pd.DataFrame, by: str, title: str) -> Any:
+    """Static against dynamic scores, a point a head; a click on one is the selection ``head``."""
+    import altair as alt
+
+    axis = alt.Axis(tickCount=5)
+    return (
+        alt.Chart(rows, title=title)
+        .mark_circle(size=45, opacity=0.55, color=_INK, cursor="pointer")
+        .encode(
+            x=alt.X("static:Q", title="static score, from the weights", scale=alt.Scale(domain=[0, 1]), axis=axis),
+            y=alt.Y(f"{by}:Q", title="dynamic score, in prompts", scale=alt.Scale(domain=[0, 1]), axis=axis),
+            tooltip=[
+                "layer:Q",
+                "head:Q",
+                alt.Tooltip("static:Q", format=".3f"),
+                alt.Tooltip(f"{by}:Q", title="dynamic", format=".3f"),
+            ],
+        )
+        .add_params(alt.selection_point("head", fields=["layer", "head"]))
+        .properties(width=340, height=300)
+    )
+
+
+def _picture(chart: Any, form: str) -> bytes:
+    """The chart as it looks on paper, whatever theme the page has."""
+    made: Any = io.BytesIO() if form == "png" else io.StringIO()
+    options = {"ppi": 144} if form == "png" else {}
+    chart.configure_view(strokeWidth=0).save(made, format=form, **options)
+    found = made.getvalue()
+    return found if isinstance(found, bytes) else found.encode("utf-8", "backslashreplace")
+
+
+def _csv(data: pd.DataFrame) -> bytes:
+    return csv_table(plain_rows(data)).encode("utf-8", "backslashreplace")
+
+
+def _json(data: pd.DataFrame) -> bytes:
+    return json.dumps(plain_rows(data), ensure_ascii=False, indent=1).encode("utf-8", "backslashreplace")
