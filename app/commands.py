@@ -10,7 +10,20 @@ from app.checks import ablate, correlate
 from app.describing import describe
 from app.handing import diff, export, import_command
 from app.operations import compare, relations
-from app.options import DEFAULT_CATALOGUE, CataloguePlace, Device, Dtype, Heads, Json, Model, Quiet
+from app.options import (
+    DEFAULT_CATALOGUE,
+    CataloguePlace,
+    Device,
+    Dtype,
+    EngineName,
+    Heads,
+    Json,
+    Memory,
+    Model,
+    Models,
+    Quiet,
+    RayAddress,
+)
 from app.searching import search
 from app.serving import app_command
 from app.studies import study
@@ -51,11 +64,14 @@ def headscribe(
 
 @app.command()
 def extract(
-    model: Model,
+    models: Models,
     catalog: CataloguePlace = DEFAULT_CATALOGUE,
     heads: Heads = "all",
     device: Device = "auto",
     dtype: Dtype = "float32",
+    memory: Memory = None,
+    engine: EngineName = "local",
+    ray_address: RayAddress = None,
     json_path: Json = None,
     quiet: Quiet = False,
 ) -> None:
@@ -63,14 +79,16 @@ def extract(
     from app.terminal import progress_bars, write_json
     from describe import pipeline
 
-    with _catalogue(catalog, create=True) as opened:
+    with pipeline.open_engine(engine, ray_address) as where, _catalogue(catalog, create=True) as opened:
         with progress_bars(quiet) as progress:
-            result = pipeline.extract(opened, model, heads=heads, device=device, dtype=dtype, progress=progress)
+            how = {"heads": heads, "device": device, "dtype": dtype, "memory": memory}
+            results = pipeline.extract_all(opened, models, **how, engine=where, progress=progress)
         if json_path:
-            write_json(_records(opened, result), json_path)
+            write_json([record for result in results for record in _records(opened, result)], json_path)
         elif not quiet:
-            new = f"{result.new} new" if result.new else "all there already"
-            typer.echo(f"{result.model.name}: {len(result.heads)} heads in {catalog} ({new})")
+            for result in results:
+                new = f"{result.new} new" if result.new else "all there already"
+                typer.echo(f"{result.model.name}: {len(result.heads)} heads in {catalog} ({new})")
 
 
 app.command()(describe)

@@ -6,7 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
-from app.options import DEFAULT_CATALOGUE, CataloguePlace, Device, Json, Model, Operations, Plots, Quiet, Threshold
+from app.options import (
+    DEFAULT_CATALOGUE,
+    CataloguePlace,
+    Device,
+    EngineName,
+    Json,
+    Memory,
+    Models,
+    Operations,
+    Plots,
+    Quiet,
+    RayAddress,
+    Threshold,
+)
 from describe.records import MIN_PAIRS, THRESHOLD
 
 if TYPE_CHECKING:
@@ -18,7 +31,7 @@ __all__ = ["compare", "relations"]
 
 
 def relations(
-    model: Model,
+    models: Models,
     catalog: CataloguePlace = DEFAULT_CATALOGUE,
     operations: Operations = None,
     k: Annotated[
@@ -33,6 +46,9 @@ def relations(
         bool, typer.Option("--both-first-tokens", help="A word of several tokens counts by its first one.")
     ] = False,
     device: Device = "auto",
+    memory: Memory = None,
+    engine: EngineName = "local",
+    ray_address: RayAddress = None,
     plots: Plots = None,
     json_path: Json = None,
     quiet: Quiet = False,
@@ -42,26 +58,33 @@ def relations(
     from describe import pipeline
     from describe.catalog import Catalogue
 
-    with Catalogue(catalog, create=True) as opened, progress_bars(quiet) as progress:
-        result = pipeline.relations(
-            opened,
-            model,
-            operations=operations,
-            k=k,
-            first_mlp=not no_first_mlp,
-            both_first_tokens=both_first_tokens,
-            device=device,
-            progress=progress,
-        )
+    with pipeline.open_engine(engine, ray_address) as where, Catalogue(catalog, create=True) as opened:
+        with progress_bars(quiet) as progress:
+            results = pipeline.relations_all(
+                opened,
+                models,
+                operations=operations,
+                k=k,
+                first_mlp=not no_first_mlp,
+                both_first_tokens=both_first_tokens,
+                device=device,
+                memory=memory,
+                engine=where,
+                progress=progress,
+            )
     if plots:
-        _save_plots(result, threshold, plots)
+        for result in results:
+            _save_plots(result, threshold, plots if len(results) == 1 else plots / result.model.name.replace("/", "-"))
     if json_path:
-        write_json(_relations_json(result), json_path)
+        found = [_relations_json(result) for result in results]
+        write_json(found[0] if len(found) == 1 else found, json_path)
     elif not quiet:
-        _draw_relations(result, threshold)
-    for problem in result.problems:
+        for result in results:
+            _draw_relations(result, threshold)
+    problems = list(dict.fromkeys(problem for result in results for problem in result.problems))
+    for problem in problems:
         typer.echo(f"headscribe: {problem}", err=True)
-    return 1 if result.problems else 0
+    return 1 if problems else 0
 
 
 def compare(

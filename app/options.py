@@ -13,6 +13,9 @@ DEFAULT_CATALOGUE = "headscribe.db"
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="demo, a model directory, a .gguf file, or a Hugging Face hub id.")
 ]
+Models = Annotated[
+    list[str], typer.Argument(metavar="MODEL...", help="Each as demo, a model directory, a .gguf file, or a hub id.")
+]
 CataloguePlace = Annotated[
     str,
     typer.Option(
@@ -24,6 +27,19 @@ Heads = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")]
 Dtype = Annotated[str, typer.Option("--dtype", metavar="NAME", help="Precision to compute in: float32 or float64.")]
+Memory = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--memory", metavar="SIZE", help="What the process may take, such as 8GiB (default: half of what is free)."
+    ),
+]
+EngineName = Annotated[
+    str, typer.Option("--engine", metavar="NAME", help="Where to compute: local, or ray (a Ray cluster).")
+]
+RayAddress = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--ray-address", metavar="ADDRESS", help="The Ray cluster (default: one on this machine alone)."),
+]
 Json = Annotated[
     Optional[Path],  # noqa: UP045  (Typer reads the annotation at run time, on Python 3.10 too)
     typer.Option("--json", metavar="[PATH]", help="Write the result as JSON to a file, or to standard output."),

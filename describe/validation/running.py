@@ -298,7 +298,9 @@ def open_runner(model: str, info: ModelInfo, device: torch.device, dtype: torch.
         raise CheckpointError(f"transformers cannot run the model in {location.path}: {reason[:300]}") from error
     if dtype == torch.float64:
         if loaded.config._attn_implementation == "eager":
-            raise CheckpointError(f"transformers cannot run the model in {location.path} in float64: use --dtype float32")
+            raise CheckpointError(
+                f"transformers cannot run the model in {location.path} in float64: use --dtype float32"
+            )
         if hasattr(loaded, "set_experts_implementation"):
             loaded.set_experts_implementation("eager")  # the others know no double precision
     return Runner(loaded.eval().to(device), info)

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from describe.errors import CheckpointError
 from describe.records import HeadId
 from describe.validation import Exam, Prompt, Runner, accuracies
-from describe.weights import FAMILIES, HeadWeights, open_model
+from describe.weights import HeadWeights, open_model
 from tests import families, oracle, validation_oracle
 from tests.unit.test_weights import assert_equals_modules
 
@@ -63,7 +62,9 @@ def assert_runs(weights: HeadWeights, model: Any) -> None:
     group = torch.arange(weights.info.n_heads) // (weights.info.n_heads // weights.info.n_kv_heads)
     for i, prompt in enumerate(prompts):
         in_context = found.in_context[:, :, i].double()
-        torch.testing.assert_close(in_context, validation_oracle.reads(model, prompt.ids), rtol=tolerance, atol=tolerance)
+        torch.testing.assert_close(
+            in_context, validation_oracle.reads(model, prompt.ids), rtol=tolerance, atol=tolerance
+        )
         of_source, literal = found.of_source[:, group, i].double(), validation_oracle.reads_of_source(model, *prompt)
         torch.testing.assert_close(of_source, literal, rtol=tolerance, atol=tolerance)
     removed = [HeadId(0, 1), HeadId(1, 2)]
