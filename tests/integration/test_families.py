@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from describe.errors import CheckpointError
 from describe.records import HeadId
 from describe.validation import Exam, Prompt, Runner, accuracies
 from describe.weights import FAMILIES, HeadWeights, open_model
-from tests import families, oracle, validation_oracle
+from describe.weights.families import family_of
+from describe.weights.refused import REFUSED, refusal_of
+from tests import families, oracle, tiny, validation_oracle
 from tests.unit.test_weights import assert_equals_modules
 
 IDS = [f"{model_type}{i or ''}" for i, (model_type, _) in enumerate(families.CASES)]
@@ -63,9 +66,40 @@ def assert_runs(weights: HeadWeights, model: Any) -> None:
     group = torch.arange(weights.info.n_heads) // (weights.info.n_heads // weights.info.n_kv_heads)
     for i, prompt in enumerate(prompts):
         in_context = found.in_context[:, :, i].double()
-        torch.testing.assert_close(in_context, validation_oracle.reads(model, prompt.ids), rtol=tolerance, atol=tolerance)
+        torch.testing.assert_close(
+            in_context, validation_oracle.reads(model, prompt.ids), rtol=tolerance, atol=tolerance
+        )
         of_source, literal = found.of_source[:, group, i].double(), validation_oracle.reads_of_source(model, *prompt)
         torch.testing.assert_close(of_source, literal, rtol=tolerance, atol=tolerance)
     removed = [HeadId(0, 1), HeadId(1, 2)]
     predictions = [validation_oracle.prediction(model, prompt.ids, list(removed)) for prompt in prompts]
     assert accuracies(runner, Exam(prompts, [frozenset({token}) for token in predictions]), [removed]) == [1.0]
+
+
+def test_every_row_is_tried() -> None:
+    tried = {model_type for model_type, _ in families.CASES} | set(families.TEXT_PARTS.values())
+    tried |= {"emu3_text_model"}  # as which the text model of Emu3 is saved
+    assert {name for row in FAMILIES for name in row.model_types} == tried
+
+
+def test_all_causal_models_of_transformers_are_accounted_for() -> None:
+    """Read by a row, or by the row of their text part, or refused with the reason: nothing is left to chance."""
+    left = []
+    for model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        if family_of(model_type=model_type) or refusal_of(model_type):
+            continue
+        text = CONFIG_MAPPING[model_type]().get_text_config(decoder=True).model_type
+        if not (family_of(model_type=text) or refusal_of(text)):
+            left.append(model_type)
+    assert left == []
+    read = {name for row in FAMILIES for name in row.model_types}
+    refused = [name for refusal in REFUSED for name in refusal.model_types]
+    assert read.isdisjoint(refused)
+    assert len(set(refused)) == len(refused)
+
+
+@pytest.mark.parametrize("model_type", families.TEXT_PARTS)
+def test_text_parts_of_multimodal_models(model_type: str, tmp_path: Path) -> None:
+    model = families.multimodal_model(model_type)
+    weights = open_model(str(tiny.save(model, tmp_path / "tiny")))
+    assert_equals_modules(weights, model, tolerance=3e-4)
