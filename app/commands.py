@@ -9,6 +9,7 @@ import typer
 
 from app.checks import ablate, correlate
 from app.describing import describe
+from app.models import models
 from app.operations import compare, relations
 from app.options import DEFAULT_CATALOGUE, CataloguePlace, Device, Dtype, Format, Heads, Json, Model, Quiet
 from app.serving import app_command
@@ -119,21 +120,7 @@ def export(
         typer.echo(f"{number} heads written to {output}")
 
 
-@app.command()
-def models(json_path: Json = None) -> None:
-    """List the model families that headscribe reads."""
-    from app.terminal import draw_families, write_json
-    from describe.weights import FAMILIES
-
-    if json_path:
-        rows = [
-            {"family": f.name, "model_types": f.model_types, "gguf": f.gguf, "models": f.examples} for f in FAMILIES
-        ]
-        write_json(rows, json_path)
-    else:
-        draw_families(FAMILIES)
-
-
+app.command()(models)
 app.command()(relations)
 app.command()(compare)
 app.command()(correlate)

@@ -13,6 +13,7 @@ from describe.pipeline.limits import Batching, Limits
 from describe.pipeline.planning import Plan, plan, prompt_of
 from describe.pipeline.reading import export, head_record, report
 from describe.pipeline.relating import RelationsResult, relations
+from describe.pipeline.self_testing import Finding, self_test
 
 __all__ = [
     "AblateResult",
@@ -21,6 +22,7 @@ __all__ = [
     "CorrelateResult",
     "DescribeResult",
     "ExtractResult",
+    "Finding",
     "Limits",
     "Plan",
     "Progress",
@@ -41,4 +43,5 @@ __all__ = [
     "prompt_of",
     "relations",
     "report",
+    "self_test",
 ]

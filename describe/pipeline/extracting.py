@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from describe.catalog import Catalogue
 from describe.errors import InputError
-from describe.pipeline.common import Progress, choose_device, known, silent
+from describe.pipeline.common import Progress, choose_device, known, reading, silent
 from describe.records import HeadId, HeadMapping, MappingRow, ModelInfo, Target, parse_heads
 from describe.versions import versions
 from describe.weights import content_hash, locate
@@ -62,7 +62,7 @@ def extract(
     if found is not None:
         model_id, info = found
         wanted = parse_heads(heads, info.n_layers, info.n_heads)
-        extraction_id = catalogue.find_extraction(model_id, settings)
+        extraction_id = catalogue.find_extraction(model_id, settings | reading(info.family))
         saved = set() if extraction_id is None else catalogue.saved_heads(extraction_id, complete=True)
         if extraction_id is not None and saved.issuperset(wanted):
             return ExtractResult(info, extraction_id, wanted, 0)
@@ -77,7 +77,7 @@ def extract(
     wanted = parse_heads(heads, info.n_layers, info.n_heads)
     extraction_id = catalogue.begin_extraction(
         catalogue.register_model(info),
-        settings,
+        settings | reading(info.family),
         versions("torch", "transformers", "gguf", "safetensors") | {"device": where.type},
     )
     saved = catalogue.saved_heads(extraction_id, complete=True)

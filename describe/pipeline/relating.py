@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from describe.catalog import Catalogue
 from describe.errors import InputError
 from describe.operations import Operation, Problem, load_operations
-from describe.pipeline.common import Progress, choose_device, silent
+from describe.pipeline.common import Progress, choose_device, reading, silent
 from describe.records import MIN_PAIRS, LayerScores, ModelInfo, OperationScores
 from describe.versions import versions
 
@@ -81,7 +81,7 @@ def relations(
         "both_first_tokens": both_first_tokens,
         "min_pairs": MIN_PAIRS,
         "biases": "of the first MLP and its norm only",
-    }
+    } | reading(weights.info.family)
     run_id = catalogue.relations.begin_run(
         catalogue.register_model(weights.info),
         settings,

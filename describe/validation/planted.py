@@ -66,10 +66,16 @@ class PlantedHead:
 
 @dataclass(frozen=True)
 class Planted:
-    """A model in a directory, in Hugging Face layout, and all its heads that are not random."""
+    """A model in a directory, in Hugging Face layout.
+
+    Attributes:
+        heads: all its heads that are not random.
+        operations: what was to be planted, and where; the same, but for a model in which nothing was planted.
+    """
 
     path: Path
     heads: dict[HeadId, PlantedHead]
+    operations: dict[HeadId, PlantedHead]
 
 
 def planted_model(
@@ -94,7 +100,7 @@ def planted_model(
             _plant(tensors, place, head, ids, noise, draw)
     directory.mkdir(parents=True, exist_ok=True)
     _save(directory, tensors, words)
-    return Planted(directory, heads if plant else {})
+    return Planted(directory, heads if plant else {}, heads)
 
 
 # -- the operations ---------------------------------------------------------------------------------------------------
