@@ -201,7 +201,8 @@ def _plant(
     directions = _directions(len(source), d_head, draw)
     read, weight = torch.zeros(len(x), d_head), torch.full((len(x), 1), OTHERS)
     read[source], weight[source] = directions, 1
-    _overwrite(value, torch.linalg.lstsq(weight * x, weight * read).solution.mT, noise, draw)
+    solved = torch.linalg.lstsq((weight * x).double(), (weight * read).double()).solution
+    _overwrite(value, solved.float().mT, noise, draw)
     written = directions.mT @ tensors["lm_head.weight"][target]
     _overwrite(output, -written.mT if head.suppresses else written.mT, noise, draw)
 
