@@ -9,6 +9,7 @@ import typer
 from app.checks import ablate, correlate
 from app.describing import describe
 from app.handing import diff, export, import_command
+from app.models import models
 from app.operations import compare, relations
 from app.options import (
     DEFAULT_CATALOGUE,
@@ -81,8 +82,16 @@ def extract(
 
     with pipeline.open_engine(engine, ray_address) as where, _catalogue(catalog, create=True) as opened:
         with progress_bars(quiet) as progress:
-            how = {"heads": heads, "device": device, "dtype": dtype, "memory": memory}
-            results = pipeline.extract_all(opened, models, **how, engine=where, progress=progress)
+            results = pipeline.extract_all(
+                opened,
+                models,
+                heads=heads,
+                device=device,
+                dtype=dtype,
+                memory=memory,
+                engine=where,
+                progress=progress,
+            )
         if json_path:
             write_json([record for result in results for record in _records(opened, result)], json_path)
         elif not quiet:
@@ -121,24 +130,10 @@ def show(
         write_json(list(records), json_path) if json_path else draw_heads(records)
 
 
-@app.command()
-def models(json_path: Json = None) -> None:
-    """List the model families that headscribe reads."""
-    from app.terminal import draw_families, write_json
-    from describe.weights import FAMILIES
-
-    if json_path:
-        rows = [
-            {"family": f.name, "model_types": f.model_types, "gguf": f.gguf, "models": f.examples} for f in FAMILIES
-        ]
-        write_json(rows, json_path)
-    else:
-        draw_families(FAMILIES)
-
-
 app.command()(export)
 app.command("import")(import_command)
 app.command()(diff)
+app.command()(models)
 app.command()(relations)
 app.command()(compare)
 app.command()(correlate)

@@ -58,8 +58,11 @@ def relations(
     from describe import pipeline
     from describe.catalog import Catalogue
 
-    with pipeline.open_engine(engine, ray_address) as where, Catalogue(catalog, create=True) as opened:
-        with progress_bars(quiet) as progress:
+    with (
+        pipeline.open_engine(engine, ray_address) as where,
+        Catalogue(catalog, create=True) as opened,
+        progress_bars(quiet) as progress,
+    ):
             results = pipeline.relations_all(
                 opened,
                 models,

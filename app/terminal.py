@@ -19,9 +19,8 @@ from describe.text import quoted, visible
 
 if TYPE_CHECKING:
     from describe.pipeline import Progress
-    from describe.weights import Family
 
-__all__ = ["draw_families", "draw_head", "draw_heads", "draw_table", "progress_bars", "watched_by", "write_json"]
+__all__ = ["draw_head", "draw_heads", "draw_table", "progress_bars", "watched_by", "write_json"]
 
 
 _WATCHERS: list[Progress] = []
@@ -161,14 +160,6 @@ def draw_table(
     console = _console()
     console.print(table)
     console.print()
-
-
-def draw_families(families: Iterable[Family]) -> None:
-    """The table of model families."""
-    table = Table("family", "model_type", "GGUF architecture", "models", box=None, header_style="bold", pad_edge=False)
-    for row in families:
-        table.add_row(row.name, ", ".join(row.model_types), row.gguf, row.examples)
-    _console().print(table)
 
 
 def write_json(value: Any, path: Path) -> None:

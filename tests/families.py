@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import CONFIG_MAPPING, AutoModelForCausalLM
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForImageTextToText
 
 from tests import tiny
 
@@ -83,8 +83,26 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("ernie4_5_moe", {"moe_layer_start_index": 0, "moe_layer_end_index": 1}),
 ]
 
-WRAPPED = "gemma3 llava qwen2_vl qwen2_5_vl qwen3_vl qwen3_vl_moe mistral3 idefics3 llama4 emu3 aria".split()  # noqa: SIM905
-"""Multimodal models whose text part is read."""
+TEXT_PARTS = {
+    "gemma3": "gemma3_text",
+    "llava": "llama",
+    "mistral3": "mistral",
+    "idefics3": "llama",
+    "qwen2_vl": "qwen2_vl_text",
+    "qwen2_5_vl": "qwen2_5_vl_text",
+    "qwen3_vl": "qwen3_vl_text",
+    "qwen3_vl_moe": "qwen3_vl_moe_text",
+    "llama4": "llama4_text",
+    "aria": "aria_text",
+}
+"""Multimodal models, and the type of their text part."""
+
+OTHER_SIZES: dict[str, Any] = {
+    **dict.fromkeys(("out_hidden_size", "projector_input_dim", "projector_output_dim", "vision_output_dim"), 32),
+    **{"depth": 1, "num_heads": 2, "embed_dim": 16, "image_size": 28, "num_position_embeddings": 16},
+    **{"deepstack_visual_indexes": [], "fullatt_block_indexes": []},
+}
+"""What configurations of parts that see call their sizes."""
 
 
 def settings_of(config_class: Any) -> dict[str, Any]:
@@ -107,6 +125,21 @@ def family_model(model_type: str, **changes: Any) -> Any:
             setattr(text, name, 3e-3)  # so large that another one is noticed
     torch.manual_seed(sum(map(ord, model_type)))
     return randomised(AutoModelForCausalLM.from_config(config, attn_implementation="eager"))
+
+
+def multimodal_model(model_type: str) -> Any:
+    """A random multimodal model, all its parts tiny."""
+    config_class, text_class = CONFIG_MAPPING[model_type], CONFIG_MAPPING[TEXT_PARTS[model_type]]
+    config = config_class(**(settings_of(config_class) | {"text_config": text_class(**settings_of(text_class))}))
+    text = config.get_text_config(decoder=True)
+    if isinstance(getattr(text, "rope_parameters", None), dict):
+        text.rope_parameters["mrope_section"] = [1, 1, 2]
+    for part in (getattr(config, name) for name in config.sub_configs):
+        for name, size in (SIZES | OTHER_SIZES).items() if part is not text else ():
+            if hasattr(part, name) and name != "head_dim":
+                setattr(part, name, size)
+    torch.manual_seed(1)
+    return randomised(AutoModelForImageTextToText.from_config(config, attn_implementation="eager"))
 
 
 def randomised(model: Any) -> Any:

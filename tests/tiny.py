@@ -70,28 +70,39 @@ def save(model: Any, directory: Path, *, tokenizer: Any = None, **options: Any) 
     return directory
 
 
-def write_gguf(model: Any, path: Path, quantisation: gguf.GGMLQuantizationType | None = None) -> Path:
-    """The model as a GGUF file, laid out as llama.cpp's converter does (facts of its format, our own code)."""
+def write_gguf(
+    model: Any,
+    path: Path,
+    quantisation: gguf.GGMLQuantizationType | None = None,
+    architecture: str | None = None,
+) -> Path:
+    """The model as a GGUF file, laid out as llama.cpp's converter does: its own names of tensors, our own code."""
     config = model.config
-    arch, names = _GGUF[config.model_type]
+    arch = architecture or _ARCHITECTURES.get(config.model_type, config.model_type)
+    number = next(key for key, name in gguf.MODEL_ARCH_NAMES.items() if name == arch)
+    names = gguf.get_tensor_name_map(number, config.num_hidden_layers)
     writer = gguf.GGUFWriter(path, arch)
     writer.add_block_count(config.num_hidden_layers)
     writer.add_embedding_length(config.hidden_size)
     writer.add_head_count(config.num_attention_heads)
-    writer.add_head_count_kv(getattr(config, "num_key_value_heads", None) or config.num_attention_heads)
+    writer.add_head_count_kv(_kv_heads(config))
     if getattr(config, "head_dim", None):
         writer.add_value_length(config.head_dim)
+    if getattr(config, "embedding_multiplier", None):
+        writer.add_embedding_scale(config.embedding_multiplier)
     eps = getattr(config, "rms_norm_eps", None)
     if eps is not None:
         writer.add_layer_norm_rms_eps(eps)
     else:
-        writer.add_layer_norm_eps(getattr(config, "layer_norm_eps", None) or config.layer_norm_epsilon)
+        others = ("layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "norm_eps")
+        writer.add_layer_norm_eps(next((getattr(config, name) for name in others if hasattr(config, name)), 1e-5))
     pieces = byte_tokenizer().get_vocab()
     writer.add_tokenizer_model("gpt2")
     writer.add_token_list(sorted(pieces, key=pieces.__getitem__))
     writer.add_token_types([3] + [1] * (len(pieces) - 1))
     for name, tensor in model.state_dict().items():
-        stored = _gguf_name(name, names)
+        bare = name.removeprefix("transformer.")  # as BLOOM's converter names it
+        stored = next(filter(None, (names.get_name(n, try_suffixes=(".weight", ".bias")) for n in (name, bare))), None)
         if stored is None or (stored == "output.weight" and config.tie_word_embeddings):
             continue
         data = _gguf_data(config, name, tensor).numpy()
@@ -106,79 +117,22 @@ def write_gguf(model: Any, path: Path, quantisation: gguf.GGMLQuantizationType |
     return path
 
 
-_LLAMA_NAMES = {
-    "model.embed_tokens": "token_embd",
-    "lm_head": "output",
-    "model.layers.": "blk.",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "post_attention_layernorm": "ffn_norm",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-}
-_GGUF = {
-    "llama": ("llama", _LLAMA_NAMES),
-    "qwen2": ("qwen2", _LLAMA_NAMES),
-    "qwen3": ("qwen3", _LLAMA_NAMES),
-    "gpt2": (
-        "gpt2",
-        {
-            "transformer.wte": "token_embd",
-            "transformer.h.": "blk.",
-            "attn.c_attn": "attn_qkv",
-            "attn.c_proj": "attn_output",
-            "ln_2": "ffn_norm",
-            "mlp.c_fc": "ffn_up",
-            "mlp.c_proj": "ffn_down",
-        },
-    ),
-    "gpt_neox": (
-        "gptneox",
-        {
-            "gpt_neox.embed_in": "token_embd",
-            "lm_head": "output",
-            "gpt_neox.layers.": "blk.",
-            "attention.query_key_value": "attn_qkv",
-            "attention.dense": "attn_output",
-            "post_attention_layernorm": "ffn_norm",
-            "mlp.dense_h_to_4h": "ffn_up",
-            "mlp.dense_4h_to_h": "ffn_down",
-        },
-    ),
-    "phi": (
-        "phi2",
-        {
-            "model.embed_tokens": "token_embd",
-            "lm_head": "output",
-            "model.layers.": "blk.",
-            "self_attn.v_proj": "attn_v",
-            "self_attn.dense": "attn_output",
-            "input_layernorm": "attn_norm",
-            "mlp.fc1": "ffn_up",
-            "mlp.fc2": "ffn_down",
-        },
-    ),
-}
+_ARCHITECTURES = {"gpt_neox": "gptneox", "phi": "phi2"}
 
 
-def _gguf_name(name: str, names: dict[str, str]) -> str | None:
-    """The GGUF name of a parameter; None for those that headscribe has no use for."""
-    stem, _, kind = name.rpartition(".")
-    for ours, theirs in names.items():
-        if theirs != "blk." and stem.endswith(ours):
-            block = next((p for p in names if names[p] == "blk." and stem.startswith(p)), None)
-            if block is None:
-                return f"{theirs}.{kind}"
-            return f"blk.{stem.removeprefix(block).split('.')[0]}.{theirs}.{kind}"
-    return None
+def _kv_heads(config: Any) -> int:
+    if config.model_type == "falcon":
+        return config.num_kv_heads if config.new_decoder_architecture or not config.multi_query else 1
+    return 1 if getattr(config, "multi_query", False) else getattr(config, "num_key_value_heads", None) or HEADS
 
 
 def _gguf_data(config: Any, name: str, tensor: torch.Tensor) -> torch.Tensor:
+    """Facts of llama.cpp's converters: what they change of the tensors that are read here."""
     if config.model_type == "gpt2" and tensor.ndim == 2 and ".h." in name:
         tensor = tensor.T  # Conv1D
-    if "query_key_value" in name:  # q k v head by head becomes all q, all k, all v
-        heads = config.num_attention_heads
-        parts = tensor.unflatten(0, (heads, 3, -1)).transpose(0, 1)
-        tensor = parts.reshape(tensor.shape)
+    if "query_key_value" in name:  # q k v group by group becomes all q, all k, all v
+        groups = tensor.unflatten(0, (_kv_heads(config), -1, config.hidden_size // config.num_attention_heads))
+        tensor = torch.cat([groups[:, :-2].flatten(0, 2), groups[:, -2].flatten(0, 1), groups[:, -1].flatten(0, 1)])
+    if config.model_type.startswith(("gemma", "nemotron")) and name.endswith("norm.weight"):
+        tensor = tensor + 1
     return tensor.contiguous()

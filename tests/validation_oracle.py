@@ -85,9 +85,9 @@ def reads_of_source(model: Any, ids: tuple[int, ...], source: int) -> Tensor:
     def note(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         standing.append(kwargs.get("hidden_states", args[0] if args else None)[:, source : source + 1])
 
-    with hooked(*(module.register_forward_pre_hook(note, with_kwargs=True) for module in at.attentions)):
-        with torch.no_grad():
-            model(torch.tensor([ids]), use_cache=False)
+    notes = [module.register_forward_pre_hook(note, with_kwargs=True) for module in at.attentions]
+    with hooked(*notes), torch.no_grad():
+        model(torch.tensor([ids]), use_cache=False)
 
     def feed(layer: int) -> Callable[..., Any]:
         def hook(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -9,6 +9,7 @@ from describe.pipeline.comparing import Comparison, compare, comparison
 from describe.pipeline.correlating import CorrelateResult, correlate, correlation_rows
 from describe.pipeline.describing import DescribeResult, describe
 from describe.pipeline.differing import Differences, diff, diff_describers
+from describe.pipeline.engines import open_engine
 from describe.pipeline.extracting import ExtractResult, extract, extract_all
 from describe.pipeline.importing import import_heads
 from describe.pipeline.known import KnownChecks, known_checks, known_relations
@@ -16,6 +17,7 @@ from describe.pipeline.limits import Batching, Limits
 from describe.pipeline.planning import Plan, plan, prompt_of
 from describe.pipeline.reading import export, head_record, report, search
 from describe.pipeline.relating import RelationsResult, relations, relations_all
+from describe.pipeline.self_testing import Finding, self_test
 
 __all__ = [
     "AblateResult",
@@ -25,6 +27,7 @@ __all__ = [
     "DescribeResult",
     "Differences",
     "ExtractResult",
+    "Finding",
     "KnownChecks",
     "Limits",
     "Plan",
@@ -49,10 +52,12 @@ __all__ = [
     "import_heads",
     "known_checks",
     "known_relations",
+    "open_engine",
     "plan",
     "prompt_of",
     "relations",
     "relations_all",
     "report",
     "search",
+    "self_test",
 ]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from describe.catalog import Catalogue
 from describe.errors import CatalogueError, InputError
 from describe.records import ModelInfo
-from describe.weights import content_hash, locate, model_name
+from describe.weights import FAMILIES, content_hash, locate, model_name
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +23,7 @@ __all__ = [
     "find",
     "find_model",
     "known",
+    "reading",
     "silent",
 ]
 
@@ -68,6 +69,12 @@ def known(catalogue: Catalogue, name: str, digest: str) -> tuple[int, ModelInfo]
         return catalogue.find_model(f"{name}@{digest}")
     except CatalogueError:
         return None
+
+
+def reading(family: str) -> dict[str, Any]:
+    """What is done for a family besides the plain equations, as settings of a result; nothing for most families."""
+    done = next((row.reading for row in FAMILIES if row.name == family), ())
+    return {"reading": list(done)} if done else {}
 
 
 def choose_device(name: str, dtype: str) -> torch.device:

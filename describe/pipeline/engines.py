@@ -6,10 +6,12 @@ An engine computes and returns; what comes of it is committed by who asked, so t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
+from describe.errors import InputError
 from describe.pipeline.common import choose_device
 from describe.records import ModelInfo
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from describe.pipeline.computing import Found, Means, Ranked
     from describe.weights import HeadWeights
 
-__all__ = ["LOCAL", "Engine", "Job", "Local", "RankJob", "opener"]
+__all__ = ["LOCAL", "Engine", "Job", "Local", "RankJob", "open_engine", "opener"]
 
 Opener = Callable[[str], "HeadWeights"]
 
@@ -80,6 +82,27 @@ class Local:
 
 
 LOCAL = Local()
+
+ENGINES = ("local", "ray")
+
+
+@contextmanager
+def open_engine(name: str, ray_address: str | None = None) -> Iterator[Engine]:
+    """An engine by its name, let go of at the end.
+
+    Raises `InputError` for an unknown name, an address without Ray, and as `over_ray.ray_cluster` does.
+    """
+    if name not in ENGINES:
+        raise InputError(f"there is no engine '{name}': {' or '.join(ENGINES)}")
+    if name == "local":
+        if ray_address is not None:
+            raise InputError("--ray-address goes with --engine ray")
+        yield LOCAL
+        return
+    from describe.pipeline.over_ray import ray_cluster
+
+    with ray_cluster(ray_address) as cluster:
+        yield cluster
 
 
 def opener() -> Opener:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from describe.catalog import Catalogue
 from describe.errors import InputError
-from describe.pipeline.common import N_HELD_OUT, N_SALIENT, N_TARGETS, Progress, known, silent
+from describe.pipeline.common import N_HELD_OUT, N_SALIENT, N_TARGETS, Progress, known, reading, silent
 from describe.pipeline.engines import LOCAL, Engine, Job, opener
 from describe.pipeline.memory import parse_memory
 from describe.records import HeadId, HeadMapping, MappingRow, ModelInfo, Target, parse_heads
@@ -110,7 +110,7 @@ def _there(catalogue: Catalogue, model: str, heads: str, settings: dict[str, Any
         return None
     model_id, info = found
     wanted = parse_heads(heads, info.n_layers, info.n_heads)
-    extraction_id = catalogue.find_extraction(model_id, settings)
+    extraction_id = catalogue.find_extraction(model_id, settings | reading(info.family))
     saved = set() if extraction_id is None else catalogue.saved_heads(extraction_id, complete=True)
     if extraction_id is None or not saved.issuperset(wanted):
         return None
@@ -127,6 +127,7 @@ def _begin(
     catalogue: Catalogue, model: str, info: ModelInfo, wanted: list[HeadId], settings: dict[str, Any], means: Means
 ) -> _Run:
     used = versions("torch", "transformers", "gguf", "safetensors") | {"device": means.device.type}
+    settings = settings | reading(info.family)
     extraction_id = catalogue.begin_extraction(catalogue.register_model(info), settings, used)
     saved = catalogue.saved_heads(extraction_id, complete=True)
     missing = [head for head in wanted if head not in saved]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from describe.catalog import Catalogue
 from describe.errors import InputError
 from describe.operations import Operation, Problem, load_operations
-from describe.pipeline.common import Progress, silent
+from describe.pipeline.common import Progress, reading, silent
 from describe.pipeline.engines import LOCAL, Engine, opener
 from describe.pipeline.memory import parse_memory
 from describe.records import MIN_PAIRS, LayerScores, ModelInfo, OperationScores
@@ -149,6 +149,7 @@ def _begin(
     means: Means,
 ) -> _Run:
     """A run of a model: which pairs of which operations count, and which layers are not scored yet."""
+    settings = settings | reading(weights.info.family)
     run_id = catalogue.relations.begin_run(
         catalogue.register_model(weights.info),
         settings,

@@ -66,10 +66,16 @@ class PlantedHead:
 
 @dataclass(frozen=True)
 class Planted:
-    """A model in a directory, in Hugging Face layout, and all its heads that are not random."""
+    """A model in a directory, in Hugging Face layout.
+
+    Attributes:
+        heads: all its heads that are not random.
+        operations: what was to be planted, and where; the same, but for a model in which nothing was planted.
+    """
 
     path: Path
     heads: dict[HeadId, PlantedHead]
+    operations: dict[HeadId, PlantedHead]
 
 
 def planted_model(
@@ -94,7 +100,7 @@ def planted_model(
             _plant(tensors, place, head, ids, noise, draw)
     directory.mkdir(parents=True, exist_ok=True)
     _save(directory, tensors, words)
-    return Planted(directory, heads if plant else {})
+    return Planted(directory, heads if plant else {}, heads)
 
 
 # -- the operations ---------------------------------------------------------------------------------------------------
@@ -195,7 +201,8 @@ def _plant(
     directions = _directions(len(source), d_head, draw)
     read, weight = torch.zeros(len(x), d_head), torch.full((len(x), 1), OTHERS)
     read[source], weight[source] = directions, 1
-    _overwrite(value, torch.linalg.lstsq(weight * x, weight * read).solution.mT, noise, draw)
+    solved = torch.linalg.lstsq((weight * x).double(), (weight * read).double()).solution
+    _overwrite(value, solved.float().mT, noise, draw)
     written = directions.mT @ tensors["lm_head.weight"][target]
     _overwrite(output, -written.mT if head.suppresses else written.mT, noise, draw)
 

@@ -68,8 +68,8 @@ class Runner:
         self._takes = inspect.signature(self._backbone.forward).parameters
         if "past_key_values" not in self._takes:
             raise CheckpointError(
-                f"transformers runs models of the family {info.family} without keeping keys and values, so they cannot be"
-                " run here: extract, describe and relations read their weights all the same"
+                f"transformers runs models of the family {info.family} without keeping keys and values: they cannot be"
+                " run here; extract, describe and relations read their weights all the same"
             )
         embedding: Any = model
         self._unembed: nn.Module = embedding.get_output_embeddings()
@@ -298,9 +298,7 @@ def open_runner(model: str, info: ModelInfo, device: torch.device, dtype: torch.
         raise CheckpointError(f"transformers cannot run the model in {location.path}: {reason[:300]}") from error
     if dtype == torch.float64:
         if loaded.config._attn_implementation == "eager":
-            raise CheckpointError(
-                f"transformers cannot run the model in {location.path} in float64: use --dtype float32"
-            )
+            raise CheckpointError(f"transformers runs the model in {location.path} in float32 only")
         if hasattr(loaded, "set_experts_implementation"):
             loaded.set_experts_implementation("eager")  # the others know no double precision
     return Runner(loaded.eval().to(device), info)

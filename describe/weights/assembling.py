@@ -144,7 +144,8 @@ class Assembly:
     def _joined(self, experts: Experts) -> list[Dense]:
         """Experts out of the tensors that hold all of them."""
         both, down = (self._below(part) for part in experts.parts)
-        if experts.joined != "out":
+        stored_in = experts.joined != "out" if both.shape[1] == both.shape[2] else both.shape[2] != self.shape.d_model
+        if stored_in:  # transformers writes some families the other way round than they were published
             both, down = both.mT, down.mT
         biases = (self._optional(f"{part}_bias") for part in experts.parts)
         each = zip(both, down, *([None] * len(both) if bias is None else bias for bias in biases), strict=True)

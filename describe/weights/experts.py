@@ -7,7 +7,7 @@ expert's MLP is weighed by its score, which in most families are made to sum to 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -47,7 +47,7 @@ class Routing:
         """Which experts each token goes to, and their weights, both (n, k), from the logits (n, experts)."""
         if self.scores == "sparsemixer":
             return self._sparsemixer(logits)
-        score = {"softmax": _softmax, "sigmoid": torch.sigmoid, "late sigmoid": _same}[self.scores](logits)
+        score = _SCORES[self.scores](logits)
         choice = self._in_groups(score if bias is None else score + bias)
         chosen = choice.topk(self.top_k, dim=1).indices
         weights = score.gather(1, chosen)
@@ -60,7 +60,7 @@ class Routing:
     def _in_groups(self, choice: Tensor) -> Tensor:
         if self.groups == 1:
             return choice
-        grouped = choice.unflatten(1, (self.groups, -1))
+        grouped = choice.view(len(choice), self.groups, -1)
         best = grouped.topk(2, dim=2).values.sum(dim=2).topk(self.chosen_groups, dim=1).indices
         out = torch.ones(grouped.shape[:2], dtype=torch.bool, device=choice.device).scatter(1, best, False)
         return grouped.masked_fill(out[..., None], -torch.inf).flatten(1)
@@ -84,6 +84,13 @@ def _softmax(logits: Tensor) -> Tensor:
 
 def _same(logits: Tensor) -> Tensor:
     return logits
+
+
+_SCORES: dict[str, Callable[[Tensor], Tensor]] = {
+    "softmax": _softmax,
+    "sigmoid": torch.sigmoid,
+    "late sigmoid": _same,
+}
 
 
 @dataclass(frozen=True)
@@ -110,7 +117,7 @@ class Mixture:
         """Rows (n, d) to (n, d)."""
         chosen, weights = self.routing.choose(F.linear(rows, self.router, self.router_bias), self.choice_bias)
         written = torch.zeros_like(rows)
-        for number in chosen.unique().tolist():
+        for number in torch.unique(chosen).tolist():
             token, place = (chosen == number).nonzero(as_tuple=True)
             weight, expert = weights[token, place, None], self.experts[number].to(rows.device, rows.dtype)
             part = expert(rows[token] * weight) if self.routing.weighs_input else expert(rows[token]) * weight

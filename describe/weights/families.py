@@ -250,7 +250,7 @@ DENSE = (
     Family("gemma2", ("gemma2",), "Gemma 2", gguf=("gemma2",), **_GEMMA, **_SANDWICH),
     Family(
         "gemma3",
-        ("gemma3_text", "gemma3"),
+        ("gemma3_text",),
         "Gemma 3 (text part of the multimodal ones)",
         gguf=("gemma3",),
         **_GEMMA,

@@ -50,13 +50,17 @@ MIXTURES = (
         "Qwen1.5-MoE, Qwen2-57B-A14B",
         experts=Experts(shared="mlp.shared_expert.", shared_gate="mlp.shared_expert_gate"),
     ),
+    Family("qwen3_moe", ("qwen3_moe", "mellum"), "Qwen3-30B-A3B, Qwen3-235B-A22B", experts=Experts()),
     Family(
-        "qwen3_moe", ("qwen3_moe", "qwen3_vl_moe_text", "mellum"), "Qwen3-30B-A3B, Qwen3-235B-A22B", experts=Experts()
+        "qwen3_vl_moe",
+        ("qwen3_vl_moe_text",),
+        "Qwen3-VL MoE (text)",
+        experts=Experts(parts=("mlp.experts.gate_up_proj", "mlp.experts.down_proj"), joined="in", normalised=True),
     ),
     Family("flint", ("flint",), "Flint", note=SINKS, experts=Experts(shared="mlp.shared_expert.", scores="sigmoid")),
     Family(
         "llama4",
-        ("llama4_text", "llama4"),
+        ("llama4_text",),
         "Llama 4 (text)",
         up="feed_forward.up_proj",
         down="feed_forward.down_proj",

@@ -50,7 +50,7 @@ def _config(directory: Path) -> dict[str, Any]:
 
 
 def _known(directory: Path, config: dict[str, Any]) -> tuple[Family, Any]:
-    """The row of a model and the configuration of what it reads: of the text part, where there are others."""
+    """The row of a model and its configuration."""
     model_type = str(config.get("model_type"))
     _refuse(directory, model_type)
     if config.get("is_encoder_decoder"):
@@ -66,7 +66,7 @@ def _known(directory: Path, config: dict[str, Any]) -> tuple[Family, Any]:
     for setting, wanted, meaning in family.only:
         if getattr(text, setting, wanted) != wanted:
             raise CheckpointError(f"{directory.name} cannot be read: it {meaning}")
-    return family, text
+    return family, loaded
 
 
 def _loaded(directory: Path, model_type: str) -> Any:
@@ -101,7 +101,10 @@ def _unknown(path: Path, what: str, name: str) -> CheckpointError:
     )
 
 
-def _hub_shape(directory: Path, family: Family, config: Any) -> Shape:
+def _hub_shape(directory: Path, family: Family, whole: Any) -> Shape:
+    """What config.json says of the text part; of the whole, where there are other parts, whether U is E."""
+    config = whole.get_text_config(decoder=True)
+    tied = _first(whole, "tie_word_embeddings")
     try:
         n_heads, d_model = int(config.num_attention_heads), int(config.hidden_size)
         eps = _first(config, "rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "norm_eps")
@@ -114,7 +117,7 @@ def _hub_shape(directory: Path, family: Family, config: Any) -> Shape:
             d_head=int(getattr(config, "head_dim", None) or d_model // n_heads),
             norm_eps=float(eps if family.eps is None else family.eps),
             activation=str(activation or family.activation),
-            tied=bool(config.tie_word_embeddings),
+            tied=bool(_first(config, "tie_word_embeddings") if tied is None else tied),
             scale=_scale(family.scale, getattr(config, family.scale, True), d_model),
             clamp=_clamp(config),
             routing=_routing(family, config),

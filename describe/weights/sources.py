@@ -93,6 +93,9 @@ class SafetensorsSource:
         return self._shapes[name]
 
     def read(self, name: str, rows: slice | Tensor | None = None) -> Tensor:
+        if name not in self._where and f"{name}_blocks" in self._where:
+            whole = from_mxfp4(self.read(f"{name}_blocks"), self.read(f"{name}_scales"))
+            return whole if rows is None else whole[rows]
         path = self._file(name)
         try:
             with _safe_open(path) as handle:
@@ -172,6 +175,24 @@ def _safetensors_files(directory: Path) -> dict[str, Path]:
             " save the model again with save_pretrained, which writes safetensors"
         )
     raise CheckpointError(f"{directory} holds no model.safetensors and no model.safetensors.index.json")
+
+
+def from_mxfp4(blocks: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
+    """A tensor (n, in, out) out of the 4-bit numbers in which GPT-OSS is published, in bfloat16, which holds them.
+
+    Args:
+        blocks: (n, out, in / 32, 16) bytes of two numbers each, the lower half first.
+        scales: (n, out, in / 32) exponents of two, 127 too large, one for each 32 numbers.
+    """
+    size = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6], dtype=torch.bfloat16)
+    values = torch.cat([size, -size])
+    whole = torch.empty(*blocks.shape[:2], blocks.shape[2] * 32, dtype=torch.bfloat16)
+    for one, packed, exponents in zip(
+        whole, blocks, scales, strict=True
+    ):  # one at a time: places take 16 times the room
+        numbers = torch.stack([values[(packed & 15).long()], values[(packed >> 4).long()]], dim=-1).flatten(2)
+        one.copy_(torch.ldexp(numbers, exponents.int()[..., None] - 127).flatten(1))
+    return whole.mT
 
 
 class GgufSource:

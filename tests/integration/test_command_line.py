@@ -68,7 +68,8 @@ def test_json_goes_where_it_is_asked_to(headscribe: Run, tiny_llama: Path, tmp_p
     flagged = headscribe("show", "--json", "--catalog", tmp_path / "catalogue.db", tiny_llama, "2.3")
     assert json.loads(flagged.stdout) == record
     listed = json.loads(headscribe("models", "--json").stdout)
-    assert {"family": "llama", "gguf": "llama"}.items() <= listed[0].items()
+    assert {"family": "llama", "gguf": ["llama", "smollm3"]}.items() <= listed[0].items()
+    assert any("mamba" in row["model_types"] for row in listed if "refused" in row)
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,17 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from transformers import CONFIG_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from describe.errors import CheckpointError
 from describe.records import HeadId
 from describe.validation import Exam, Prompt, Runner, accuracies
-from describe.weights import HeadWeights, open_model
-from tests import families, oracle, validation_oracle
+from describe.weights import FAMILIES, HeadWeights, open_model
+from describe.weights.families import family_of
+from describe.weights.refused import REFUSED, refusal_of
+from tests import families, oracle, tiny, validation_oracle
 from tests.unit.test_weights import assert_equals_modules
 
 IDS = [f"{model_type}{i or ''}" for i, (model_type, _) in enumerate(families.CASES)]
@@ -70,3 +75,70 @@ def assert_runs(weights: HeadWeights, model: Any) -> None:
     removed = [HeadId(0, 1), HeadId(1, 2)]
     predictions = [validation_oracle.prediction(model, prompt.ids, list(removed)) for prompt in prompts]
     assert accuracies(runner, Exam(prompts, [frozenset({token}) for token in predictions]), [removed]) == [1.0]
+
+
+def test_every_row_is_tried() -> None:
+    tried = {model_type for model_type, _ in families.CASES} | set(families.TEXT_PARTS.values())
+    tried |= {"emu3_text_model"}  # as which the text model of Emu3 is saved
+    assert {name for row in FAMILIES for name in row.model_types} == tried
+
+
+def test_all_causal_models_of_transformers_are_accounted_for() -> None:
+    """Read by a row, or by the row of their text part, or refused with the reason: nothing is left to chance."""
+    left = []
+    for model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        if family_of(model_type=model_type) or refusal_of(model_type):
+            continue
+        text = CONFIG_MAPPING[model_type]().get_text_config(decoder=True).model_type
+        if not (family_of(model_type=text) or refusal_of(text)):
+            left.append(model_type)
+    assert left == []
+    read = {name for row in FAMILIES for name in row.model_types}
+    refused = [name for refusal in REFUSED for name in refusal.model_types]
+    assert read.isdisjoint(refused)
+    assert len(set(refused)) == len(refused)
+
+
+@pytest.mark.parametrize("model_type", families.TEXT_PARTS)
+def test_text_parts_of_multimodal_models(model_type: str, tmp_path: Path) -> None:
+    model = families.multimodal_model(model_type)
+    weights = open_model(str(tiny.save(model, tmp_path / "tiny")))
+    assert_equals_modules(weights, model, tolerance=3e-4)
+
+
+GGUF = {
+    "llama": "llama", "smollm3": "smollm3", "qwen2": "qwen2", "qwen3": "qwen3", "gpt2": "gpt2", "gpt_neox": "gptneox",
+    "phi": "phi2", "phi3": "phi3", "gemma": "gemma", "gemma2": "gemma2", "gemma3_text": "gemma3", "falcon": "falcon",
+    "bloom": "bloom", "mpt": "mpt", "gpt_bigcode": "starcoder", "starcoder2": "starcoder2", "stablelm": "stablelm",
+    "olmo": "olmo", "olmo2": "olmo2", "cohere": "command-r", "cohere2": "cohere2", "granite": "granite",
+    "nemotron": "nemotron",
+}  # fmt: skip
+"""A model type for each architecture of GGUF files that a row names."""
+
+
+def test_every_gguf_architecture_is_tried() -> None:
+    assert {architecture for row in FAMILIES for architecture in row.gguf} == set(GGUF.values())
+
+
+@pytest.mark.parametrize("model_type", GGUF)
+def test_gguf_equals_the_modules(model_type: str, tmp_path: Path) -> None:
+    changes = next(changes for case, changes in families.CASES if case == model_type)
+    model = families.family_model(model_type, **changes)
+    path = tiny.write_gguf(model, tmp_path / "tiny.gguf", architecture=GGUF[model_type])
+    assert_equals_modules(open_model(str(path)), model, tolerance=3e-4)
+
+
+def test_gpt_oss_as_it_is_published_in_four_bits(tmp_path: Path) -> None:
+    from transformers.integrations.mxfp4 import convert_moe_packed_tensors
+
+    model = families.family_model("gpt_oss", intermediate_size=64)
+    published = families.saved(model, tmp_path / "tiny", "gpt_oss") / "model.safetensors"
+    tensors, draw = load_file(published), torch.Generator().manual_seed(0)
+    for name in [name for name in tensors if name.endswith(("gate_up_proj", "down_proj"))]:
+        n, read, written = tensors.pop(name).shape
+        blocks = torch.randint(256, (n, written, read // 32, 16), generator=draw, dtype=torch.uint8)
+        scales = torch.randint(120, 128, (n, written, read // 32), generator=draw, dtype=torch.uint8)
+        tensors |= {f"{name}_blocks": blocks, f"{name}_scales": scales}
+        model.get_parameter(name).data = convert_moe_packed_tensors(blocks, scales).float()
+    save_file(tensors, published, metadata={"format": "pt"})
+    assert_equals_modules(open_model(str(published.parent)), model, tolerance=3e-4)

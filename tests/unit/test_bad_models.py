@@ -47,7 +47,13 @@ def pickled_only(folder: Path) -> None:
 BREAKAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "encoder": (lambda f: edit_config(f, model_type="bert"), "only encodes"),
     "encoder-decoder": (lambda f: edit_config(f, model_type="t5", is_encoder_decoder=True), "encoder-decoder"),
-    "unknown": (lambda f: edit_config(f, model_type="mamba"), "model_type 'mamba'.*it knows: llama"),
+    "unknown": (lambda f: edit_config(f, model_type="llamo"), "model_type 'llamo'.*nearest that it knows is 'llama'"),
+    "without heads": (lambda f: edit_config(f, model_type="mamba"), "'mamba' model.*layers without attention heads"),
+    "latent": (lambda f: edit_config(f, model_type="deepseek_v3"), "'deepseek_v3' model.*not linear"),
+    "text part refused": (
+        lambda f: edit_config(f, model_type="llava", text_config={"model_type": "mamba"}),
+        "'mamba' model.*layers without attention heads",
+    ),
     "no type": (lambda f: (f / "config.json").write_text("{}"), "model_type 'None'"),
     "not JSON": (lambda f: (f / "config.json").write_text("{"), r"config\.json cannot be read"),
     "a list": (lambda f: (f / "config.json").write_text("[]"), "not a JSON object"),
@@ -108,7 +114,10 @@ def test_broken_gguf_files(tmp_path: Path) -> None:
         _read_all(words)
     foreign = tmp_path / "foreign.gguf"
     foreign.write_bytes(good.read_bytes().replace(b"llama", b"mamba"))
-    with pytest.raises(CheckpointError, match="architecture 'mamba'"):
+    with pytest.raises(CheckpointError, match=r"'mamba' model.*layers without attention heads"):
+        _read_all(foreign)
+    foreign.write_bytes(good.read_bytes().replace(b"llama", b"llamo"))
+    with pytest.raises(CheckpointError, match=r"GGUF architecture 'llamo'.*nearest that it knows is 'llama'"):
         _read_all(foreign)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from app.commands import app
+from app.models import family_tables
 from app.reference import all_commands
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +31,11 @@ def test_the_readme_names_every_command() -> None:
     group: Any = typer.main.get_command(app)
     for name in group.commands:
         assert f"headscribe {name}" in readme, name
+
+
+def test_the_families_are_documented() -> None:
+    page = (ROOT / "docs" / "families.md").read_text()
+    assert page.endswith(family_tables()), "the end of docs/families.md is printed by: python -m app.models"
 
 
 def test_links_and_pictures_lead_somewhere() -> None:

@@ -1,0 +1,141 @@
+"""``headscribe models``: the families of models that are read, those that are not and why, and a test on planted heads.
+
+``python -m app.models`` prints the tables of docs/families.md.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.options import Device, Json
+
+if TYPE_CHECKING:
+    from describe.pipeline import Finding
+
+__all__ = ["family_tables", "models"]
+
+
+def models(
+    self_test: Annotated[
+        bool,
+        typer.Option("--self-test", help="Plant known operations in a small model, and see whether they are found."),
+    ] = False,
+    device: Device = "auto",
+    json_path: Json = None,
+) -> None:
+    """List the model families that headscribe reads, and those that it cannot read, with the reason."""
+    from app.terminal import draw_table, write_json
+
+    if self_test:
+        _self_test(device, json_path)
+        return
+    if json_path:
+        write_json(_as_json(), json_path)
+        return
+    for title, headings, rows in _tables():
+        draw_table(headings, rows, title=title)
+
+
+def family_tables() -> str:
+    """The tables of `headscribe models` as Markdown."""
+    parts = []
+    for title, headings, rows in _tables():
+        lines = [headings, ["---"] * len(headings), *rows]
+        parts.append(f"## {title}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n")
+    return "\n".join(parts)
+
+
+def _tables() -> list[tuple[str, list[str], list[list[str]]]]:
+    """Title, headings and rows of the two tables."""
+    from describe.weights import FAMILIES
+    from describe.weights.refused import REFUSED
+
+    read = [
+        [
+            row.name,
+            ", ".join(row.model_types),
+            ", ".join(row.gguf),
+            row.examples,
+            "; ".join([*row.reading, *filter(None, [row.note])]),
+        ]
+        for row in FAMILIES
+    ]
+    refused = [[f"it {refusal.reason}", ", ".join(refusal.model_types)] for refusal in REFUSED]
+    return [
+        ("Families that are read", ["family", "model_type", "GGUF", "models", "what is done, what to know"], read),
+        ("Models that are not read", ["why", "model_type"], refused),
+    ]
+
+
+def _as_json() -> list[dict[str, Any]]:
+    from describe.weights import FAMILIES
+    from describe.weights.refused import REFUSED
+
+    return [
+        {
+            "family": row.name,
+            "model_types": row.model_types,
+            "gguf": row.gguf,
+            "models": row.examples,
+            "reading": row.reading,
+            "note": row.note,
+        }
+        for row in FAMILIES
+    ] + [{"refused": refusal.reason, "model_types": refusal.model_types} for refusal in REFUSED]
+
+
+def _self_test(device: str, json_path: Any) -> None:
+    from app.terminal import draw_table, write_json
+    from describe.pipeline import self_test
+
+    findings = self_test(device)
+    if json_path:
+        write_json([_finding_json(finding) for finding in findings], json_path)
+    else:
+        headings = [
+            "operation",
+            "kind",
+            "planted",
+            "found",
+            "score",
+            "mappings",
+            "strongest other",
+            "score",
+            "mappings",
+        ]
+        rows = [_finding_row(finding) for finding in findings]
+        draw_table(headings, rows, title="Planted heads of a small model", right=(4, 5, 7, 8))
+    wrong = [finding.operation for finding in findings if not finding.as_planted]
+    if wrong:
+        typer.echo(f"headscribe: not found as planted: {', '.join(wrong)}; do not trust this installation", err=True)
+        raise typer.Exit(1)
+    if not json_path:
+        typer.echo("All that was planted is found, and nothing else.")
+
+
+def _finding_row(finding: Finding) -> list[str]:
+    other = finding.strongest_other
+    row = [finding.operation, finding.kind, str(finding.planted), ", ".join(map(str, finding.found))]
+    for head in (finding.planted, other):
+        row += [str(head)] if head is other else []
+        row += [f"{finding.scores[head]:.2f}", f"{finding.rows[head]}/{finding.n_rows}"] if head else ["", ""]
+    return row
+
+
+def _finding_json(finding: Finding) -> dict[str, Any]:
+    return {
+        "operation": finding.operation,
+        "kind": finding.kind,
+        "planted": str(finding.planted),
+        "found": [str(head) for head in finding.found],
+        "as_planted": finding.as_planted,
+        "scores": {str(head): score for head, score in finding.scores.items()},
+        "mappings": {str(head): rows for head, rows in finding.rows.items()},
+        "of_mappings": finding.n_rows,
+    }
+
+
+if __name__ == "__main__":
+    print(family_tables(), end="")
