@@ -39,6 +39,7 @@ def chosen_model() -> tuple[int, ModelInfo] | None:
             key="model",
             bind="query-params",
             placeholder=visible(names[0]),
+            width=600,
         )
     model = found[chosen or names[0]]
     return catalogue().find_model(f"{model.name}@{model.content_hash}")

@@ -116,7 +116,7 @@ def _layers(model: ModelInfo, scores: pd.DataFrame, threshold: float) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         words = "Share of each layer's heads that implement an operation of a category"
-        plot(charts.category_chart(share), share, "categories-by-layer", words)
+        plot(charts.category_chart(share), share, "categories-by-layer", words, height=340)
     with right:
         words = "Map of all heads by the category of their strongest operation"
         plot(charts.strongest_chart(best), best, "strongest-operation", words, width=map_width(model) + 20)
@@ -154,10 +154,16 @@ def _scores(model: ModelInfo) -> list[OperationScores]:
 def _comparison(scored: list[tuple[ModelInfo, list[OperationScores]]], threshold: float) -> None:
     found = comparison(scored, threshold)
     counts = analysis.counts_by_model(found.universality)
-    plot(charts.counts_chart(counts), counts, "universality", "Heads that implement each operation in each model")
+    plot(
+        charts.counts_chart(counts),
+        counts,
+        "universality",
+        "Heads that implement each operation in each model",
+        width=720,
+    )
     common = found.universality[found.universality["in_every_model"]]["operation"].tolist()
     said = f"Implemented by a head of every one of these models: {', '.join(map(_shown, common)) or 'no operation'}."
-    st.html(paragraphs([f"{said} An operation without a bar is not valid for that model."]))
+    st.html(paragraphs([f"{said} Where a bar is missing, no head does, or the operation is not valid for that model."]))
     with st.expander("By relative depth"):
         words = "Share of heads that implement each operation, by relative depth, for each model"
         plot(charts.depth_chart(found.depth), found.depth, "relative-depth", words)
