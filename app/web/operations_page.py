@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import charts
 from app.tables import number
-from app.web.chosen_model import address, chosen_model, head_links
+from app.web.chosen_model import address, chosen_in_address, chosen_model, head_links
 from app.web.drawing import notice, paragraphs, table
 from app.web.gate import require_owner
 from app.web.plots import downloads, map_width, plot
@@ -78,20 +78,10 @@ def _one(model: ModelInfo, scores: pd.DataFrame, threshold: float) -> None:
     names = scores["operation"].drop_duplicates().tolist()
     strongest = scores.loc[scores["score"].idxmax(), "operation"]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        operation = st.selectbox(
-            "Operation",
-            names,
-            index=None,
-            format_func=_shown,
-            key="operation",
-            bind="query-params",
-            placeholder=_shown(strongest),
-            width=340,
-        )
+        operation = chosen_in_address("Operation", "operation", names, strongest, _shown, 340)
         by = st.segmented_control(
             "Score", list(charts.SIDES), default="score", format_func=SAID.__getitem__, required=True, key="side"
         )
-    operation = operation or strongest
     rows = scores[scores["operation"] == operation]
     title = f"{_shown(operation)}: {charts.SIDES[by]}"
     chart = charts.heat_map(rows, by, title, charts.top_of_scale(rows), mark_from=threshold, pick=True)
