@@ -43,8 +43,7 @@ def plot(
     else:
         found = st.altair_chart(chart, **how, on_select="rerun", selection_mode="head")
         head = picked(found)
-        if head is not None and st.session_state.get(f"{key}-left") != head:
-            st.session_state[f"{key}-left"] = head  # who comes back is not sent away again
+        if head is not None:
             open_head(pick, head)
     downloads(chart, data, name)
 
