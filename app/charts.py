@@ -35,7 +35,7 @@ SIDES = {"score": "relation score", "suppression": "suppression score"}
 """The two scores of a head for an operation, by their columns."""
 
 _CURVES = ["#b2182b", "#555555", "#2166ac", "#4393c3", "#92c5de", "#5aae61", "#a6dba0", "#762a83", "#c2a5cf"]
-_CATEGORIES = ["#2f6fab", "#d9822b", "#3a9d6a", "#8e5ea2", "#c0504d", "#7f7f7f"]
+_KINDS = ["#2f6fab", "#d9822b", "#3a9d6a", "#8e5ea2", "#c0504d", "#7f7f7f", "#b8a13a", "#4bb2c5"]
 _LEAST_TOP = 0.3  # a picture of an operation that no head implements stays pale
 
 
@@ -199,9 +199,9 @@ def counts_chart(counts: pd.DataFrame) -> Any:
         .mark_bar()
         .encode(
             x=alt.X("heads:Q", title="heads"),
-            y=alt.Y("operation:N", title=None),
+            y=alt.Y("operation:N", title=None, axis=alt.Axis(labelLimit=240)),
             yOffset="model:N",
-            color=alt.Color("model:N", title="model"),
+            color=alt.Color("model:N", title="model", scale=alt.Scale(range=_KINDS)),
         )
         .properties(width=420, height=alt.Step(12))
     )
@@ -216,7 +216,7 @@ def depth_chart(depth: pd.DataFrame) -> Any:
         .encode(
             x=alt.X("depth:Q", title="relative depth", scale=alt.Scale(domain=[0, 1])),
             y=alt.Y("share:Q", title="share of heads", axis=alt.Axis(format="%")),
-            color=alt.Color("model:N", title="model"),
+            color=alt.Color("model:N", title="model", scale=alt.Scale(range=_KINDS)),
         )
         .properties(width=200, height=110)
         .facet(facet=alt.Facet("operation:N", title=None), columns=4)
@@ -227,7 +227,7 @@ def depth_chart(depth: pd.DataFrame) -> Any:
 def _category() -> Any:
     """The same category looks the same in every chart of a model."""
     alt = _altair()
-    return alt.Color("category:N", title="category", scale=alt.Scale(range=_CATEGORIES))
+    return alt.Color("category:N", title="category", scale=alt.Scale(range=_KINDS))
 
 
 def _named(operation: str) -> str:

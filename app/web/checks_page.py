@@ -109,7 +109,7 @@ def _ablations(model: ModelInfo, found: KnownChecks) -> None:
     operation = st.selectbox("Operation", list(found.ablations), format_func=_shown, width=340, key="ablated")
     curves = pd.DataFrame(ablation_curves(found.ablations[operation]))
     words = "Accuracy as heads are removed: those of the operation, random ones, and control tasks"
-    plot(charts.ablation_chart(operation, curves), curves, f"ablate-{operation}", words)
+    plot(charts.ablation_chart(operation, curves), curves, f"ablate-{operation}", words, width=720, height=340)
     removed = found.ablations[operation]
     st.caption(
         f"Over {removed.prompts} prompts; the band is a standard deviation of {len(removed.random)} draws of random"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from app.web.drawing import notice
 from app.web.shared import catalogue
 from describe.records import HeadId, ModelInfo
 from describe.text import visible
 
-__all__ = ["address", "chosen_model", "head_links", "open_head"]
+__all__ = ["address", "chosen_in_address", "chosen_model", "head_links", "open_head"]
 
 HEAD_PAGE = "head_page.py"
 
@@ -29,19 +31,28 @@ def chosen_model() -> tuple[int, ModelInfo] | None:
         st.page_link("runs_page.py", label="Start it here")
         return None
     names = list(found)
-    chosen = None
-    if len(names) > 1:
-        chosen = st.selectbox(
-            "Model",
-            names,
-            index=None,
-            format_func=visible,
-            key="model",
-            bind="query-params",
-            placeholder=visible(names[0]),
-        )
-    model = found[chosen or names[0]]
+    model = found[chosen_in_address("Model", "model", names, names[0], visible)]
     return catalogue().find_model(f"{model.name}@{model.content_hash}")
+
+
+def chosen_in_address(
+    label: str, name: str, options: list[str], otherwise: str, shown: Callable[[str], str], width: int = 600
+) -> str:
+    """One of the options, which stands in the page's address as ``name`` and is remembered by the session; no choice of one.
+
+    Streamlit's own binding is of no use here: what is bound, `open_head` and links to other pages cannot set.
+    """
+    asked = st.query_params.get(name)
+    if asked is not None and asked not in options:
+        notice(f"There is no {label.lower()} '{asked}' here.", "bad")
+    known = (asked, st.session_state.get(f"chosen-{name}"), otherwise)
+    chosen = next(str(value) for value in known if value in options)
+    if len(options) > 1:
+        chosen = str(st.selectbox(label, options, index=options.index(chosen), format_func=shown, width=width))
+    st.session_state[f"chosen-{name}"] = chosen
+    with suppress(StreamlitAPIException):  # still bound by the page that was left a moment ago
+        st.query_params[name] = chosen
+    return chosen
 
 
 def open_head(model: ModelInfo, head: HeadId) -> None:

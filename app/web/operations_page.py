@@ -9,7 +9,7 @@ import streamlit as st
 
 from app import charts
 from app.tables import number
-from app.web.chosen_model import address, chosen_model, head_links
+from app.web.chosen_model import address, chosen_in_address, chosen_model, head_links
 from app.web.drawing import notice, paragraphs, table
 from app.web.gate import require_owner
 from app.web.plots import downloads, map_width, plot
@@ -78,20 +78,10 @@ def _one(model: ModelInfo, scores: pd.DataFrame, threshold: float) -> None:
     names = scores["operation"].drop_duplicates().tolist()
     strongest = scores.loc[scores["score"].idxmax(), "operation"]
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        operation = st.selectbox(
-            "Operation",
-            names,
-            index=None,
-            format_func=_shown,
-            key="operation",
-            bind="query-params",
-            placeholder=_shown(strongest),
-            width=340,
-        )
+        operation = chosen_in_address("Operation", "operation", names, strongest, _shown, 340)
         by = st.segmented_control(
             "Score", list(charts.SIDES), default="score", format_func=SAID.__getitem__, required=True, key="side"
         )
-    operation = operation or strongest
     rows = scores[scores["operation"] == operation]
     title = f"{_shown(operation)}: {charts.SIDES[by]}"
     chart = charts.heat_map(rows, by, title, charts.top_of_scale(rows), mark_from=threshold, pick=True)
@@ -116,7 +106,7 @@ def _layers(model: ModelInfo, scores: pd.DataFrame, threshold: float) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         words = "Share of each layer's heads that implement an operation of a category"
-        plot(charts.category_chart(share), share, "categories-by-layer", words)
+        plot(charts.category_chart(share), share, "categories-by-layer", words, height=340)
     with right:
         words = "Map of all heads by the category of their strongest operation"
         plot(charts.strongest_chart(best), best, "strongest-operation", words, width=map_width(model) + 20)
@@ -154,10 +144,16 @@ def _scores(model: ModelInfo) -> list[OperationScores]:
 def _comparison(scored: list[tuple[ModelInfo, list[OperationScores]]], threshold: float) -> None:
     found = comparison(scored, threshold)
     counts = analysis.counts_by_model(found.universality)
-    plot(charts.counts_chart(counts), counts, "universality", "Heads that implement each operation in each model")
+    plot(
+        charts.counts_chart(counts),
+        counts,
+        "universality",
+        "Heads that implement each operation in each model",
+        width=720,
+    )
     common = found.universality[found.universality["in_every_model"]]["operation"].tolist()
     said = f"Implemented by a head of every one of these models: {', '.join(map(_shown, common)) or 'no operation'}."
-    st.html(paragraphs([f"{said} An operation without a bar is not valid for that model."]))
+    st.html(paragraphs([f"{said} Where a bar is missing, no head does, or the operation is not valid for that model."]))
     with st.expander("By relative depth"):
         words = "Share of heads that implement each operation, by relative depth, for each model"
         plot(charts.depth_chart(found.depth), found.depth, "relative-depth", words)

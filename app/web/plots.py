@@ -29,20 +29,21 @@ def plot(
     words: str,
     *,
     width: Literal["content"] | int = "content",
+    height: Literal["content"] | int = "content",
     pick: ModelInfo | None = None,
 ) -> None:
-    """Show a chart, with ``words`` for those who do not see it.
+    """Show a chart, with ``words`` for those who do not see it; width and height are those of all of it, in pixels.
 
     ``pick``: the model whose heads can be clicked in it, where the chart has the selection ``head``.
     """
     key = f"chart-{name}"
+    how: dict[str, Any] = {"width": width, "height": height, "alt": words, "key": key}
     if pick is None:
-        st.altair_chart(chart, width=width, alt=words, key=key)
+        st.altair_chart(chart, **how)
     else:
-        found = st.altair_chart(chart, width=width, alt=words, key=key, on_select="rerun", selection_mode="head")
+        found = st.altair_chart(chart, **how, on_select="rerun", selection_mode="head")
         head = picked(found)
-        if head is not None and st.session_state.get(f"{key}-left") != head:
-            st.session_state[f"{key}-left"] = head  # who comes back is not sent away again
+        if head is not None:
             open_head(pick, head)
     downloads(chart, data, name)
 

@@ -18,7 +18,7 @@ from describe import pipeline
 from describe.catalog import Catalogue
 from describe.catalog.runs import Run
 from describe.errors import InputError
-from tests.fake_llm import Action, FakeLLM, right_reply
+from tests.fake_llm import Action, Call, FakeLLM, right_reply
 
 PRICES = {"price-in": 1000.0, "price-out": 0.0}
 
@@ -65,7 +65,12 @@ def ended(run: Run) -> bool:
 def held(server: FakeLLM) -> Iterator[None]:
     """After two more answers the server keeps every call waiting."""
     hold, first = threading.Event(), len(server.calls)
-    server.misbehave = lambda call: None if call.number < first + 2 or hold.wait(60) else None
+
+    def wait(call: Call) -> None:
+        if call.number >= first + 2:
+            hold.wait(60)
+
+    server.misbehave = wait
     yield
     hold.set()
     server.misbehave = lambda call: None

@@ -94,6 +94,8 @@ def test_an_operation_and_a_model_can_be_linked_to(catalogue: Catalogue) -> None
     test = owner("operations_page.py", model="m@abababab", operation="copying")
     assert {box.label: box.value for box in test.selectbox} == {"Model": "m@abababab", "Operation": "copying"}
     assert any("head=3.3" in link for link in links(test))
+    other = owner("operations_page.py", model="gone@12345678")
+    assert "There is no model 'gone@12345678' here." in words(other)
 
 
 # -- checks ----------------------------------------------------------------------------------------------------------
