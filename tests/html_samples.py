@@ -115,7 +115,7 @@ def description(pick: random.Random, llm: str) -> dict[str, Any]:
     made: dict[str, Any] = {
         "llm": llm, "prompt": "default-v2", "inputs": inputs, "pattern": pattern, "unclear": False,
         "reasoning": "The sources share a theme.\nThe outputs follow it in most of the rows.",
-        "failure": None, "scores": {},
+        "failure": None, "scores": {"detection": {"statistics": score(pick.random())}} if llm == "scored" else {},
     }  # fmt: skip
     kind = pick.random()
     if kind < 0.15:
@@ -128,6 +128,12 @@ def description(pick: random.Random, llm: str) -> dict[str, Any]:
             "failure": "The answer had no JSON object (tried 3 times)",
         }
     return made
+
+
+def score(value: float | None, failure: str | None = None) -> dict[str, Any]:
+    """A score by one judge."""
+    low, high = (None, None) if value is None else (value - 0.1, value + 0.1)
+    return {"value": value, "low": low, "high": high, "placebo": 0.5, "n": 20, "failure": failure, "detail": failure}
 
 
 def head(layer: int, number: int, pick: random.Random, vocabulary: list[str], llms: tuple[str, ...]) -> dict[str, Any]:
@@ -209,7 +215,8 @@ def attack_heads() -> list[dict[str, Any]]:
         one["descriptions"] = [
             {
                 "llm": text, "prompt": text, "inputs": text, "pattern": text, "unclear": False,
-                "reasoning": text, "failure": None, "scores": {text: text},
+                "reasoning": text, "failure": None,
+                "scores": {"detection": {text: score(0.5)}, "likelihood": {text: score(None, text)}},
             } for text in ATTACKS
         ] + [
             {

@@ -90,13 +90,14 @@ def _described(record: Record) -> list[tuple[tuple[str, str], Record]]:
 def _mapping(old: list[Record], new: list[Record]) -> Record | None:
     before, after = ({row["token_id"]: row for row in rows} for rows in (old, new))
     kept = [(before[token], after[token]) for token in before if token in after]
+    largest = max((_apart(a, b) for a, b in kept), default=0.0)
     found = {
         "removed": [row["token"] for token, row in before.items() if token not in after],
         "added": [row["token"] for token, row in after.items() if token not in before],
         "other_targets": sum(_ids(a) != _ids(b) for a, b in kept),
-        "largest_change": max((_apart(a, b) for a, b in kept), default=0.0),
+        "largest_change": largest,
     }
-    moved = found["removed"] or found["added"] or found["other_targets"] or found["largest_change"] > CLOSE
+    moved = found["removed"] or found["added"] or found["other_targets"] or largest > CLOSE
     return found if moved else None
 
 
@@ -110,7 +111,7 @@ def _apart(old: Record, new: Record) -> float:
     for way in ("targets", "suppressed"):
         after = {target["token_id"]: target["logit"] for target in new[way]}
         numbers += [(t["logit"], after[t["token_id"]]) for t in old[way] if t["token_id"] in after]
-    return max((abs(a - b) / max(abs(a), abs(b)) if a != b else 0.0) for a, b in numbers)
+    return max(0.0 if a == b else abs(a - b) / max(abs(a), abs(b)) for a, b in numbers)
 
 
 def _description(old: Record | None, new: Record | None) -> Record | None:

@@ -10,6 +10,7 @@ from describe.catalog.html import render_page
 from tests.html_samples import ATTACKS, WORDS, attack_heads, attack_model, heads, model
 
 SMALL_HEADS = heads(30, 9, missing=frozenset({(3, 4), (29, 8)}))
+SCORED_HEADS = heads(30, 9, llms=("scored",))
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +20,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     catalogs = {
         "small": (model(30, 9, 3), SMALL_HEADS),
         "bare": (model(30, 9, 3), heads(30, 9, llms=())),
+        "scored": (model(30, 9, 3), SCORED_HEADS),
         "empty": (model(2, 2, 1), []),
         "attack": (attack_model(), attack_heads()),
     }
@@ -190,6 +192,45 @@ def test_search_is_literal(page: Any, files: dict[str, str], text: str) -> None:
         named = f"{head['layer']}.{head['head']}" == text
         wanted += named or any(text.lower() in one.lower() for one in tokens + texts)
     assert page.locator("#grid td.match").count() == wanted
+
+
+def value(head: dict[str, Any]) -> float:
+    """Its score as the page has it: four digits."""
+    return float(f"{head['descriptions'][0]['scores']['detection']['statistics']['value']:.4g}")
+
+
+def test_heads_are_listed_by_score_and_filtered(page: Any, files: dict[str, str]) -> None:
+    page.goto(files["scored"] + "#0.0")
+    line = page.locator("#head .scores li").first
+    assert line.locator(".by").inner_text() == "detection by statistics"
+    assert "wrong description: 0.500" in line.inner_text()
+    assert line.locator(".interval .placebo").count() == 1
+    assert page.locator("#order").is_disabled(), "a state has no order"
+    page.select_option("#figure", label="Score: detection by statistics")
+    assert "wrong descriptions get 0.500 on average" in page.locator("#legend").inner_text()
+    page.select_option("#order", "down")
+    best = sorted(SCORED_HEADS, key=value, reverse=True)
+    names = [f"{head['layer']}.{head['head']}" for head in best]
+    assert page.locator("#matches a > b").all_inner_texts() == names[:200]
+    assert page.locator("#count").inner_text() == "270 heads, the first 200 are listed"
+    page.select_option("#order", "up")
+    assert page.locator("#matches a > b").first.inner_text() == names[-1]
+    page.fill("#least", "0.9")
+    high = [head for head in best if value(head) >= 0.9]
+    assert page.locator("#matches a > b").count() == page.locator("#grid td.match").count() == len(high)
+    page.select_option("#state", "unclear")
+    unclear = [head for head in high if head["descriptions"][0]["unclear"]]
+    assert page.locator("#grid td.match").count() == len(unclear)
+    page.locator("#search").press("Escape")
+    assert page.locator("#results").is_hidden()
+    assert page.locator("#grid.searching").count() == 0
+
+
+def test_a_head_links_to_its_page_at_neuronpedia(page: Any, tmp_path: Path) -> None:
+    known = [head | {"model": "openai-community/gpt2"} for head in heads(12, 12, llms=())]
+    page.goto(write(tmp_path / "gpt2.html", model(12, 12, 12), known) + "#5.1")
+    link = page.get_by_role("link", name="At Neuronpedia")
+    assert link.get_attribute("href") == "https://www.neuronpedia.org/gpt2-small/head/5/1"
 
 
 def test_attacks_are_shown_as_text(page: Any, files: dict[str, str]) -> None:

@@ -1,8 +1,8 @@
-"""The HTML page of a catalogue: one self-contained file that opens anywhere, without a network.
+"""The HTML page of a model, and the site of a catalogue: self-contained files that open anywhere, without a network.
 
 Every token and every description is untrusted text. The data travel as JSON inside a script
-element that browsers do not run, `head.js` and `page.js` put them into the document as text only,
-and the page's Content-Security-Policy lets nothing run but that very script.
+element that browsers do not run, the scripts put them into the document as text only,
+and each page's Content-Security-Policy lets nothing run but these very scripts.
 """
 
 import base64
@@ -18,7 +18,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from describe.catalog.html.data import STATES, pack, to_json
+from describe.catalog.dataset import model_file_name
+from describe.catalog.html.data import STATES, pack, summary, to_json
 from describe.records import ModelInfo
 from describe.versions import headscribe_version
 
@@ -32,34 +33,63 @@ HIDDEN = "\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff
 
 def page_of(model: ModelInfo, heads: Iterable[dict[str, Any]]) -> str:
     """Return the page of a model and its heads, made now by this headscribe."""
-    now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-    return render_page(asdict(model), heads, generated=now, version=headscribe_version())
-
-
-def write_site(parts, folder):
-    raise NotImplementedError
+    return render_page(asdict(model), heads, generated=_now(), version=headscribe_version())
 
 
 def render_page(model: dict[str, Any], heads: Iterable[dict[str, Any]], *, generated: str, version: str) -> str:
     """Return the complete HTML text of the page for `model` and its extracted `heads`."""
-    data = pack(model, heads)
-    css, *scripts = ((HERE / name).read_text("utf-8") for name in ("page.css", "head.js", "operations.js", "page.js"))
-    js = "\n".join(scripts)
+    return _page(model, pack(model, heads), generated, version)
+
+
+def write_site(parts: Iterable[tuple[ModelInfo, Iterable[dict[str, Any]]]], folder: Path) -> None:
+    """Write a page for each model, and ``index.html`` that lists them and searches all their descriptions."""
+    generated, version = _now(), headscribe_version()
+    models = []
+    for model, heads in parts:
+        data = pack(asdict(model), heads)
+        name = f"{model_file_name(model, folder, '.html')}.html"
+        page = _page(asdict(model), data, generated, version, home="index.html")
+        (folder / name).write_text(page, encoding="utf-8", errors="backslashreplace")
+        models.append(summary(asdict(model), name, data))
+    index = _render(
+        "index.html.jinja", ("text.js", "index.js"), models, models=models, generated=generated, version=version
+    )
+    (folder / "index.html").write_text(index, encoding="utf-8", errors="backslashreplace")
+
+
+def _page(model: dict[str, Any], data: dict[str, Any], generated: str, version: str, home: str = "") -> str:
     counts = Counter(head["state"] for head in data["heads"])
+    return _render(
+        "page.html.jinja",
+        ("text.js", "head.js", "operations.js", "listing.js", "page.js"),
+        data,
+        model=model,
+        counts={state: counts[state] for state in STATES},
+        home=home,
+        generated=generated,
+        version=version,
+    )
+
+
+def _render(template: str, scripts: Iterable[str], data: Any, **context: Any) -> str:
+    """Return a page that embeds the style, these scripts and the data, and lets nothing else run."""
+    css, *parts = ((HERE / name).read_text("utf-8") for name in ("page.css", *scripts))
+    js = "\n".join(parts)
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["visible"] = _visible
-    return environment.get_template("page.html.jinja").render(
-        model=model,
-        counts={state: counts[state] for state in STATES},
+    return environment.get_template(template).render(
         policy=_policy(css, js),
         css=Markup(css),  # noqa: S704  (ours, not data)
         js=Markup(js),  # noqa: S704
         data=Markup(_script_json(data)),  # noqa: S704  (escaped for where it stands)
-        generated=generated,
-        version=version,
+        **context,
     )
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _escape(match: re.Match[str]) -> str:

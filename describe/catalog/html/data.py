@@ -2,8 +2,12 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
+
+from describe.catalog.links import neuronpedia
+from describe.catalog.scores import MEASURES
 
 # Best first: a head with several descriptions takes the best state among them.
 STATES = ("described", "unclear", "failed", "none")
@@ -14,6 +18,10 @@ FIGURES = (
     ("Mean top logit", "Mean over the rows of the highest target's logit"),
     ("Distinct outputs", "Distinct highest targets per row: low where outputs are concentrated"),
 )
+
+
+# Characters of a description in the index of a site.
+LONGEST = 300
 
 
 class _Table(dict[Any, int]):
@@ -46,6 +54,24 @@ def pack(model: dict[str, Any], heads: Iterable[dict[str, Any]]) -> dict[str, An
     }
 
 
+def summary(model: dict[str, Any], page: str, data: dict[str, Any]) -> dict[str, Any]:
+    """Return what the index of a site says of a model: its facts, who described it, and its heads in words."""
+    heads, describers = [], Counter[str]()
+    for head in data["heads"]:
+        described = [d for d in head["descriptions"] if d["state"] == "described"]
+        describers.update({data["shared"][d["llm"]] for d in described})
+        told = next((d["pattern"] for d in described if d["pattern"]), None)
+        heads.append([f"{head['layer']}.{head['head']}", None if told is None else told[:LONGEST]])
+    states = Counter(head["state"] for head in data["heads"])
+    return {
+        **{key: model[key] for key in ("name", "family", "n_layers", "n_heads", "content_hash")},
+        "page": page,
+        "counts": {state: states[state] for state in STATES},
+        "describers": sorted(describers),
+        "heads": heads,
+    }
+
+
 def _pack_head(head: dict[str, Any], tokens: _Table, shared: _Table) -> dict[str, Any]:
     """Return one head; each of its rows is [source, saliency, target, logit, target, ...].
 
@@ -75,6 +101,7 @@ def _pack_head(head: dict[str, Any], tokens: _Table, shared: _Table) -> dict[str
         "inference": _shares(head["inference"]),
         "evidence": [_pack_evidence(found) for found in head["evidence"]],
         "provenance": {key: shared[to_json(value)] for key, value in head["provenance"].items()},
+        "link": neuronpedia(head["model"], head["layer"], head["head"]),
     }
 
 
@@ -83,8 +110,19 @@ def _pack_description(description: dict[str, Any], shared: _Table) -> dict[str, 
     return {
         "state": "failed" if failed else "unclear" if description["unclear"] else "described",
         **{key: description[key] for key in ("inputs", "pattern", "reasoning", "failure")},
-        **{key: shared[to_json(description[key])] for key in ("llm", "prompt", "scores")},
+        **{key: shared[to_json(description[key])] for key in ("llm", "prompt")},
+        "scores": [
+            [measure, shared[to_json(judge)], *_pack_score(score)]
+            for measure in MEASURES
+            for judge, score in description["scores"].get(measure, {}).items()
+        ],
     }
+
+
+def _pack_score(score: dict[str, Any]) -> list[Any]:
+    """Return a score as [value, low, high, placebo, n, failure]."""
+    figures = (score[key] for key in ("value", "low", "high", "placebo"))
+    return [*(None if figure is None else _number(figure) for figure in figures), score["n"], score["failure"]]
 
 
 def _in_prompts(relation: dict[str, Any]) -> list[Any]:

@@ -1,62 +1,4 @@
-"use strict";
-
-// Draws one head: its texts, its descriptions and its tables. Every text is untrusted: it reaches
-// the document as text nodes only, never as markup.
-
-function format(value) {
-  if (value === null) return "–";
-  const size = Math.abs(value);
-  if (size >= 999.5) return value.toFixed(0);
-  return size < 0.001 && size > 0 ? value.toExponential(0) : value.toPrecision(3);
-}
-
-const formatCount = (count) => count.toLocaleString("en");
-
-function make(tag, className, ...children) {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  element.append(...children);
-  return element;
-}
-
-// ---- Text: nothing invisible, nothing interpreted ----
-
-// In tokens every space counts; in prose spaces and line breaks keep their usual look.
-const HIDDEN_IN_TOKEN = /([\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\u2800])/u;
-const HIDDEN_IN_PROSE = /((?![ \n])[\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\u2800])/u;
-const SHORT_ESCAPES = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
-
-function escapeOf(char) {
-  const hex = char.codePointAt(0).toString(16);
-  return SHORT_ESCAPES[char] ?? (hex.length > 4 ? `\\u{${hex}}` : `\\u${hex.padStart(4, "0")}`);
-}
-
-// For the few places that take no elements, such as an option's label.
-function visible(text) {
-  return text.split(HIDDEN_IN_PROSE).map((piece, i) => (i % 2 ? escapeOf(piece) : piece)).join("");
-}
-
-function appendVisible(parent, text, hidden) {
-  text.split(hidden).forEach((piece, i) => {
-    if (i % 2 === 0) parent.append(piece);
-    // The space itself stays in the text, so that copying gives the token; CSS draws its mark.
-    else if (piece === " ") parent.append(make("span", "space", " "));
-    else parent.append(make("span", "escape", escapeOf(piece)));
-  });
-  return parent;
-}
-
-function appendMarked(parent, text, hidden) {
-  let end = 0;
-  for (const match of query ? text.matchAll(query) : []) {
-    appendVisible(parent, text.slice(end, match.index), hidden);
-    parent.append(appendVisible(make("mark"), match[0], hidden));
-    end = match.index + match[0].length;
-  }
-  return appendVisible(parent, text.slice(end), hidden);
-}
-
-const prose = (tag, className, text) => appendMarked(make(tag, className), text, HIDDEN_IN_PROSE);
+// Draws one head: its descriptions and its tables. `text.js` comes before this in the same script element.
 
 function tokenChip(token, tag = "span") {
   const chip = appendMarked(make(tag, "token"), tokens[token], HIDDEN_IN_TOKEN);
@@ -84,6 +26,12 @@ function headline(head) {
   }
   const buttons = make("nav", "", stepButton(-1), stepButton(1));
   buttons.setAttribute("aria-label", "Other heads");
+  if (head?.link) {
+    const link = make("a", "", "At Neuronpedia");
+    link.href = head.link;
+    link.rel = "noreferrer";
+    buttons.prepend(link);
+  }
   return make("div", "headline", make("h2", "", `Head ${nameOf(selected)}`), facts, buttons);
 }
 
@@ -111,10 +59,31 @@ function descriptionCard({ state, llm, prompt, inputs, pattern, failure, reasoni
   if (state === "unclear") card.append(make("p", "pattern", "The LLM found no clear pattern."));
   if (pattern !== null) card.append(make("h3", "", "Pattern"), prose("p", "pattern", pattern));
   if (inputs !== null) card.append(make("h3", "", "Inputs"), prose("p", "", inputs));
+  if (scores.length) card.append(make("h3", "", "Scores"), make("ul", "scores", ...scores.map(scoreLine)));
   if (reasoning) card.append(disclosure("Reasoning", prose("p", "", reasoning)));
-  const scored = Object.keys(shared[scores]).length > 0;
-  if (scored) card.append(make("h3", "", "Scores"), nestedList(shared[scores]));
   return card;
+}
+
+// A score with its interval and what a wrong description of the same head gets, in numbers and, for shares, as a bar.
+function scoreLine([measure, judge, value, low, high, placebo, n, failure]) {
+  const by = prose("span", "by", `${measure} by ${shared[judge]}`);
+  if (value === null) return make("li", "", by, prose("span", "cause", `no score: ${failure ?? "not known"}`));
+  const interval = low === null || high === null ? "" : ` (${format(low)} to ${format(high)})`;
+  const wrong = placebo === null ? "wrong description: not tried" : `wrong description: ${format(placebo)}`;
+  const line = make("li", "", by, make("b", "", format(value)), `${interval}, ${n} rows; ${wrong}`);
+  line.title = MEASURES[measure];
+  if (measure === "likelihood") return line;
+  const bar = make("i", "interval", make("i", "value"));
+  for (const [name, share] of Object.entries({ value, low: low ?? value, high: high ?? value })) {
+    bar.style.setProperty(`--${name}`, Math.min(1, Math.max(0, share)));
+  }
+  if (placebo !== null) {
+    const mark = make("i", "placebo");
+    mark.style.setProperty("--value", Math.min(1, Math.max(0, placebo)));
+    bar.append(mark);
+  }
+  line.append(bar);
+  return line;
 }
 
 const disclosure = (title, content) => make("details", "", make("summary", "", title), content);

@@ -1,11 +1,15 @@
-// The page's data and state, the grid of all heads, and the search. `head.js` comes before this
-// in the same script element.
+// The page's data and state, and the grid of all heads. The other scripts come before this in the same script element.
 
 const $ = (id) => document.getElementById(id);
 const data = JSON.parse($("data").textContent);
 const { model, heads, tokens, token_ids: tokenIds, shared, figures: headFigures } = data;
 const STATES = { described: "described", unclear: "unclear", failed: "failed", none: "no description" };
 const MAX_RESULTS = 200;
+const MEASURES = {
+  detection: "How well a judge tells rows of the head that nobody has seen from others' by the description (AUROC, 0.5: by chance)",
+  likelihood: "Bits that the description saves of each row that nobody has seen",
+  stability: "How far descriptions made again agree",
+};
 
 const cells = []; // the grid's table cells, layer by layer
 const headAt = []; // the head of each cell, undefined where none was extracted
@@ -15,7 +19,22 @@ let query = null; // the search as a regular expression, null when there is none
 const indexOf = (head) => head.layer * model.n_heads + head.head;
 const nameOf = (index) => `${Math.floor(index / model.n_heads)}.${index % model.n_heads}`;
 
-// ---- Figures: what the grid can be coloured by ----
+// ---- Figures: what the grid can be coloured by, and the list ordered ----
+
+// The best of a head's descriptions by each measure and judge. What a wrong description gets stands beside it.
+function scoreFigures() {
+  const all = heads.flatMap((head) => head.descriptions.flatMap(({ scores }) => scores));
+  const kinds = new Map(all.map(([measure, judge]) => [`${measure} ${judge}`, [measure, judge]]));
+  return [...kinds.values()].map(([measure, judge]) => {
+    const mine = (scores) => scores.filter((score) => score[0] === measure && score[1] === judge);
+    const valued = (head) => head.descriptions.flatMap(({ scores }) => mine(scores)).map((score) => score[2]).filter((v) => v !== null);
+    const placebos = mine(all).map((score) => score[5]).filter((placebo) => placebo !== null);
+    const mean = placebos.reduce((sum, placebo) => sum + placebo, 0) / placebos.length;
+    const wrong = placebos.length ? `wrong descriptions get ${format(mean)} on average` : "wrong descriptions were not tried";
+    const value = (head) => (valued(head).length ? Math.max(...valued(head)) : null);
+    return { label: `Score: ${measure} by ${visible(shared[judge])}`, note: `${MEASURES[measure]}; ${wrong}`, value, linear: true };
+  });
+}
 
 function listFigures() {
   const state = { label: "Description state" };
@@ -35,7 +54,8 @@ function listFigures() {
     const value = (head) => Object.values(head.relations).filter(([score]) => score >= IMPLEMENTS).length;
     figures.push({ label: "Operations implemented", note: `Operations with a score of ${IMPLEMENTS} or more`, value, linear: true });
   }
-  return heads.some((head) => head.descriptions.length) ? [state, ...figures] : [...figures, state];
+  const described = heads.some((head) => head.descriptions.length);
+  return described ? [state, ...scoreFigures(), ...figures] : [...figures, state];
 }
 
 // Logarithmic where positive values span decades, so that one large value hides no others.
@@ -176,58 +196,6 @@ function select(index) {
   showHead();
 }
 
-// ---- Search ----
-
-function matchOf(head, hits, text) {
-  const texts = head.descriptions.flatMap(({ pattern, inputs, failure }) => [pattern, inputs, failure]);
-  const snippet = texts.find((candidate) => candidate !== null && candidate.search(query) >= 0);
-  const found = new Set();
-  for (const row of head.rows) {
-    for (let i = 0; i < row.length; i += 2) if (hits[row[i]]) found.add(row[i]);
-  }
-  const matches = snippet || found.size || nameOf(indexOf(head)) === text;
-  return matches ? { index: indexOf(head), snippet, found: [...found] } : null;
-}
-
-function resultLink({ index, snippet, found }) {
-  const link = make("a", "", make("b", "", nameOf(index)));
-  link.href = `#${nameOf(index)}`;
-  if (snippet) {
-    const start = Math.max(0, snippet.search(query) - 50);
-    const [before, after] = [start ? "…" : "", start + 160 < snippet.length ? "…" : ""];
-    link.append(prose("span", "snippet", before + snippet.slice(start, start + 160) + after));
-  }
-  link.append(...found.slice(0, snippet ? 4 : 8).map((token) => tokenChip(token)));
-  return make("li", "", link);
-}
-
-function search() {
-  const text = $("search").value;
-  query = text ? new RegExp(text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"), "giu") : null;
-  const hits = query ? tokens.map((token) => token.search(query) >= 0) : []; // each token is tested once
-  const matches = query ? heads.map((head) => matchOf(head, hits, text)).filter(Boolean) : [];
-  const matched = new Set(matches.map(({ index }) => index));
-  cells.forEach((cell, i) => cell.classList.toggle("match", matched.has(i)));
-  $("grid").classList.toggle("searching", query !== null);
-  $("results").hidden = query === null;
-  const more = matches.length > MAX_RESULTS ? `, the first ${MAX_RESULTS} are listed` : "";
-  const [found, all] = [matches, heads].map(({ length }) => formatCount(length));
-  $("count").textContent = `${found} of ${all} heads match${more}`;
-  $("matches").replaceChildren(...matches.slice(0, MAX_RESULTS).map(resultLink));
-  showHead();
-}
-
-function searchKeys(event) {
-  const typing = /^(INPUT|SELECT)$/.test(event.target.tagName);
-  if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) {
-    event.preventDefault();
-    $("search").focus();
-  } else if (event.key === "Escape") {
-    $("search").value = "";
-    search();
-  }
-}
-
 // ---- Start ----
 
 // The fragment names the selected head, so that a link to a head stays a link to it.
@@ -249,7 +217,11 @@ function showCell() {
 
 const figures = listFigures();
 figures.forEach(({ label }, i) => $("figure").append(new Option(label, i)));
-$("figure").onchange = () => paint(figures[$("figure").value]);
+$("figure").onchange = () => {
+  paint(figures[$("figure").value]);
+  search();
+};
+$("state").onchange = $("least").oninput = $("order").onchange = search;
 let typingPause;
 $("search").oninput = () => {
   clearTimeout(typingPause);
@@ -264,6 +236,7 @@ document.onkeydown = searchKeys;
 window.onhashchange = selectFromFragment;
 buildGrid();
 paint(figures[0]);
+chosenFilter();
 $("operations").replaceChildren(...operationsOverview());
 selectFromFragment();
 performance.mark("ready");

@@ -1,0 +1,309 @@
+"""What a notebook uses: a model's heads straight from its weights, and a catalogue's as pandas data frames.
+
+    model = describe.load_model("demo")
+    describe.salient_mappings(model, 25, 0)
+
+    catalogue = describe.Catalogue("headscribe.db")
+    describe.descriptions_frame(catalogue, "demo").query("not unclear")
+    describe.head(catalogue, "demo", "25.0")
+
+Importing this module imports neither torch nor pandas.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from describe import pipeline
+from describe.catalog import Catalogue
+from describe.catalog.links import neuronpedia
+from describe.catalog.scores import MEASURES, headline
+from describe.errors import InputError
+from describe.operations import load_operations
+from describe.pipeline.reading import extracted
+from describe.records import THRESHOLD, HeadId, ModelInfo, parse_heads
+from describe.text import quoted, visible
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "Head",
+    "Model",
+    "descriptions_frame",
+    "head",
+    "heads_frame",
+    "load_model",
+    "mappings_frame",
+    "relation_scores",
+    "relations_frame",
+    "salient_mappings",
+]
+
+LONGEST = 2000
+"""Characters of a text that are shown."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """A head with all that is known of it, in the JSON form of one head; in a notebook it draws itself."""
+
+    record: dict[str, Any]
+
+    @property
+    def id(self) -> HeadId:
+        """Layer and head."""
+        return HeadId(self.record["layer"], self.record["head"])
+
+    def frame(self) -> pd.DataFrame:
+        """The salient mappings: a row for each target that a source promotes or suppresses."""
+        return _frame(_mapping_rows(self.record), MAPPING_COLUMNS)
+
+    def __repr__(self) -> str:
+        strongest = ", ".join(quoted(row["token"])[:40] for row in self.record["salient"][:3])
+        return f"<Head {self.id} of {visible(self.record['model'])[:80]}: {strongest}, ...>"
+
+    def _repr_html_(self) -> str:
+        """The head as HTML; every text in it is escaped, and long ones are cut."""
+        said = "".join(_description_html(found) for found in self.record["descriptions"])
+        link = neuronpedia(self.record["model"], *self.id)
+        where = f' <a href="{link}" rel="noreferrer">at Neuronpedia</a>' if link else ""
+        strong = _implemented(self.record)
+        implements = f"<p>implements {_html(strong)}</p>" if strong else ""
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{_token(row)}</th><td>{row['saliency']:.3f}</td>"
+            + "".join(
+                f"<td style='text-align:left'>{' '.join(map(_token, row[way]))}</td>"
+                for way in ("targets", "suppressed")
+            )
+            + "</tr>"
+            for row in self.record["salient"]
+        )
+        return (  # the classes keep MathJax from reading tokens as formulas
+            "<div class='tex2jax_ignore mathjax_ignore'>"
+            f"<b>{_html(self.record['model'])} {self.id}</b>{where}{said}{implements}"
+            "<table><thead><tr><th>source</th><th>saliency</th><th>promotes</th><th>suppresses</th></tr></thead>"
+            f"<tbody>{rows}</tbody></table></div>"
+        )
+
+
+class Model:
+    """A model whose weights were found and understood; what is read of it is kept in ``catalogue``.
+
+    Attributes:
+        source: MODEL as on the command line.
+        catalogue: the one given, or one of its own that goes when this object does.
+    """
+
+    def __init__(self, source: str, info: ModelInfo, catalogue: Catalogue | None = None) -> None:
+        self.source, self.info = source, info
+        if catalogue is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="headscribe-")  # removed with this object
+            catalogue = Catalogue(str(Path(self._folder.name) / "headscribe.db"), create=True)
+        self.catalogue = catalogue
+
+    def __repr__(self) -> str:
+        return f"<Model {visible(self.info.name)[:80]}: {self.info.n_layers} layers of {self.info.n_heads} heads>"
+
+
+def load_model(model: str, catalogue: Catalogue | None = None) -> Model:
+    """Find a model: ``demo``, a directory, a ``.gguf`` file or a hub id. Raises `InputError` when it cannot be read.
+
+    ``catalogue``: where what is read of it is kept, and found again; None: as long as the model is in use.
+    """
+    from describe.weights import open_model
+
+    return Model(model, open_model(model).info, catalogue)
+
+
+def salient_mappings(model: Model, layer: int, head: int, *, device: str = "auto") -> Head:
+    """The most salient tokens of a head, and what it makes of each, from the weights; its whole layer is read at once.
+
+    Raises `InputError` for a head that the model does not have.
+    """
+    chosen = HeadId(layer, head)
+    parse_heads(str(chosen), model.info.n_layers, model.info.n_heads)
+    pipeline.extract(model.catalogue, model.source, heads=str(layer), device=device)
+    return Head(pipeline.head_record(model.catalogue, model.info.name, chosen))
+
+
+def relation_scores(
+    model: Model, operations: Path | Sequence[str] | None = None, *, device: str = "auto"
+) -> pd.DataFrame:
+    """Relation and suppression scores of every head: a row per operation and head.
+
+    ``operations``: a directory of operations, names of ours, or None for all of ours. Raises `InputError` for unknown
+    ones.
+    """
+    if operations is None or isinstance(operations, Path):
+        result = pipeline.relations(model.catalogue, model.source, operations=operations, device=device)
+    else:
+        with tempfile.TemporaryDirectory() as folder:
+            _copy_operations([operations] if isinstance(operations, str) else operations, Path(folder))
+            result = pipeline.relations(model.catalogue, model.source, operations=Path(folder), device=device)
+    from describe.operations import analysis
+
+    return analysis.scores_table(result.operations)
+
+
+def head(catalogue: Catalogue, model: str, name: str) -> Head:
+    """A head of the catalogue, by model and ``LAYER.HEAD``. Raises `InputError` when it is not there."""
+    return Head(pipeline.head_record(catalogue, model, HeadId.parse(name)))
+
+
+def heads_frame(catalogue: Catalogue, model: str | None = None) -> pd.DataFrame:
+    """A row per head: its strongest tokens, the operations it implements, and the best of what was said of it.
+
+    ``model``: as on the command line; None: all models of the catalogue.
+    """
+    return _frame((row for record in _records(catalogue, model) for row in [_head_row(record)]), HEAD_COLUMNS)
+
+
+def descriptions_frame(catalogue: Catalogue, model: str | None = None) -> pd.DataFrame:
+    """A row per description, abstention and failure, with its score to show first, the interval and the placebo."""
+    return _frame(_each(_description_rows, _records(catalogue, model)), DESCRIPTION_COLUMNS)
+
+
+def mappings_frame(catalogue: Catalogue, model: str, heads: str = "all") -> pd.DataFrame:
+    """A row per source and target of each head, ``way`` being ``promotes`` or ``suppresses``.
+
+    ``heads``: a selection as on the command line, such as ``25.0,16.8`` or ``20-25``.
+    """
+    (info, _), *_ = _chosen(catalogue, model)
+    wanted = set(parse_heads(heads, info.n_layers, info.n_heads))
+    records = (r for r in _records(catalogue, model) if HeadId(r["layer"], r["head"]) in wanted)
+    return _frame(_each(_mapping_rows, records), MAPPING_COLUMNS)
+
+
+def relations_frame(catalogue: Catalogue, model: str | None = None) -> pd.DataFrame:
+    """A row per head and operation, with dynamic scores where the model was run."""
+    return _frame(_each(_relation_rows, _records(catalogue, model)), RELATION_COLUMNS)
+
+
+Rows = Iterator[dict[str, Any]]
+
+_PLACE = ("model", "layer", "head")
+HEAD_COLUMNS = [*_PLACE, "saliency", "sources", "implements", "evidence", "state", "inputs", "pattern", "score"]
+DESCRIPTION_COLUMNS = [
+    *(*_PLACE, "llm", "prompt", "state", "inputs", "pattern", "unclear", "reasoning", "failure"),
+    *("measure", "judge", "score", "low", "high", "placebo"),
+]
+MAPPING_COLUMNS = [*_PLACE, "rank", "source", "saliency", "way", "target_rank", "target", "logit"]
+RELATION_COLUMNS = [*_PLACE, "operation", "score", "suppression", "without_context", "with_context"]
+
+
+def _frame(rows: Iterable[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
+    import pandas as pd
+
+    return pd.DataFrame(list(rows), columns=columns)
+
+
+def _each(rows_of: Callable[[dict[str, Any]], Rows], records: Iterable[dict[str, Any]]) -> Rows:
+    return (row for record in records for row in rows_of(record))
+
+
+def _chosen(catalogue: Catalogue, model: str | None) -> list[tuple[ModelInfo, int]]:
+    return extracted(catalogue) if model is None else [pipeline.find(catalogue, model)]
+
+
+def _records(catalogue: Catalogue, model: str | None) -> Rows:
+    for info, extraction_id in _chosen(catalogue, model):
+        yield from catalogue.head_records(info, extraction_id)
+
+
+def _place(record: dict[str, Any]) -> dict[str, Any]:
+    return {name: record[name] for name in _PLACE}
+
+
+def _head_row(record: dict[str, Any]) -> dict[str, Any]:
+    told = max(_description_rows(record), key=_worth, default=dict.fromkeys(("inputs", "pattern", "score")))
+    salient = record["salient"]
+    return _place(record) | {
+        "saliency": salient[0]["saliency"] if salient else None,
+        "sources": " ".join(quoted(row["token"]) for row in salient[:5]),
+        "implements": _implemented(record),
+        "evidence": len(record["evidence"]),
+        "state": told.get("state", "not described"),
+        **{name: told[name] for name in ("inputs", "pattern", "score")},
+    }
+
+
+def _worth(row: dict[str, Any]) -> tuple[int, float]:
+    """Descriptions before abstentions before failures, then by detection."""
+    score = row["score"] if row["measure"] == MEASURES[0] else None
+    return ("failed", "unclear", "described").index(row["state"]), -1.0 if score is None else score
+
+
+def _description_rows(record: dict[str, Any]) -> Rows:
+    for found in record["descriptions"]:
+        first = headline(found) or {}
+        told = {name: found[name] for name in ("llm", "prompt", "inputs", "pattern", "unclear", "reasoning", "failure")}
+        scored = {name: first.get(name) for name in ("measure", "judge", "low", "high", "placebo")}
+        state = "failed" if found["failure"] else "unclear" if found["unclear"] else "described"
+        yield _place(record) | told | scored | {"state": state, "score": first.get("value")}
+
+
+def _mapping_rows(record: dict[str, Any]) -> Rows:
+    for rank, row in enumerate(record["salient"], 1):
+        of = _place(record) | {"rank": rank, "source": row["token"], "saliency": row["saliency"]}
+        for way, targets in (("promotes", row["targets"]), ("suppresses", row["suppressed"])):
+            for place, target in enumerate(targets, 1):
+                yield of | {"way": way, "target_rank": place, "target": target["token"], "logit": target["logit"]}
+
+
+def _relation_rows(record: dict[str, Any]) -> Rows:
+    for operation, found in record["relations"].items():
+        run = found.get("inference", {})
+        yield _place(record) | {
+            "operation": operation,
+            **{name: found[name] for name in ("score", "suppression")},
+            "without_context": run.get("of_source", {}).get("score"),
+            "with_context": run.get("in_context", {}).get("score"),
+        }
+
+
+def _implemented(record: dict[str, Any]) -> str:
+    strong = sorted(((v["score"], name) for name, v in record["relations"].items() if v["score"] >= THRESHOLD))[::-1]
+    return ", ".join(f"{visible(name)} {score:.2f}" for score, name in strong)
+
+
+def _copy_operations(names: Iterable[str], folder: Path) -> None:
+    ours = {operation.name: operation for operation in load_operations()[0]}
+    for name in names:
+        if name not in ours:
+            raise InputError(f"there is no operation '{name}': there are {', '.join(ours)}")
+        about = {part: getattr(ours[name], part) for part in ("name", "category", "direction", "pairs")}
+        (folder / f"{name}.json").write_text(json.dumps(about), encoding="utf-8")
+
+
+def _description_html(found: dict[str, Any]) -> str:
+    who = f"<i>{_html(found['llm'])}</i> ({_html(found['prompt'])})"
+    if found["failure"]:
+        return f"<p>{who}: failed, {_html(found['failure'])}</p>"
+    score = headline(found)
+    scored = "" if score is None else f"<br>{_score_html(score)}"
+    return f"<p>{who}<br>inputs: {_html(found['inputs'] or '')}<br>pattern: {_html(found['pattern'] or '')}{scored}</p>"
+
+
+def _score_html(score: dict[str, Any]) -> str:
+    known = score["low"] is not None and score["high"] is not None
+    interval = f" ({score['low']:.2f} to {score['high']:.2f})" if known else ""
+    wrong = "not tried" if score["placebo"] is None else f"{score['placebo']:.2f}"
+    told = f"{score['measure']} by {_html(score['judge'])}"
+    return f"{told}: <b>{score['value']:.2f}</b>{interval}; a wrong description: {wrong}"
+
+
+def _html(text: str) -> str:
+    shown = visible(text[:LONGEST])
+    return escape(shown) + (f"… ({len(text):,} characters)" if len(text) > LONGEST else "")
+
+
+def _token(row: dict[str, Any]) -> str:
+    token = row["token"]
+    return f"<code>{escape(quoted(token[:80]))}{'…' if len(token) > 80 else ''}</code>"
