@@ -21,6 +21,7 @@ from describe.catalog.evidence import EvidenceStore
 from describe.catalog.forms import pack, pack_held_out, pack_targets, record, unpack, unpack_held_out
 from describe.catalog.heads import IS_HEAD, place
 from describe.catalog.ledger import LedgerStore
+from describe.catalog.placebos import PlaceboStore
 from describe.catalog.relations import RelationStore
 from describe.catalog.rows import get_or_create, json_hash, now, storable
 from describe.catalog.scores import ScoreStore
@@ -48,6 +49,7 @@ class Catalogue:
         self.evidence = EvidenceStore(self._engine)
         self.checks = CheckStore(self._engine)
         self.scores = ScoreStore(self._engine)
+        self.placebos = PlaceboStore(self._engine)
         self.ledger = LedgerStore(self._engine)
         self.batches = BatchStore(self._engine)
 

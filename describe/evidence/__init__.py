@@ -1,7 +1,7 @@
 """Statistics of a head's mappings against the vocabulary and against chance, and what they say in words."""
 
 from describe.evidence.grammar import grammar_versions
-from describe.evidence.heads import hubs, model_evidence
+from describe.evidence.heads import hubs, model_evidence, placebo_evidence
 from describe.evidence.statistics import benjamini_hochberg
 from describe.evidence.vocabulary import Vocabulary
 from describe.evidence.words import METHOD, SETTINGS, describe_evidence, significant
@@ -15,5 +15,6 @@ __all__ = [
     "grammar_versions",
     "hubs",
     "model_evidence",
+    "placebo_evidence",
     "significant",
 ]

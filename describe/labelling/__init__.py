@@ -1,8 +1,8 @@
 """From mappings to descriptions: prompt, reply, answer; many heads at once."""
 
 from describe.labelling.answer import ANSWER_SCHEMA, UNCLEAR, Answer, parse_answer
-from describe.labelling.exchange import Exchange
-from describe.labelling.run import describe_head, describe_heads
+from describe.labelling.exchange import DescribeQuestion, Exchange, Question
+from describe.labelling.run import Asks, ask, work_through
 from describe.labelling.template import DEFAULT_PROMPT, Template, load_template, template_names
 
 __all__ = [
@@ -10,11 +10,14 @@ __all__ = [
     "DEFAULT_PROMPT",
     "UNCLEAR",
     "Answer",
+    "Asks",
+    "DescribeQuestion",
     "Exchange",
+    "Question",
     "Template",
-    "describe_head",
-    "describe_heads",
+    "ask",
     "load_template",
     "parse_answer",
     "template_names",
+    "work_through",
 ]

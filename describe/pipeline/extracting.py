@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 
     from describe.maps import SalientOperations
     from describe.weights import HeadWeights
+    from describe.weights.model import LayerWeights
 
-__all__ = ["ExtractResult", "extract"]
+__all__ = ["ExtractResult", "RowFinder", "by_layer", "extract", "named", "seed_of"]
 
 N_SALIENT, N_TARGETS = 30, 5
 """The paper's numbers: salient tokens of a head, and targets of each."""
@@ -109,37 +111,56 @@ def _extract_layers(
     progress: Progress,
 ) -> None:
     """Layer by layer: read, compute, commit head by head."""
-    from describe.maps import salient_operations, source_vectors
-
     progress("extract", 0, len(heads))
-    x = source_vectors(weights.embed, weights.first_mlp, device, dtype)
-    unembed = weights.unembed.to(device, dtype)
-    layers: dict[int, list[HeadId]] = {}
-    for head in heads:
-        layers.setdefault(head.layer, []).append(head)
-    done, n = 0, N_SALIENT + N_HELD_OUT
-    for layer, in_layer in layers.items():
-        draw = {"sample": N_SAMPLED, "seed": _seed(weights.info, layer)}
-        found = salient_operations(x, weights.layer(layer), unembed, n, N_TARGETS, **draw)
+    find_rows = RowFinder(weights, device, dtype)
+    done = 0
+    for layer, in_layer in by_layer(heads).items():
+        found = find_rows(weights.layer(layer), layer)
         for head in in_layer:
-            catalogue.save_head(extraction_id, _named(found, head, weights.tokens))
+            catalogue.save_head(extraction_id, named(found, head, head.head, weights.tokens))
             done += 1
             progress("extract", done, len(heads))
 
 
-def _seed(model: ModelInfo, layer: int) -> int:
-    """The seed for drawing tokens of a layer's first head: of every head of the model, another."""
+class RowFinder:
+    """Finds the rows that are kept of the heads of a layer: the most salient, the next, and some at random."""
+
+    def __init__(self, weights: HeadWeights, device: torch.device, dtype: torch.dtype) -> None:
+        from describe.maps import source_vectors
+
+        self._info = weights.info
+        self._x = source_vectors(weights.embed, weights.first_mlp, device, dtype)
+        self._unembed = weights.unembed.to(device, dtype)
+
+    def __call__(self, heads: LayerWeights, layer: int) -> SalientOperations:
+        """The rows of these heads; ``layer`` decides what is drawn at random."""
+        from describe.maps import salient_operations
+
+        draw = {"sample": N_SAMPLED, "seed": seed_of(self._info, layer)}
+        return salient_operations(self._x, heads, self._unembed, N_SALIENT + N_HELD_OUT, N_TARGETS, **draw)
+
+
+def by_layer(heads: Iterable[HeadId]) -> dict[int, list[HeadId]]:
+    """The heads of each layer."""
+    layers: dict[int, list[HeadId]] = {}
+    for head in heads:
+        layers.setdefault(head.layer, []).append(head)
+    return layers
+
+
+def seed_of(model: ModelInfo, layer: int) -> int:
+    """The seed for what is drawn for a layer's first head: of every head of the model, another."""
     return int(model.content_hash[:12], 16) + layer * model.n_heads
 
 
-def _named(found: SalientOperations, head: HeadId, tokens: list[str]) -> HeadMapping:
-    """One head's part of a layer's result, token ids with their text."""
+def named(found: SalientOperations, head: HeadId, place: int, tokens: list[str]) -> HeadMapping:
+    """One head's part of a layer's result, at its ``place`` there, token ids with their text."""
 
     def targets(ids: torch.Tensor, logits: torch.Tensor) -> list[tuple[Target, ...]]:
-        rows = zip(ids[head.head].tolist(), logits[head.head].tolist(), strict=True)
+        rows = zip(ids[place].tolist(), logits[place].tolist(), strict=True)
         return [tuple(Target(t, tokens[t], z) for t, z in zip(*row, strict=True)) for row in rows]
 
-    sources, saliency = found.sources[head.head].tolist(), found.saliency[head.head].tolist()
+    sources, saliency = found.sources[place].tolist(), found.saliency[place].tolist()
     promoted, suppressed = targets(found.targets, found.logits), targets(found.suppressed, found.suppressed_logits)
     columns = zip(sources, saliency, promoted, suppressed, strict=True)
     rows = tuple(MappingRow(source, tokens[source], *rest) for source, *rest in columns)
