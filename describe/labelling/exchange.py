@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from describe.errors import CallError
 from describe.labelling.answer import ANSWER_SCHEMA, looks_like_refusal, parse_answer, parse_completion
 from describe.labelling.template import Template, text_hash
-from describe.llm import Message, Reply
+from describe.llm import Form, Message, Reply
 from describe.records import Description, HeadMapping
 
 __all__ = ["DescribeQuestion", "Exchange", "Question"]
@@ -25,14 +25,14 @@ class Question(Protocol[T_co]):
 
     Attributes:
         prompt: the first message.
-        schema: the JSON schema of the reply; None when the LLM is to go on with the text of the one message.
+        form: what the reply is to be, such as the JSON schema of it.
     """
 
     @property
     def prompt(self) -> str: ...
 
     @property
-    def schema(self) -> dict[str, Any] | None: ...
+    def form(self) -> Form: ...
 
     def read(self, reply: str, usage: dict[str, Any]) -> T_co:
         """What a reply says. Raises ValueError with a reason that can be sent back, `CallError` where it is no use."""
@@ -56,7 +56,7 @@ class DescribeQuestion:
         return cls(template, template.render(mapping))
 
     @property
-    def schema(self) -> dict[str, Any] | None:
+    def form(self) -> Form:
         return None if self.template.completion else ANSWER_SCHEMA
 
     def read(self, reply: str, usage: dict[str, Any]) -> Description:
@@ -110,7 +110,7 @@ class Exchange(Generic[T]):
             return following.failed(failure)
         except ValueError as error:
             reason = str(error)
-        if self.repairs < REPAIRS and self.question.schema is not None:
+        if self.repairs < REPAIRS and isinstance(self.question.form, dict):
             said: Message = {"role": "assistant", "content": reply.text}
             return replace(following, messages=[*self.messages, said, _repair(reason)])
         return following.failed(CallError("refusal" if looks_like_refusal(reply.text) else "invalid", reason))

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from describe.errors import CallError, RunEndedError
 from describe.labelling.exchange import Exchange, Question
-from describe.llm import Message, Reply
+from describe.llm import Form, Message, Reply
 from describe.records import HeadId
 
 __all__ = ["Asks", "ask", "work_through"]
@@ -24,7 +24,7 @@ GRACE = 1.0
 class Asks(Protocol):
     """What is needed of an LLM: `describe.llm.ChatClient`, or a stand-in."""
 
-    async def ask(self, messages: list[Message], schema: dict[str, Any] | None, head: HeadId | None = None) -> Reply:
+    async def ask(self, messages: list[Message], form: Form, head: HeadId | None = None) -> Reply:
         """One reply to a chat about a head; without a schema, what the text of its one message goes on with.
 
         Raises `CallError`, `LLMError`, `RunEndedError`.
@@ -41,7 +41,7 @@ async def ask(llm: Asks, question: Question[T], head: HeadId) -> T:
     step: Exchange[T] | T = Exchange.begin(question)
     while isinstance(step, Exchange):
         try:
-            reply = await llm.ask(step.messages, step.question.schema, head)
+            reply = await llm.ask(step.messages, step.question.form, head)
         except CallError as error:
             return step.failed(error)
         step = step.answered(reply)

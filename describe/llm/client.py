@@ -15,10 +15,10 @@ import openai
 from tenacity import AsyncRetrying
 
 from describe.errors import CallError, LLMError
-from describe.llm.asking import Message, Oversight, Reply, Request
+from describe.llm.asking import Choice, Form, Message, Oversight, Reply, Request
 from describe.llm.failures import TRANSIENT, never_reached, persistence, refused_parameter
 from describe.llm.money import estimated_tokens, most_tokens
-from describe.llm.wire import Wire, reply_of
+from describe.llm.wire import Wire, likelihoods, reply_of
 from describe.records import LOST, SENT, Call, HeadId
 
 __all__ = ["ChatClient"]
@@ -69,21 +69,21 @@ class ChatClient:
         """Let go of the connections."""
         await self._client.close()
 
-    async def ask(self, messages: list[Message], schema: dict[str, Any] | None, head: HeadId | None = None) -> Reply:
+    async def ask(self, messages: list[Message], form: Form, head: HeadId | None = None) -> Reply:
         """One reply to a chat about a head, structured by a JSON schema where the server can.
 
-        Without a schema the one message is a text to be gone on with, up to an empty line.
+        Without a schema the one message is a text to be gone on with.
 
         Rate limits, time-outs, broken connections and server failures are tried again, with growing random waits or
         as long as the server asks. An identical request that was answered before is not sent again. Raises `CallError`
         when no usable reply came, `LLMError` when none ever will, `RunEndedError` when there is no money left to ask.
         """
         started, tries = time.monotonic(), 0
-        request_hash = self._wire.hash(messages, schema)
+        request_hash = self._wire.hash(messages, form)
         async with self._asking[request_hash]:  # who asks the same at the same time gets the same reply
             call = self._run.ledger.answered(head, request_hash) if self._run.ledger else None
             if call is None:
-                call, tries = await self._persist(messages, schema, request_hash, head)
+                call, tries = await self._persist(messages, form, request_hash, head)
         took = {
             "seconds": round(time.monotonic() - started, 3),
             "attempts": tries,
@@ -92,7 +92,7 @@ class ChatClient:
         return reply_of(call, took | ({} if tries else {"from_ledger": True}))
 
     async def _persist(
-        self, messages: list[Message], schema: dict[str, Any] | None, request_hash: str, head: HeadId | None
+        self, messages: list[Message], form: Form, request_hash: str, head: HeadId | None
     ) -> tuple[Call, int]:
         """Call until there is an outcome that another try would not mend. Returns it, and the number of tries."""
         tries = 0
@@ -101,7 +101,7 @@ class ChatClient:
             async for attempt in retrying:
                 with attempt:
                     tries += 1
-                    call = await self._call(messages, schema, request_hash, head)
+                    call = await self._call(messages, form, request_hash, head)
         except CallError as error:
             if error.cause != "connection" or self._reached:
                 raise
@@ -110,22 +110,21 @@ class ChatClient:
             return call, tries
         raise unreached
 
-    async def _call(
-        self, messages: list[Message], schema: dict[str, Any] | None, request_hash: str, head: HeadId | None
-    ) -> Call:
+    async def _call(self, messages: list[Message], form: Form, request_hash: str, head: HeadId | None) -> Call:
         """One call, in its turn, paid and entered; a refused parameter is left out from now on and the call made again.
 
         Raises `CallError` for what another try may mend, `LLMError`, `RunEndedError`.
         """
-        text = json.dumps([messages, schema], ensure_ascii=False)
-        expected = estimated_tokens(text) + min(TYPICAL_REPLY, self._request.max_tokens)
+        longest = 1 if isinstance(form, Choice) else self._request.max_tokens
+        text = json.dumps([messages, None if isinstance(form, Choice) else form], ensure_ascii=False)
+        expected = estimated_tokens(text) + min(TYPICAL_REPLY, longest)
         while True:
-            reserved = await self._run.purse.reserve(most_tokens(text), self._request.max_tokens)
+            reserved = await self._run.purse.reserve(most_tokens(text), longest)
             cost = reserved  # whoever breaks off, or does not say what was used, may still send a bill
             try:
                 async with self._run.pacer.turn(expected):
-                    sent, started = self._wire.parameters(schema), time.monotonic()
-                    call, failure, unbilled = await self._entered(messages, schema, sent, request_hash, head)
+                    sent, started = self._wire.parameters(form), time.monotonic()
+                    call, failure, unbilled = await self._entered(messages, form, sent, request_hash, head)
                 cost = 0.0 if unbilled else reserved if call.money is None else call.money
             finally:
                 self._run.purse.settle(reserved, cost)
@@ -145,7 +144,7 @@ class ChatClient:
     async def _entered(
         self,
         messages: list[Message],
-        schema: dict[str, Any] | None,
+        form: Form,
         sent: dict[str, Any],
         request_hash: str,
         head: HeadId | None,
@@ -157,13 +156,13 @@ class ChatClient:
         name, started = str(uuid4()), time.monotonic()
         self._enter(head, Call(request_hash, SENT, 0.0, name))
         try:
-            found, failure, unbilled = await self._send(messages, sent, name, chat=schema is not None)
+            found, failure, unbilled = await self._send(messages, sent, name, form)
         except asyncio.CancelledError:
             seconds = round(time.monotonic() - started, 4)
             self._enter(head, Call(request_hash, LOST, seconds, name, "the run was interrupted"))
             raise
         request_id = getattr(found, "_request_id", None)
-        call = self._wire.entry(found, failure, request_hash, time.monotonic() - started, request_id, name)
+        call = self._wire.entry(found, failure, request_hash, time.monotonic() - started, request_id, name, form)
         call = replace(call, money=self._run.purse.cost(call.tokens_in, call.tokens_out))
         if failure is None and call.outcome in TRANSIENT:
             failure = CallError(call.outcome, call.detail or "", reply=call.reply)
@@ -175,13 +174,14 @@ class ChatClient:
             self._run.ledger.enter(head, call)
 
     async def _send(
-        self, messages: list[Message], sent: dict[str, Any], name: str, *, chat: bool
+        self, messages: list[Message], sent: dict[str, Any], name: str, form: Form
     ) -> tuple[Any, CallError | LLMError | None, bool]:
         """Send one request. Returns the completion, or None with what went wrong, and whether it was surely free.
 
         What went wrong is returned, not raised: an exception raised here would carry the server's own words with it.
         """
         # All as extra_body: to look through typed parameters one by one takes openai longer than to send them.
+        chat = isinstance(form, dict)
         body = {**sent, **({"messages": messages} if chat else {"prompt": messages[-1]["content"]})}
         asked: Any = {"model": self._wire.model, "extra_headers": {CLIENT_ID: name}, "extra_body": body}
         try:
@@ -191,6 +191,8 @@ class ChatClient:
             if not isinstance(error, openai.APIStatusError):
                 return None, failed, False
             self._run.pacer.heard(error.response.headers)
+            if isinstance(form, Choice) and "logprob" in str(failed).lower():
+                failed = self._wire.no_likelihoods()
             return None, failed, True
         self._run.pacer.heard(raw.headers)
         try:
@@ -200,4 +202,6 @@ class ChatClient:
         if not getattr(completion, "choices", None) and not hasattr(completion, "usage"):
             reply = self._wire.bare(raw.text[:2000])
             return None, CallError("server_error", "the server's answer is no chat completion", reply=reply), False
+        if isinstance(form, Choice) and likelihoods(completion, form) is None:
+            return None, self._wire.no_likelihoods(), False
         return completion, None, False

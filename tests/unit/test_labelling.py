@@ -122,7 +122,7 @@ def test_a_text_is_gone_on_with_up_to_the_pattern() -> None:
 )
 def test_a_repeated_example_is_a_failure(inputs: str, pattern: str, echo: bool) -> None:
     exchange = Exchange.begin(DescribeQuestion.of(load_template("completion-1"), MAPPING))
-    assert exchange.question.schema is None
+    assert exchange.question.form is None
     outcome = exchange.answered(Reply(f"{inputs}\npattern: {pattern}"))
     assert isinstance(outcome, Description)
     assert outcome.failure == ("echo" if echo else None)
