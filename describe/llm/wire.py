@@ -123,7 +123,7 @@ class Wire:
         """What to say of a server that tells no probabilities of tokens."""
         return LLMError(
             f"{self.where} gives no log-probabilities of '{self.model}' (logprobs of /completions): --measure"
-            " likelihood needs a server that does, such as vLLM or llama.cpp, or gguf:FILE; --measure detection needs none"
+            " likelihood needs a server that does, such as vLLM or llama.cpp, or gguf:FILE"
         )
 
     def first_line(self, error: Exception) -> str:

@@ -13,6 +13,8 @@ from describe.pipeline.limits import Batching, Limits
 from describe.pipeline.planning import Plan, plan, prompt_of
 from describe.pipeline.reading import export, head_record, report
 from describe.pipeline.relating import RelationsResult, relations
+from describe.pipeline.score_report import score_report
+from describe.pipeline.scoring import ScoreResult, score
 
 __all__ = [
     "AblateResult",
@@ -25,6 +27,7 @@ __all__ = [
     "Plan",
     "Progress",
     "RelationsResult",
+    "ScoreResult",
     "ablate",
     "ablation_curves",
     "ablation_rows",
@@ -41,4 +44,6 @@ __all__ = [
     "prompt_of",
     "relations",
     "report",
+    "score",
+    "score_report",
 ]

@@ -61,7 +61,7 @@ def wilson(hits: float, n: int) -> Estimate:
 
 
 def mean_over_heads(values: Sequence[float]) -> Estimate:
-    """The mean over heads; the interval by a bootstrap over heads (percentiles of `DRAWS` draws, the same each time)."""
+    """The mean over heads; the interval by a bootstrap over heads (percentiles of `DRAWS` draws)."""
     found = np.asarray(values, dtype=float)
     draws = np.random.default_rng(SEED).choice(found, (DRAWS, found.size)).mean(1)
     return Estimate(float(found.mean()), *_quantiles(draws))

@@ -29,7 +29,9 @@ MAY_IMPORT = {
     "operations": BASE,
     "validation": BASE | {"weights", "maps", "operations"},
     "evidence": BASE | {"operations"},
-    "pipeline": BASE | {"weights", "maps", "operations", "evidence", "catalog", "llm", "labelling", "validation"},
+    "scoring": BASE | {"evidence", "llm", "labelling"},
+    "pipeline": BASE
+    | {"weights", "maps", "operations", "evidence", "catalog", "llm", "labelling", "validation", "scoring"},
 }
 
 
