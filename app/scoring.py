@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
@@ -126,8 +127,8 @@ def _draw(model: str, found: list[dict[str, Any]]) -> None:
         for row in found
     ]
     draw_table(headings, rows, title=f"{model}: how far descriptions are true of held-out rows", right=(2, 3, 7))
-    headings = ("descriptions by", "judge", "placebo heads", "described all the same", "AUROC of these")
-    draw_table(headings, _placebo_rows(found), title="Placebos: heads that nobody trained, described all the same")
+    of_placebos = ("descriptions by", "judge", "placebo heads", "described all the same", "AUROC of these")
+    draw_table(of_placebos, _placebo_rows(found), title="Placebos: heads that nobody trained, described all the same")
     if any(placebo is None for row in found for placebo in row["placebos"].values()):
         typer.echo("Placebos: headscribe describe MODEL --llm LLM --placebos 30, then score again.")
 
