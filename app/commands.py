@@ -25,6 +25,7 @@ from app.options import (
     Quiet,
     RayAddress,
 )
+from app.scoring import score
 from app.searching import search
 from app.serving import app_command
 from app.studies import study
@@ -101,6 +102,7 @@ def extract(
 
 
 app.command()(describe)
+app.command()(score)
 
 
 @app.command()

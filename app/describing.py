@@ -28,6 +28,7 @@ def describe(
             "--prompt", metavar="NAME", help="A prompt template, or the path of one's own (default: salient-1)."
         ),
     ] = None,
+    placebos: o.Placebos = 0,
     concurrency: o.Concurrency = None,
     temperature: Annotated[float, typer.Option("--temperature", min=0, help="Sampling temperature.")] = 0.0,
     seed: Annotated[int, typer.Option("--seed", help="Sampling seed, where the server has one.")] = 0,
@@ -80,7 +81,7 @@ def describe(
     with Catalogue(catalog, create=not dry_run) as opened:
         if dry_run:
             return _dry_run(opened, model, named, asked, json_path)
-        asked |= {"fresh": fresh, "device": device, "dtype": dtype}
+        asked |= {"placebos": placebos, "fresh": fresh, "device": device, "dtype": dtype}
         return _run(opened, model, named, asked, json_path, quiet)
 
 

@@ -63,18 +63,18 @@ def relations(
         Catalogue(catalog, create=True) as opened,
         progress_bars(quiet) as progress,
     ):
-            results = pipeline.relations_all(
-                opened,
-                models,
-                operations=operations,
-                k=k,
-                first_mlp=not no_first_mlp,
-                both_first_tokens=both_first_tokens,
-                device=device,
-                memory=memory,
-                engine=where,
-                progress=progress,
-            )
+        results = pipeline.relations_all(
+            opened,
+            models,
+            operations=operations,
+            k=k,
+            first_mlp=not no_first_mlp,
+            both_first_tokens=both_first_tokens,
+            device=device,
+            memory=memory,
+            engine=where,
+            progress=progress,
+        )
     if plots:
         for result in results:
             _save_plots(result, threshold, plots if len(results) == 1 else plots / result.model.name.replace("/", "-"))

@@ -85,6 +85,10 @@ PriceOut = Annotated[
     Optional[float],  # noqa: UP045
     typer.Option("--price-out", min=0, metavar="USD", help="Price of a million tokens of replies, likewise."),
 ]
+Placebos = Annotated[
+    int,
+    typer.Option("--placebos", min=0, metavar="N", help="Describe N placebo heads of each kind too, as a control."),
+]
 
 Batch = Annotated[
     bool,

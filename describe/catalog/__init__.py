@@ -2,6 +2,7 @@
 
 from describe.catalog.batches import Queued, SavedBatch, Waiting
 from describe.catalog.ledger import Caller
+from describe.catalog.scores import Told
 from describe.catalog.store import Catalogue
 
-__all__ = ["Caller", "Catalogue", "Queued", "SavedBatch", "Waiting"]
+__all__ = ["Caller", "Catalogue", "Queued", "SavedBatch", "Told", "Waiting"]

@@ -39,6 +39,19 @@ class EvidenceStore:
         with self._engine.connect() as connection:
             return {HeadId(row.layer, row.head): [_evidence(e) for e in row.found] for row in connection.execute(query)}
 
+    def heads_with(self, extraction_id: int) -> set[HeadId]:
+        """The heads of which anything significant was found, by their newest tests."""
+        head, table = schema.head, schema.evidence
+        query = (
+            select(head.c.layer, head.c.head, table.c.found)
+            .join(head, table.c.head_id == head.c.id)
+            .where(head.c.extraction_id == extraction_id)
+            .order_by(table.c.id)
+        )
+        with self._engine.connect() as connection:
+            newest = {HeadId(row.layer, row.head): row.found for row in connection.execute(query)}
+        return {found for found, evidence in newest.items() if evidence}
+
     def of_layer(self, connection: Connection, extraction_id: int, layer: int) -> dict[int, Any]:
         """The newest evidence of each head of a layer, ``found`` under ``settings``, by the head's id."""
         head, table = schema.head, schema.evidence

@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine, select
 
 from describe.catalog import schema
 from describe.catalog.database import begin_write
-from describe.catalog.rows import iso, json_hash, now, storable
-from describe.records import Score
+from describe.catalog.rows import aware, iso, json_hash, now, storable
+from describe.records import HeadId, Score
 
-__all__ = ["MEASURES", "ScoreStore", "headline"]
+__all__ = ["MEASURES", "ScoreStore", "Told", "headline"]
 
 MEASURES = ("detection", "likelihood", "stability")
 """What there are scores of, the most telling first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A description as judges need it: whose, of which head, in which words; ``failure`` where there are none.
+
+    Attributes:
+        settings: of its author; ``shows`` there says ``suppressed`` where it is about what heads push down.
+    """
+
+    id: int
+    head: HeadId
+    labeller_id: int
+    llm: str
+    prompt: str
+    settings: dict[str, Any]
+    inputs: str | None
+    pattern: str | None
+    unclear: bool
+    failure: str | None
+
+    @property
+    def answers(self) -> bool:
+        """It says what the head does."""
+        return self.failure is None and not self.unclear
 
 
 class ScoreStore:
@@ -45,8 +71,44 @@ class ScoreStore:
             elif earlier.failure is not None:
                 connection.execute(table.update().where(table.c.id == earlier.id).values(**fields))
 
-    def of_layer(self, connection: Connection, extraction_id: int, layer: int) -> dict[int, dict[str, Any]]:
-        """The newest score of each description of a layer by measure and judge, by the description's id."""
+    def descriptions(self, extraction_id: int) -> list[Told]:
+        """All descriptions of an extraction's heads, in order of authors and heads."""
+        head, description, labeller = schema.head, schema.description, schema.labeller
+        names = ("id", "labeller_id", "inputs", "pattern", "unclear", "failure")
+        query = (
+            select(head.c.layer, head.c.head, *(description.c[name] for name in names))
+            .add_columns(labeller.c.llm, labeller.c.prompt, labeller.c.settings)
+            .join_from(description, head, description.c.head_id == head.c.id)
+            .join(labeller, description.c.labeller_id == labeller.c.id)
+            .where(head.c.extraction_id == extraction_id)
+            .order_by(labeller.c.id, head.c.layer, head.c.head)
+        )
+        with self._engine.connect() as connection:
+            rows = [row._asdict() for row in connection.execute(query)]
+        return [Told(head=HeadId(row.pop("layer"), row.pop("head")), **row) for row in rows]
+
+    def outcomes(
+        self, extraction_id: int, judge_id: int, measure: str, settings: dict[str, Any]
+    ) -> dict[int, tuple[str | None, datetime]]:
+        """The descriptions of an extraction that this judge scored so: each the cause of failure or None, and when."""
+        head, description, table = schema.head, schema.description, schema.score
+        query = (
+            select(table.c.description_id, table.c.failure, table.c.created)
+            .join(description, table.c.description_id == description.c.id)
+            .join(head, description.c.head_id == head.c.id)
+            .where(head.c.extraction_id == extraction_id, table.c.judge_id == judge_id, table.c.measure == measure)
+            .where(table.c.settings_hash == json_hash(settings))
+        )
+        with self._engine.connect() as connection:
+            return {row.description_id: (row.failure, aware(row.created)) for row in connection.execute(query)}
+
+    def newest(self, extraction_id: int) -> dict[int, dict[str, Any]]:
+        """The newest score of each description of an extraction by measure and judge, by the description's id."""
+        with self._engine.connect() as connection:
+            return self.of_layer(connection, extraction_id, None)
+
+    def of_layer(self, connection: Connection, extraction_id: int, layer: int | None) -> dict[int, dict[str, Any]]:
+        """The same of a layer alone; None for all."""
         head, description, judge, table = schema.head, schema.description, schema.labeller, schema.score
         query = (
             select(
@@ -60,9 +122,11 @@ class ScoreStore:
             .join(judge, table.c.judge_id == judge.c.id)
             .join(description, table.c.description_id == description.c.id)
             .join(head, description.c.head_id == head.c.id)
-            .where(head.c.extraction_id == extraction_id, head.c.layer == layer)
+            .where(head.c.extraction_id == extraction_id)
             .order_by(table.c.created, table.c.id)
         )
+        if layer is not None:
+            query = query.where(head.c.layer == layer)
         found: dict[int, dict[str, Any]] = {}
         for row in connection.execute(query):
             found.setdefault(row.description_id, {}).setdefault(row.measure, {})[row.llm] = {

@@ -23,6 +23,7 @@ from describe.catalog.forms import pack, pack_held_out, pack_targets, record, un
 from describe.catalog.heads import IS_HEAD, place
 from describe.catalog.ledger import LedgerStore
 from describe.catalog.passages import add_description, add_head
+from describe.catalog.placebos import PlaceboStore
 from describe.catalog.relations import RelationStore
 from describe.catalog.rows import get_or_create, json_hash, now, storable
 from describe.catalog.runs import RunStore
@@ -54,6 +55,7 @@ class Catalogue:
         self.scores = ScoreStore(self._engine)
         self.search = SearchStore(self._engine)
         self.browse = BrowseStore(self._engine)
+        self.placebos = PlaceboStore(self._engine)
         self.ledger = LedgerStore(self._engine)
         self.batches = BatchStore(self._engine)
         self.runs = RunStore(self._engine)

@@ -1,19 +1,21 @@
 """Statistics of a head's mappings against the vocabulary and against chance, and what they say in words."""
 
 from describe.evidence.grammar import grammar_versions
-from describe.evidence.heads import hubs, model_evidence
+from describe.evidence.heads import hubs, model_evidence, placebo_evidence
 from describe.evidence.statistics import benjamini_hochberg
 from describe.evidence.vocabulary import Vocabulary
-from describe.evidence.words import METHOD, SETTINGS, describe_evidence, significant
+from describe.evidence.words import METHOD, SETTINGS, claims_in, describe_evidence, significant
 
 __all__ = [
     "METHOD",
     "SETTINGS",
     "Vocabulary",
     "benjamini_hochberg",
+    "claims_in",
     "describe_evidence",
     "grammar_versions",
     "hubs",
     "model_evidence",
+    "placebo_evidence",
     "significant",
 ]

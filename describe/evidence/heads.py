@@ -13,7 +13,7 @@ from describe.evidence.vocabulary import Vocabulary
 from describe.records import Evidence, HeadId, HeadMapping
 from describe.text import quoted
 
-__all__ = ["hubs", "model_evidence"]
+__all__ = ["hubs", "model_evidence", "placebo_evidence"]
 
 HUB_SHARE, HUB_HEADS = 0.05, 3
 """A token is a hub from this share of a model's heads on, and from this number of them."""
@@ -24,6 +24,7 @@ N_COMMON = 8
 N_EXAMPLES = 4
 
 Ids = NDArray[np.int_]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -65,26 +66,62 @@ def model_evidence(vocabulary: Vocabulary, mappings: Sequence[HeadMapping]) -> d
 
     ``mappings`` are all heads there are: what other heads do is what a head's commonest outputs are held against.
     """
-    tables = [_Table.of(mapping) for mapping in mappings]
-    shared = hubs([table.distinct for table in tables], len(vocabulary))
-    others = _Rows.of(tables, len(vocabulary))
-    tested: list[tuple[HeadId, Evidence]] = []
-    for mapping, table in zip(mappings, tables, strict=True):
+    tests = _Tests(vocabulary, mappings)
+    tested = [(mapping.id, evidence) for mapping in mappings for evidence in tests.on(mapping)]
+    evidence_of: dict[HeadId, list[Evidence]] = {mapping.id: [] for mapping in mappings}
+    corrected = _with_q_values([evidence for _, evidence in tested], np.empty(0))
+    for (head, _), evidence in zip(tested, corrected, strict=True):
+        evidence_of[head].append(evidence)
+    return evidence_of
+
+
+def placebo_evidence(
+    vocabulary: Vocabulary, mappings: Sequence[HeadMapping], placebos: Sequence[HeadMapping]
+) -> dict[HeadId, list[Evidence]]:
+    """Everything tested on placebos, each as if it stood among a model's heads in the place of the one of its name.
+
+    So hub tokens, what is common in other heads, and the correction for many tests are those of the model, and a
+    placebo is held to the standard of the model's own heads. (What the one row more or less would change in the tests
+    on the other heads is left out.)
+    """
+    tests = _Tests(vocabulary, mappings)
+    p_values = {m.id: np.array([evidence.p_value for evidence in tests.on(m)]) for m in mappings}
+    found = {}
+    for placebo in placebos:
+        tested = _Tests(vocabulary, [placebo if m.id == placebo.id else m for m in mappings]).on(placebo)
+        others = [of_head for head, of_head in p_values.items() if head != placebo.id]
+        found[placebo.id] = _with_q_values(tested, np.concatenate([np.empty(0), *others]))
+    return found
+
+
+class _Tests:
+    """All tests on a head, held against the heads of a model."""
+
+    def __init__(self, vocabulary: Vocabulary, mappings: Sequence[HeadMapping]) -> None:
+        tables = [_Table.of(mapping) for mapping in mappings]
+        self._vocabulary = vocabulary
+        self._shared = hubs([table.distinct for table in tables], len(vocabulary))
+        self._rows = _Rows.of(tables, len(vocabulary))
+
+    def on(self, mapping: HeadMapping) -> list[Evidence]:
+        """What is found of a head, not yet corrected for the number of tests; nothing where it has no rows."""
+        table, vocabulary = _Table.of(mapping), self._vocabulary
         if table.targets.size == 0:
-            continue
-        own = table.distinct[~np.isin(table.distinct, shared)]
-        found = (
+            return []
+        own = table.distinct[~np.isin(table.distinct, self._shared)]
+        return [
             *_sides(vocabulary, "inputs", table.sources),
             *_sides(vocabulary, "outputs", own),
-            *_common_targets(vocabulary, table, others),
+            *_common_targets(vocabulary, table, self._rows),
             *_pairings(vocabulary, table),
-        )
-        tested += [(mapping.id, evidence) for evidence in found]
-    q_values = benjamini_hochberg(np.array([evidence.p_value for _, evidence in tested]))
-    evidence_of: dict[HeadId, list[Evidence]] = {mapping.id: [] for mapping in mappings}
-    for (head, evidence), q in zip(tested, q_values, strict=True):
-        evidence_of[head].append(replace(evidence, q_value=float(q)))
-    return evidence_of
+        ]
+
+
+def _with_q_values(tested: Sequence[Evidence], others: Floats) -> list[Evidence]:
+    """The same with q-values over these tests and those that gave the ``others``' p-values."""
+    p_values = np.concatenate([np.array([evidence.p_value for evidence in tested]), others])
+    q_values = benjamini_hochberg(p_values)[: len(tested)]
+    return [replace(evidence, q_value=float(q)) for evidence, q in zip(tested, q_values, strict=True)]
 
 
 def hubs(targets: Sequence[Ids], vocab_size: int) -> Ids:

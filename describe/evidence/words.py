@@ -8,7 +8,7 @@ from describe.evidence.properties import PROPERTIES
 from describe.evidence.relations import RELATIONS
 from describe.records import Description, Evidence
 
-__all__ = ["METHOD", "SETTINGS", "describe_evidence", "significant"]
+__all__ = ["METHOD", "SETTINGS", "claims_in", "describe_evidence", "significant"]
 
 UNCLEAR = "Unclear"
 
@@ -46,6 +46,9 @@ is what passes the thresholds in the settings: the strongest claims on either si
 """
 """Stored where the descriptions of an LLM have their prompt."""
 
+_OF_ROWS = ("common_target", "one_set")
+"""Evidence of outputs that is counted in rows, not in distinct outputs."""
+
 _GROUPS = {("pairing", relation.name): relation.group for relation in RELATIONS} | {
     (kind, prop.name): prop.group for prop in PROPERTIES for kind in ("inputs", "outputs")
 }
@@ -66,9 +69,9 @@ def describe_evidence(evidence: Sequence[Evidence]) -> Description:
     claims = [e for e in evidence if id(e) in sure and e.share >= MIN_SHARE]
     inputs = [_property(e) for e in _strongest([e for e in claims if e.kind == "inputs"])]
     pairing = [(e.effect, _pairing(e)) for e in _strongest([e for e in claims if e.kind == "pairing"])]
-    outputs = [e for e in claims if e.kind == "outputs" and e.name not in ("common_target", "one_set")]
+    outputs = [e for e in claims if e.kind == "outputs" and e.name not in _OF_ROWS]
     common = [e for e in claims if e.name == "common_target" and e.share >= COMMON_SHARE]
-    told = [*pairing, *((e.effect, "outputs are " + _property(e, "distinct outputs")) for e in _strongest(outputs))]
+    told = [*pairing, *((e.effect, _outputs(e)) for e in _strongest(outputs))]
     if common:
         one_set = any(e.name == "one_set" and e.share >= NEARLY for e in claims)
         told.append((max(e.effect for e in common), _common(common, one_set)))
@@ -80,6 +83,21 @@ def describe_evidence(evidence: Sequence[Evidence]) -> Description:
         reasoning="\n".join(map(_line, significant(evidence))) or "Nothing is above chance.",
         unclear=not pattern,
     )
+
+
+def claims_in(inputs: str, pattern: str, evidence: Iterable[Evidence]) -> list[Evidence]:
+    """The evidence that a description by `describe_evidence` states in its words."""
+
+    def stated(e: Evidence) -> bool:
+        if e.kind == "inputs":
+            return _property(e) in inputs
+        if e.kind == "pairing":
+            return _pairing(e) in pattern
+        if e.name in _OF_ROWS:
+            return "promotes " in pattern and f"{e.wording} ({e.count}" in pattern
+        return _outputs(e) in pattern
+
+    return [e for e in evidence if stated(e)]
 
 
 def _strongest(claims: Sequence[Evidence]) -> list[Evidence]:
@@ -98,6 +116,10 @@ def _property(claim: Evidence, of: str = "") -> str:
     degree = next(word for least, word in DEGREES if claim.share >= least)
     rows = f"{claim.count} of {claim.rows} {of}".rstrip()
     return f"{degree} {claim.wording} ({rows}; {_percent(claim.expected)} of the vocabulary)"
+
+
+def _outputs(claim: Evidence) -> str:
+    return "outputs are " + _property(claim, "distinct outputs")
 
 
 def _pairing(claim: Evidence) -> str:

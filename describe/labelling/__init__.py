@@ -1,20 +1,26 @@
 """From mappings to descriptions: prompt, reply, answer; many heads at once."""
 
-from describe.labelling.answer import ANSWER_SCHEMA, UNCLEAR, Answer, parse_answer
-from describe.labelling.exchange import Exchange
-from describe.labelling.run import describe_head, describe_heads
-from describe.labelling.template import DEFAULT_PROMPT, Template, load_template, template_names
+from describe.labelling.answer import ANSWER_SCHEMA, UNCLEAR, Answer, parse_answer, reply_object
+from describe.labelling.exchange import DescribeQuestion, Exchange, Question
+from describe.labelling.run import Asks, ask, work_through
+from describe.labelling.template import DEFAULT_PROMPT, Kind, Template, load_template, shown_rows, template_names
 
 __all__ = [
     "ANSWER_SCHEMA",
     "DEFAULT_PROMPT",
     "UNCLEAR",
     "Answer",
+    "Asks",
+    "DescribeQuestion",
     "Exchange",
+    "Kind",
+    "Question",
     "Template",
-    "describe_head",
-    "describe_heads",
+    "ask",
     "load_template",
     "parse_answer",
+    "reply_object",
+    "shown_rows",
     "template_names",
+    "work_through",
 ]

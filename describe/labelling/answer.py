@@ -9,7 +9,15 @@ from typing import Any
 import json_repair
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-__all__ = ["ANSWER_SCHEMA", "UNCLEAR", "Answer", "looks_like_refusal", "parse_answer", "parse_completion"]
+__all__ = [
+    "ANSWER_SCHEMA",
+    "UNCLEAR",
+    "Answer",
+    "looks_like_refusal",
+    "parse_answer",
+    "parse_completion",
+    "reply_object",
+]
 
 UNCLEAR = "Unclear"
 
@@ -50,9 +58,7 @@ def parse_answer(text: str) -> Answer:
 
     Raises ValueError with a reason that can be sent back to the LLM.
     """
-    found = _json_object(_THINKING.sub("", text))
-    if found is None:
-        raise ValueError("the reply holds no JSON object")
+    found = reply_object(text, "pattern")
     known = {name: found[name] for name in Answer.model_fields if name in found}
     try:
         return Answer.model_validate({"reasoning": ""} | known)
@@ -75,6 +81,14 @@ def parse_completion(text: str) -> Answer:
         raise ValueError(_first_reason(error)) from error
 
 
+def reply_object(text: str, key: str) -> dict[str, Any]:
+    """The JSON object with this key in a reply, wherever in it. Raises ValueError when there is none."""
+    found = _json_object(_THINKING.sub("", text), key)
+    if found is None:
+        raise ValueError("the reply holds no JSON object")
+    return found
+
+
 def looks_like_refusal(text: str) -> bool:
     """A reply in words that declines the task instead of answering it."""
     return "{" not in text and _REFUSAL.match(_THINKING.sub("", text).strip()) is not None
@@ -85,8 +99,8 @@ def _first_reason(error: ValidationError) -> str:
     return f"the field {'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
-def _json_object(text: str) -> dict[str, Any] | None:
-    """The last JSON object in a text; slightly broken JSON is repaired, JSON that ends too early is not."""
+def _json_object(text: str, key: str) -> dict[str, Any] | None:
+    """The last JSON object with a key in a text; slightly broken JSON is repaired, JSON that ends too early is not."""
     start, end = text.find("{"), text.rfind("}")
     if start < 0 or end < start:
         return None
@@ -97,6 +111,6 @@ def _json_object(text: str) -> dict[str, Any] | None:
             found = json_repair.loads(candidate)
         if isinstance(found, list):
             found = next((item for item in reversed(found) if isinstance(item, dict)), None)
-        if isinstance(found, dict) and "pattern" in found:
+        if isinstance(found, dict) and key in found:
             return found
     return None

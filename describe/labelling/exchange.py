@@ -1,80 +1,125 @@
-"""One head's exchange with an LLM as pure steps: a prompt, a reply, at most one repair, an outcome."""
+"""One exchange with an LLM about a head as pure steps: a question, a reply, at most one repair, an outcome."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from describe.errors import CallError
 from describe.labelling.answer import ANSWER_SCHEMA, looks_like_refusal, parse_answer, parse_completion
 from describe.labelling.template import Template, text_hash
-from describe.llm import Message, Reply
+from describe.llm import Form, Message, Reply
 from describe.records import Description, HeadMapping
 
-__all__ = ["Exchange"]
+__all__ = ["DescribeQuestion", "Exchange", "Question"]
 
 REPAIRS = 1
 """So many times a reply that cannot be read goes back, with the reason."""
 
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Question(Protocol[T_co]):
+    """What an LLM is asked about a head, and what its replies make of it; a stage that asks has one of its own.
+
+    Attributes:
+        prompt: the first message.
+        form: what the reply is to be, such as the JSON schema of it.
+    """
+
+    @property
+    def prompt(self) -> str: ...
+
+    @property
+    def form(self) -> Form: ...
+
+    def read(self, reply: str, usage: dict[str, Any]) -> T_co:
+        """What a reply says. Raises ValueError with a reason that can be sent back, `CallError` where it is no use."""
+        ...
+
+    def failed(self, failure: CallError, usage: dict[str, Any]) -> T_co:
+        """The outcome when there is no answer; ``failure`` carries the last reply, if one came."""
+        ...
+
 
 @dataclass(frozen=True)
-class Exchange:
-    """An exchange that waits for a reply to its ``messages``; ``usage`` and ``reply`` are of those that came."""
+class DescribeQuestion:
+    """What does this head do?"""
 
     template: Template
     prompt: str
+
+    @classmethod
+    def of(cls, template: Template, mapping: HeadMapping) -> DescribeQuestion:
+        """Ask about a head. Raises `TemplateError` as `Template.render` does."""
+        return cls(template, template.render(mapping))
+
+    @property
+    def form(self) -> Form:
+        return None if self.template.completion else ANSWER_SCHEMA
+
+    def read(self, reply: str, usage: dict[str, Any]) -> Description:
+        """A description or an abstention. Raises `CallError` when the reply repeats an example of the prompt."""
+        answer = parse_completion(reply) if self.template.completion else parse_answer(reply)
+        echo = self.template.echoed(answer)
+        if echo is not None:
+            raise CallError("echo", f"the reply repeats the answer of an example in the prompt: {echo}", reply=reply)
+        return Description(
+            inputs=answer.inputs,
+            pattern=answer.pattern,
+            reasoning=answer.reasoning,
+            unclear=answer.unclear,
+            reply=reply,
+            prompt_hash=text_hash(self.prompt),
+            usage=usage,
+        )
+
+    def failed(self, failure: CallError, usage: dict[str, Any]) -> Description:
+        return Description(
+            failure=failure.cause,
+            detail=str(failure),
+            reply=failure.reply,
+            prompt_hash=text_hash(self.prompt),
+            usage=usage,
+        )
+
+
+@dataclass(frozen=True)
+class Exchange(Generic[T]):
+    """An exchange that waits for a reply to its ``messages``; ``usage`` and ``reply`` are of those that came."""
+
+    question: Question[T]
     messages: list[Message]
     usage: dict[str, Any] = field(default_factory=dict)
     reply: str | None = None
     repairs: int = 0
 
     @classmethod
-    def begin(cls, template: Template, mapping: HeadMapping) -> Exchange:
-        """Ask about a head. Raises `TemplateError` as `Template.render` does."""
-        prompt = template.render(mapping)
-        return cls(template, prompt, [{"role": "user", "content": prompt}])
+    def begin(cls, question: Question[T]) -> Exchange[T]:
+        """Ask."""
+        return cls(question, [{"role": "user", "content": question.prompt}])
 
-    @property
-    def schema(self) -> dict[str, Any] | None:
-        """The JSON schema of the reply; None when the LLM is to go on with the text of the one message."""
-        return None if self.template.completion else ANSWER_SCHEMA
-
-    def answered(self, reply: Reply) -> Exchange | Description:
-        """What a reply makes of the exchange: a description, an abstention, a failure, or one more thing to ask."""
+    def answered(self, reply: Reply) -> Exchange[T] | T:
+        """What a reply makes of the exchange: an outcome, or one more thing to ask."""
         usage = _add_usage(self.usage, reply.usage)
+        following = replace(self, usage=usage, reply=reply.text, repairs=self.repairs + 1)
         try:
-            answer = parse_completion(reply.text) if self.template.completion else parse_answer(reply.text)
+            return self.question.read(reply.text, usage)
+        except CallError as failure:
+            return following.failed(failure)
         except ValueError as error:
             reason = str(error)
-        else:
-            echo = self.template.echoed(answer)
-            if echo is not None:
-                said = f"the reply repeats the answer of an example in the prompt: {echo}"
-                return replace(self, usage=usage).failed(CallError("echo", said, reply=reply.text))
-            return Description(
-                inputs=answer.inputs,
-                pattern=answer.pattern,
-                reasoning=answer.reasoning,
-                unclear=answer.unclear,
-                reply=reply.text,
-                prompt_hash=text_hash(self.prompt),
-                usage=usage,
-            )
-        messages: list[Message] = [*self.messages, {"role": "assistant", "content": reply.text}, _repair(reason)]
-        following = replace(self, messages=messages, usage=usage, reply=reply.text, repairs=self.repairs + 1)
-        if self.repairs < REPAIRS and not self.template.completion:
-            return following
+        if self.repairs < REPAIRS and isinstance(self.question.form, dict):
+            said: Message = {"role": "assistant", "content": reply.text}
+            return replace(following, messages=[*self.messages, said, _repair(reason)])
         return following.failed(CallError("refusal" if looks_like_refusal(reply.text) else "invalid", reason))
 
-    def failed(self, failure: CallError) -> Description:
+    def failed(self, failure: CallError) -> T:
         """The outcome when no reply will come."""
-        return Description(
-            failure=failure.cause,
-            detail=str(failure),
-            reply=failure.reply if failure.reply is not None else self.reply,
-            prompt_hash=text_hash(self.prompt),
-            usage=self.usage,
-        )
+        if failure.reply is None:
+            failure = CallError(failure.cause, str(failure), reply=self.reply)
+        return self.question.failed(failure, self.usage)
 
 
 def _repair(reason: str) -> Message:

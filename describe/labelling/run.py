@@ -1,20 +1,21 @@
-"""Describing many heads at once, each outcome handed over the moment it is there."""
+"""Asking an LLM about many heads at once, each outcome handed over the moment it is there."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from describe.errors import CallError, RunEndedError
-from describe.labelling.exchange import Exchange
-from describe.labelling.template import Template
-from describe.llm import Message, Reply
-from describe.records import Description, HeadId, HeadMapping
+from describe.labelling.exchange import Exchange, Question
+from describe.llm import Form, Message, Reply
+from describe.records import HeadId
 
-__all__ = ["Asks", "describe_head", "describe_heads"]
+__all__ = ["Asks", "ask", "work_through"]
+
+T = TypeVar("T")
 
 GRACE = 1.0
 """Seconds that calls in flight are given to come in after an interrupt, so that what was paid for is kept."""
@@ -23,7 +24,7 @@ GRACE = 1.0
 class Asks(Protocol):
     """What is needed of an LLM: `describe.llm.ChatClient`, or a stand-in."""
 
-    async def ask(self, messages: list[Message], schema: dict[str, Any] | None, head: HeadId | None = None) -> Reply:
+    async def ask(self, messages: list[Message], form: Form, head: HeadId | None = None) -> Reply:
         """One reply to a chat about a head; without a schema, what the text of its one message goes on with.
 
         Raises `CallError`, `LLMError`, `RunEndedError`.
@@ -31,31 +32,30 @@ class Asks(Protocol):
         ...
 
 
-async def describe_head(llm: Asks, template: Template, mapping: HeadMapping) -> Description:
-    """What the LLM says of one head: a description, an abstention, or a failure with its cause.
+async def ask(llm: Asks, question: Question[T], head: HeadId) -> T:
+    """What the LLM answers to a question about one head, or the failure with its cause.
 
     A reply that does not have the form asked for goes back once, with the reason, unless the LLM was to go on with a
     text. Raises `LLMError` and `RunEndedError` only.
     """
-    step: Exchange | Description = Exchange.begin(template, mapping)
+    step: Exchange[T] | T = Exchange.begin(question)
     while isinstance(step, Exchange):
         try:
-            reply = await llm.ask(step.messages, step.schema, mapping.id)
+            reply = await llm.ask(step.messages, step.question.form, head)
         except CallError as error:
             return step.failed(error)
         step = step.answered(reply)
     return step
 
 
-async def describe_heads(
-    llm: Asks,
-    template: Template,
+async def work_through(
     heads: list[HeadId],
-    load: Callable[[HeadId], HeadMapping],
-    commit: Callable[[HeadId, Description], None],
+    find_out: Callable[[HeadId], Awaitable[T]],
+    commit: Callable[[HeadId, T], None],
     concurrency: int,
 ) -> bool:
-    """Describe the heads, ``concurrency`` at a time; ``commit`` is called for each as soon as its outcome is there.
+    """Find out about the heads, ``concurrency`` at a time; ``commit`` is called for each as soon as its outcome is
+    there.
 
     Returns whether all were done: False after an interrupt (SIGINT, SIGTERM), when calls in flight got `GRACE`
     seconds to come in. Raises `LLMError` at the first answer that says no call will ever succeed, and `RunEndedError`
@@ -68,7 +68,7 @@ async def describe_heads(
     async def work() -> None:
         while not stop.is_set() and (head := next(waiting, None)) is not None:
             try:
-                commit(head, await describe_head(llm, template, load(head)))
+                commit(head, await find_out(head))
             except RunEndedError as error:
                 ended.append(error)
                 stop.set()

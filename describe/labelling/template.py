@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
@@ -21,19 +21,11 @@ from describe.labelling.answer import UNCLEAR, Answer
 from describe.records import Evidence, HeadId, HeadMapping, MappingRow, Target
 from describe.text import quoted
 
-__all__ = ["DEFAULT_PROMPT", "Template", "load_template", "template_names"]
+__all__ = ["DEFAULT_PROMPT", "DESCRIBING", "Kind", "Template", "load_template", "shown_rows", "template_names"]
 
 DEFAULT_PROMPT = "salient-1"
-FIELDS = {
-    "rows": "a head's salient mappings: each with `source` and `targets`, tokens in quotes",
-    "suppressed": "the same with the tokens pushed down the most as `targets`",
-    "n_targets": "the number of targets of a row",
-    "evidence": "what is above chance: each with `kind`, `wording`, `count`, `rows`, `expected`, `examples`",
-}
-"""What a template may use."""
-
-SHOWN = {"rows", "suppressed", "evidence"}
-"""Fields of which a template uses one at least: without, every head would be asked the same."""
+JUDGES = "judge-"
+"""How the names of templates for judges begin."""
 
 MODES = ("chat", "completion")
 """What a template may set ``mode`` to: asked as a chat, which is the default, or as a text to be gone on with."""
@@ -43,12 +35,20 @@ ECHO = 0.85
 
 _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=False, autoescape=False)
 
-_SAMPLE = HeadMapping(
-    HeadId(0, 0),
-    (MappingRow(0, " a", 2.0, (Target(1, " b", 1.0),), (Target(2, " c", -1.0),)),),
-    (Evidence("name", "inputs", "wording", 1, 1, 0.1, 1.0, 0.01, 0.01, ('" a"',)),),
-)
-"""A head to try a template on."""
+
+@dataclass(frozen=True)
+class Kind:
+    """What templates are for.
+
+    Attributes:
+        fields: what a template may use.
+        shown: fields of which it uses one at least: without, every head would be asked the same.
+        sample: the fields of some head, to try a template on.
+    """
+
+    fields: Mapping[str, str]
+    shown: frozenset[str]
+    sample: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Template:
     """A prompt template by name; ``text`` is what is hashed and stored with every description.
 
     Attributes:
-        uses: the `FIELDS` it uses.
+        uses: the fields it uses, of those that its `Kind` offers.
         completion: sent as a text to be gone on with, for base models and small ones, not as a chat.
         examples: what it gives as examples of inputs and patterns; an LLM that repeats one has not answered.
     """
@@ -79,7 +79,11 @@ class Template:
                 f"prompt template '{self.name}' shows what heads push down, and an older headscribe did not keep that"
                 f" of {mapping.id}: run headscribe extract again"
             )
-        return str(_module(self.name, self.text, mapping)).strip("\n")
+        return self.fill(_fields(mapping))
+
+    def fill(self, fields: Mapping[str, Any]) -> str:
+        """The prompt with these fields. Raises `TemplateError` when it cannot be rendered."""
+        return str(_module(self.name, self.text, fields)).strip("\n")
 
     def echoed(self, answer: Answer) -> str | None:
         """The part of an answer that repeats an example, to the letter or nearly so; None when neither does."""
@@ -87,23 +91,26 @@ class Template:
         return next((part for part in parts if any(_alike(part, example) for example in self.examples)), None)
 
 
-def load_template(name: str = DEFAULT_PROMPT) -> Template:
+def load_template(name: str = DEFAULT_PROMPT, kind: Kind | None = None) -> Template:
     """An installed template by name, or a file whose path has a ``/`` or ends with ``.jinja``.
 
-    Raises `TemplateError` when it is not there, malformed, uses unknown fields, or would ask the same of every head.
+    ``kind``: what it is for; `DESCRIBING` a head by default. Raises `TemplateError` when it is not there, malformed,
+    uses unknown fields, or would ask the same of every head.
     """
+    kind = kind or DESCRIBING
     text = _read(name)
     shown = Path(name).name.removesuffix(".jinja")
+    known = "; ".join(f"{field} ({what})" for field, what in kind.fields.items())
     try:
         uses = meta.find_undeclared_variables(_ENVIRONMENT.parse(text))
     except TemplateSyntaxError as error:
         raise TemplateError(f"prompt template '{name}', line {error.lineno}: {error.message}") from error
-    unknown = uses - set(FIELDS)
+    unknown = uses - set(kind.fields)
     if unknown:
-        raise TemplateError(f"prompt template '{name}' uses the unknown field '{min(unknown)}'; there are: {_known()}")
-    if not uses & SHOWN:
-        raise TemplateError(f"prompt template '{name}' shows nothing of a head; use one of: {_known()}")
-    module = _module(name, text, _SAMPLE)
+        raise TemplateError(f"prompt template '{name}' uses the unknown field '{min(unknown)}'; there are: {known}")
+    if not uses & kind.shown:
+        raise TemplateError(f"prompt template '{name}' shows nothing of a head; use one of: {known}")
+    module = _module(name, text, kind.sample)
     mode, examples = getattr(module, "mode", MODES[0]), getattr(module, "examples", [])
     if mode not in MODES:
         raise TemplateError(f"prompt template '{name}' sets the mode '{mode}'; there are: {', '.join(MODES)}")
@@ -116,9 +123,13 @@ def load_template(name: str = DEFAULT_PROMPT) -> Template:
 
 
 def template_names() -> list[str]:
-    """The names of the templates installed."""
-    files = resources.files("prompts").iterdir()
-    return sorted(file.name.removesuffix(".jinja") for file in files if file.name.endswith(".jinja"))
+    """The names of the templates installed, those for judges aside."""
+    return [name for name in _installed() if not name.startswith(JUDGES)]
+
+
+def shown_rows(rows: Iterable[tuple[str, Iterable[str]]]) -> list[dict[str, Any]]:
+    """Rows, each a source and its targets, as templates get them: tokens in quotes."""
+    return [{"source": quoted(source), "targets": [quoted(target) for target in targets]} for source, targets in rows]
 
 
 def text_hash(text: str) -> str:
@@ -126,12 +137,18 @@ def text_hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 
 
+def _installed() -> list[str]:
+    files = resources.files("prompts").iterdir()
+    return sorted(file.name.removesuffix(".jinja") for file in files if file.name.endswith(".jinja"))
+
+
 def _read(name: str) -> str:
     if "/" not in name and not name.endswith(".jinja"):
-        known = template_names()
+        known = _installed()
         if name not in known:
+            alike = ", ".join(other for other in known if other.startswith(JUDGES) == name.startswith(JUDGES))
             raise TemplateError(
-                f"there is no prompt template '{name}'; there are: {', '.join(known)}, or the path of a .jinja file"
+                f"there is no prompt template '{name}'; there are: {alike}, or the path of a .jinja file"
             )
         return (resources.files("prompts") / f"{name}.jinja").read_text(encoding="utf-8")
     try:
@@ -141,16 +158,20 @@ def _read(name: str) -> str:
         raise TemplateError(f"the prompt template '{name}' cannot be read: {reason}") from error
 
 
-def _module(name: str, text: str, mapping: HeadMapping) -> Any:
-    """The template rendered for a head: the prompt as ``str``, what it sets as attributes."""
-    fields = {
-        "rows": _shown((row.token, row.targets) for row in mapping.salient),
-        "suppressed": _shown((row.token, row.suppressed) for row in mapping.salient),
+def _fields(mapping: HeadMapping) -> dict[str, Any]:
+    """What a template that asks for a head's description may use."""
+    return {
+        "rows": shown_rows((row.token, [t.token for t in row.targets]) for row in mapping.salient),
+        "suppressed": shown_rows((row.token, [t.token for t in row.suppressed]) for row in mapping.salient),
         "n_targets": max((len(row.targets) for row in mapping.salient), default=0),
         "evidence": [asdict(found) for found in mapping.evidence],
     }
+
+
+def _module(name: str, text: str, fields: Mapping[str, Any]) -> Any:
+    """The template rendered with these fields: the prompt as ``str``, what it sets as attributes."""
     try:
-        return _compiled(text).make_module(fields)
+        return _compiled(text).make_module(dict(fields))
     except (JinjaError, TypeError, ValueError, ArithmeticError, LookupError) as error:
         raise TemplateError(f"prompt template '{name}' cannot be rendered: {error}") from error
 
@@ -160,15 +181,24 @@ def _compiled(text: str) -> JinjaTemplate:
     return _ENVIRONMENT.from_string(text)
 
 
-def _shown(rows: Iterable[tuple[str, Iterable[Target]]]) -> list[dict[str, Any]]:
-    return [
-        {"source": quoted(source), "targets": [quoted(target.token) for target in targets]} for source, targets in rows
-    ]
-
-
 def _alike(one: str, other: str) -> bool:
     return SequenceMatcher(None, one.casefold(), other.casefold()).ratio() >= ECHO
 
 
-def _known() -> str:
-    return "; ".join(f"{name} ({what})" for name, what in FIELDS.items())
+DESCRIBING = Kind(
+    fields={
+        "rows": "a head's salient mappings: each with `source` and `targets`, tokens in quotes",
+        "suppressed": "the same with the tokens pushed down the most as `targets`",
+        "n_targets": "the number of targets of a row",
+        "evidence": "what is above chance: each with `kind`, `wording`, `count`, `rows`, `expected`, `examples`",
+    },
+    shown=frozenset({"rows", "suppressed", "evidence"}),
+    sample=_fields(
+        HeadMapping(
+            HeadId(0, 0),
+            (MappingRow(0, " a", 2.0, (Target(1, " b", 1.0),), (Target(2, " c", -1.0),)),),
+            (Evidence("name", "inputs", "wording", 1, 1, 0.1, 1.0, 0.01, 0.01, ('" a"',)),),
+        )
+    ),
+)
+"""Templates that ask what a head does."""

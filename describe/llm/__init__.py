@@ -1,6 +1,6 @@
 """Talking to a language model: any OpenAI-compatible endpoint, or a GGUF file on this machine."""
 
-from describe.llm.asking import Ledger, Message, Oversight, Reply, Request
+from describe.llm.asking import Choice, Form, Ledger, Message, Oversight, Reply, Request
 from describe.llm.batches import MOST_BYTES, MOST_REQUESTS, BatchClient, BatchState
 from describe.llm.client import ChatClient
 from describe.llm.connect import connect, connect_batches, endpoint, identity
@@ -21,6 +21,8 @@ __all__ = [
     "BatchClient",
     "BatchState",
     "ChatClient",
+    "Choice",
+    "Form",
     "Ledger",
     "Message",
     "Oversight",

@@ -9,7 +9,7 @@ from describe.llm.money import Purse
 from describe.llm.pacing import Pacer
 from describe.records import Call, HeadId
 
-__all__ = ["Ledger", "Message", "Oversight", "Reply", "Request"]
+__all__ = ["Choice", "Form", "Ledger", "Message", "Oversight", "Reply", "Request"]
 
 
 class Message(TypedDict):
@@ -17,6 +17,17 @@ class Message(TypedDict):
 
     role: Literal["user", "assistant", "system"]
     content: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Asked for is how likely a text goes on with each of these letters; the reply is JSON, letter to probability."""
+
+    letters: tuple[str, ...]
+
+
+Form = dict[str, Any] | Choice | None
+"""What a reply is to be: JSON by a schema (of a chat), a `Choice`, or a text gone on with up to an empty line."""
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from uuid import uuid4
 from tenacity import AsyncRetrying
 
 from describe.errors import CallError, LLMError
-from describe.llm.asking import Message, Oversight, Reply, Request
+from describe.llm.asking import Choice, Form, Message, Oversight, Reply, Request
 from describe.llm.failures import TRANSIENT, never_reached, persistence, refused_parameter
 from describe.llm.money import estimated_tokens, most_tokens
-from describe.llm.wire import Wire, reply_of
+from describe.llm.wire import Wire, likelihoods, reply_of
 from describe.records import LOST, SENT, Call, HeadId
 
 __all__ = ["ChatClient"]
@@ -74,21 +74,21 @@ class ChatClient:
         """Let go of the connections."""
         await self._client.close()
 
-    async def ask(self, messages: list[Message], schema: dict[str, Any] | None, head: HeadId | None = None) -> Reply:
+    async def ask(self, messages: list[Message], form: Form, head: HeadId | None = None) -> Reply:
         """One reply to a chat about a head, structured by a JSON schema where the server can.
 
-        Without a schema the one message is a text to be gone on with, up to an empty line.
+        Without a schema the one message is a text to be gone on with.
 
         Rate limits, time-outs, broken connections and server failures are tried again, with growing random waits or
         as long as the server asks. An identical request that was answered before is not sent again. Raises `CallError`
         when no usable reply came, `LLMError` when none ever will, `RunEndedError` when there is no money left to ask.
         """
         started, tries = time.monotonic(), 0
-        request_hash = self._wire.hash(messages, schema)
+        request_hash = self._wire.hash(messages, form)
         async with self._asking[request_hash]:  # who asks the same at the same time gets the same reply
             call = self._run.ledger.answered(head, request_hash) if self._run.ledger else None
             if call is None:
-                call, tries = await self._persist(messages, schema, request_hash, head)
+                call, tries = await self._persist(messages, form, request_hash, head)
         took = {
             "seconds": round(time.monotonic() - started, 3),
             "attempts": tries,
@@ -97,7 +97,7 @@ class ChatClient:
         return reply_of(call, took | ({} if tries else {"from_ledger": True}))
 
     async def _persist(
-        self, messages: list[Message], schema: dict[str, Any] | None, request_hash: str, head: HeadId | None
+        self, messages: list[Message], form: Form, request_hash: str, head: HeadId | None
     ) -> tuple[Call, int]:
         """Call until there is an outcome that another try would not mend. Returns it, and the number of tries."""
         tries = 0
@@ -106,7 +106,7 @@ class ChatClient:
             async for attempt in retrying:
                 with attempt:
                     tries += 1
-                    call = await self._call(messages, schema, request_hash, head)
+                    call = await self._call(messages, form, request_hash, head)
         except CallError as error:
             if error.cause != "connection" or self._reached:
                 raise
@@ -115,22 +115,21 @@ class ChatClient:
             return call, tries
         raise unreached
 
-    async def _call(
-        self, messages: list[Message], schema: dict[str, Any] | None, request_hash: str, head: HeadId | None
-    ) -> Call:
+    async def _call(self, messages: list[Message], form: Form, request_hash: str, head: HeadId | None) -> Call:
         """One call, in its turn, paid and entered; a refused parameter is left out from now on and the call made again.
 
         Raises `CallError` for what another try may mend, `LLMError`, `RunEndedError`.
         """
-        text = json.dumps([messages, schema], ensure_ascii=False)
-        expected = estimated_tokens(text) + min(TYPICAL_REPLY, self._request.max_tokens)
+        longest = 1 if isinstance(form, Choice) else self._request.max_tokens
+        text = json.dumps([messages, None if isinstance(form, Choice) else form], ensure_ascii=False)
+        expected = estimated_tokens(text) + min(TYPICAL_REPLY, longest)
         while True:
-            reserved = await self._run.purse.reserve(most_tokens(text), self._request.max_tokens)
+            reserved = await self._run.purse.reserve(most_tokens(text), longest)
             cost = reserved  # whoever breaks off, or does not say what was used, may still send a bill
             try:
                 async with self._run.pacer.turn(expected):
-                    sent, started = self._wire.parameters(schema), time.monotonic()
-                    call, failure, unbilled = await self._entered(messages, schema, sent, request_hash, head)
+                    sent, started = self._wire.parameters(form), time.monotonic()
+                    call, failure, unbilled = await self._entered(messages, form, sent, request_hash, head)
                 cost = 0.0 if unbilled else reserved if call.money is None else call.money
             finally:
                 self._run.purse.settle(reserved, cost)
@@ -150,7 +149,7 @@ class ChatClient:
     async def _entered(
         self,
         messages: list[Message],
-        schema: dict[str, Any] | None,
+        form: Form,
         sent: dict[str, Any],
         request_hash: str,
         head: HeadId | None,
@@ -162,12 +161,12 @@ class ChatClient:
         name, started = str(uuid4()), time.monotonic()
         self._enter(head, Call(request_hash, SENT, 0.0, name))
         try:
-            found, request_id, failure, unbilled = await self._send(messages, sent, name, chat=schema is not None)
+            found, request_id, failure, unbilled = await self._send(messages, sent, name, form)
         except asyncio.CancelledError:
             seconds = round(time.monotonic() - started, 4)
             self._enter(head, Call(request_hash, LOST, seconds, name, "the run was interrupted"))
             raise
-        call = self._wire.entry(found, failure, request_hash, time.monotonic() - started, request_id, name)
+        call = self._wire.entry(found, failure, request_hash, time.monotonic() - started, request_id, name, form)
         call = replace(call, money=self._run.purse.cost(call.tokens_in, call.tokens_out))
         if failure is None and call.outcome in TRANSIENT:
             failure = CallError(call.outcome, call.detail or "", reply=call.reply)
@@ -179,7 +178,7 @@ class ChatClient:
             self._run.ledger.enter(head, call)
 
     async def _send(
-        self, messages: list[Message], sent: dict[str, Any], name: str, *, chat: bool
+        self, messages: list[Message], sent: dict[str, Any], name: str, form: Form
     ) -> tuple[Any, str | None, CallError | LLMError | None, bool]:
         """Send one request. Returns the completion and the server's name for it, what went wrong if anything did, and
         whether it was surely free.
@@ -189,6 +188,7 @@ class ChatClient:
         import httpx2
         import openai
 
+        chat = isinstance(form, dict)
         # By path, not by openai's typed method: to look through its parameters and build its models takes it longer
         # than to send them.
         asked = {"messages": messages} if chat else {"prompt": messages[-1]["content"]}
@@ -204,6 +204,8 @@ class ChatClient:
             if not isinstance(error, openai.APIStatusError):
                 return None, None, failed, False
             self._run.pacer.heard(error.response.headers)
+            if isinstance(form, Choice) and "logprob" in str(failed).lower():
+                failed = self._wire.no_likelihoods()
             return None, None, failed, True
         self._run.pacer.heard(response.headers)
         try:
@@ -218,4 +220,6 @@ class ChatClient:
                 CallError("server_error", "the server's answer is no chat completion", reply=reply),
                 False,
             )
+        if isinstance(form, Choice) and likelihoods(completion, form) is None:
+            return None, None, self._wire.no_likelihoods(), False
         return completion, response.headers.get("x-request-id"), None, False

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from describe.errors import CallError, LLMError
-from describe.llm.asking import Message, Reply, Request
+from describe.llm.asking import Choice, Form, Message, Reply, Request
 from describe.llm.failures import REFUSABLE, translate
 from describe.records import Call
 
 if TYPE_CHECKING:
     import openai
 
-__all__ = ["Wire", "reply_of"]
+__all__ = ["Wire", "likelihoods", "reply_of"]
+
+LOGPROBS = 5
+"""The likeliest tokens asked for: as many as OpenAI's completions give."""
 
 _NO_SECRET = 8
 """Keys shorter than this, such as the "none" of a server without keys, are words that replies may well hold."""
@@ -58,25 +62,25 @@ class Wire:
         self._lengths = lengths
         self._identity = dict(identity or {})
 
-    def hash(self, messages: list[Message], schema: dict[str, Any] | None) -> str:
+    def hash(self, messages: list[Message], form: Form) -> str:
         """SHA-256 of whom is asked what and how: the same for identical requests, whatever a server refuses of them."""
-        asked = [self._identity, self.model, messages, self.request.provenance(), schema, self._lengths]
+        wanted = {"choice": form.letters} if isinstance(form, Choice) else form
+        asked = [self._identity, self.model, messages, self.request.provenance(), wanted, self._lengths]
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
-    def parameters(self, schema: dict[str, Any] | None, refused: Iterable[str] | None = None) -> dict[str, Any]:
-        """What goes with the messages of a request, without what the server refuses.
-
-        Without a schema, what goes with a text that is to be gone on with, up to an empty line.
-        """
+    def parameters(self, form: Form, refused: Iterable[str] | None = None) -> dict[str, Any]:
+        """What goes with the messages, or the text, of a request, without what the server refuses."""
         left_out = self.refused if refused is None else set(refused)
         wanted: dict[str, Any] = {"temperature": self.request.temperature, "seed": self.request.seed}
-        if schema is None:
+        if form is None:
             wanted |= {"max_tokens": self.request.max_tokens, "stop": ["\n\n"]}
+        elif isinstance(form, Choice):
+            wanted |= {"max_tokens": 1, "logprobs": LOGPROBS, "temperature": 0.0}
         else:
-            form = {"name": "answer", "strict": True, "schema": schema if self._lengths else _without_lengths(schema)}
+            schema = {"name": "answer", "strict": True, "schema": form if self._lengths else _without_lengths(form)}
             wanted |= {
                 "max_completion_tokens": self.request.max_tokens,
-                "response_format": {"type": "json_schema", "json_schema": form},
+                "response_format": {"type": "json_schema", "json_schema": schema},
             }
         sent = {}
         for name, value in wanted.items():
@@ -93,6 +97,7 @@ class Wire:
         seconds: float,
         request_id: str | None = None,
         client_id: str | None = None,
+        form: Form = None,
     ) -> Call:
         """The ledger's entry of one call, but for its money, without the key wherever the server may have put it.
 
@@ -101,11 +106,12 @@ class Wire:
                 failure of the server.
             request_id: the server's name for the request; the completion's id when it gave none.
             client_id: our own name for it, if it had one.
+            form: what was asked for; of anything but a `Choice` the reply is its text.
         """
         call = Call(request_hash, "ok", round(seconds, 4), client_id)
         if failure is None:
             try:
-                return replace(call, **self._read(found, request_id))
+                return replace(call, **self._read(found, request_id, form))
             except (AttributeError, IndexError, TypeError, ValueError):
                 failure = CallError("server_error", "the server's answer is no chat completion")
         cause, reply = (failure.cause, failure.reply) if isinstance(failure, CallError) else ("bad_request", None)
@@ -114,6 +120,13 @@ class Wire:
     def failed(self, error: openai.OpenAIError) -> CallError | LLMError:
         """What the openai package raised, as ours, without the key."""
         return translate(error, self.first_line(error), self.where, self.model, self.request.timeout)
+
+    def no_likelihoods(self) -> LLMError:
+        """What to say of a server that tells no probabilities of tokens."""
+        return LLMError(
+            f"{self.where} gives no log-probabilities of '{self.model}' (logprobs of /completions): --measure"
+            " likelihood needs a server that does, such as vLLM or llama.cpp, or gguf:FILE"
+        )
 
     def first_line(self, error: Exception) -> str:
         """The error's first line, of bounded length, without the key."""
@@ -130,8 +143,10 @@ class Wire:
         """A text without the key."""
         return text if len(self._api_key) < _NO_SECRET else text.replace(self._api_key, "***")
 
-    def _read(self, found: Any, request_id: str | None) -> dict[str, Any]:
+    def _read(self, found: Any, request_id: str | None, form: Form) -> dict[str, Any]:
         outcome, detail, reply = _judged(found)
+        if isinstance(form, Choice):
+            outcome, detail, reply = "ok", None, json.dumps(likelihoods(found, form))
         used = found.get("usage") or {}
         details = used.get("completion_tokens_details") or {}
         return {
@@ -152,6 +167,28 @@ def reply_of(call: Call, took: dict[str, Any]) -> Reply:
         raise CallError(call.outcome, call.detail or "", reply=call.reply)
     usage = {name: getattr(call, name) for name in ("model", "request_id", "tokens_in", "tokens_out")}
     return Reply(call.reply or "", usage | took)
+
+
+def likelihoods(completion: Any, choice: Choice) -> dict[str, float] | None:
+    """The probability that the text goes on with each letter, as a word of its own; None where the server tells none.
+
+    A letter that is not among the likeliest tokens is no likelier than the last of these: it gets that probability.
+    Servers say it in two ways: OpenAI's older one (and vLLM's), a table for each token, and llama.cpp's, as in chats.
+    """
+    try:
+        told = completion["choices"][0]["logprobs"]
+        if told.get("top_logprobs"):
+            likeliest = [(str(token), float(logprob)) for token, logprob in told["top_logprobs"][0].items()]
+        else:
+            likeliest = [(str(each["token"]), float(each["logprob"])) for each in told["content"][0]["top_logprobs"]]
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        return None
+    of_letter = dict.fromkeys(choice.letters, 0.0)
+    for token, logprob in likeliest:
+        if token.strip() in of_letter:
+            of_letter[token.strip()] += math.exp(logprob)
+    least = math.exp(min(logprob for _, logprob in likeliest)) if any(of_letter.values()) else 0.0
+    return {letter: probability or least for letter, probability in of_letter.items()}
 
 
 def _without_lengths(schema: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from describe.maps.blocks import BLOCK, KeptRows, Rows, ScratchRows
 from describe.maps.memory import ExtractionPlan, RankingPlan, plan_extraction, plan_ranking
+from describe.maps.placebo import random_heads, shuffled
 from describe.maps.relations import PairHits, Pairs, Sought, Unembedding, head_hits, relation_hits
 from describe.maps.salient import SalientOperations, SourceVectors, salient_operations, source_vectors
 
@@ -21,7 +22,9 @@ __all__ = [
     "head_hits",
     "plan_extraction",
     "plan_ranking",
+    "random_heads",
     "relation_hits",
     "salient_operations",
+    "shuffled",
     "source_vectors",
 ]

@@ -17,6 +17,8 @@ from describe.pipeline.limits import Batching, Limits
 from describe.pipeline.planning import Plan, plan, prompt_of
 from describe.pipeline.reading import export, head_record, report, search
 from describe.pipeline.relating import RelationsResult, relations, relations_all
+from describe.pipeline.score_report import score_report
+from describe.pipeline.scoring import ScoreResult, score
 from describe.pipeline.self_testing import Finding, self_test
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "Plan",
     "Progress",
     "RelationsResult",
+    "ScoreResult",
     "ablate",
     "ablation_curves",
     "ablation_rows",
@@ -58,6 +61,8 @@ __all__ = [
     "relations",
     "relations_all",
     "report",
+    "score",
+    "score_report",
     "search",
     "self_test",
 ]

@@ -9,14 +9,14 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from describe.catalog import Queued, SavedBatch, Waiting
 from describe.errors import CallError, LLMError, RunEndedError
-from describe.labelling import ANSWER_SCHEMA, Exchange, Template
+from describe.labelling import ANSWER_SCHEMA, DescribeQuestion, Exchange
 from describe.llm import (
     ANSWERED,
     MOST_BYTES,
@@ -35,7 +35,7 @@ from describe.pipeline.limits import Batching
 from describe.records import Call, Description, HeadId
 
 if TYPE_CHECKING:
-    from describe.pipeline.describing import Work
+    from describe.pipeline.work import Work
 
 __all__ = ["describe_in_batches"]
 
@@ -50,15 +50,15 @@ class _Asked(NamedTuple):
     """A head's next request, and its hash."""
 
     head: HeadId
-    exchange: Exchange
+    exchange: Exchange[Description]
     request_hash: str
 
 
 def describe_in_batches(
-    work: Work,
+    work: Work[Description],
     client: BatchClient,
     purse: Purse,
-    template: Template,
+    question: Callable[[HeadId], DescribeQuestion],
     heads: list[HeadId],
     batching: Batching,
     progress: Progress,
@@ -68,7 +68,7 @@ def describe_in_batches(
     Returns whether all were done: False after an interrupt (SIGINT, SIGTERM), which leaves batches running at the
     server. Raises `LLMError` when the LLM or its Batch API cannot be used, and `RunEndedError` when the run must end.
     """
-    run = _Run(work, client, purse, template, batching, progress)
+    run = _Run(work, client, purse, question, batching, progress)
     try:
         with _terminated_as_interrupted():
             run.go(heads)
@@ -86,10 +86,10 @@ class _Run:
 
     def __init__(
         self,
-        work: Work,
+        work: Work[Description],
         client: BatchClient,
         purse: Purse,
-        template: Template,
+        question: Callable[[HeadId], DescribeQuestion],
         batching: Batching,
         progress: Progress,
     ) -> None:
@@ -97,7 +97,7 @@ class _Run:
         self._client = client
         self._wire = client.wire
         self._purse = purse
-        self._template = template
+        self._question = question
         self._batching = batching
         self._progress = progress
         self._flight = InFlight(work.catalogue.batches, work.caller, client, purse)
@@ -137,7 +137,7 @@ class _Run:
 
     def _advance(self, head: HeadId, latest: Call | None = None, batch: SavedBatch | None = None) -> _Asked | None:
         """Carry a head's exchange on by the answers there are: its outcome is committed, or what it asks returned."""
-        step: Exchange | Description = Exchange.begin(self._template, self._work.load(head))
+        step: Exchange[Description] | Description = Exchange.begin(self._question(head))
         while isinstance(step, Exchange):
             request_hash = self._wire.hash(step.messages, ANSWER_SCHEMA)
             took: dict[str, Any] = {"from_ledger": True}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -30,9 +30,9 @@ from describe.pipeline.engines import RankJob
 from describe.pipeline.memory import room
 from describe.records import ModelInfo
 from describe.weights import HeadWeights
-from describe.weights.model import joined
+from describe.weights.model import LayerWeights, joined
 
-__all__ = ["Found", "Means", "Ranked", "extract_layers", "rank_layers", "salient_layers"]
+__all__ = ["Found", "Means", "Ranked", "extract_layers", "rank_layers", "salient_layers", "salient_rows", "seeds_of"]
 
 Found = tuple[int, SalientOperations]
 """A layer and what its heads do."""
@@ -87,13 +87,26 @@ class Means:
 
 def extract_layers(weights: HeadWeights, layers: Sequence[int], means: Means) -> Iterator[Found]:
     """Each layer and its salient operations, on the CPU, in order."""
-    mlp = weights.first_mlp
     plan = means.plan(weights, len(layers))
+    yield from salient_layers(weights, _sources(weights, means, plan), layers, plan)
+
+
+def salient_rows(weights: HeadWeights, stand_ins: Iterable[tuple[int, LayerWeights]], means: Means) -> Iterator[Found]:
+    """Each layer and the salient operations of heads that stand in for its own, in order."""
+    plan = means.plan(weights, layers=1)
+    x, unembed, n = _sources(weights, means, plan), weights.unembed, N_SALIENT + N_HELD_OUT
+    kept = unembed.to(x.norms.device, x.norms.dtype) if plan.keep_unembed else unembed
+    for layer, heads in stand_ins:
+        seed = seeds_of(weights.info, layer)[0]
+        found = salient_operations(x, heads, kept, n, N_TARGETS, sample=N_SAMPLED, seed=seed, block=plan.block)
+        yield layer, found.split(len(heads.output))[0]
+
+
+def _sources(weights: HeadWeights, means: Means, plan: ExtractionPlan) -> SourceVectors:
     shape = (weights.info.vocab_size, weights.info.d_model)
     keep = None if plan.keep_sources else _place(shape, means)
-    x = source_vectors(weights.embed, mlp, means.device, means.dtype, keep=keep, parts=plan.parts, block=plan.block)
-    del mlp  # its place is needed now
-    yield from salient_layers(weights, x, layers, plan)
+    mlp = weights.first_mlp
+    return source_vectors(weights.embed, mlp, means.device, means.dtype, keep=keep, parts=plan.parts, block=plan.block)
 
 
 def salient_layers(
@@ -105,7 +118,7 @@ def salient_layers(
     for start in range(0, len(layers), plan.layers):
         together = layers[start : start + plan.layers]
         wide = joined((weights.layer(layer) for layer in together), len(together), x.norms.device, x.norms.dtype)
-        seeds = [seed for layer in together for seed in _seeds(info, layer)]
+        seeds = [seed for layer in together for seed in seeds_of(info, layer)]
         n = N_SALIENT + N_HELD_OUT
         found = salient_operations(x, wide, kept, n, N_TARGETS, sample=N_SAMPLED, seed=seeds, block=plan.block)
         yield from zip(together, found.split(info.n_heads), strict=True)
@@ -155,7 +168,7 @@ def _place(shape: tuple[int, int], means: Means) -> KeptRows:
     return ScratchRows(shape, means.dtype)
 
 
-def _seeds(model: ModelInfo, layer: int) -> range:
+def seeds_of(model: ModelInfo, layer: int) -> range:
     """The seeds for drawing tokens of a layer's heads: of every head of the model, another."""
     first = int(model.content_hash[:12], 16) + layer * model.n_heads
     return range(first, first + model.n_heads)

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from describe.catalog import Caller, Catalogue, SavedBatch
 from describe.catalog.rows import aware, now
 from describe.errors import InputError, RunEndedError
 from describe.pipeline.common import Progress, silent
-from describe.pipeline.extracting import extract
+from describe.pipeline.extracting import ExtractResult, extract
 from describe.pipeline.limits import Batching, Limits, check_batch
-from describe.pipeline.stating import material, state, statistics_method, statistics_settings
-from describe.records import SENT, Call, Description, HeadId, HeadMapping, ModelInfo
+from describe.pipeline.placebos import make_placebos
+from describe.pipeline.stating import Loader, material, state, statistics_method, statistics_settings
+from describe.pipeline.work import Work, place_of, run_async, unfinished
+from describe.records import Description, HeadId, ModelInfo
 from describe.versions import versions
 
 if TYPE_CHECKING:
-    from describe.labelling import Template
+    from describe.labelling import DescribeQuestion, Template
     from describe.llm import LLM, Pacer, Purse, Request
 
-__all__ = ["DescribeResult", "Work", "describe"]
-
-T = TypeVar("T")
+__all__ = ["DescribeResult", "describe", "llm_method", "load_prompt"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +34,8 @@ class DescribeResult:
         stopped: why the run ended by itself before all heads were done, else None.
         spent: US dollars, as far as prices are known.
         batches: the server's names for the batches that are to be collected.
+        placebos: of each kind of placebo asked for, its heads, each with its cause of failure, "missing" where there is
+            no outcome, or None for an answer.
     """
 
     model: ModelInfo
@@ -50,6 +49,20 @@ class DescribeResult:
     batches: list[str] = field(default_factory=list)
     failures: dict[HeadId, str] = field(default_factory=dict)
     missing: list[HeadId] = field(default_factory=list)
+    placebos: dict[str, dict[HeadId, str | None]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """The heads of one extraction: the model's own, or placebos of one ``kind``."""
+
+    kind: str | None
+    extraction_id: int
+    heads: list[HeadId]
+    pending: list[HeadId]
+    load: Loader
+    work: Work[Description]
+    batches: list[SavedBatch]
 
 
 def describe(
@@ -60,6 +73,7 @@ def describe(
     request: Request,
     heads: str = "all",
     prompt: str | None = None,
+    placebos: int = 0,
     concurrency: int = 8,
     limits: Limits | None = None,
     batch: Batching | None = None,
@@ -76,6 +90,9 @@ def describe(
     the ledger and every outcome committed when it comes in; a request that the ledger has a reply to is not sent,
     unless ``fresh``. With ``batch``, calls go through the Batch API, at half the price and within a day.
 
+    ``placebos``: describe so many placebo heads of each kind too, in the same way and from the same budget, to see how
+    often a pattern is seen where none is.
+
     Raises `InputError` when the model, the selection or the LLM cannot be used, there is a budget and no price, or
     heads wait in a batch and ``batch`` is not asked for; `CatalogueError` while another run asks about them.
     """
@@ -87,59 +104,29 @@ def describe(
     check_batch(llm, template, batch is not None)
     purse = limits.purse(llm, batch=batch is not None)
     extracted = extract(catalogue, model, heads=heads, device=device, dtype=dtype, progress=progress)
-    load, depends = material(catalogue, model, extracted.extraction_id, template)
-    settings |= statistics_settings(catalogue, extracted.extraction_id) if by_statistics else depends
+    own = extracted.extraction_id
+    load, depends = material(catalogue, model, own, template)
+    placebo_parts = [
+        (kind, extraction_id, wanted, material(catalogue, model, extraction_id, template, own=own)[0])
+        for kind, extraction_id, wanted in make_placebos(catalogue, model, own, placebos, device, dtype, progress)
+    ]
+    settings |= statistics_settings(catalogue, own) if by_statistics else depends
     labeller = catalogue.register_labeller(str(llm), template.name, template.text, settings)
-    outcomes = catalogue.described_heads(extracted.extraction_id, labeller)
-    pending = unfinished(extracted.heads, outcomes, retry_failed)
-    batches = catalogue.batches.unfinished(extracted.extraction_id, labeller)
-    _check_waiting(batch, batches, pending)
-    caller = Caller(labeller, extracted.extraction_id, str(llm), _place(settings), template.hash)
-    made_by = versions(*settings.get("packages", ["openai"]))
-    since = min([now(), *(aware(found.created) for found in batches)]) if fresh else None
-    work = Work(catalogue, caller, load, limits.give_up_after, since, outcomes, len(pending), made_by, progress)
-    progress("describe", 0, len(pending))
+    run = _Run(catalogue, llm, request, template, labeller, settings, limits, purse, batch, progress)
+    parts = [
+        run.part(kind, extraction_id, wanted, load, retry_failed=retry_failed, fresh=fresh)
+        for kind, extraction_id, wanted, load in [(None, own, extracted.heads, load), *placebo_parts]
+    ]
     finished, stopped = True, None
     try:
-        if pending and by_statistics:
-            state(catalogue, model, extracted.extraction_id, pending, settings, work.commit)
-        elif batch is not None:
-            finished = _run_batches(work, llm, request, purse, template, pending, batch, progress)
-        elif pending:
-            pacer = limits.pacer(concurrency, request.longest_wait)
-            finished = _run_alone(work, lambda: _run(work, llm, request, pacer, purse, template, pending))
+        if by_statistics:
+            for part in parts:
+                state(catalogue, model, part.extraction_id, part.pending, settings, part.work.commit, own=own)
+        else:
+            finished = run.in_batches(parts) if batch else run.directly(parts, concurrency)
     except RunEndedError as error:
         stopped = str(error)
-    return DescribeResult(
-        model=extracted.model,
-        extraction_id=extracted.extraction_id,
-        labeller_id=labeller,
-        heads=extracted.heads,
-        new=work.done,
-        interrupted=not finished,
-        stopped=stopped,
-        spent=purse.spent,
-        batches=_at_server(catalogue.batches.unfinished(extracted.extraction_id, labeller)),
-        failures={head: cause for head in extracted.heads if (cause := outcomes.get(head)) is not None},
-        missing=[head for head in extracted.heads if head not in outcomes],
-    )
-
-
-def _run_alone(work: Work, run: Callable[[], Coroutine[Any, Any, bool]]) -> bool:
-    """One run at a time, so that no two pay for the same head; what an earlier one left in the air is lost."""
-    caller = work.caller
-    taken = (
-        f"another run is describing these heads by {caller.llm} with the same prompt and settings: let it finish,"
-        " and give one run a higher --concurrency instead of starting several"
-    )
-    with work.catalogue.claim(f"describe-{caller.extraction_id}-{caller.labeller_id}", taken):
-        work.begin_alone()
-        return run_async(run)
-
-
-def unfinished(heads: list[HeadId], outcomes: dict[HeadId, str | None], retry_failed: bool) -> list[HeadId]:
-    """The heads to ask about: those without an outcome, and on request those that failed."""
-    return [head for head in heads if head not in outcomes or (retry_failed and outcomes[head] is not None)]
+    return _result(extracted, labeller, parts, finished, stopped, run)
 
 
 def _check_waiting(batch: Batching | None, batches: list[SavedBatch], heads: list[HeadId]) -> None:
@@ -175,140 +162,147 @@ def load_prompt(prompt: str | None) -> Template:
     return template
 
 
-def _place(settings: dict[str, Any]) -> str:
-    """Where an LLM answers: its endpoint, or the content hash of its file; nowhere for statistics."""
-    return str(settings.get("endpoint") or settings.get("content_hash") or "")
-
-
-async def _run(
-    work: Work, llm: LLM, request: Request, pacer: Pacer, purse: Purse, template: Template, heads: list[HeadId]
-) -> bool:
-    from describe.labelling import describe_heads
-    from describe.llm import Oversight, connect
-
-    concurrency = pacer.limit
-    async with connect(llm, request, concurrency, Oversight(pacer, purse, work)) as client:
-        finished = await describe_heads(client, template, heads, work.load, work.commit, concurrency)
-    work.keep_unanswered()
-    return finished
-
-
-def _run_batches(
-    work: Work,
-    llm: LLM,
-    request: Request,
-    purse: Purse,
-    template: Template,
-    heads: list[HeadId],
-    batch: Batching,
-    progress: Progress,
-) -> bool:
-    from describe.llm import connect_batches
-    from describe.pipeline.batching import describe_in_batches
-
-    with connect_batches(llm, request) as client:
-        return describe_in_batches(work, client, purse, template, heads, batch, progress)
-
-
-class Work:
-    """One run's dealings with the catalogue: mappings out of it, calls and outcomes into it."""
+class _Run:
+    """One method at work on the heads of several extractions, with one purse for all."""
 
     def __init__(
         self,
         catalogue: Catalogue,
-        caller: Caller,
-        load: Callable[[HeadId], HeadMapping],
-        give_up_after: int,
-        since: datetime | None,
-        outcomes: dict[HeadId, str | None],
-        total: int,
-        made_by: dict[str, str],
+        llm: LLM,
+        request: Request,
+        template: Template,
+        labeller: int,
+        settings: dict[str, Any],
+        limits: Limits,
+        purse: Purse,
+        batch: Batching | None,
         progress: Progress,
     ) -> None:
-        self.done = 0
-        self.catalogue = catalogue
-        self.caller = caller
-        self.load = load
-        self._give_up_after = give_up_after
-        self.fresh = since is not None
-        self._since = since
-        self._failed = catalogue.ledger.failed_since(caller.extraction_id, caller.labeller_id)
-        self._outcomes = outcomes
-        self._total = total
+        self.purse = purse
+        self.labeller = labeller
+        self._catalogue = catalogue
+        self._llm = llm
+        self._request = request
+        self._template = template
+        self._settings = settings
+        self._limits = limits
+        self._batch = batch
         self._progress = progress
-        self._unanswered: list[tuple[HeadId, Description]] = []
-        self._made_by = made_by
-        self._hashes: set[str] | None = None
 
-    def begin_alone(self) -> None:
-        """What earlier runs left in the air is lost; and from now on nobody but this run gets answers.
+    def part(
+        self,
+        kind: str | None,
+        extraction_id: int,
+        heads: list[HeadId],
+        load: Loader,
+        *,
+        retry_failed: bool,
+        fresh: bool,
+    ) -> _Part:
+        """What is to be done of one extraction. Raises `InputError` when heads wait in a batch not asked for."""
+        catalogue, labeller = self._catalogue, self.labeller
+        outcomes = catalogue.described_heads(extraction_id, labeller)
+        pending = unfinished(heads, outcomes, retry_failed)
+        batches = catalogue.batches.unfinished(extraction_id, labeller)
+        _check_waiting(self._batch, batches, pending)
+        made_by = versions(*self._settings.get("packages", ["openai"]))
 
-        So a request that has none yet need not be looked up.
-        """
-        from describe.llm import ANSWERED
+        def save(head: HeadId, outcome: Description) -> None:
+            catalogue.save_description(extraction_id, head, labeller, outcome, made_by)
 
-        self.catalogue.ledger.give_up_sent(self.caller)
-        self._hashes = self.catalogue.ledger.hashes(self.caller.llm, ANSWERED)
+        work = Work(
+            catalogue,
+            Caller(labeller, extraction_id, str(self._llm), place_of(self._settings), self._template.hash),
+            save,
+            outcomes=outcomes,
+            failed=catalogue.ledger.failed_since(extraction_id, labeller),
+            since=min([now(), *(aware(found.created) for found in batches)]) if fresh else None,
+            give_up_after=self._limits.give_up_after,
+            stage="placebos" if kind else "describe",
+            total=len(pending),
+            progress=self._progress,
+        )
+        return _Part(kind, extraction_id, heads, pending, load, work, batches)
 
-    def enter(self, head: HeadId | None, call: Call) -> None:
-        """Commit a call."""
-        self.catalogue.ledger.save(self.caller, head, call)
-        if self._hashes is not None and call.outcome != SENT:
-            self._hashes.add(call.request_hash)
+    def directly(self, parts: list[_Part], concurrency: int) -> bool:
+        """Ask about one part after the other. Returns whether all were done: False after an interrupt."""
 
-    def answered(self, head: HeadId | None, request_hash: str) -> Call | None:
-        """An answer that was paid for already; to a head that failed, not one from before it did."""
-        from describe.llm import ANSWERED
+        async def run() -> bool:
+            pacer = self._limits.pacer(concurrency, self._request.longest_wait)
+            for part in parts:
+                if part.pending and not await self._ask(part, pacer, concurrency):
+                    return False
+            return True
 
-        if self._hashes is not None and request_hash not in self._hashes:
-            return None
-        since = self._since or (self._failed.get(head) if head is not None else None)
-        return self.catalogue.ledger.find(request_hash, ANSWERED, since)
+        return run_async(run)
 
-    def commit(self, head: HeadId, outcome: Description) -> None:
-        """Commit an outcome. Heads the server gave no answer on wait for the next that it does answer.
+    async def _ask(self, part: _Part, pacer: Pacer, concurrency: int) -> bool:
+        from describe.labelling import ask, work_through
+        from describe.llm import Oversight, connect
 
-        Raises `RunEndedError` when too many wait: the server is down, and what it is to blame for is no outcome.
-        """
-        from describe.llm import TRANSIENT
-
-        if outcome.failure in TRANSIENT:
-            self._unanswered.append((head, outcome))
-            if len(self._unanswered) >= self._give_up_after:
-                raise RunEndedError(
-                    f"the server did not answer on {len(self._unanswered)} heads in a row, after all tries"
-                    f" ({outcome.failure}: {outcome.detail})"
+        taken = (
+            f"another run is describing these heads by {self._llm} with the same prompt and settings: let it finish,"
+            " and give one run a higher --concurrency instead of starting several"
+        )
+        question, oversight = self._questions(part), Oversight(pacer, self.purse, part.work)
+        with part.work.alone(taken):
+            async with connect(self._llm, self._request, concurrency, oversight) as client:
+                asked = await work_through(
+                    part.pending, lambda head: ask(client, question(head), head), part.work.commit, concurrency
                 )
-            return
-        self.keep_unanswered()
-        self.keep(head, outcome)
+            if asked:
+                part.work.keep_unanswered()
+        return asked
 
-    def keep_unanswered(self) -> None:
-        """Commit the failures that waited: the server is there, and did not answer on these heads."""
-        waited, self._unanswered = self._unanswered, []
-        for head, outcome in waited:
-            self.keep(head, outcome)
+    def in_batches(self, parts: list[_Part]) -> bool:
+        """The same through batches. Where they are not waited for, those of every part are submitted."""
+        from describe.llm import connect_batches
+        from describe.pipeline.batching import describe_in_batches
 
-    def keep(self, head: HeadId, outcome: Description) -> None:
-        """Commit an outcome as it is."""
-        caller = self.caller
-        self.catalogue.save_description(caller.extraction_id, head, caller.labeller_id, outcome, self._made_by)
-        self._outcomes[head] = outcome.failure
-        self.done += 1
-        self._progress("describe", self.done, self._total)
+        batch = self._batch or Batching()
+        waiting: RunEndedError | None = None
+        with connect_batches(self._llm, self._request) as client:
+            for part in (part for part in parts if part.pending or part.batches):
+                given = (part.work, client, self.purse, self._questions(part), part.pending, batch, self._progress)
+                try:
+                    if not describe_in_batches(*given):
+                        return False
+                except RunEndedError as error:
+                    waiting = waiting or error
+                    if batch.wait:
+                        break
+        if waiting is not None:
+            raise waiting
+        return True
+
+    def at_server(self, parts: list[_Part]) -> list[str]:
+        """The server's names for the batches that are to be collected."""
+        batches = self._catalogue.batches
+        return _at_server([found for part in parts for found in batches.unfinished(part.extraction_id, self.labeller)])
+
+    def _questions(self, part: _Part) -> Callable[[HeadId], DescribeQuestion]:
+        from describe.labelling import DescribeQuestion
+
+        return lambda head: DescribeQuestion.of(self._template, part.load(head))
 
 
-def run_async(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine to its end, in a thread of its own where a loop runs already, as in a notebook."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work())
-    loop = asyncio.new_event_loop()
-    task = loop.create_task(work())
-    with ThreadPoolExecutor(1) as thread:
-        try:
-            return thread.submit(loop.run_until_complete, task).result()
-        except KeyboardInterrupt:
-            loop.call_soon_threadsafe(task.cancel)
-            raise
+def _result(
+    extracted: ExtractResult, labeller: int, parts: list[_Part], finished: bool, stopped: str | None, run: _Run
+) -> DescribeResult:
+    own, *placebos = parts
+    return DescribeResult(
+        model=extracted.model,
+        extraction_id=own.extraction_id,
+        labeller_id=labeller,
+        heads=own.heads,
+        new=sum(part.work.done for part in parts),
+        interrupted=not finished,
+        stopped=stopped,
+        spent=run.purse.spent,
+        batches=run.at_server(parts),
+        failures={head: cause for head in own.heads if (cause := own.work.outcomes.get(head)) is not None},
+        missing=[head for head in own.heads if head not in own.work.outcomes],
+        placebos={
+            str(part.kind): {head: part.work.outcomes.get(head, "missing") for head in part.heads} for part in placebos
+        },
+    )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from describe.pipeline.computing import Means
     from describe.weights import HeadWeights
 
-__all__ = ["ExtractResult", "extract", "extract_all"]
+__all__ = ["ExtractResult", "extract", "extract_all", "named"]
 
 
 @dataclass(frozen=True)
@@ -151,19 +151,19 @@ def _extract(
         for head in run.missing:
             if head.layer == layer:
                 tokens = opened(run.job.model).tokens
-                catalogue.save_head(run.result.extraction_id, _named(found, head, tokens))
+                catalogue.save_head(run.result.extraction_id, named(found, head, head.head, tokens))
                 done += 1
                 progress("extract", done, total)
 
 
-def _named(found: SalientOperations, head: HeadId, tokens: list[str]) -> HeadMapping:
-    """One head's part of a layer's result, token ids with their text."""
+def named(found: SalientOperations, head: HeadId, place: int, tokens: list[str]) -> HeadMapping:
+    """One head's part of a layer's result, at its ``place`` there, token ids with their text."""
 
     def targets(ids: torch.Tensor, logits: torch.Tensor) -> list[tuple[Target, ...]]:
-        rows = zip(ids[head.head].tolist(), logits[head.head].tolist(), strict=True)
+        rows = zip(ids[place].tolist(), logits[place].tolist(), strict=True)
         return [tuple(Target(t, tokens[t], z) for t, z in zip(*row, strict=True)) for row in rows]
 
-    sources, saliency = found.sources[head.head].tolist(), found.saliency[head.head].tolist()
+    sources, saliency = found.sources[place].tolist(), found.saliency[place].tolist()
     promoted, suppressed = targets(found.targets, found.logits), targets(found.suppressed, found.suppressed_logits)
     columns = zip(sources, saliency, promoted, suppressed, strict=True)
     rows = tuple(MappingRow(source, tokens[source], *rest) for source, *rest in columns)

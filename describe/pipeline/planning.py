@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from describe.catalog import Catalogue
 from describe.errors import CatalogueError, InputError
 from describe.pipeline.common import find, find_model
-from describe.pipeline.describing import llm_method, load_prompt, unfinished
+from describe.pipeline.describing import llm_method, load_prompt
 from describe.pipeline.limits import Batching, Limits, check_batch
 from describe.pipeline.stating import material
+from describe.pipeline.work import unfinished
 from describe.records import HeadId, ModelInfo, parse_heads
 
 if TYPE_CHECKING:

@@ -11,7 +11,10 @@ from describe.errors import InputError
 from describe.labelling import Template
 from describe.records import Description, Evidence, HeadId, HeadMapping
 
-__all__ = ["material", "state", "statistics_method", "statistics_settings"]
+__all__ = ["Loader", "material", "state", "statistics_method", "statistics_settings"]
+
+Loader = Callable[[HeadId], HeadMapping]
+"""How to read a head as a template needs it."""
 
 
 def statistics_method(prompt: str | None) -> Template:
@@ -42,24 +45,38 @@ def state(
     heads: list[HeadId],
     settings: dict[str, Any],
     commit: Callable[[HeadId, Description], None],
+    *,
+    own: int,
 ) -> None:
-    """Test all extracted heads of a model together, then commit evidence and description of those asked for."""
+    """Test all extracted heads of a model together, then commit evidence and description of those asked for.
+
+    ``own``: the extraction of the model's own heads, among which placebos of another one are tested.
+    """
     from describe.evidence import describe_evidence, significant
 
-    evidence = _tested(catalogue, model, extraction_id)
+    if not heads:
+        return
+    evidence = _tested(catalogue, model, extraction_id, own)
     for head in heads:
         catalogue.evidence.save(extraction_id, head, settings, significant(evidence[head]))
         commit(head, describe_evidence(evidence[head]))
 
 
 def material(
-    catalogue: Catalogue, model: str, extraction_id: int, template: Template, *, keep: bool = True
-) -> tuple[Callable[[HeadId], HeadMapping], dict[str, Any]]:
+    catalogue: Catalogue,
+    model: str,
+    extraction_id: int,
+    template: Template,
+    *,
+    own: int | None = None,
+    keep: bool = True,
+) -> tuple[Loader, dict[str, Any]]:
     """How to read a head as a template needs it, and the settings that its prompt comes to depend on.
 
     Heads are tested first where the template asks for evidence and the catalogue has none of these heads together;
-    ``keep`` commits what is found.
+    ``keep`` commits what is found. ``own``: the extraction of the model's own heads, where these are placebos.
     """
+    own = extraction_id if own is None else own
 
     def plain(head: HeadId) -> HeadMapping:
         return catalogue.mapping(extraction_id, head, suppressed="suppressed" in template.uses)
@@ -67,13 +84,13 @@ def material(
     shows = {"shows": "suppressed"} if "suppressed" in template.uses and "rows" not in template.uses else {}
     if "evidence" not in template.uses:
         return plain, shows
-    settings = statistics_settings(catalogue, extraction_id)
-    found = _significant(catalogue, model, extraction_id, settings, keep)
+    settings = statistics_settings(catalogue, own)
+    found = _significant(catalogue, model, extraction_id, own, settings, keep)
     return lambda head: replace(plain(head), evidence=tuple(found[head])), shows | {"evidence": settings}
 
 
 def _significant(
-    catalogue: Catalogue, model: str, extraction_id: int, settings: dict[str, Any], keep: bool
+    catalogue: Catalogue, model: str, extraction_id: int, own: int, settings: dict[str, Any], keep: bool
 ) -> dict[HeadId, list[Evidence]]:
     """The significant evidence of all extracted heads, from the catalogue or tested now."""
     from describe.evidence import significant
@@ -81,7 +98,7 @@ def _significant(
     found = catalogue.evidence.of_extraction(extraction_id, settings)
     missing = catalogue.saved_heads(extraction_id) - set(found)
     if missing:
-        tested = _tested(catalogue, model, extraction_id)
+        tested = _tested(catalogue, model, extraction_id, own)
         for head in sorted(missing):
             found[head] = significant(tested[head])
             if keep:
@@ -89,9 +106,16 @@ def _significant(
     return found
 
 
-def _tested(catalogue: Catalogue, model: str, extraction_id: int) -> dict[HeadId, list[Evidence]]:
-    from describe.evidence import Vocabulary, model_evidence
+def _tested(catalogue: Catalogue, model: str, extraction_id: int, own: int) -> dict[HeadId, list[Evidence]]:
+    """The evidence of all heads of an extraction; placebos each in the place of the model's own head."""
+    from describe.evidence import Vocabulary, model_evidence, placebo_evidence
     from describe.weights import open_model
 
-    mappings = [catalogue.mapping(extraction_id, head) for head in sorted(catalogue.saved_heads(extraction_id))]
-    return model_evidence(Vocabulary(open_model(model).tokens), mappings)
+    def mappings(extraction: int) -> list[HeadMapping]:
+        saved = catalogue.saved_heads(extraction)
+        return [catalogue.mapping(extraction, head, suppressed=False) for head in sorted(saved)]
+
+    vocabulary = Vocabulary(open_model(model).tokens)
+    if extraction_id == own:
+        return model_evidence(vocabulary, mappings(own))
+    return placebo_evidence(vocabulary, mappings(own), mappings(extraction_id))

@@ -30,7 +30,9 @@ MAY_IMPORT = {
     "validation": BASE | {"weights", "maps", "operations"},
     "evidence": BASE | {"operations"},
     "notebook": BASE | {"pipeline", "catalog", "operations", "weights"},
-    "pipeline": BASE | {"weights", "maps", "operations", "evidence", "catalog", "llm", "labelling", "validation"},
+    "scoring": BASE | {"evidence", "llm", "labelling"},
+    "pipeline": BASE
+    | {"weights", "maps", "operations", "evidence", "catalog", "llm", "labelling", "validation", "scoring"},
 }
 
 

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from describe.errors import TemplateError
-from describe.labelling import ANSWER_SCHEMA, Exchange, Template, load_template, parse_answer, template_names
+from describe.labelling import (
+    ANSWER_SCHEMA,
+    DescribeQuestion,
+    Exchange,
+    Template,
+    load_template,
+    parse_answer,
+    template_names,
+)
 from describe.labelling.answer import looks_like_refusal, parse_completion
 from describe.llm import Reply
 from describe.records import Description, Evidence, HeadId, HeadMapping, MappingRow, Target
@@ -113,15 +121,15 @@ def test_a_text_is_gone_on_with_up_to_the_pattern() -> None:
     ],
 )
 def test_a_repeated_example_is_a_failure(inputs: str, pattern: str, echo: bool) -> None:
-    exchange = Exchange.begin(load_template("completion-1"), MAPPING)
-    assert exchange.schema is None
+    exchange = Exchange.begin(DescribeQuestion.of(load_template("completion-1"), MAPPING))
+    assert exchange.question.form is None
     outcome = exchange.answered(Reply(f"{inputs}\npattern: {pattern}"))
     assert isinstance(outcome, Description)
     assert outcome.failure == ("echo" if echo else None)
 
 
 def test_a_text_that_was_gone_on_with_badly_is_not_repaired() -> None:
-    outcome = Exchange.begin(load_template("completion-1"), MAPPING).answered(Reply("no idea"))
+    outcome = Exchange.begin(DescribeQuestion.of(load_template("completion-1"), MAPPING)).answered(Reply("no idea"))
     assert isinstance(outcome, Description)
     assert outcome.failure == "invalid"
 

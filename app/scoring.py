@@ -1,0 +1,148 @@
+"""The command ``score``: a judge's run over descriptions, and what all judging so far came to (``--report``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from app import options as o
+
+if TYPE_CHECKING:
+    from describe.pipeline import ScoreResult
+
+__all__ = ["score"]
+
+NOT_RUN = "not run"
+
+
+def score(
+    model: o.Model,
+    judge: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--judge", envvar="HEADSCRIBE_LLM", metavar="LLM", help="openai:MODEL, gguf:FILE, gguf:demo, or statistics."
+        ),
+    ] = None,
+    catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE,
+    heads: o.Heads = "all",
+    llm: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--llm", metavar="LLM", help="Whose descriptions (default: all; by statistics as the judge can)."),
+    ] = None,
+    prompt: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--prompt", metavar="NAME", help="Descriptions by this prompt template only."),
+    ] = None,
+    judge_prompt: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--judge-prompt", metavar="NAME", help="What the judge is asked: a template (default: judge-detection-1)."
+        ),
+    ] = None,
+    concurrency: o.Concurrency = None,
+    max_tokens: o.MaxTokens = 4096,
+    timeout: o.Timeout = 120.0,
+    attempts: o.Attempts = 6,
+    give_up_after: o.GiveUpAfter = 5,
+    rpm: o.Rpm = None,
+    tpm: o.Tpm = None,
+    budget: o.Budget = None,
+    price_in: o.PriceIn = None,
+    price_out: o.PriceOut = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Judge again where judging failed.")] = False,
+    report: Annotated[bool, typer.Option("--report", help="Show what all judging came to; asks nobody.")] = False,
+    json_path: o.Json = None,
+    quiet: o.Quiet = False,
+) -> int:
+    """Score descriptions on rows that their authors never saw, beside the scores of wrong ones."""
+    from app.terminal import progress_bars, write_json
+    from describe import pipeline
+    from describe.catalog import Catalogue
+    from describe.llm import Request, parse_llm
+
+    with Catalogue(catalog) as opened:
+        code = 0
+        if not report:
+            named = parse_llm(judge)
+            with progress_bars(quiet) as progress:
+                result = pipeline.score(
+                    opened,
+                    model,
+                    named,
+                    request=Request(max_tokens=max_tokens, timeout=timeout, attempts=attempts),
+                    heads=heads,
+                    llm=llm,
+                    prompt=prompt,
+                    template=judge_prompt,
+                    concurrency=concurrency or (1 if named.provider == "gguf" else 8),
+                    limits=pipeline.Limits(rpm, tpm, budget, price_in, price_out, give_up_after),
+                    retry_failed=retry_failed,
+                    progress=progress,
+                )
+            code = _exit_code(result)
+        found = pipeline.score_report(opened, model)
+    if json_path:
+        write_json(found, json_path)
+    elif not quiet:
+        _draw(model, found)
+    return code
+
+
+def _exit_code(result: ScoreResult) -> int:
+    """The exit code, and on standard error what has no score."""
+    if result.failures:
+        listed = ", ".join(f"{what} ({cause})" for what, cause in list(result.failures.items())[:20])
+        typer.echo(
+            f"headscribe: {len(result.failures)} descriptions could not be judged: {listed}; --retry-failed judges"
+            " them again",
+            err=True,
+        )
+    if result.stopped or result.interrupted:
+        why = f"stopped: {result.stopped}" if result.stopped else "interrupted"
+        typer.echo(
+            f"headscribe: {why}; {result.missing} descriptions have no score yet; the same command again goes on",
+            err=True,
+        )
+    return 130 if result.interrupted else 1 if result.failures or result.stopped else 0
+
+
+def _draw(model: str, found: list[dict[str, Any]]) -> None:
+    """A line for each author and judge: no score without those of wrong descriptions and of placebos beside it."""
+    from app.terminal import draw_table
+
+    headings = ("descriptions by", "judge", "described", "scored", "AUROC", "of wrong ones", "bal. accuracy", "failed")
+    rows = [
+        (
+            f"{row['llm']} ({row['prompt']})",
+            f"{row['judge']} ({row['judge_prompt']})" if row["judge"] else NOT_RUN,
+            f"{row['described']} of {row['heads']}",
+            str(row["scored"]),
+            _estimate(row["auroc"]),
+            _estimate(row["wrong"]) if row["wrong"] else f"placebo: {NOT_RUN}",
+            _estimate(row["balanced_accuracy"]),
+            str(sum(row["failures"].values())),
+        )
+        for row in found
+    ]
+    draw_table(headings, rows, title=f"{model}: how far descriptions are true of held-out rows", right=(2, 3, 7))
+    of_placebos = ("descriptions by", "judge", "placebo heads", "described all the same", "AUROC of these")
+    draw_table(of_placebos, _placebo_rows(found), title="Placebos: heads that nobody trained, described all the same")
+    if any(placebo is None for row in found for placebo in row["placebos"].values()):
+        typer.echo("Placebos: headscribe describe MODEL --llm LLM --placebos 30, then score again.")
+
+
+def _placebo_rows(found: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
+    for row in found:
+        who = (f"{row['llm']} ({row['prompt']})", row["judge"] or NOT_RUN)
+        for kind, placebo in row["placebos"].items():
+            if placebo is None:
+                yield *who, kind, f"placebo: {NOT_RUN}", NOT_RUN
+            else:
+                share = f"{placebo['described']} of {placebo['heads']}: {_estimate(placebo['false'])}"
+                yield *who, kind, share, _estimate(placebo["auroc"])
+
+
+def _estimate(found: dict[str, float] | None) -> str:
+    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]" if found else "-"

@@ -1,0 +1,44 @@
+"""The placebos of a catalogue: extractions of a model whose heads are not its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Engine, select
+
+from describe.catalog import schema
+from describe.catalog.rows import get_or_create, json_hash
+
+__all__ = ["PlaceboStore"]
+
+
+class PlaceboStore:
+    """Part of `describe.catalog.Catalogue`: which extractions are placebos of which."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def begin(self, own: int, kind: str, settings: dict[str, Any], versions: dict[str, str]) -> int:
+        """The id of the extraction of one kind of placebos of the extraction ``own``, entered if it is new.
+
+        ``settings``: what the placebos depend on besides the settings of ``own``.
+        """
+        table = schema.extraction
+        with self._engine.connect() as connection:
+            of = connection.execute(select(table).where(table.c.id == own)).one()
+        of_placebo = of.settings | {"placebo": {"kind": kind, **settings}}
+        key = {"model_id": of.model_id, "settings_hash": json_hash(of_placebo)}
+        return get_or_create(self._engine, table, key, {"settings": of_placebo, "versions": versions, "placebo": kind})
+
+    def of(self, own: int) -> dict[str, int]:
+        """The newest extraction of each kind of placebos of the extraction ``own``."""
+        table = schema.extraction
+        model = select(table.c.model_id).where(table.c.id == own).scalar_subquery()
+        query = select(table).where(table.c.model_id == model).order_by(table.c.id)
+        with self._engine.connect() as connection:
+            rows = {row.id: row for row in connection.execute(query)}
+        return {
+            str(row.placebo): row.id
+            for row in rows.values()
+            if row.placebo and {k: v for k, v in row.settings.items() if k != "placebo"} == rows[own].settings
+        }

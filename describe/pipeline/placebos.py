@@ -1,0 +1,89 @@
+"""``headscribe describe --placebos N``: heads that do nothing in particular, to be described as the model's own are."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from describe.catalog import Catalogue
+from describe.pipeline.common import Progress, choose_device
+from describe.pipeline.extracting import named
+from describe.records import HeadId, HeadMapping
+from describe.versions import versions
+
+if TYPE_CHECKING:
+    from describe.weights import HeadWeights
+
+__all__ = ["KINDS", "make_placebos"]
+
+KINDS = {"shuffled": "targets shuffled over the rows", "random": "random W_VO with the same spectrum"}
+"""The kinds of placebo heads, and what they are."""
+
+SEED = 0
+
+
+def make_placebos(
+    catalogue: Catalogue, model: str, own: int, number: int, device: str, dtype: str, progress: Progress
+) -> list[tuple[str, int, list[HeadId]]]:
+    """Placebos of ``number`` heads of the extraction ``own``, of each kind; those that are there are not made again.
+
+    Returns each kind, its extraction, and the heads. Which heads is drawn at random, the same every time; a larger
+    number adds to a smaller one's. ``dtype``: the precision of ``own``.
+    """
+    if number == 0:
+        return []
+    drawn = sorted(catalogue.saved_heads(own), key=lambda head: hashlib.sha256(f"{SEED} {head}".encode()).digest())
+    heads = sorted(drawn[:number])
+    parts, missing = [], {}
+    for kind in KINDS:
+        extraction_id = catalogue.placebos.begin(own, kind, {"seed": SEED}, versions("torch"))
+        parts.append((kind, extraction_id, heads))
+        saved = catalogue.saved_heads(extraction_id)
+        missing[extraction_id] = [head for head in heads if head not in saved]
+    total, done = sum(map(len, missing.values())), 0
+    if total == 0:
+        return parts
+
+    from describe.weights import open_model
+
+    weights = open_model(model)
+    progress("make", 0, total)
+    for kind, extraction_id, _ in parts:
+        wanted = missing[extraction_id]
+        found = (
+            _shuffled(catalogue, own, weights, wanted)
+            if kind == "shuffled"
+            else _random(weights, wanted, device, dtype)
+        )
+        for mapping in found:
+            catalogue.save_head(extraction_id, mapping)
+            done += 1
+            progress("make", done, total)
+    return parts
+
+
+def _shuffled(catalogue: Catalogue, own: int, weights: HeadWeights, heads: list[HeadId]) -> Iterator[HeadMapping]:
+    from describe.maps import shuffled
+    from describe.pipeline.computing import seeds_of
+
+    for head in heads:
+        seed = seeds_of(weights.info, head.layer)[head.head]
+        yield shuffled(catalogue.mapping(own, head, held_out=True), seed)
+
+
+def _random(weights: HeadWeights, heads: list[HeadId], device: str, dtype: str) -> Iterator[HeadMapping]:
+    from describe.maps import random_heads
+    from describe.pipeline.computing import Means, salient_rows, seeds_of
+
+    if not heads:
+        return
+    in_layers = {layer: list(some) for layer, some in groupby(heads, key=lambda head: head.layer)}
+    made = (
+        (layer, random_heads(weights.layer(layer), [one.head for one in some], seeds_of(weights.info, layer)[0]))
+        for layer, some in in_layers.items()
+    )
+    for layer, found in salient_rows(weights, made, Means(choose_device(device, dtype), dtype)):
+        for place, head in enumerate(in_layers[layer]):
+            yield named(found, head, place, weights.tokens)

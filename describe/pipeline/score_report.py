@@ -1,0 +1,110 @@
+"""``headscribe score --report``: what judging came to, for each author and judge, beside what placebos came to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from describe.catalog import Catalogue, Told
+from describe.pipeline.common import find
+from describe.pipeline.placebos import KINDS
+from describe.pipeline.scoring import chosen_authors
+from describe.records import HeadId
+
+__all__ = ["score_report"]
+
+Scores = dict[int, dict[str, Any]]
+
+
+def score_report(catalogue: Catalogue, model: str) -> list[dict[str, Any]]:
+    """A row for each author of descriptions and each judge of these, in JSON form; one without judge where none was.
+
+    ``wrong`` is what descriptions of other heads get, ``placebos`` how many heads of each kind were described although
+    they do nothing, and how such descriptions score; either null where it was not tried. ``curve``: the mean score of
+    the best-scored descriptions, by the share of all heads that these are. Raises `CatalogueError` when the catalogue
+    does not hold the model.
+    """
+    _, own = find(catalogue, model)
+    told, scores = catalogue.scores.descriptions(own), catalogue.scores.newest(own)
+    placebos = {
+        kind: (catalogue.scores.descriptions(extraction), catalogue.scores.newest(extraction))
+        for kind, extraction in catalogue.placebos.of(own).items()
+    }
+    evident = catalogue.evidence.heads_with(own)
+    rows = []
+    for author in chosen_authors(told):
+        by_author = [one for one in told if one.labeller_id == author]
+        judges: list[str | None] = [*_judges(by_author, scores)]
+        for judge in judges or [None]:
+            of_placebos = {kind: _placebo(*placebos.get(kind, ([], {})), author, judge) for kind in KINDS}
+            rows.append(_row(by_author, scores, judge, evident) | {"placebos": of_placebos})
+    return rows
+
+
+def _judges(told: Iterable[Told], scores: Scores) -> list[str]:
+    return list(dict.fromkeys(judge for one in told for judge in scores.get(one.id, {}).get("detection", {})))
+
+
+def _row(told: list[Told], scores: Scores, judge: str | None, evident: set[HeadId]) -> dict[str, Any]:
+    found = _scores(told, scores, judge)
+    valued = [score for score in found if score["value"] is not None]
+    failures = Counter(score["failure"] for score in found if score["failure"] is not None)
+    return {
+        "llm": told[0].llm,
+        "prompt": told[0].prompt,
+        "measure": "detection",
+        "judge": judge,
+        "judge_prompt": found[0]["provenance"]["prompt"] if found else None,
+        "heads": len(told),
+        "described": sum(one.answers for one in told),
+        "unclear": sum(one.unclear for one in told),
+        "not_answered": sum(one.failure is not None for one in told),
+        "scored": len(valued),
+        "failures": dict(failures),
+        "auroc": _mean([score["value"] for score in valued]),
+        "wrong": _mean([score["placebo"] for score in valued if score["placebo"] is not None]),
+        "balanced_accuracy": _mean([score["found"]["balanced_accuracy"]["value"] for score in valued]),
+        "reach": _mean([score["found"]["reach"]["value"] for score in valued if score["found"].get("reach")]),
+        "above_chance": sum(score["low"] > 0.5 for score in valued),
+        "curve": _curve([score["value"] for score in valued], len(told)),
+        "unclear_with_evidence": [str(one.head) for one in told if one.unclear and one.head in evident],
+    }
+
+
+def _placebo(told: list[Told], scores: Scores, author: int, judge: str | None) -> dict[str, Any] | None:
+    """What one author said of placebos of one kind; None where nobody asked."""
+    from describe.scoring import wilson
+
+    answered = [one for one in told if one.labeller_id == author and one.failure is None]
+    if not answered:
+        return None
+    described = [one for one in answered if one.answers]
+    values = [score["value"] for score in _scores(described, scores, judge) if score["value"] is not None]
+    return {
+        "heads": len(answered),
+        "described": len(described),
+        "false": wilson(len(described), len(answered))._asdict(),
+        "auroc": _mean(values),
+        "described_heads": [str(one.head) for one in described],
+    }
+
+
+def _scores(told: Iterable[Told], scores: Scores, judge: str | None) -> list[dict[str, Any]]:
+    judged = (scores.get(one.id, {}).get("detection", {}).get(judge) for one in told)
+    return [score for score in judged if score is not None]
+
+
+def _mean(values: Sequence[float]) -> dict[str, float] | None:
+    from describe.scoring import mean_over_heads
+
+    return {**mean_over_heads(values)._asdict(), "n": len(values)} if values else None
+
+
+def _curve(values: Sequence[float], heads: int) -> list[dict[str, float]]:
+    """From the best score down: the share of heads, and the mean of the scores so far."""
+    total, points = 0.0, []
+    for number, value in enumerate(sorted(values, reverse=True), start=1):
+        total += value
+        points.append({"coverage": number / heads, "auroc": total / number})
+    return points

@@ -1,0 +1,25 @@
+"""How far descriptions are true of rows that their authors never saw."""
+
+from describe.scoring.detection import Judgement, JudgeQuestion, detection, load_judge_template
+from describe.scoring.evidence import METHOD, SETTINGS, StatisticsJudge
+from describe.scoring.measures import Estimate, auroc, balanced_accuracy, mean_over_heads, wilson
+from describe.scoring.rows import Trial, draw_trial, matched, seen
+
+__all__ = [
+    "METHOD",
+    "SETTINGS",
+    "Estimate",
+    "JudgeQuestion",
+    "Judgement",
+    "StatisticsJudge",
+    "Trial",
+    "auroc",
+    "balanced_accuracy",
+    "detection",
+    "draw_trial",
+    "load_judge_template",
+    "matched",
+    "mean_over_heads",
+    "seen",
+    "wilson",
+]

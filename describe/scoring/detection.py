@@ -1,0 +1,146 @@
+"""Detection: can a judge that is given a description tell rows of the head from rows of others?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from describe.errors import CallError
+from describe.labelling import Kind, Template, load_template, reply_object, shown_rows
+from describe.records import HeadId, Score
+from describe.scoring.measures import Estimate, auroc, balanced_accuracy
+from describe.scoring.rows import Trial
+
+__all__ = ["JudgeQuestion", "Judgement", "detection", "load_judge_template"]
+
+DEFAULT_PROMPT = "judge-detection-1"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A judge's probability of each row of a trial to be of the described head, or why there is none."""
+
+    probabilities: tuple[float, ...] = ()
+    failure: str | None = None
+    detail: str | None = None
+    usage: dict[str, Any] = field(default_factory=dict)
+
+
+class _Row(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"additionalProperties": False})
+
+    row: int
+    probability: float = Field(ge=0, le=1, allow_inf_nan=False)
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"additionalProperties": False})
+
+    rows: list[_Row]
+
+
+_SCHEMA: dict[str, Any] = _Answer.model_json_schema()
+
+
+@dataclass(frozen=True)
+class JudgeQuestion:
+    """Which of these rows are of the head that this description is of?"""
+
+    prompt: str
+    n: int
+
+    @classmethod
+    def of(cls, template: Template, trial: Trial, inputs: str, pattern: str, *, suppressed: bool) -> JudgeQuestion:
+        """Ask of a trial's rows. Raises `TemplateError` when the template cannot be rendered."""
+        rows = shown_rows((row.token, [target.token for target in row.targets]) for row in trial.rows)
+        told = {"rows": rows, "inputs": inputs, "pattern": pattern, "suppressed": suppressed}
+        return cls(template.fill(told), len(rows))
+
+    @property
+    def form(self) -> dict[str, Any]:
+        return _SCHEMA
+
+    def read(self, reply: str, usage: dict[str, Any]) -> Judgement:
+        """The probabilities. Raises ValueError unless there is one for each row."""
+        try:
+            answer = _Answer.model_validate({"rows": reply_object(reply, "rows")["rows"]})
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ValueError(f"the field {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        if sorted(found.row for found in answer.rows) != list(range(1, self.n + 1)):
+            raise ValueError(f"each of the rows 1 to {self.n} must be there once")
+        ordered = sorted(answer.rows, key=lambda found: found.row)
+        return Judgement(tuple(found.probability for found in ordered), usage=usage)
+
+    def failed(self, failure: CallError, usage: dict[str, Any]) -> Judgement:
+        return Judgement(failure=failure.cause, detail=str(failure), usage=usage)
+
+
+def load_judge_template(name: str | None) -> Template:
+    """A template for judges, as `load_template` finds it. Raises `TemplateError`, also for a text to go on with."""
+    template = load_template(name or DEFAULT_PROMPT, _JUDGING)
+    if template.completion:
+        from describe.errors import TemplateError
+
+        raise TemplateError(f"prompt template '{template.name}' is a text to go on with, and judges are asked in chats")
+    return template
+
+
+def detection(trial: Trial, own: Judgement, wrong: Judgement | None, wrong_head: HeadId | None) -> Score:
+    """The score of a description by what a judge made of it, and of a ``wrong`` one, that of ``wrong_head``.
+
+    A failure of either judgement is the score's: no score stands without its placebo where there can be one. Rows of
+    ``wrong_head`` itself, of which its description is true, are left out of the placebo.
+    """
+    failed = next((judged for judged in (own, wrong) if judged is not None and judged.failure is not None), None)
+    if failed is not None:
+        return Score("detection", None, n=len(trial.rows), failure=failed.failure, detail=failed.detail)
+    ours, others = trial.split(own.probabilities)
+    value = auroc(ours, others)
+    reach = trial.split(own.probabilities, reach=True)
+    found: dict[str, Any] = {
+        "balanced_accuracy": balanced_accuracy(ours, others)._asdict(),
+        "reach": auroc(*reach)._asdict() if all(reach) else None,
+        "own": ours,
+        "others": others,
+        "usage": own.usage,
+    }
+    placebo = _placebo(trial, wrong, wrong_head)
+    if placebo is not None and wrong is not None:
+        found["placebo"] = {"head": str(wrong_head), **placebo._asdict(), "usage": wrong.usage}
+    return Score(
+        "detection",
+        value.value,
+        value.low,
+        value.high,
+        placebo=placebo.value if placebo else None,
+        n=len(ours) + len(others),
+        found=found,
+    )
+
+
+def _placebo(trial: Trial, wrong: Judgement | None, head: HeadId | None) -> Estimate | None:
+    if wrong is None:
+        return None
+    sides = trial.split(wrong.probabilities, without=head)
+    return auroc(*sides) if all(sides) else None
+
+
+_JUDGING = Kind(
+    fields={
+        "rows": "rows to be judged: each with `source` and `targets`, tokens in quotes",
+        "inputs": "what the description says of the inputs",
+        "pattern": "what it says the head does",
+        "suppressed": "whether the targets are what the head pushes down",
+    },
+    shown=frozenset({"rows"}),
+    sample={
+        "rows": shown_rows([(" a", [" b"]), (" c", [" d"])]),
+        "inputs": "letters",
+        "pattern": "the next letter",
+        "suppressed": False,
+    },
+)
+"""Templates that ask a judge."""

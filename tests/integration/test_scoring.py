@@ -1,0 +1,151 @@
+"""Judging over real HTTP: planted heads as ground truth, kill -9, failures, statistics on the demo model."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from describe import pipeline
+from describe.catalog import Catalogue
+from describe.llm import Request, parse_llm
+from describe.records import Description
+from describe.validation.planted import Planted, planted_model
+from tests.fake_llm import Action, Call, FakeLLM, completion
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def judged(call: Call, true: Callable[[str, str], float]) -> Action | None:
+    """A judge's reply: of each row its probability by source and targets; None where the call is none of a judge."""
+    rows = re.findall(r"^\d+\. (\".*\") -> (.*)$", call.prompt, re.MULTILINE)
+    if not rows:
+        return None
+    found = [{"row": i, "probability": true(*told)} for i, told in enumerate(rows, 1)]
+    return Action(body=completion(json.dumps({"rows": found})))
+
+
+def knowing(planted: Planted) -> Callable[[Call], Action | None]:
+    """A judge that knows what the planted descriptions mean, and finds rows to be pairs of that operation or not."""
+
+    def judge(call: Call) -> Action | None:
+        said = re.search(r"^What it does with them: (.*)$", call.prompt, re.MULTILINE)
+        pairs = next(set(h.pairs) for h in planted.heads.values() if said and h.description_pattern == said[1])
+
+        def true(source: str, targets: str) -> float:
+            source = source.strip('" ')
+            return 0.9 if any((source, t.strip('" ')) in pairs for t in targets.split(", ")) else 0.1
+
+        return judged(call, true)
+
+    return judge
+
+
+def test_planted_descriptions_are_found_true_and_wrong_ones_not(
+    tmp_path: Path, fake_llm: FakeLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in fake_llm.environment.items():
+        monkeypatch.setenv(name, value)
+    planted = planted_model(tmp_path / "planted")
+    fake_llm.misbehave = knowing(planted)
+    with Catalogue(str(tmp_path / "c.db"), create=True) as catalogue:
+        own = pipeline.extract(catalogue, str(planted.path), device="cpu").extraction_id
+        for suppresses in (False, True):
+            settings = {"shows": "suppressed"} if suppresses else {}
+            author = catalogue.register_labeller("oracle", f"planted-{suppresses}", "", settings)
+            for head, does in planted.heads.items():
+                if does.suppresses == suppresses:
+                    told = Description(does.description_inputs, does.description_pattern)
+                    catalogue.save_description(own, head, author, told, {})
+        asked = {"request": Request(timeout=5.0, attempts=2)}
+        result = pipeline.score(catalogue, str(planted.path), parse_llm("openai:judge"), **asked)
+        assert (result.judged, result.new, result.failures) == (5, 5, {})
+        assert len(fake_llm.calls) == 5 + 4, "wrong descriptions too, of the four that have another beside them"
+        assert pipeline.score(catalogue, str(planted.path), parse_llm("openai:judge"), **asked).new == 0
+        promoting, suppressing = pipeline.score_report(catalogue, str(planted.path))
+    assert promoting["auroc"]["value"] > 0.95
+    assert suppressing["auroc"]["value"] > 0.95
+    assert promoting["wrong"]["value"] == pytest.approx(0.5, abs=0.1)
+    assert suppressing["wrong"] is None
+    assert promoting["placebos"] == {"shuffled": None, "random": None}, "not run, and said so"
+
+
+def test_killed_between_reply_and_score_nothing_is_paid_twice(
+    tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM
+) -> None:
+    """`kill -9` as the first judgements are in the ledger and the score is not in the catalogue."""
+    fake_llm.misbehave = lambda call: judged(call, lambda source, targets: 0.5)
+    environment = {**os.environ, **fake_llm.environment, "HEADSCRIBE_CATALOG": str(tmp_path / "c.db")}
+    common = [str(tiny_llama), "--concurrency", "1", "-q"]
+
+    def headscribe(*arguments: str) -> int:
+        return subprocess.run([sys.executable, "-m", "app", *arguments], env=environment, timeout=60).returncode
+
+    assert headscribe("describe", *common, "--llm", "openai:fake-1", "--placebos", "2") == 0
+    asked_before = len(fake_llm.calls)
+    code = (
+        "import os, signal, sys\n"
+        "from describe.catalog.scores import ScoreStore\n"
+        "ScoreStore.save = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from app.main import main\n"
+        "main(sys.argv[1:])"
+    )
+    arguments = ["score", *common, "--judge", "openai:judge"]
+    killed = subprocess.run([sys.executable, "-c", code, *arguments], env=environment, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(fake_llm.calls) - asked_before == 2, "the description and a wrong one"
+    assert headscribe(*arguments) == 0
+    assert len(fake_llm.calls) - asked_before == 2 * 12 + 2 * 2, "own heads twice, placebos once"
+    assert headscribe(*arguments) == 0
+    assert len(fake_llm.calls) - asked_before == 28
+    with Catalogue(environment["HEADSCRIBE_CATALOG"]) as catalogue:
+        (report,) = pipeline.score_report(catalogue, str(tiny_llama))
+    assert (report["scored"], report["auroc"]["value"], report["wrong"]["value"]) == (12, 0.5, 0.5)
+    assert {kind: found["described"] for kind, found in report["placebos"].items()} == {"shuffled": 2, "random": 2}
+
+
+def test_failures_are_kept_counted_and_asked_again_on_request(
+    headscribe: Run, tiny_llama: Path, fake_llm: FakeLLM
+) -> None:
+    assert headscribe("describe", tiny_llama, "--llm", "openai:fake-1", "-q", **fake_llm.environment).returncode == 0
+    fake_llm.misbehave = lambda call: Action(body=completion("no JSON"))
+    score = ("score", tiny_llama, "--judge", "openai:judge", "--heads", "0.0,0.1")
+    done = headscribe(*score, **fake_llm.environment)
+    assert done.returncode == 1
+    assert "0.0 by openai:fake-1 (invalid)" in done.stderr
+    assert "placebo: not run" in done.stdout
+    fake_llm.misbehave = lambda call: judged(call, lambda source, targets: 0.5)
+    assert headscribe(*score, **fake_llm.environment).returncode == 1, "kept"
+    assert headscribe(*score, "--retry-failed", **fake_llm.environment).returncode == 0
+    (row,) = json.loads(headscribe("score", tiny_llama, "--report", "--json").stdout)
+    assert (row["scored"], row["failures"]) == (2, {})
+
+
+def test_what_cannot_be_judged_is_one_line(headscribe: Run, tiny_llama: Path, fake_llm: FakeLLM) -> None:
+    assert headscribe("describe", tiny_llama, "--llm", "openai:fake-1", "-q", **fake_llm.environment).returncode == 0
+    for arguments, said in (
+        (("--judge", "statistics"), "no head of"),
+        (("--judge", "statistics", "--llm", "openai:fake-1"), "can judge the claims of --llm statistics only"),
+        (("--judge", "openai:judge", "--judge-prompt", "nothing"), "judge-detection-1"),
+        (("--judge", "openai:judge", "--heads", "9.9"), "9.9"),
+    ):
+        done = headscribe("score", tiny_llama, *arguments, **fake_llm.environment)
+        assert done.returncode == 2, done.stderr
+        assert said in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_statistics_judge_the_demo(headscribe: Run, demo: str) -> None:
+    described = headscribe("describe", demo, "--llm", "statistics", "--heads", "20-22", "--placebos", "3", "-q")
+    assert described.returncode == 0, described.stderr
+    done = headscribe("score", demo, "--judge", "statistics", "--json")
+    (row,) = json.loads(done.stdout)
+    assert row["scored"] + sum(row["failures"].values()) == row["described"] <= row["heads"] == 27
+    assert row["auroc"]["low"] > row["wrong"]["high"], "descriptions say more of their own heads than of others"
+    assert row["placebos"]["random"]["heads"] == row["placebos"]["shuffled"]["heads"] == 3

@@ -1,0 +1,137 @@
+"""Scores: the statistics against their definitions, the rows, the judge's replies, the claims that statistics judge."""
+
+from __future__ import annotations
+
+import json
+import random
+from itertools import product
+
+import pytest
+
+from describe.evidence import claims_in, describe_evidence
+from describe.labelling import Exchange
+from describe.llm import Reply
+from describe.records import Evidence, HeadId, HeadMapping, MappingRow, Target
+from describe.scoring import (
+    Judgement,
+    JudgeQuestion,
+    auroc,
+    balanced_accuracy,
+    detection,
+    draw_trial,
+    load_judge_template,
+    matched,
+    wilson,
+)
+
+
+def row(source: int, *targets: int) -> MappingRow:
+    return MappingRow(source, f" s{source}", 1.0, tuple(Target(t, f" t{t}", 1.0) for t in targets))
+
+
+def mapping(head: int, *, hub: int | None = None) -> HeadMapping:
+    """Rows whose tokens tell the head: target ids are 1000 heads apart."""
+    rows = [row(i, 1000 * (head + 1) + i, *([] if hub is None else [hub])) for i in range(90)]
+    return HeadMapping(HeadId(0, head), tuple(rows[:30]), held_out=tuple(rows[30:60]), sampled=tuple(rows[60:]))
+
+
+def test_auroc_is_the_chance_of_ranking_right_and_its_interval_covers() -> None:
+    luck = random.Random(1)
+    own, others = ([luck.choice([0.1, 0.5, 0.9]) for _ in range(n)] for n in (7, 9))
+    by_pairs = sum(1.0 if a > b else 0.5 if a == b else 0.0 for a, b in product(own, others)) / 63
+    found = auroc(own, others)
+    assert found.value == pytest.approx(by_pairs)
+    assert found.low < found.value < found.high
+    perfect = auroc([0.9] * 15, [0.1] * 15)
+    assert perfect.value == perfect.high == 1 and 0.7 < perfect.low < 1
+    covered = 0
+    for _ in range(400):  # normal scores 1 apart: AUROC = Phi(1 / sqrt 2)
+        drawn = auroc([luck.gauss(1, 1) for _ in range(15)], [luck.gauss(0, 1) for _ in range(15)])
+        covered += drawn.low <= 0.7602 <= drawn.high
+    assert 0.91 < covered / 400 <= 0.99
+
+
+def test_balanced_accuracy_and_wilson() -> None:
+    found = balanced_accuracy([0.9, 0.5, 0.2, 0.8], [0.1, 0.6])
+    assert found.value == pytest.approx((2.5 / 4 + 1 / 2) / 2)
+    share = wilson(0, 40)
+    assert (share.value, share.low) == (0, 0)
+    assert share.high == pytest.approx(1.959964**2 / (40 + 1.959964**2))
+
+
+def test_a_trial_shows_rows_never_shown_before_and_no_hub() -> None:
+    hub = 999
+    maps = {HeadId(0, head): mapping(head, hub=hub) for head in range(5)}
+    own = maps.pop(HeadId(0, 0))
+    trial = draw_trial(own, maps, 10_000, n=15, reach=5, seed=0)
+    assert trial.enough
+    assert trial == draw_trial(own, maps, 10_000, n=15, reach=5, seed=0)
+    assert not any(target.token_id == hub for shown in trial.rows for target in shown.targets)
+    for shown, head, reach in zip(trial.rows, trial.heads, trial.reach, strict=True):
+        assert shown.token_id >= (60 if reach else 30)
+        assert {target.token_id // 1000 - 1 for target in shown.targets} == {head.head}
+    counts = [sum(r == reach and (h == own.id) == ours for h, r in zip(trial.heads, trial.reach, strict=True))
+              for reach, ours in product((False, True), repeat=2)]  # fmt: skip
+    assert counts == [15, 15, 5, 5]
+    assert trial.heads != tuple(sorted(trial.heads)), "in random order"
+
+
+def test_others_are_of_the_layer_or_of_the_nearest() -> None:
+    heads = [HeadId(0, 0), HeadId(0, 1), HeadId(2, 0), HeadId(3, 3)]
+    assert matched(HeadId(0, 0), heads) == [HeadId(0, 1)]
+    assert matched(HeadId(3, 3), heads) == [HeadId(2, 0)]
+    assert matched(HeadId(3, 3), [HeadId(3, 3)]) == []
+
+
+def test_replies_of_judges() -> None:
+    question = JudgeQuestion("which?", 3)
+    good = [{"row": i, "probability": p} for i, p in ((2, 0.5), (1, 1), (3, 0))]
+    reply = f"Well: ```json\n{json.dumps({'rows': good})}\n```"
+    read = Exchange.begin(question).answered(Reply(reply))
+    assert isinstance(read, Judgement)
+    assert read.probabilities == (1, 0.5, 0)
+    bad = [good[:2], [*good, good[0]], [*good[:2], {"row": 3, "probability": 1.5}], "none"]
+    for rows in bad:
+        again = Exchange.begin(question).answered(Reply(json.dumps({"rows": rows})))
+        assert isinstance(again, Exchange), "goes back once, with the reason"
+        failed = again.answered(Reply(json.dumps({"rows": rows})))
+        assert isinstance(failed, Judgement)
+        assert failed.failure == "invalid"
+
+
+def test_the_prompt_shows_description_and_rows_alone() -> None:
+    maps = {HeadId(0, head): mapping(head) for head in range(1, 4)}
+    trial = draw_trial(mapping(0), maps, 10_000, n=5, reach=0, seed=0)
+    prompt = JudgeQuestion.of(load_judge_template(None), trial, "INPUTS", "PATTERN", suppressed=False).prompt
+    assert "Inputs: INPUTS" in prompt and "PATTERN" in prompt and "promotes" in prompt
+    assert [f'{i}. "{shown.token}" -> "{shown.targets[0].token}"' for i, shown in enumerate(trial.rows, 1)] == [
+        line for line in prompt.splitlines() if line[:1].isdigit()
+    ]
+    assert "pushes down" in JudgeQuestion.of(load_judge_template(None), trial, "a", "b", suppressed=True).prompt
+
+
+def test_a_score_counts_a_failure_of_the_placebo_and_leaves_out_the_wrong_heads_own_rows() -> None:
+    maps = {HeadId(0, head): mapping(head) for head in range(1, 4)}
+    trial = draw_trial(mapping(0), maps, 10_000, n=15, reach=5, seed=0)
+    right = Judgement(tuple(float(head == trial.head) for head in trial.heads))
+    wrong = Judgement(tuple(float(head.head == 2) for head in trial.heads))
+    found = detection(trial, right, wrong, HeadId(0, 2))
+    assert (found.value, found.placebo, found.n) == (1, 0.5, 30), "rows of 0.2 would have made it less"
+    assert found.found["balanced_accuracy"]["value"] == found.found["reach"]["value"] == 1
+    failed = detection(trial, right, Judgement(failure="refusal", detail="no"), HeadId(0, 2))
+    assert (failed.value, failed.failure) == (None, "refusal")
+    assert detection(trial, right, None, None).placebo is None
+
+
+def test_claims_are_found_again_in_the_words() -> None:
+    def evidence(name: str, kind: str, wording: str, count: int = 12) -> Evidence:
+        return Evidence(name, kind, wording, count, 30, 0.01, 1.0, 1e-9, 1e-9, ())  # type: ignore[arg-type]
+
+    said = [
+        evidence("plural", "inputs", "plural nouns"),
+        evidence("year", "outputs", "years"),
+        evidence("common_target", "outputs", '" x"'),
+    ]
+    unsaid = [evidence("weak", "inputs", "weak", count=4), evidence("common_target", "outputs", '" y"', count=5)]
+    told = describe_evidence([*said, *unsaid])
+    assert claims_in(told.inputs or "", told.pattern or "", [*said, *unsaid]) == said
