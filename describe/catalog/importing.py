@@ -16,6 +16,7 @@ from describe.catalog import schema
 from describe.catalog.database import begin_write
 from describe.catalog.forms import SHAPE
 from describe.catalog.imported import check
+from describe.catalog.passages import fill
 from describe.catalog.rows import json_hash, now, storable
 from describe.errors import CatalogueError
 
@@ -103,7 +104,9 @@ class _Import:
             self._relations(model_id, record, made["relations"])
 
     def finish(self) -> None:
-        """Leave out what the file does not have in full: no score is made up for a head that is not in it."""
+        """Make the heads findable, and leave out what the file does not have in full: no score is made up for a head
+        that is not in it."""
+        fill(self._connection)
         for (relation_id, layer), parts in self._layers.items():
             table = schema.relation_layer
             query = select(table).where(table.c.relation_id == relation_id, table.c.layer == layer)
