@@ -56,11 +56,11 @@ def _measure(code: str, runs: int) -> None:
             page.session_state[name] = value
         return page
 
-    rater, owner = visit(), visit(owner=True)
+    rater, owner = visit(), visit(owner=True).run()
     pages: dict[str, Callable[[], Any]] = {
         "rating page, first visit": lambda: visit().run(),
         "rating page, a key": rater.run,
-        "study status": owner.run,
+        "study status": lambda: owner.switch_page("studies_page.py").run(),
         "new study": lambda: owner.switch_page("new_study_page.py").run(),
     }
     for name, run in pages.items():

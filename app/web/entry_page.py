@@ -43,7 +43,7 @@ def _owner() -> None:
             if problem:
                 notice(problem, "bad")
             else:
-                st.query_params.clear()
+                st.query_params.pop(LINK_PARAMETER, None)
                 st.rerun()
     elif not oidc_configured():
         notice("There is no owner's password: headscribe app --set-password sets one.")

@@ -65,6 +65,7 @@ def span(figure: Figure, tables: Sequence[list[Row]]) -> tuple[float, float]:
 def head_map(rows: list[Row], figure: Figure, domain: tuple[float, float], shape: tuple[int, int]) -> Any:
     """An Altair chart of heads, with the selection ``head`` of a cell's ``layer`` and ``head``; ``shape`` (L, H)."""
     import altair as alt
+    import pandas as pd
 
     layers, heads = shape
     data = [
@@ -87,7 +88,7 @@ def head_map(rows: list[Row], figure: Figure, domain: tuple[float, float], shape
     shown = alt.Tooltip(field="value", type="nominal" if outcome else "quantitative", title="value")
     shown = shown if outcome else shown.format(".3~g")
     return (
-        alt.Chart(alt.Data(values=data))
+        alt.Chart(pd.DataFrame(data))
         .mark_rect(cursor="pointer", invalid="show")
         .encode(
             x=alt.X(field="head", type="ordinal", title="head", scale=_every(heads), axis=_ticks(heads)),

@@ -14,7 +14,7 @@ from annotations.heads import judged
 from app.web import head_drawing as draw
 from app.web.drawing import notice, words_and_name
 from app.web.gate import require_owner
-from app.web.heads import HEAD_PAGE, address, cut, overview
+from app.web.heads import HEAD_PAGE, address, cut
 from app.web.shared import catalogue
 from describe.catalog.scores import headline
 from describe.errors import CatalogueError, InputError
@@ -134,7 +134,6 @@ def _findings(record: dict[str, Any]) -> None:
 def _nearest(model_id: int, extraction_id: int, head: HeadId) -> None:
     st.subheader("Nearest heads")
     found = catalogue().search.nearest(extraction_id, head, limit=4)
-    names = {one["model_id"]: one["model"] for one in overview()}
     for how, words in ALIKE.items():
         every = [*found[how]["here"], *found[how]["elsewhere"]]
         if not every:
@@ -142,10 +141,9 @@ def _nearest(model_id: int, extraction_id: int, head: HeadId) -> None:
         st.caption(words)
         for one in every:
             with st.container(horizontal=True, gap="small"):
-                name = names[one["model_id"]]
                 label = f"{one['layer']}.{one['head']}"
-                st.page_link(HEAD_PAGE, label=label, query_params=address(name, one["layer"], one["head"]))
-                st.html(draw.near(one, name if one["model_id"] != model_id else None), width="stretch")
+                st.page_link(HEAD_PAGE, label=label, query_params=address(one["model"], one["layer"], one["head"]))
+                st.html(draw.near(one, one["model"] if one["model_id"] != model_id else None), width="stretch")
     if not any(found[how][where] for how in found for where in found[how]):
         st.caption("No other head shares anything rare with it.")
 

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Subquery,
     Table,
     Text,
+    TextClause,
     UniqueConstraint,
     bindparam,
     column,
@@ -86,17 +87,17 @@ def fill(connection: Connection) -> None:
 def matching(connection: Connection, term: Term) -> Subquery:
     """The ``id`` of each passage that has a term. Nothing in the term is taken for syntax."""
     statement, asked = _MATCHING[connection.dialect.name]
-    return text(statement).bindparams(bindparam("term", asked(term), unique=True)).columns(_ID).subquery()
+    return statement.bindparams(bindparam("term", asked(term), unique=True)).columns(_ID).subquery()
 
 
 _ID = column("id", Integer)
-_MATCHING: dict[str, tuple[str, Callable[[Term], str]]] = {
+_MATCHING: dict[str, tuple[TextClause, Callable[[Term], str]]] = {
     "sqlite": (
-        "SELECT rowid AS id FROM passage_words WHERE passage_words MATCH :term",
+        text("SELECT rowid AS id FROM passage_words WHERE passage_words MATCH :term"),
         lambda term: '"{}"{}'.format(term.text.replace('"', '""'), "*" if term.prefix else ""),
     ),
     "postgresql": (
-        "SELECT id FROM passage WHERE words @@ CAST(:term AS tsquery)",
+        text("SELECT id FROM passage WHERE words @@ CAST(:term AS tsquery)"),
         lambda term: "'{}'{}".format(term.text.replace("\\", "\\\\").replace("'", "''"), ":*" if term.prefix else ""),
     ),
 }

@@ -15,10 +15,10 @@ from describe.records import HeadId
 
 __all__ = ["SearchStore", "current"]
 
-COMMON = 3000
+COMMON = 1000
 """A term that more passages have than this says little: it finds no nearest heads, and weighs nothing in prose."""
 
-POSTINGS, CANDIDATES = 40_000, 150
+POSTINGS, CANDIDATES = 15_000, 100
 """Passages that are looked at through the rarest terms, and how many of them are compared whole."""
 
 
@@ -113,7 +113,7 @@ class SearchStore:
     def _nearest(
         self, connection: Connection, extraction_id: int, row: Any, limit: int
     ) -> dict[str, list[dict[str, Any]]]:
-        terms, tokens = row.terms.split()[:400], row.labeller_id is None
+        terms, tokens = row.terms.split()[:300], row.labeller_id is None
         counts = _counts(connection, terms)
         passages = connection.execute(select(func.max(passage.c.id))).scalar() or 0
         weights = {term: 1.0 if tokens else _rarity(counts[term], passages) for term in terms}

@@ -54,12 +54,13 @@ def head_terms(salient: Iterable[Any]) -> list[str]:
 
 
 def query_terms(query: str) -> list[Term]:
-    """The terms that all must be found. Nothing in a query is syntax, so that none can be wrong."""
-    terms: list[Term] = []
-    for piece in query[:500].split():
-        words = [Term(word, len(word) >= PREFIX_FROM) for word in _words(piece)]
-        terms += words or [Term(token_term(piece), False)]
-    return list(dict.fromkeys(terms))[:12]
+    """The terms that all must be found. Nothing in a query is syntax, so that none can be wrong.
+
+    Signs count only where there is nothing else: ``():``, but not the dash in ``verbs - past``.
+    """
+    pieces = query[:500].split()
+    words = [Term(word, len(word) >= PREFIX_FROM) for piece in pieces for word in _words(piece)]
+    return list(dict.fromkeys(words or [Term(token_term(piece), False) for piece in pieces]))[:12]
 
 
 def marked(text: str, query: list[Term], width: int = 300) -> list[tuple[str, bool]]:

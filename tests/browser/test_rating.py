@@ -297,6 +297,8 @@ def test_the_owner_signs_in_and_sees_how_it_stands(
 def test_on_this_machine_alone_the_owner_needs_no_password(tmp_path: Path, browser: Any) -> None:
     with described_catalogue(tmp_path / "c.db", 2, 2) as catalogue, serving(catalogue) as address:
         page = browser.new_page()
-        page.goto(address)
+        page.goto(f"{address}/studies")
         assert "There is no study yet." in settled(page).inner_text("body")
+        page.goto(address)
+        assert "A click opens it." in settled(page).inner_text("body")
         page.close()

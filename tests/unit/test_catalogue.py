@@ -175,6 +175,7 @@ def test_an_older_catalogue_is_upgraded_after_a_backup(tmp_path: Path) -> None:
         extraction = upgraded.latest_extraction(1)
         assert upgraded.saved_heads(extraction) == set(INFO.heads[:4])
         assert upgraded.mapping(extraction, HeadId(0, 0)).salient[0].token == " old"
+        assert upgraded.search.find("old")["total"] == 4, "what was there before is found too"
         upgraded.register_labeller("openai:x", "p-1", "text", {})
         assert upgraded.saved_heads(extraction, complete=True) == set(), "what is suppressed was not kept then"
         upgraded.save_head(extraction, mapping(HeadId(0, 1)))
