@@ -147,7 +147,7 @@ def headline(description: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def scored(description: dict[str, Any]) -> str:
-    """The same in words, with the level that a wrong description of the same head reaches; empty where there is none."""
+    """The same in words, with what a wrong description of the head gets; empty where there is none."""
     top = headline(description)
     if top is None:
         return ""
