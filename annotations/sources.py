@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from describe.catalog import Catalogue, schema
+from describe.catalog.scores import headline
 from describe.errors import InputError
 from describe.records import HeadId, HeadMapping, parse_heads
 
@@ -99,6 +100,8 @@ def _of_model(catalogue: Catalogue, model: str, heads: str) -> list[Described]:
     )
     with catalogue.engine.connect() as connection:
         rows = [row for row in connection.execute(query) if row.settings.get("shows") != "suppressed"]
+    judged = catalogue.scores.newest(extraction_id)
+    scores = {id: top["value"] for id, found in judged.items() if (top := headline({"scores": found})) is not None}
     numbers: dict[str, dict[int, int]] = {}
     for row in rows:
         of_name = numbers.setdefault(source_name(row.llm, row.prompt), {})
@@ -114,7 +117,7 @@ def _of_model(catalogue: Catalogue, model: str, heads: str) -> list[Described]:
             inputs=row.inputs or "",
             pattern=row.pattern or "",
             unclear=row.unclear,
-            score=None,
+            score=scores.get(row.id),
             strength=row.saliency,
             depth=row.layer / max(info.n_layers - 1, 1),
         )

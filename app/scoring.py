@@ -127,7 +127,14 @@ def _draw(model: str, found: list[dict[str, Any]]) -> None:
         for row in found
     ]
     draw_table(headings, rows, title=f"{model}: how far descriptions are true of held-out rows", right=(2, 3, 7))
-    of_placebos = ("descriptions by", "judge", "placebo heads", "described all the same", "AUROC of these")
+    of_placebos = (
+        "descriptions by",
+        "judge",
+        "placebo heads",
+        "described all the same",
+        "AUROC of these",
+        "of pairing",
+    )
     draw_table(of_placebos, _placebo_rows(found), title="Placebos: heads that nobody trained, described all the same")
     if any(placebo is None for row in found for placebo in row["placebos"].values()):
         typer.echo("Placebos: headscribe describe MODEL --llm LLM --placebos 30, then score again.")
@@ -138,10 +145,11 @@ def _placebo_rows(found: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
         who = (f"{row['llm']} ({row['prompt']})", row["judge"] or NOT_RUN)
         for kind, placebo in row["placebos"].items():
             if placebo is None:
-                yield *who, kind, f"placebo: {NOT_RUN}", NOT_RUN
+                yield *who, kind, f"placebo: {NOT_RUN}", NOT_RUN, ""
             else:
                 share = f"{placebo['described']} of {placebo['heads']}: {_estimate(placebo['false'])}"
-                yield *who, kind, share, _estimate(placebo["auroc"])
+                pairing = "-" if placebo["pairing"] is None else str(placebo["pairing"])
+                yield *who, kind, share, _estimate(placebo["auroc"]), pairing
 
 
 def _estimate(found: dict[str, float] | None) -> str:

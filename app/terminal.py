@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from describe.catalog.scores import scored
 from describe.files import write_atomically
 from describe.records import THRESHOLD
 from describe.text import quoted, visible
@@ -83,6 +84,8 @@ def draw_head(record: dict[str, Any], *, suppressed: bool = False) -> None:
             continue
         console.print(Text(f"  inputs   {visible(found['inputs'])}"))
         console.print(Text(f"  pattern  {visible(found['pattern'])}", style="yellow" if found["unclear"] else ""))
+        if scored(found):
+            console.print(Text(f"  score    {visible(scored(found))}"))
     if not record["descriptions"]:
         console.print(Text("not described yet: headscribe describe MODEL --llm LLM", style="dim"))
     for title, name in (("implements", "score"), ("suppresses", "suppression")):

@@ -14,6 +14,7 @@ from describe.catalog.dataset import write_dataset
 from describe.catalog.html import page_of, write_site
 from describe.catalog.links import neuronpedia
 from describe.catalog.parquet import write_heads
+from describe.catalog.scores import headline, scored
 from describe.errors import InputError
 from describe.files import replacing, replacing_folder
 from describe.records import THRESHOLD, ModelInfo
@@ -97,6 +98,8 @@ def _markdown_head(record: dict[str, Any], file: TextIO) -> None:
         else:
             inputs, pattern = (_md(visible(found[part] or "")) for part in ("inputs", "pattern"))
             file.write(f"- {who}\n  - inputs: {inputs}\n  - pattern: {pattern}\n")
+            if told := scored(found):
+                file.write(f"  - {_md(told)}\n")
     for title, told in (("implements", _implemented(record)), ("evidence", _claims(record))):
         if told:
             file.write(f"- {title}: {_md(told)}\n")
@@ -133,8 +136,9 @@ _COLUMNS = [
     *("model", "layer", "head", "saliency", "sources", "targets", "suppressed", "implements", "evidence"),
     *("mappings_without_context", "mappings_with_context"),
     *("llm", "prompt", "inputs", "pattern", "unclear", "reasoning", "failure"),
+    *("score", "score_low", "score_high", "score_placebo", "score_measure", "score_judge"),
 ]
-_TOLD = _COLUMNS[_COLUMNS.index("llm") :]
+_TOLD = _COLUMNS[_COLUMNS.index("llm") : _COLUMNS.index("score")]
 
 
 def _flat(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -156,8 +160,15 @@ def _flat(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
         "mappings_with_context": checked.get("in_context"),
     }
     for found in record["descriptions"] or [{}]:
-        told = {name: found.get(name) for name in _TOLD}
+        told = {name: found.get(name) for name in _TOLD} | _score(found)
         yield {name: record[name] for name in ("model", "layer", "head")} | mapping | told
+
+
+def _score(description: dict[str, Any]) -> dict[str, Any]:
+    """The score to show first, and the level that a wrong description reaches; empty where there is none."""
+    top = (headline(description) if description else None) or {}
+    values = {f"score_{name}": top.get(name) for name in ("low", "high", "placebo", "measure", "judge")}
+    return {"score": top.get("value")} | values
 
 
 def _implemented(record: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from describe.catalog.database import begin_write
 from describe.catalog.rows import aware, iso, json_hash, now, storable
 from describe.records import HeadId, Score
 
-__all__ = ["MEASURES", "ScoreStore", "Told", "headline"]
+__all__ = ["MEASURES", "ScoreStore", "Told", "headline", "scored"]
 
 MEASURES = ("detection", "likelihood", "stability")
 """What there are scores of, the most telling first."""
@@ -153,3 +153,13 @@ def headline(description: dict[str, Any]) -> dict[str, Any] | None:
         if valued:
             return max(valued, key=lambda score: str(score["provenance"]["scored"]))
     return None
+
+
+def scored(description: dict[str, Any]) -> str:
+    """The same in words, with what a wrong description of the head gets; empty where there is none."""
+    top = headline(description)
+    if top is None:
+        return ""
+    interval = "" if top["low"] is None else f" [{top['low']:.2f}, {top['high']:.2f}]"
+    placebo = "not run" if top["placebo"] is None else f"{top['placebo']:.2f}"
+    return f"{top['measure']} by {top['judge']}: {top['value']:.2f}{interval}, placebo: {placebo}"

@@ -98,7 +98,7 @@ def load_template(name: str = DEFAULT_PROMPT, kind: Kind | None = None) -> Templ
     uses unknown fields, or would ask the same of every head.
     """
     kind = kind or DESCRIBING
-    text = _read(name)
+    text = _read(name, judging=kind is not DESCRIBING)
     shown = Path(name).name.removesuffix(".jinja")
     known = "; ".join(f"{field} ({what})" for field, what in kind.fields.items())
     try:
@@ -142,11 +142,11 @@ def _installed() -> list[str]:
     return sorted(file.name.removesuffix(".jinja") for file in files if file.name.endswith(".jinja"))
 
 
-def _read(name: str) -> str:
+def _read(name: str, *, judging: bool) -> str:
     if "/" not in name and not name.endswith(".jinja"):
         known = _installed()
         if name not in known:
-            alike = ", ".join(other for other in known if other.startswith(JUDGES) == name.startswith(JUDGES))
+            alike = ", ".join(other for other in known if other.startswith(JUDGES) == judging)
             raise TemplateError(
                 f"there is no prompt template '{name}'; there are: {alike}, or the path of a .jinja file"
             )

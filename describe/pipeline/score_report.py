@@ -20,16 +20,16 @@ Scores = dict[int, dict[str, Any]]
 def score_report(catalogue: Catalogue, model: str) -> list[dict[str, Any]]:
     """A row for each author of descriptions and each judge of these, in JSON form; one without judge where none was.
 
-    ``wrong`` is what descriptions of other heads get, ``placebos`` how many heads of each kind were described although
-    they do nothing, and how such descriptions score; either null where it was not tried. ``curve``: the mean score of
-    the best-scored descriptions, by the share of all heads that these are. Raises `CatalogueError` when the catalogue
-    does not hold the model.
+    ``wrong`` is what descriptions of other heads get, ``pairing`` how many say how targets follow from sources (null
+    for LLMs, whose words are free), ``placebos`` how many heads of each kind were described although they do nothing,
+    and how such descriptions score; null where it was not tried. ``curve``: the mean score of the best-scored
+    descriptions, by the share of all heads that these are. Raises `CatalogueError` when the model is not there.
     """
     _, own = find(catalogue, model)
     told, scores = catalogue.scores.descriptions(own), catalogue.scores.newest(own)
+    extractions = catalogue.placebos.of(own)
     placebos = {
-        kind: (catalogue.scores.descriptions(extraction), catalogue.scores.newest(extraction))
-        for kind, extraction in catalogue.placebos.of(own).items()
+        kind: (catalogue.scores.descriptions(id), catalogue.scores.newest(id)) for kind, id in extractions.items()
     }
     evident = catalogue.evidence.heads_with(own)
     rows = []
@@ -38,7 +38,12 @@ def score_report(catalogue: Catalogue, model: str) -> list[dict[str, Any]]:
         judges: list[str | None] = [*_judges(by_author, scores)]
         for judge in judges or [None]:
             of_placebos = {kind: _placebo(*placebos.get(kind, ([], {})), author, judge) for kind in KINDS}
-            rows.append(_row(by_author, scores, judge, evident) | {"placebos": of_placebos})
+            for kind, found in of_placebos.items():
+                if found is not None:
+                    theirs = [one for one in placebos[kind][0] if one.labeller_id == author]
+                    found["pairing"] = _pairings(catalogue, extractions[kind], theirs)
+            pairing = _pairings(catalogue, own, by_author)
+            rows.append(_row(by_author, scores, judge, evident) | {"pairing": pairing, "placebos": of_placebos})
     return rows
 
 
@@ -88,6 +93,17 @@ def _placebo(told: list[Told], scores: Scores, author: int, judge: str | None) -
         "auroc": _mean(values),
         "described_heads": [str(one.head) for one in described],
     }
+
+
+def _pairings(catalogue: Catalogue, extraction_id: int, told: list[Told]) -> int | None:
+    """How many descriptions say how targets follow from sources; None where that is not known of the author."""
+    from describe.evidence import claims_in
+
+    if told[0].llm != "statistics":
+        return None
+    evidence = catalogue.evidence.of_extraction(extraction_id, told[0].settings)
+    stated = ([*claims_in(one.inputs or "", one.pattern or "", evidence.get(one.head, []))] for one in told)
+    return sum(any(claim.kind == "pairing" for claim in claims) for claims in stated)
 
 
 def _scores(told: Iterable[Told], scores: Scores, judge: str | None) -> list[dict[str, Any]]:

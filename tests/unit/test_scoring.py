@@ -43,7 +43,8 @@ def test_auroc_is_the_chance_of_ranking_right_and_its_interval_covers() -> None:
     assert found.value == pytest.approx(by_pairs)
     assert found.low < found.value < found.high
     perfect = auroc([0.9] * 15, [0.1] * 15)
-    assert perfect.value == perfect.high == 1 and 0.7 < perfect.low < 1
+    assert perfect.value == perfect.high == 1
+    assert 0.7 < perfect.low < 1
     covered = 0
     for _ in range(400):  # normal scores 1 apart: AUROC = Phi(1 / sqrt 2)
         drawn = auroc([luck.gauss(1, 1) for _ in range(15)], [luck.gauss(0, 1) for _ in range(15)])
@@ -103,7 +104,9 @@ def test_the_prompt_shows_description_and_rows_alone() -> None:
     maps = {HeadId(0, head): mapping(head) for head in range(1, 4)}
     trial = draw_trial(mapping(0), maps, 10_000, n=5, reach=0, seed=0)
     prompt = JudgeQuestion.of(load_judge_template(None), trial, "INPUTS", "PATTERN", suppressed=False).prompt
-    assert "Inputs: INPUTS" in prompt and "PATTERN" in prompt and "promotes" in prompt
+    assert "Inputs: INPUTS" in prompt
+    assert "PATTERN" in prompt
+    assert "promotes" in prompt
     assert [f'{i}. "{shown.token}" -> "{shown.targets[0].token}"' for i, shown in enumerate(trial.rows, 1)] == [
         line for line in prompt.splitlines() if line[:1].isdigit()
     ]
