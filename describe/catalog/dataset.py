@@ -150,11 +150,20 @@ FLAT_COLUMNS = {
     "unclear": "the describer abstained",
     "reasoning": "what the describer said before",
     "failure": "why there is no usable answer",
+    "score": "how far a judge found the description true; null where none did",
+    "score_low": "lower end of its 95 % confidence interval",
+    "score_high": "upper end of it",
+    "score_placebo": "what a description of another head gets on the same rows; null where not run",
+    "score_measure": "what the score is: `detection` is the area under the ROC curve, 0.5 by chance",
+    "score_judge": "who judged",
     "neuronpedia": "the page of the same head at Neuronpedia, for models it has",
 }
 """Columns of the configuration ``descriptions``, and what they mean."""
 
-NUMBERS = ("saliency", "mappings_without_context", "mappings_with_context")
+NUMBERS = (
+    *("saliency", "mappings_without_context", "mappings_with_context"),
+    *("score", "score_low", "score_high", "score_placebo"),
+)
 
 CARD = """---
 {licence}

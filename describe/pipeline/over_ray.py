@@ -121,11 +121,13 @@ def _shares(layers: tuple[int, ...], workers: int) -> Iterator[tuple[int, ...]]:
 
 
 def _extract(job: Job, means: Means) -> Iterator[Found]:
-    yield from extract_layers(_opened(job), job.layers, means)
+    for found in extract_layers(_opened(job), job.layers, means):  # noqa: UP028  (Ray sends values in)
+        yield found
 
 
 def _rank(job: RankJob, means: Means) -> Iterator[Ranked]:
-    yield from rank_layers(_opened(job), job, means)
+    for ranked in rank_layers(_opened(job), job, means):  # noqa: UP028
+        yield ranked
 
 
 def _opened(job: Job) -> HeadWeights:
