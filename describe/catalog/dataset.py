@@ -6,6 +6,7 @@ again; and ``descriptions``, a flat row per head and description, for tables. Ea
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -52,6 +53,8 @@ def write_dataset(
 
     ``flat`` makes table rows with ``columns`` of a head; ``licence``: as the Hub names licences; None: not stated.
     """
+    if licence is not None and not re.fullmatch(r"[\w.-]+", licence):
+        raise InputError(f"'{visible(licence)[:80]}' is no licence as the Hub names them, such as cc-by-4.0")
     for place in (HEADS, DESCRIPTIONS):
         (folder / place).mkdir(parents=True)
     told = []

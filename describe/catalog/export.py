@@ -58,11 +58,15 @@ def export(
     return count
 
 
+_LINE_ENDS = {char: f"\\u{char:04x}" for char in (0x85, 0x2028, 0x2029)}
+"""Where some readers, unlike JSON, would end a line."""
+
+
 def _jsonl(parts: Parts, path: Path) -> None:
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
         for _, records in parts:
             for record in records:
-                file.write(json.dumps(record, ensure_ascii=False) + "\n")
+                file.write(json.dumps(record, ensure_ascii=False).translate(_LINE_ENDS) + "\n")
 
 
 def _csv(parts: Parts, path: Path) -> None:
