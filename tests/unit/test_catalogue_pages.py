@@ -217,9 +217,9 @@ def test_maps_side_by_side_have_one_scale() -> None:
     assert span(FIGURES[0], [rows]) == (0.0, 1.0)
     drawn = head_map(rows, figure, (0.0, 2.0), (1, 3)).to_dict()
     assert drawn["params"][0]["name"] == "head"
-    assert drawn["encoding"]["color"]["condition"]["scale"]["domain"] == [0.0, 2.0]
+    assert drawn["encoding"]["color"]["scale"]["domain"] == [0.0, 2.0]
     outcome = head_map(rows, FIGURES[1], (0.0, 1.0), (1, 3)).to_dict()
-    assert "failed" in outcome["encoding"]["color"]["condition"]["scale"]["domain"]
+    assert "failed" in outcome["encoding"]["color"]["scale"]["domain"]
 
 
 def test_a_long_table_is_cut_with_a_note() -> None:
