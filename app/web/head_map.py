@@ -14,9 +14,7 @@ __all__ = ["FIGURES", "Figure", "head_map", "of_operation", "span"]
 
 Row = dict[str, Any]
 
-_COLOURS = ("#b9412f", "#2f6fab", "#e2a53a", "#c9ced4")
 _OUTCOMES = {"described": "#2f6fab", "unclear": "#e2a53a", "failed": "#b9412f", "none": "#c9ced4"}
-_SCHEMES = {"": "viridis", "suppression": "plasma"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,7 @@ def head_map(rows: list[Row], figure: Figure, domain: tuple[float, float], shape
         .encode(
             x=alt.X(field="head", type="ordinal", title="head", scale=_every(heads), axis=_ticks(heads)),
             y=alt.Y(field="layer", type="ordinal", title="layer", scale=_every(layers), axis=_ticks(layers)),
-            color=alt.condition("isValid(datum.value)", colour, alt.value("#c9ced4")),
+            color=colour,
             tooltip=[
                 alt.Tooltip(field="name", type="nominal", title="head"),
                 shown,
@@ -103,6 +101,7 @@ def head_map(rows: list[Row], figure: Figure, domain: tuple[float, float], shape
         .add_params(picked)
         .properties(height=max(120, min(640, layers * max(5, min(18, 560 // layers)))))
         .configure_view(strokeWidth=0)
+        .configure_scale(invalid={"color": {"value": _OUTCOMES["none"]}})
     )
 
 

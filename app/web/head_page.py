@@ -140,10 +140,10 @@ def _nearest(model_id: int, extraction_id: int, head: HeadId) -> None:
             continue
         st.caption(words)
         for one in every:
-            with st.container(horizontal=True, gap="small"):
-                label = f"{one['layer']}.{one['head']}"
-                st.page_link(HEAD_PAGE, label=label, query_params=address(one["model"], one["layer"], one["head"]))
-                st.html(draw.near(one, one["model"] if one["model_id"] != model_id else None), width="stretch")
+            link, told = st.columns([1, 6], gap="xsmall")
+            label = f"{one['layer']}.{one['head']}"
+            link.page_link(HEAD_PAGE, label=label, query_params=address(one["model"], one["layer"], one["head"]))
+            told.html(draw.near(one, one["model"] if one["model_id"] != model_id else None))
     if not any(found[how][where] for how in found for where in found[how]):
         st.caption("No other head shares anything rare with it.")
 

@@ -204,17 +204,20 @@ def _cut(text: str | None) -> str | None:
 
 
 def _scores(connection: Connection, extraction_id: int) -> dict[int, dict[str, Any]]:
-    """The score to show first of each description, by its id: the most telling measure, the newest of equals."""
-    head, told, score = schema.head, schema.description, schema.score
+    """The score to show first of each description, by its id, as `describe.catalog.scores.headline` chooses it."""
+    head, told, score, judge = schema.head, schema.description, schema.score, schema.labeller
     query = (
-        select(score.c.description_id, score.c.measure, score.c.value, score.c.placebo)
+        select(score.c.description_id, score.c.measure, judge.c.llm, score.c.value, score.c.placebo)
+        .join(judge, score.c.judge_id == judge.c.id)
         .join(told, score.c.description_id == told.c.id)
         .join(head, told.c.head_id == head.c.id)
-        .where(head.c.extraction_id == extraction_id, score.c.value.is_not(None))
+        .where(head.c.extraction_id == extraction_id, score.c.measure.in_(MEASURES))
         .order_by(score.c.created, score.c.id)
     )
     rows: Iterable[Row[Any]] = connection.execute(query)
+    newest = {(row.description_id, row.measure, row.llm): (place, row) for place, row in enumerate(rows)}
     best: dict[int, dict[str, Any]] = {}
-    for row in sorted(rows, key=lambda row: -MEASURES.index(row.measure)):
-        best[row.description_id] = {"score": row.value, "measure": row.measure, "placebo": row.placebo}
+    for _, row in sorted(newest.values(), key=lambda found: (-MEASURES.index(found[1].measure), found[0])):
+        if row.value is not None:
+            best[row.description_id] = {"score": row.value, "measure": row.measure, "placebo": row.placebo}
     return best

@@ -14,6 +14,7 @@ from describe.catalog import Catalogue
 from describe.errors import CatalogueError, InputError
 from describe.llm import parse_llm
 from describe.pipeline import Batching
+from tests.attacks import HTML, TEXTS, attacked_catalogue
 from tests.fake_batches import FakeBatches, Fate
 from tests.fake_llm import FakeLLM
 from tests.integration.test_describe import QUICK
@@ -26,6 +27,15 @@ def without_times(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
             for name in ("described", "usage"):
                 found["provenance"].pop(name)
     return records
+
+
+def _rounded(value: Any) -> Any:
+    """Plain data without the last digits of its numbers, in which databases may differ."""
+    if isinstance(value, dict):
+        return {name: _rounded(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_rounded(inner) for inner in value]
+    return round(value, 6) if isinstance(value, float) else value
 
 
 def test_postgres_holds_what_sqlite_holds(
@@ -47,6 +57,20 @@ def test_postgres_holds_what_sqlite_holds(
     assert kept[0] == kept[1]
     assert len(kept[0]) == 12
     assert len(fake_llm.calls) == 24
+
+
+def test_postgres_finds_what_sqlite_finds(postgres_of_its_own: str, tmp_path: Path) -> None:
+    asked = ("script", "WINDOW attacked", "here", '"', "'", "\\", "a | b", "!x & (y", ":*", "b&amp;", *TEXTS)
+    found, near, seen = [], [], []
+    for where in (postgres_of_its_own, str(tmp_path / "c.db")):
+        with attacked_catalogue(where, huge=False) as catalogue:
+            found.append([catalogue.search.find(query, llm=llm) for query in asked for llm in (None, HTML[2])])
+            near.append([catalogue.search.nearest(1, head) for head in catalogue.models()[0].heads])
+            seen.append((catalogue.browse.models(), catalogue.browse.describers(1), catalogue.browse.heads(1)))
+    assert _rounded(found[0]) == _rounded(found[1])
+    assert sum(one["total"] > 0 for one in found[0]) > 20
+    assert _rounded(near[0]) == _rounded(near[1])
+    assert seen[0] == seen[1]
 
 
 def test_a_batch_on_postgres(postgres: str, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
