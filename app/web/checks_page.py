@@ -58,7 +58,7 @@ def _correlations(model: ModelInfo, found: KnownChecks) -> None:
         f" over all {row['points']:,} heads and templates, of {row['pairs']} pairs. The data has them all."
     )
     with st.expander("All operations", expanded=True):
-        st.html(table(_HEADINGS, [_correlation(row) for row in shown], range(1, 8)))
+        st.html(table(_HEADINGS, [_correlation(row) for row in shown], range(1, 8), lines=True))
         downloads(None, pd.DataFrame(rows), "correlations")
 
 
@@ -117,7 +117,7 @@ def _ablations(model: ModelInfo, found: KnownChecks) -> None:
     )
     rows = ablation_rows(found.ablations)
     with st.expander("All operations, where each task fares worst", expanded=True):
-        st.html(table(_ABLATED, [_ablation(row) for row in rows], range(1, 8)))
+        st.html(table(_ABLATED, [_ablation(row) for row in rows], range(1, 8), lines=True))
         downloads(None, pd.DataFrame(rows), "ablations")
     rest = {name: value for name, value in found.tasks.items() if name not in found.ablations}
     if rest:

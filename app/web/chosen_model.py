@@ -38,8 +38,7 @@ def chosen_model() -> tuple[int, ModelInfo] | None:
 def chosen_in_address(
     label: str, name: str, options: list[str], otherwise: str, shown: Callable[[str], str], width: int = 600
 ) -> str:
-    """One of the options, which stands in the page's address as ``name`` and which the session remembers; the only one
-    without a choice.
+    """One of the options, which stands in the page's address as ``name`` and in the session; no choice of one.
 
     Streamlit's own binding is of no use here: what is bound, `open_head` and links to other pages cannot set.
     """

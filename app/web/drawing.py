@@ -68,8 +68,10 @@ def said(presence: str, own_words: str | None) -> str:
     return f'<p class="hs-said">You said of the table: pattern <b>{escape(presence)}</b>.{words}</p>'
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> str:
-    """A table of words and numbers; the first cell of a row is its heading."""
+def table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = (), *, lines: bool = False
+) -> str:
+    """A table of words and numbers; the first cell of a row is its heading. ``lines``: each row is one line."""
     align = ['class="hs-number"' if column in numbers else "" for column in range(len(headings))]
     head = "".join(f'<th scope="col" {how}>{_plain(text)}</th>' for text, how in zip(headings, align, strict=True))
     body = "".join(
@@ -82,7 +84,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: Seque
         for row in rows
     )
     return (
-        '<div class="hs-wide" tabindex="0"><table class="hs-plain">'
+        f'<div class="hs-wide{" hs-lines" if lines else ""}" tabindex="0"><table class="hs-plain">'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 

@@ -12,7 +12,7 @@ from app.tables import number
 from app.web.chosen_model import address, chosen_in_address, chosen_model, head_links
 from app.web.drawing import notice, paragraphs, table
 from app.web.gate import require_owner
-from app.web.plots import downloads, map_width, plot
+from app.web.plots import downloads, map_size, plot
 from app.web.shared import catalogue
 from describe.operations import analysis
 from describe.pipeline import comparison, known_relations
@@ -52,7 +52,7 @@ def show() -> None:
 
 def _summary(operations: list[OperationScores], threshold: float) -> None:
     found = analysis.summary(operations, threshold)
-    st.html(table(_HEADINGS, [_row(row) for row in found.to_dict("records")], (2, 3, 4, 6)))
+    st.html(table(_HEADINGS, [_row(row) for row in found.to_dict("records")], (2, 3, 4, 6), lines=True))
     flat = {f"top_{by}": found[f"top_{by}"].map(_heads) for by in charts.SIDES}
     downloads(None, found.assign(**flat), "operations")
 
@@ -85,10 +85,10 @@ def _one(model: ModelInfo, scores: pd.DataFrame, threshold: float) -> None:
     rows = scores[scores["operation"] == operation]
     title = f"{_shown(operation)}: {charts.SIDES[by]}"
     chart = charts.heat_map(rows, by, title, charts.top_of_scale(rows), mark_from=threshold, pick=True)
-    left, right = st.columns([map_width(model), 1230 - map_width(model)], gap="large")
+    left, right = st.columns([width := map_size(model)["width"], 1230 - width], gap="large")
     with left:
         words = f"Map of all heads by {charts.SIDES[by]}, layers down, heads across"
-        plot(chart, rows, f"{operation}-{by}", words, width=map_width(model), pick=model)
+        plot(chart, rows, f"{operation}-{by}", words, **map_size(model), pick=model)
         st.caption(f"Framed: {threshold:g} or more. A click on a head leads to its page.")
     with right:
         top = analysis.top_heads(rows, 10, by)
@@ -109,7 +109,7 @@ def _layers(model: ModelInfo, scores: pd.DataFrame, threshold: float) -> None:
         plot(charts.category_chart(share), share, "categories-by-layer", words, height=340)
     with right:
         words = "Map of all heads by the category of their strongest operation"
-        plot(charts.strongest_chart(best), best, "strongest-operation", words, width=map_width(model) + 20)
+        plot(charts.strongest_chart(best), best, "strongest-operation", words, **map_size(model))
 
 
 def _several(scores: pd.DataFrame, threshold: float) -> None:

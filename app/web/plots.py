@@ -17,7 +17,7 @@ from app.web.chosen_model import open_head
 from describe.operations.analysis import plain_rows
 from describe.records import HeadId, ModelInfo
 
-__all__ = ["downloads", "map_width", "picked", "plot", "scatter"]
+__all__ = ["downloads", "map_size", "picked", "plot", "scatter"]
 
 _INK = "#2f6fab"
 
@@ -48,9 +48,10 @@ def plot(
     downloads(chart, data, name)
 
 
-def map_width(model: ModelInfo) -> int:
-    """Pixels of a map of a model's heads, with its axis and legend."""
-    return 180 + max(160, min(620, 26 * model.n_heads))
+def map_size(model: ModelInfo) -> dict[str, Any]:
+    """Pixels of a map of a model's heads, with its title, axes and legend."""
+    layers = model.n_layers * max(5, min(16, 600 // model.n_layers))
+    return {"width": 200 + max(160, min(620, 26 * model.n_heads)), "height": 130 + max(90, layers)}
 
 
 def picked(found: Any) -> HeadId | None:

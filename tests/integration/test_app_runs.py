@@ -80,15 +80,6 @@ def described(catalogue: Catalogue, model: Path) -> int:
     return sum(bool(record["descriptions"]) for record in catalogue.head_records(*pipeline.find(catalogue, str(model))))
 
 
-def test_a_run_does_what_the_command_does(catalogue: Catalogue, place: str, tiny_llama: Path) -> None:
-    run_id = start(catalogue, place, command_line("extract", str(tiny_llama), {"dtype": "float64", "heads": "0-1"}))
-    run = until(catalogue, run_id, ended)
-    assert (run.state, run.exit_code, run.message) == ("done", 0, None)
-    assert (run.stage, run.done, run.total) == ("extract", 8, 8)
-    _, extraction_id = pipeline.find(catalogue, str(tiny_llama))
-    assert len(catalogue.saved_heads(extraction_id)) == 8
-
-
 def test_killed_and_stopped_it_goes_on_where_it_was(
     catalogue: Catalogue, place: str, tiny_llama: Path, fake_llm: FakeLLM
 ) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import create_engine, text
 
 from describe import pipeline
 from describe.catalog import Catalogue
+from describe.catalog.runs import claim_of
 from describe.errors import CatalogueError, InputError
 from describe.llm import parse_llm
 from describe.pipeline import Batching
@@ -107,3 +108,20 @@ def test_the_command_line_takes_a_url(postgres: str, headscribe: Callable[..., A
     shown = headscribe("show", tiny_llama, "0.1", "--catalog", postgres)
     assert shown.returncode == 0, shown.stderr
     assert "tiny-llama 0.1" in shown.stdout
+
+
+def test_runs_on_postgres(postgres_of_its_own: str) -> None:
+    """A run lives as long as its process holds its claim, whichever server looks."""
+    with Catalogue(postgres_of_its_own, create=True) as catalogue, Catalogue(postgres_of_its_own) as elsewhere:
+        run_id = catalogue.runs.begin(["describe", "m", "--llm=openai:x", "--budget=5.0"])
+        catalogue.runs.began(run_id, "host", 1)
+        with catalogue.claim(claim_of(run_id), "taken"):
+            elsewhere.runs.ask_to_stop(run_id)
+            assert catalogue.runs.tell(run_id, stage="describe", done=1, total=4, calls=2, money=0.5)
+            elsewhere.runs.bury(elsewhere.runs.newest(5))
+            assert elsewhere.runs.find(run_id).state == "running"
+        elsewhere.runs.bury(elsewhere.runs.newest(5))
+        (run,) = catalogue.runs.newest(5)
+        assert (run.state, run.calls, run.money, run.ended) == ("died", 2, 0.5, run.heard)
+        assert [catalogue.runs.begin_again(run_id), elsewhere.runs.begin_again(run_id)] == [True, False]
+        assert catalogue.ledger.since(run.first_call, "m", ["openai:x"], "salient-1") == (0, 0.0)

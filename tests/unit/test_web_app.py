@@ -33,6 +33,7 @@ from app.web.questions import mistaken_keys
 from describe.catalog import Catalogue
 from describe.catalog.database import begin_write
 from describe.catalog.rows import now
+from tests.check_samples import NAMES, add_checks, add_model
 from tests.study_samples import answer, described_catalogue, design, let_in, rate_all
 
 PASSWORD = "correct horse battery"
@@ -333,12 +334,16 @@ def test_a_page_asks_little_of_the_database_and_nothing_of_its_heads(
         assert not {"head", "description", "evidence", "call"} & set(tables), statement
 
 
-def test_the_app_starts_without_torch(catalogue: Catalogue) -> None:
+def test_the_app_draws_everything_without_torch(catalogue: Catalogue) -> None:
+    add_checks(catalogue, add_model(catalogue, "checked", "cd" * 32), NAMES[:2])
     code = (
         "import sys\nfrom streamlit.testing.v1 import AppTest\nfrom app.serving import SCRIPT\n"
         "test = AppTest.from_file(str(SCRIPT), default_timeout=60)\ntest.session_state['owner'] = True\n"
         "assert not test.run().exception\nassert not test.switch_page('new_study_page.py').run().exception\n"
-        "found = {'torch', 'transformers'} & set(sys.modules)\nassert not found, found"
+        "for file in ('runs_page.py', 'operations_page.py', 'checks_page.py'):\n"
+        "    assert not test.switch_page(file).run().exception\n"
+        "assert test.get('vega_lite_chart')\n"
+        "found = {'torch', 'transformers', 'matplotlib'} & set(sys.modules)\nassert not found, found"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=SCRIPT.parents[2])
     assert done.returncode == 0, done.stderr
