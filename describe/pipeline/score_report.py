@@ -23,7 +23,8 @@ def score_report(catalogue: Catalogue, model: str) -> list[dict[str, Any]]:
     ``wrong`` is what descriptions of other heads get, ``pairing`` how many say how targets follow from sources (null
     for LLMs, whose words are free), ``placebos`` how many heads of each kind were described although they do nothing,
     and how such descriptions score; null where it was not tried. ``curve``: the mean score of the best-scored
-    descriptions, by the share of all heads that these are. Raises `CatalogueError` when the model is not there.
+    descriptions, by the share of all heads that these are. Raises `CatalogueError` where the
+    catalogue does not hold the model.
     """
     _, own = find(catalogue, model)
     told, scores = catalogue.scores.descriptions(own), catalogue.scores.newest(own)
