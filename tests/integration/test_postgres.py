@@ -17,6 +17,7 @@ from describe.pipeline import Batching
 from tests.fake_batches import FakeBatches, Fate
 from tests.fake_llm import FakeLLM
 from tests.integration.test_describe import QUICK
+from tests.whole_catalogue import whole_catalogue
 
 
 def without_times(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -83,3 +84,17 @@ def test_the_command_line_takes_a_url(postgres: str, headscribe: Callable[..., A
     shown = headscribe("show", tiny_llama, "0.1", "--catalog", postgres)
     assert shown.returncode == 0, shown.stderr
     assert "tiny-llama 0.1" in shown.stdout
+
+
+def test_an_export_is_the_same_after_going_through_postgres(postgres_of_its_own: str, tmp_path: Path) -> None:
+    with whole_catalogue(tmp_path / "c.db") as catalogue:
+        pipeline.export(catalogue, [], "jsonl", tmp_path / "before.jsonl")
+    with Catalogue(postgres_of_its_own, create=True) as other:
+        assert pipeline.import_heads(other, tmp_path / "before.jsonl").left_out == []
+        pipeline.export(other, [], "jsonl", tmp_path / "after.jsonl")
+        assert pipeline.import_heads(other, tmp_path / "before.jsonl").new == 0
+        head, *rest = (tmp_path / "before.jsonl").read_text().splitlines(keepends=True)
+        (tmp_path / "wrong.jsonl").write_text("".join([head.replace(" t0", " t9", 1), *rest]))
+        with pytest.raises(InputError, match=r"line 1 of .*: the catalogue has head 0\.0 .* other mappings already"):
+            pipeline.import_heads(other, tmp_path / "wrong.jsonl")
+    assert (tmp_path / "after.jsonl").read_bytes() == (tmp_path / "before.jsonl").read_bytes()
