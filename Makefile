@@ -53,8 +53,8 @@ soak: $(READY)  ## minutes: 2,000 heads, a server that fails in every way, a cli
 	HEADSCRIBE_SOAK=1 $(BIN)/python -m pytest -s tests/integration/test_soak.py
 
 docs: $(READY)  ## the documentation as a site, in the folder site
-	$(BIN)/python -m mkdocs build --strict --quiet
-	@echo "The documentation: $(CURDIR)/site/index.html   (open it in a browser)"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "The documentation: $(CURDIR)/site/index.html   (search needs a server: $(BIN)/python -m http.server -d site)"
 
 lint: $(READY)
 	$(BIN)/python -m ruff check .

@@ -5,6 +5,7 @@ Files and folders are complete or not there: each is written beside its place an
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -70,12 +71,15 @@ def _jsonl(parts: Parts, path: Path) -> None:
 
 
 def _csv(parts: Parts, path: Path) -> None:
-    """A row per head and description; cells that a spreadsheet would run as a formula start with an apostrophe."""
+    """A row per head and description; cells that a spreadsheet would run as a formula start with an apostrophe.
+
+    All texts are in quotes: a bare carriage return would begin a row.
+    """
     import pandas as pd
 
     records = (record for _, records in parts for record in records)
     rows = [{name: no_formula(cell) for name, cell in row.items()} for record in records for row in _flat(record)]
-    pd.DataFrame(rows, columns=_COLUMNS).to_csv(path, index=False, lineterminator="\n")
+    pd.DataFrame(rows, columns=_COLUMNS).to_csv(path, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
 
 
 def _parquet(parts: Parts, path: Path) -> None:

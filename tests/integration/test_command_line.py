@@ -135,16 +135,16 @@ def test_exports_are_safe_for_what_reads_them(
     fake_llm.misbehave = lambda call: Action(body=completion(json.dumps(attack)))
     headscribe("describe", tiny_llama, "--llm", "openai:f", "--heads", "0.0", **fake_llm.environment)
     for form in ("csv", "markdown", "html", "parquet"):
-        assert headscribe("export", tiny_llama, "-f", form, "-o", tmp_path / form).returncode == 0
-    with (tmp_path / "csv").open(newline="") as file:
+        assert headscribe("export", "tiny-llama", "-f", form, "-o", tmp_path / f"a.{form}").returncode == 0
+    with (tmp_path / "a.csv").open(newline="") as file:
         (row,) = csv.DictReader(file)
     assert row["inputs"] == '\'=HYPERLINK("x")'
     assert (row["layer"], row["unclear"], row["failure"]) == ("0", "False", "")
-    markdown = (tmp_path / "markdown").read_text()
+    markdown = (tmp_path / "a.markdown").read_text()
     assert "<script>" not in markdown
     assert "**b**" not in markdown
     assert "\u202e" not in markdown
-    assert "<script>x" not in (tmp_path / "html").read_text()
+    assert "<script>x" not in (tmp_path / "a.html").read_text()
     assert headscribe("show", tiny_llama, "0.0").stdout.count("\u202e") == 0
 
 

@@ -73,11 +73,14 @@ def test_20_8_has_ordinals(catalogue: Catalogue) -> None:
 
 
 def test_exports_hold_every_head(catalogue: Catalogue, tmp_path: Path) -> None:
-    for form in ("jsonl", "csv", "parquet", "markdown", "html"):
-        if form == "parquet":
-            pytest.importorskip("pyarrow")
-        assert pipeline.export(catalogue, "demo", form, tmp_path / form) == LAYERS * HEADS
-    assert {path.name for path in tmp_path.iterdir()} == {"jsonl", "csv", "parquet", "markdown", "html"}
+    names = {"jsonl": "a.jsonl", "csv": "a.csv", "parquet": "a.parquet", "markdown": "a.md", "html": "a.html"}
+    for form, name in names.items():
+        assert pipeline.export(catalogue, ["demo"], form, tmp_path / name) == LAYERS * HEADS
+    assert {path.name for path in tmp_path.iterdir()} == set(names.values())
+    with Catalogue(str(tmp_path / "again.db"), create=True) as again:
+        assert pipeline.import_heads(again, tmp_path / "a.jsonl").new == LAYERS * HEADS
+        pipeline.export(again, ["demo"], "jsonl", tmp_path / "again.jsonl")
+    assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "a.jsonl").read_bytes()
 
 
 @pytest.fixture(scope="module")

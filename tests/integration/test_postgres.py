@@ -19,6 +19,7 @@ from tests.attacks import HTML, TEXTS, attacked_catalogue
 from tests.fake_batches import FakeBatches, Fate
 from tests.fake_llm import FakeLLM
 from tests.integration.test_describe import QUICK
+from tests.whole_catalogue import whole_catalogue
 
 
 def without_times(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -125,3 +126,17 @@ def test_runs_on_postgres(postgres_of_its_own: str) -> None:
         assert (run.state, run.calls, run.money, run.ended) == ("died", 2, 0.5, run.heard)
         assert [catalogue.runs.begin_again(run_id), elsewhere.runs.begin_again(run_id)] == [True, False]
         assert catalogue.ledger.since(run.first_call, "m", ["openai:x"], "salient-1") == (0, 0.0)
+
+
+def test_an_export_is_the_same_after_going_through_postgres(postgres_of_its_own: str, tmp_path: Path) -> None:
+    with whole_catalogue(tmp_path / "c.db") as catalogue:
+        pipeline.export(catalogue, [], "jsonl", tmp_path / "before.jsonl")
+    with Catalogue(postgres_of_its_own, create=True) as other:
+        assert pipeline.import_heads(other, tmp_path / "before.jsonl").left_out == []
+        pipeline.export(other, [], "jsonl", tmp_path / "after.jsonl")
+        assert pipeline.import_heads(other, tmp_path / "before.jsonl").new == 0
+        head, *rest = (tmp_path / "before.jsonl").read_text().splitlines(keepends=True)
+        (tmp_path / "wrong.jsonl").write_text("".join([head.replace(" t0", " t9", 1), *rest]))
+        with pytest.raises(InputError, match=r"line 1 of .*: the catalogue has head 0\.0 .* other mappings already"):
+            pipeline.import_heads(other, tmp_path / "wrong.jsonl")
+    assert (tmp_path / "after.jsonl").read_bytes() == (tmp_path / "before.jsonl").read_bytes()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import typer
 from app.commands import app
 from app.models import family_tables
 from app.reference import all_commands
+from tests.conftest import need
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,6 +47,22 @@ def test_links_and_pictures_lead_somewhere() -> None:
         for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_page_is_in_the_site() -> None:
+    listed = re.findall(r"^ +- .*: (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(page.name for page in (ROOT / "docs").glob("*.md")), "a page is not in mkdocs.yml"
+
+
+def test_the_site_is_built_without_a_complaint(tmp_path: Path) -> None:
+    """Broken links and anchors, and pages that are nowhere, are complaints; nothing is loaded from elsewhere."""
+    need(importlib.util.find_spec("material") is not None, "mkdocs-material: pip install 'headscribe[docs]'")
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    done = subprocess.run(build, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr + done.stdout
+    for page in tmp_path.glob("*.html"):
+        loaded = re.findall(r"<(?:script|link|img)[^>]*?(?:src|href)=\"?(https?:[^\s\">]+)", page.read_text())
+        assert loaded == [], page.name
 
 
 def test_nothing_names_the_place_it_was_made() -> None:
