@@ -13,8 +13,8 @@ from app.web.chosen_model import chosen_model
 from app.web.drawing import notice, paragraphs, table
 from app.web.gate import require_owner
 from app.web.plots import downloads, plot, scatter
-from app.web.shared import catalogue
-from describe.pipeline import KnownChecks, ablation_curves, ablation_rows, correlation_rows, known_checks
+from app.web.scored import checks_of
+from describe.pipeline import KnownChecks, ablation_curves, ablation_rows, correlation_rows
 from describe.records import ModelInfo
 from describe.text import visible
 from describe.validation import points
@@ -30,7 +30,7 @@ def show() -> None:
     if chosen is None:
         return
     model_id, model = chosen
-    found = known_checks(catalogue(), model_id, model.n_layers)
+    found = checks_of(model_id, model)
     _correlations(model, found)
     _ablations(model, found)
 

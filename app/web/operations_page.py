@@ -13,9 +13,10 @@ from app.web.chosen_model import address, chosen_in_address, chosen_model, head_
 from app.web.drawing import notice, paragraphs, table
 from app.web.gate import require_owner
 from app.web.plots import downloads, map_size, plot
+from app.web.scored import operations_of
 from app.web.shared import catalogue
 from describe.operations import analysis
-from describe.pipeline import comparison, known_relations
+from describe.pipeline import comparison
 from describe.records import MIN_PAIRS, THRESHOLD, HeadId, ModelInfo, OperationScores
 from describe.text import visible
 
@@ -31,8 +32,7 @@ def show() -> None:
     if chosen is None:
         return
     model_id, model = chosen
-    operations = known_relations(catalogue(), model_id)
-    scores = analysis.scores_table(operations)
+    operations, scores = operations_of(model_id)
     if not operations:
         notice("No operation was scored for this model yet: headscribe relations MODEL does so, from its weights.")
         query = {"do": "relations", "model": model.name}
@@ -138,11 +138,11 @@ def _models(model: ModelInfo, threshold: float) -> None:
 
 def _scores(model: ModelInfo) -> list[OperationScores]:
     model_id, _ = catalogue().find_model(f"{model.name}@{model.content_hash}")
-    return known_relations(catalogue(), model_id)
+    return operations_of(model_id)[0]
 
 
 def _comparison(scored: list[tuple[ModelInfo, list[OperationScores]]], threshold: float) -> None:
-    found = comparison(scored, threshold)
+    found = comparison(scored, threshold, gqa=False)
     counts = analysis.counts_by_model(found.universality)
     plot(
         charts.counts_chart(counts),

@@ -66,8 +66,13 @@ def compare(
     return comparison(scored, threshold)
 
 
-def comparison(scored: Sequence[tuple[ModelInfo, list[OperationScores]]], threshold: float = THRESHOLD) -> Comparison:
-    """Compare models by scores that are there. Raises `InputError` as `compare` does."""
+def comparison(
+    scored: Sequence[tuple[ModelInfo, list[OperationScores]]], threshold: float = THRESHOLD, *, gqa: bool = True
+) -> Comparison:
+    """Compare models by scores that are there; without ``gqa``, not whether heads that share values are more alike.
+
+    Raises `InputError` as `compare` does.
+    """
     from describe.operations import analysis
 
     tables: dict[str, pd.DataFrame] = {}
@@ -85,5 +90,5 @@ def comparison(scored: Sequence[tuple[ModelInfo, list[OperationScores]]], thresh
         universality=analysis.universality(tables, threshold),
         depth=analysis.depth_profile(tables, threshold),
         correlations=analysis.profile_correlations(tables, threshold),
-        gqa={name: analysis.gqa_bias(info, tables[name]) for info, name in zip(infos, tables, strict=True)},
+        gqa={n: analysis.gqa_bias(info, tables[n]) for info, n in zip(infos, tables, strict=True)} if gqa else {},
     )

@@ -93,7 +93,8 @@ def test_killed_and_stopped_it_goes_on_where_it_was(
         second = until(catalogue, start(catalogue, place, arguments), ended)
         assert (second.state, second.exit_code, second.calls) == ("failed", 2, 0)
         assert "another run is describing these heads by openai:fake-1" in (second.message or "")
-        os.kill(run.pid or 0, signal.SIGKILL)
+        assert run.pid is not None
+        os.kill(run.pid, signal.SIGKILL)
         run = until(catalogue, run_id, ended)
     assert run.state == "died"
     assert described(catalogue, tiny_llama) == 2
