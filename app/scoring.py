@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import typer
 
@@ -41,6 +41,10 @@ def score(
             "--judge-prompt", metavar="NAME", help="What the judge is asked: a template (default: judge-detection-1)."
         ),
     ] = None,
+    measure: Annotated[
+        str,
+        typer.Option("--measure", metavar="NAME", help="detection, or likelihood (a server with logprobs)."),
+    ] = "detection",
     concurrency: o.Concurrency = None,
     max_tokens: o.MaxTokens = 4096,
     timeout: o.Timeout = 120.0,
@@ -76,6 +80,7 @@ def score(
                     llm=llm,
                     prompt=prompt,
                     template=judge_prompt,
+                    measure=_measure(measure),
                     concurrency=concurrency or (1 if named.provider == "gguf" else 8),
                     limits=pipeline.Limits(rpm, tpm, budget, price_in, price_out, give_up_after),
                     retry_failed=retry_failed,
@@ -88,6 +93,16 @@ def score(
     elif not quiet:
         _draw(model, found)
     return code
+
+
+def _measure(name: str) -> Literal["detection", "likelihood"]:
+    if name == "detection":
+        return "detection"
+    if name == "likelihood":
+        return "likelihood"
+    from describe.errors import InputError
+
+    raise InputError(f"there is no measure '{name}'; there are: detection, likelihood")
 
 
 def _exit_code(result: ScoreResult) -> int:
@@ -112,14 +127,23 @@ def _draw(model: str, found: list[dict[str, Any]]) -> None:
     """A line for each author and judge: no score without those of wrong descriptions and of placebos beside it."""
     from app.terminal import draw_table
 
-    headings = ("descriptions by", "judge", "described", "scored", "AUROC", "of wrong ones", "bal. accuracy", "failed")
+    headings = (
+        "descriptions by",
+        "judge",
+        "described",
+        "scored",
+        "AUROC or bits",
+        "of wrong ones",
+        "bal. accuracy",
+        "failed",
+    )
     rows = [
         (
             f"{row['llm']} ({row['prompt']})",
             f"{row['judge']} ({row['judge_prompt']})" if row["judge"] else NOT_RUN,
             f"{row['described']} of {row['heads']}",
             str(row["scored"]),
-            _estimate(row["auroc"]),
+            _value(row),
             _estimate(row["wrong"]) if row["wrong"] else f"placebo: {NOT_RUN}",
             _estimate(row["balanced_accuracy"]),
             str(sum(row["failures"].values())),
@@ -132,7 +156,7 @@ def _draw(model: str, found: list[dict[str, Any]]) -> None:
         "judge",
         "placebo heads",
         "described all the same",
-        "AUROC of these",
+        "AUROC or bits",
         "of pairing",
     )
     draw_table(of_placebos, _placebo_rows(found), title="Placebos: heads that nobody trained, described all the same")
@@ -149,7 +173,12 @@ def _placebo_rows(found: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
             else:
                 share = f"{placebo['described']} of {placebo['heads']}: {_estimate(placebo['false'])}"
                 pairing = "-" if placebo["pairing"] is None else str(placebo["pairing"])
-                yield *who, kind, share, _estimate(placebo["auroc"]), pairing
+                yield *who, kind, share, _value(placebo), pairing
+
+
+def _value(row: dict[str, Any]) -> str:
+    """The mean score of a row; bits are marked."""
+    return f"{_estimate(row['bits'])} bits" if row.get("bits") else _estimate(row.get("auroc"))
 
 
 def _estimate(found: dict[str, float] | None) -> str:

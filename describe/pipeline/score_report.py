@@ -14,11 +14,19 @@ from describe.records import HeadId
 
 __all__ = ["score_report"]
 
+VALUE = {"detection": "auroc", "likelihood": "bits"}
+"""What the value of a measure is called."""
+
+CHANCE = {"detection": 0.5, "likelihood": 0.0}
+"""The value of a description that says nothing."""
+
 Scores = dict[int, dict[str, Any]]
 
 
 def score_report(catalogue: Catalogue, model: str) -> list[dict[str, Any]]:
-    """A row for each author of descriptions and each judge of these, in JSON form; one without judge where none was.
+    """A row for each author of descriptions, judge and measure, in JSON form; one without judge where none was.
+
+    The mean score is ``auroc``, or of likelihood ``bits``.
 
     ``wrong`` is what descriptions of other heads get, ``pairing`` how many say how targets follow from sources (null
     for LLMs, whose words are free), ``placebos`` how many heads of each kind were described although they do nothing,
@@ -36,8 +44,8 @@ def score_report(catalogue: Catalogue, model: str) -> list[dict[str, Any]]:
     rows = []
     for author in chosen_authors(told):
         by_author = [one for one in told if one.labeller_id == author]
-        judges: list[str | None] = [*_judges(by_author, scores)]
-        for judge in judges or [None]:
+        judges: list[tuple[str, str | None]] = [*_judges(by_author, scores)]
+        for judge in judges or [("detection", None)]:
             of_placebos = {kind: _placebo(*placebos.get(kind, ([], {})), author, judge) for kind in KINDS}
             for kind, found in of_placebos.items():
                 if found is not None:
@@ -48,19 +56,26 @@ def score_report(catalogue: Catalogue, model: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _judges(told: Iterable[Told], scores: Scores) -> list[str]:
-    return list(dict.fromkeys(judge for one in told for judge in scores.get(one.id, {}).get("detection", {})))
+def _judges(told: Iterable[Told], scores: Scores) -> list[tuple[str, str]]:
+    """Each measure that LLMs or statistics took, with who took it."""
+    taken = (
+        (measure, judge)
+        for one in told
+        for measure in ("detection", "likelihood")
+        for judge in scores.get(one.id, {}).get(measure, {})
+    )
+    return sorted(dict.fromkeys(taken))
 
 
-def _row(told: list[Told], scores: Scores, judge: str | None, evident: set[HeadId]) -> dict[str, Any]:
+def _row(told: list[Told], scores: Scores, judge: tuple[str, str | None], evident: set[HeadId]) -> dict[str, Any]:
     found = _scores(told, scores, judge)
     valued = [score for score in found if score["value"] is not None]
     failures = Counter(score["failure"] for score in found if score["failure"] is not None)
     return {
         "llm": told[0].llm,
         "prompt": told[0].prompt,
-        "measure": "detection",
-        "judge": judge,
+        "measure": judge[0],
+        "judge": judge[1],
         "judge_prompt": found[0]["provenance"]["prompt"] if found else None,
         "heads": len(told),
         "described": sum(one.answers for one in told),
@@ -68,17 +83,17 @@ def _row(told: list[Told], scores: Scores, judge: str | None, evident: set[HeadI
         "not_answered": sum(one.failure is not None for one in told),
         "scored": len(valued),
         "failures": dict(failures),
-        "auroc": _mean([score["value"] for score in valued]),
+        VALUE[judge[0]]: _mean([score["value"] for score in valued]),
         "wrong": _mean([score["placebo"] for score in valued if score["placebo"] is not None]),
-        "balanced_accuracy": _mean([score["found"]["balanced_accuracy"]["value"] for score in valued]),
+        "balanced_accuracy": _mean([b["value"] for score in valued if (b := score["found"].get("balanced_accuracy"))]),
         "reach": _mean([score["found"]["reach"]["value"] for score in valued if score["found"].get("reach")]),
-        "above_chance": sum(score["low"] > 0.5 for score in valued),
-        "curve": _curve([score["value"] for score in valued], len(told)),
+        "above_chance": sum(score["low"] > CHANCE[judge[0]] for score in valued),
+        "curve": _curve([score["value"] for score in valued], len(told), VALUE[judge[0]]),
         "unclear_with_evidence": [str(one.head) for one in told if one.unclear and one.head in evident],
     }
 
 
-def _placebo(told: list[Told], scores: Scores, author: int, judge: str | None) -> dict[str, Any] | None:
+def _placebo(told: list[Told], scores: Scores, author: int, judge: tuple[str, str | None]) -> dict[str, Any] | None:
     """What one author said of placebos of one kind; None where nobody asked."""
     from describe.scoring import wilson
 
@@ -91,7 +106,7 @@ def _placebo(told: list[Told], scores: Scores, author: int, judge: str | None) -
         "heads": len(answered),
         "described": len(described),
         "false": wilson(len(described), len(answered))._asdict(),
-        "auroc": _mean(values),
+        VALUE[judge[0]]: _mean(values),
         "described_heads": [str(one.head) for one in described],
     }
 
@@ -107,8 +122,9 @@ def _pairings(catalogue: Catalogue, extraction_id: int, told: list[Told]) -> int
     return sum(any(claim.kind == "pairing" for claim in claims) for claims in stated)
 
 
-def _scores(told: Iterable[Told], scores: Scores, judge: str | None) -> list[dict[str, Any]]:
-    judged = (scores.get(one.id, {}).get("detection", {}).get(judge) for one in told)
+def _scores(told: Iterable[Told], scores: Scores, judge: tuple[str, str | None]) -> list[dict[str, Any]]:
+    measure, name = judge
+    judged = (scores.get(one.id, {}).get(measure, {}).get(name) for one in told)
     return [score for score in judged if score is not None]
 
 
@@ -118,10 +134,10 @@ def _mean(values: Sequence[float]) -> dict[str, float] | None:
     return {**mean_over_heads(values)._asdict(), "n": len(values)} if values else None
 
 
-def _curve(values: Sequence[float], heads: int) -> list[dict[str, float]]:
+def _curve(values: Sequence[float], heads: int, name: str) -> list[dict[str, float]]:
     """From the best score down: the share of heads, and the mean of the scores so far."""
     total, points = 0.0, []
     for number, value in enumerate(sorted(values, reverse=True), start=1):
         total += value
-        points.append({"coverage": number / heads, "auroc": total / number})
+        points.append({"coverage": number / heads, name: total / number})
     return points

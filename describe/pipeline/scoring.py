@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from describe.catalog import Caller, Catalogue, Told
 from describe.errors import CatalogueError, InputError, RunEndedError
@@ -19,9 +19,11 @@ from describe.versions import versions
 if TYPE_CHECKING:
     from describe.labelling import Template
     from describe.llm import LLM, Purse, Request
-    from describe.scoring import Judgement, StatisticsJudge, Trial
+    from describe.scoring import Claim, Judgement, StatisticsJudge, Trial
 
 __all__ = ["ScoreResult", "chosen_authors", "score"]
+
+Measure = Literal["detection", "likelihood"]
 
 TRIAL = {"version": 1, "rows": 15, "reach": 5, "seed": 0}
 """What rows are judged: so many of the head's next most salient, so many of its random ones, and as many of others."""
@@ -74,12 +76,16 @@ def score(
     llm: str | None = None,
     prompt: str | None = None,
     template: str | None = None,
+    measure: Measure = "detection",
     concurrency: int = 8,
     limits: Limits | None = None,
     retry_failed: bool = False,
     progress: Progress = silent,
 ) -> ScoreResult:
-    """Have a judge score the descriptions of a model, and those of its placebos, by detection of held-out rows.
+    """Have a judge score the descriptions of a model, and those of its placebos, by held-out rows.
+
+    ``measure``: by detection, or by the bits that they save (likelihood), for which the judge's server must give
+    log-probabilities.
 
     ``llm``, ``prompt``: whose descriptions; all by default, by ``statistics`` only where that is the judge, which can
     judge no others. ``template``: what the judge is asked. What has a score is not judged again, what failed only with
@@ -89,7 +95,7 @@ def score(
     limits = limits or Limits()
     info, own = find(catalogue, model)
     by_statistics = judge.provider == "statistics"
-    method, settings = _method(judge, request, template)
+    method, settings = _method(judge, request, template, measure)
     if by_statistics:
         if llm not in (None, "statistics"):
             raise InputError(
@@ -103,7 +109,7 @@ def score(
         raise InputError(f"no head of {model} is described by {by}: run headscribe describe {model}")
     _check_kept(catalogue, model, own)
     judge_id = catalogue.register_labeller(str(judge), method.name, method.text, settings)
-    run = _Run(catalogue, info, own, judge, judge_id, request, method, settings, limits, purse, progress)
+    run = _Run(catalogue, info, own, judge, judge_id, request, method, settings, measure, limits, purse, progress)
     wanted = set(parse_heads(heads, info.n_layers, info.n_heads))
     parts = [part for author in authors for part in run.parts(author, wanted, retry_failed)]
     finished, stopped = True, None
@@ -138,14 +144,17 @@ def chosen_authors(descriptions: list[Told], llm: str | None = None, prompt: str
     return sorted(max((number, id) for id, number in of_name.items())[1] for of_name in numbers.values())
 
 
-def _method(judge: LLM, request: Request, template: str | None) -> tuple[Template, dict[str, Any]]:
+def _method(judge: LLM, request: Request, template: str | None, measure: Measure) -> tuple[Template, dict[str, Any]]:
     """What the judge is asked, or how statistics judge, and what the outcome depends on."""
     from describe.labelling import Template
     from describe.llm import identity
-    from describe.scoring import METHOD, SETTINGS, load_judge_template
+    from describe.scoring import METHOD, SETTINGS, load_choice_template, load_judge_template
 
     if judge.provider != "statistics":
-        return load_judge_template(template), request.provenance() | identity(judge)
+        load = load_judge_template if measure == "detection" else load_choice_template
+        return load(template), request.provenance() | identity(judge)
+    if measure != "detection":
+        raise InputError("--judge statistics has no likelihoods: name an LLM, or leave out --measure")
     if template is not None:
         raise InputError("--judge statistics takes no --judge-prompt: it asks nobody")
     return Template("evidence-judge-1", METHOD), dict(SETTINGS)
@@ -171,6 +180,7 @@ class _Run:
     request: Request
     template: Template
     settings: dict[str, Any]
+    measure: Measure
     limits: Limits
     purse: Purse
     progress: Progress
@@ -186,7 +196,7 @@ class _Run:
         catalogue = self.catalogue
         by_author = [t for t in catalogue.scores.descriptions(extraction_id) if t.labeller_id == author and t.answers]
         told = {t.head: t for t in by_author if wanted is None or t.head in wanted}
-        done = catalogue.scores.outcomes(extraction_id, self.judge_id, "detection", TRIAL)
+        done = catalogue.scores.outcomes(extraction_id, self.judge_id, self.measure, TRIAL)
         outcomes = {head: done[t.id] for head, t in told.items() if t.id in done}
         pending = unfinished(list(told), {head: failure for head, (failure, _) in outcomes.items()}, retry_failed)
         suppressed = any(t.settings.get("shows") == "suppressed" for t in by_author)
@@ -265,21 +275,32 @@ class _Run:
 
     def _judging(self, part: _Part, client: Any) -> Callable[[HeadId], Awaitable[Score]]:
         from describe.labelling import ask
-        from describe.scoring import JudgeQuestion, detection
+        from describe.scoring import ChoiceQuestion, JudgeQuestion, detection, likelihood
+
+        down = part.suppressed
 
         async def judged(head: HeadId, trial: Trial, told: Told) -> Judgement:
-            words = (told.inputs or "", told.pattern or "")
-            return await ask(client, JudgeQuestion.of(self.template, trial, *words, suppressed=part.suppressed), head)
+            return await ask(client, JudgeQuestion.of(self.template, trial, *_words(told), suppressed=down), head)
+
+        def choose(head: HeadId) -> Callable[..., Awaitable[Judgement]]:
+            return lambda *asked: ask(client, ChoiceQuestion.of(self.template, *asked, suppressed=down), head)
 
         async def find_out(head: HeadId) -> Score:
             trial, wrong = self.trial(part, head), _wrong(part, head)
             if not trial.enough:
-                return _too_few(trial)
+                return replace(_too_few(trial), measure=self.measure)
+            if self.measure == "likelihood":
+                words, other = (_words(wrong), wrong.head) if wrong else (None, None)
+                return await likelihood(choose(head), trial, _words(part.told[head]), words, other)
             own = await judged(head, trial, part.told[head])
             against = await judged(head, trial, wrong) if wrong and own.failure is None else None
             return detection(trial, own, against, wrong.head if wrong else None)
 
         return find_out
+
+
+def _words(told: Told) -> Claim:
+    return told.inputs or "", told.pattern or ""
 
 
 def _wrong(part: _Part, head: HeadId) -> Told | None:
@@ -307,7 +328,7 @@ def _seen(mapping: HeadMapping, suppressed: bool) -> HeadMapping:
 
 
 def _stated(judge: StatisticsJudge, trial: Trial, told: Told, evidence: dict[HeadId, list[Evidence]]) -> Judgement:
-    return judge.judge(trial, told.inputs or "", told.pattern or "", evidence.get(told.head, []))
+    return judge.judge(trial, *_words(told), evidence.get(told.head, []))
 
 
 def _evidence_of(catalogue: Catalogue, extraction_id: int, part: _Part) -> dict[HeadId, list[Evidence]]:

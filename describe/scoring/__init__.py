@@ -2,12 +2,15 @@
 
 from describe.scoring.detection import Judgement, JudgeQuestion, detection, load_judge_template
 from describe.scoring.evidence import METHOD, SETTINGS, StatisticsJudge
+from describe.scoring.likelihood import ChoiceQuestion, Claim, likelihood, load_choice_template
 from describe.scoring.measures import Estimate, auroc, balanced_accuracy, mean_over_heads, wilson
 from describe.scoring.rows import Trial, draw_trial, matched, seen
 
 __all__ = [
     "METHOD",
     "SETTINGS",
+    "ChoiceQuestion",
+    "Claim",
     "Estimate",
     "JudgeQuestion",
     "Judgement",
@@ -17,6 +20,8 @@ __all__ = [
     "balanced_accuracy",
     "detection",
     "draw_trial",
+    "likelihood",
+    "load_choice_template",
     "load_judge_template",
     "matched",
     "mean_over_heads",
