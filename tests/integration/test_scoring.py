@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import signal
@@ -12,11 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from describe import pipeline
-from describe.catalog import Catalogue
+from describe.catalog import Catalogue, schema
+from describe.catalog.database import begin_write
 from describe.llm import Request, parse_llm
-from describe.records import Description
+from describe.records import Description, HeadId
 from describe.validation.planted import Planted, planted_model
 from tests.fake_llm import Action, Call, FakeLLM, completion
 
@@ -75,6 +78,84 @@ def test_planted_descriptions_are_found_true_and_wrong_ones_not(
     assert promoting["wrong"]["value"] == pytest.approx(0.5, abs=0.1)
     assert suppressing["wrong"] is None
     assert promoting["placebos"] == {"shuffled": None, "random": None}, "not run, and said so"
+
+
+def chosen(call: Call, right: float, *, as_llama_cpp: bool) -> Action | None:
+    """Log-probabilities of a server: with a description it is sure of the source's targets, without it is not.
+
+    It takes lists that begin with the source for the source's own, where the description says "same".
+    """
+    if call.request.get("logprobs") is None:
+        return None
+    assert call.request["max_tokens"] == 1
+    source, a, b = re.findall(r"^(?:Word|A|B): (.*)$", call.prompt, re.MULTILINE)[-3:]
+    described = "Does: same" in call.prompt
+    letter = "A" if a.startswith(source[:-1]) else "B" if b.startswith(source[:-1]) else None
+    sure = right if described and letter else 0.5
+    likeliest = {
+        f" {letter or 'A'}": math.log(sure * 0.8),
+        f" {'A' if letter == 'B' else 'B'}": math.log((1 - sure) * 0.8),
+    }
+    top = [{"token": token, "logprob": value} for token, value in likeliest.items()]
+    logprobs = {"content": [{"token": " A", "logprob": 0.0, "top_logprobs": top}]} if as_llama_cpp else None
+    logprobs = logprobs or {"tokens": [" A"], "token_logprobs": [-1.0], "top_logprobs": [likeliest], "text_offset": [0]}
+    choice = {"index": 0, "finish_reason": "length", "text": " A", "logprobs": logprobs}
+    return Action(body=completion("") | {"object": "text_completion", "choices": [choice]})
+
+
+@pytest.mark.parametrize("as_llama_cpp", [True, False])
+def test_bits_that_a_description_saves(
+    as_llama_cpp: bool, tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows whose targets begin with the source, by a judge that knows what "same" means: log2(0.9 / 0.5) bits each."""
+    for name, value in fake_llm.environment.items():
+        monkeypatch.setenv(name, value)
+    fake_llm.misbehave = lambda call: chosen(call, 0.9, as_llama_cpp=as_llama_cpp)
+    request = Request(timeout=5.0, attempts=2)
+    with Catalogue(str(tmp_path / "c.db"), create=True) as catalogue:
+        own = pipeline.extract(catalogue, str(tiny_llama), device="cpu", heads="0").extraction_id
+        author = catalogue.register_labeller("oracle", "copies", "", {})
+        for head, pattern in ((HeadId(0, 0), "same"), (HeadId(0, 1), "other")):
+            catalogue.save_description(own, head, author, Description("words", pattern), {})
+        copy_targets(catalogue, own, HeadId(0, 0))
+        judge = parse_llm("openai:judge")
+        result = pipeline.score(catalogue, str(tiny_llama), judge, request=request, measure="likelihood")
+        assert (result.new, result.failures) == (2, {})
+        asked = len(fake_llm.calls)
+        assert pipeline.score(catalogue, str(tiny_llama), judge, request=request, measure="likelihood").new == 0
+        assert len(fake_llm.calls) == asked
+        record = next(catalogue.head_records(*pipeline.find(catalogue, str(tiny_llama))))
+        (row,) = pipeline.score_report(catalogue, str(tiny_llama))
+    (score,) = record["descriptions"][0]["scores"]["likelihood"].values()
+    assert score["value"] == pytest.approx(math.log2(0.9 / 0.5), abs=1e-6)
+    assert score["placebo"] == pytest.approx(0.0, abs=1e-6)
+    assert score["found"]["right"] == 1.0
+    assert (row["measure"], row["scored"], row["bits"]["n"]) == ("likelihood", 2, 2)
+
+
+def copy_targets(catalogue: Catalogue, extraction_id: int, head: HeadId) -> None:
+    """Give a head's held-out rows targets that begin as the source does, and that no other head has."""
+    table = schema.head
+    where = (table.c.extraction_id == extraction_id, table.c.layer == head.layer, table.c.head == head.head)
+    with begin_write(catalogue.engine) as connection:
+        held_out = connection.execute(select(table.c.held_out).where(*where)).scalar_one()
+        for number, row in enumerate(held_out["next"]):
+            row[3] = [[100_000 + number, row[1] + "x", 1.0]]
+        connection.execute(table.update().where(*where).values(held_out=held_out))
+
+
+def test_a_server_without_log_probabilities_is_one_line(headscribe: Run, tiny_llama: Path, fake_llm: FakeLLM) -> None:
+    assert headscribe("describe", tiny_llama, "--llm", "openai:fake-1", "-q", **fake_llm.environment).returncode == 0
+    score = ("score", tiny_llama, "--judge", "openai:judge", "--measure", "likelihood", "-q")
+    refused = Action(400, {"error": {"message": "logprobs are not supported with this model"}})
+    silent = {"index": 0, "finish_reason": "length", "text": " A", "logprobs": None}
+    for action in (Action(body=completion("") | {"object": "text_completion", "choices": [silent]}), refused):
+        fake_llm.misbehave = lambda call, action=action: action  # type: ignore[misc]
+        done = headscribe(*score, **fake_llm.environment)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert "log-probabilities" in done.stderr
+    done = headscribe("score", tiny_llama, "--judge", "openai:judge", "--measure", "taste", **fake_llm.environment)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 
 
 def test_killed_between_reply_and_score_nothing_is_paid_twice(
