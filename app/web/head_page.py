@@ -126,6 +126,9 @@ def _findings(record: dict[str, Any]) -> None:
             st.html(draw.operations(relations))
     if record["inference"]:
         st.html(draw.checked(record["inference"]))
+    if record.get("roles"):
+        st.subheader("Roles")
+        st.html(draw.nested(record["roles"]))
     if record["evidence"]:
         st.subheader("Evidence")
         st.html(draw.claims(record["evidence"]))
