@@ -1,4 +1,7 @@
-"""Everything known of one head. Its address is permanent: ``/head?model=NAME@HASH8&head=25.0``."""
+"""Everything known of one head. Its address is permanent: ``/head?model=NAME@HASH8&head=25.0``.
+
+Other heads are reached by buttons: a link of Streamlit's from a page to itself leaves the address as it was.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from annotations.heads import judged
 from app.web import head_drawing as draw
 from app.web.drawing import notice, words_and_name
 from app.web.gate import require_owner
-from app.web.heads import HEAD_PAGE, address, cut
+from app.web.heads import address, cut, open_head
 from app.web.shared import catalogue
 from describe.catalog.scores import headline
 from describe.errors import CatalogueError, InputError
@@ -65,12 +68,9 @@ def _headline(info: ModelInfo, model: str, head: HeadId, record: dict[str, Any] 
         for step, words in ((-1, "Previous head"), (1, "Next head")):
             there = 0 <= place + step < info.n_layers * info.n_heads
             other = HeadId(*divmod(place + step, info.n_heads)) if there else head
-            st.page_link(
-                HEAD_PAGE,
-                label=f"{words}, {other}" if there else words,
-                query_params=address(model, *other),
-                disabled=not there,
-            )
+            label = f"{words}, {other}" if there else words
+            if st.button(label, key=words, disabled=not there):
+                open_head(model, {"layer": other.layer, "head": other.head})
         st.page_link("browse_page.py", label="Map of the model", query_params={"model": model})
         if record is not None:
             file = f"{re.sub(r'[^A-Za-z0-9.-]+', '-', info.name)[:60].strip('-.') or 'head'}-{head}.json"
@@ -126,6 +126,9 @@ def _findings(record: dict[str, Any]) -> None:
             st.html(draw.operations(relations))
     if record["inference"]:
         st.html(draw.checked(record["inference"]))
+    if record.get("roles"):
+        st.subheader("Roles")
+        st.html(draw.nested(record["roles"]))
     if record["evidence"]:
         st.subheader("Evidence")
         st.html(draw.claims(record["evidence"]))
@@ -142,7 +145,9 @@ def _nearest(model_id: int, extraction_id: int, head: HeadId) -> None:
         for one in every:
             link, told = st.columns([1, 6], gap="xsmall")
             label = f"{one['layer']}.{one['head']}"
-            link.page_link(HEAD_PAGE, label=label, query_params=address(one["model"], one["layer"], one["head"]))
+            key = f"{how}-{one['extraction_id']}-{label}"
+            if link.button(label, key=key, type="tertiary"):
+                open_head(one["model"], one)
             told.html(draw.near(one, one["model"] if one["model_id"] != model_id else None))
     if not any(found[how][where] for how in found for where in found[how]):
         st.caption("No other head shares anything rare with it.")

@@ -148,8 +148,7 @@ def test_the_head_page_has_everything(tmp_path: Path, monkeypatch: pytest.Monkey
         " s1-0".strip(),
     ):
         assert part in shown, part
-    labels = [link.proto.label for link in test.get("page_link")]
-    assert labels[:3] == ["Previous head, 0.0", "Next head, 0.2", "Map of the model"]
+    assert [button.label for button in test.button][:2] == ["Previous head, 0.0", "Next head, 0.2"]
     assert "R01" not in shown
 
 

@@ -1,0 +1,96 @@
+"""The catalogue's pages in a real browser, on a catalogue all of whose texts are attacks."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tests.attacks import HUGE, MODEL, attacked_catalogue
+from tests.browser.test_rating import serving, settled
+
+NAME = f"{MODEL.name}@{MODEL.content_hash[:8]}"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with attacked_catalogue(tmp_path_factory.mktemp("app") / "c.db") as catalogue, serving(catalogue) as found:
+        yield found
+
+
+def at(page: Any) -> str:
+    """The head in the page's address, once it is drawn."""
+    page.wait_for_url(re.compile(r"/head\?"))
+    settled(page)
+    asked = parse_qs(urlsplit(page.url).query)
+    assert asked["model"] == [NAME]
+    page.locator("h1", has_text=f"Head {asked['head'][0]}").wait_for()
+    return asked["head"][0]
+
+
+def unharmed(page: Any) -> None:
+    """Nothing of what is shown was taken for anything but text."""
+    assert page.evaluate("window.attacked") is None
+    drawn = ".stMain :is(script, iframe, svg[onload], img[src=x], a[href^=javascript])"
+    assert page.locator(drawn).count() == 0
+    assert page.locator(".stMain .katex").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_from_the_map_to_a_head_that_is_alike_and_back_by_search(address: str, browser: Any) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    troubles: list[str] = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on("dialog", lambda dialog: troubles.append(dialog.message))
+    page.goto(address)
+    settled(page)
+    chart = page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg.marks").first
+    chart.wait_for()
+    unharmed(page)
+    box = chart.bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 0.45, box["y"] + box["height"] * 0.3)
+    first = at(page)
+    unharmed(page)
+    near = page.get_by_role("button", name=re.compile(r"^\d+\.\d+$")).first
+    other = near.inner_text()
+    near.click()
+    page.wait_for_url(re.compile(rf"head={re.escape(other)}$"))
+    assert at(page) == other != first
+    page.go_back()
+    page.wait_for_url(re.compile(rf"head={re.escape(first)}$"))
+    assert at(page) == first
+    page.get_by_role("link", name="Search").click()
+    words = page.get_by_label("Words", exact=True)
+    words.fill("window attacked")
+    words.press("Enter")
+    page.locator("mark", has_text="attacked").first.wait_for()
+    unharmed(page)
+    page.locator("[data-testid=stPageLink] a", has_text=re.compile(r"^\d+\.\d+$")).first.click()
+    found, permanent = at(page), page.url
+    context.close()
+    elsewhere = browser.new_context(viewport={"width": 390, "height": 844}).new_page()
+    elsewhere.goto(permanent)
+    assert at(elsewhere) == found
+    unharmed(elsewhere)
+    elsewhere.context.close()
+    assert not troubles
+
+
+def test_a_head_of_megabytes_is_readable_and_whole_in_its_download(address: str, browser: Any, tmp_path: Path) -> None:
+    page = browser.new_page()
+    page.goto(f"{address}/search?q=huge")
+    page.locator("[data-testid=stPageLink] a", has_text="1.2").click()
+    assert at(page) == "1.2"
+    unharmed(page)
+    assert len(page.inner_text("body")) < 100_000
+    with page.expect_download() as download:
+        page.get_by_role("button", name="JSON").click()
+    download.value.save_as(tmp_path / "head.json")
+    assert json.loads((tmp_path / "head.json").read_text())["salient"][0]["token"] == HUGE
+    page.close()
