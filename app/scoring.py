@@ -17,14 +17,23 @@ __all__ = ["score"]
 NOT_RUN = "not run"
 
 
+Judge = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--judge", envvar="HEADSCRIBE_LLM", metavar="LLM", help="openai:MODEL, gguf:FILE, gguf:demo, or statistics."
+    ),
+]
+JudgePrompt = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--judge-prompt", metavar="NAME", help="What the judge is asked: a template (default: judge-detection-1)."
+    ),
+]
+
+
 def score(
     model: o.Model,
-    judge: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            "--judge", envvar="HEADSCRIBE_LLM", metavar="LLM", help="openai:MODEL, gguf:FILE, gguf:demo, or statistics."
-        ),
-    ] = None,
+    judge: Judge = None,
     catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE,
     heads: o.Heads = "all",
     llm: Annotated[
@@ -35,12 +44,7 @@ def score(
         Optional[str],  # noqa: UP045
         typer.Option("--prompt", metavar="NAME", help="Descriptions by this prompt template only."),
     ] = None,
-    judge_prompt: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            "--judge-prompt", metavar="NAME", help="What the judge is asked: a template (default: judge-detection-1)."
-        ),
-    ] = None,
+    judge_prompt: JudgePrompt = None,
     measure: Annotated[
         str,
         typer.Option("--measure", metavar="NAME", help="detection, or likelihood (a server with logprobs)."),
