@@ -11,7 +11,7 @@ from describe.catalog import Catalogue
 from describe.errors import InputError
 from describe.operations import Operation, Problem, load_operations
 from describe.pipeline.common import Progress, reading, silent
-from describe.pipeline.engines import LOCAL, Engine, opener
+from describe.pipeline.engines import LOCAL, Engine, RankJob, opener
 from describe.pipeline.memory import parse_memory
 from describe.records import MIN_PAIRS, LayerScores, ModelInfo, OperationScores
 from describe.versions import versions
@@ -59,9 +59,9 @@ class _Run:
     missing: tuple[int, ...]
 
     @property
-    def triples(self) -> list[tuple[int, int, int]]:
+    def triples(self) -> tuple[tuple[int, int, int], ...]:
         """Source, target and k of all pairs of the valid operations, one operation after another."""
-        return [(source, target, found.k) for found in self.valid for source, target in found.pairs]
+        return tuple((source, target, found.k) for found in self.valid for source, target in found.pairs)
 
 
 def relations(
@@ -223,11 +223,9 @@ def _score(
 
     import torch
 
-    from describe.pipeline.computing import rank_job
-
     done, total = 0, sum(len(run.missing) for run in runs)
     progress("relations", done, total)
-    jobs = (rank_job(opened(run.model), run.model, run.missing, run.triples, run.first_mlp, means) for run in runs)
+    jobs = [RankJob(run.model, run.info, run.missing, run.triples, run.first_mlp) for run in runs]
     for number, (layer, hits, seconds) in engine.rank(jobs, means, opened):
         valid = runs[number].valid
         sizes = [len(found.pairs) for found in valid]
