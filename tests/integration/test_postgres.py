@@ -15,6 +15,7 @@ from describe.catalog.runs import claim_of
 from describe.errors import CatalogueError, InputError
 from describe.llm import parse_llm
 from describe.pipeline import Batching
+from tests import tiny
 from tests.attacks import HTML, TEXTS, attacked_catalogue
 from tests.fake_batches import FakeBatches, Fate
 from tests.fake_llm import FakeLLM
@@ -125,3 +126,16 @@ def test_runs_on_postgres(postgres_of_its_own: str) -> None:
         assert (run.state, run.calls, run.money, run.ended) == ("died", 2, 0.5, run.heard)
         assert [catalogue.runs.begin_again(run_id), elsewhere.runs.begin_again(run_id)] == [True, False]
         assert catalogue.ledger.since(run.first_call, "m", ["openai:x"], "salient-1") == (0, 0.0)
+
+
+def test_several_models_on_postgres(postgres_of_its_own: str, tmp_path: Path, tiny_llama: Path) -> None:
+    other = tiny.save(tiny.tiny_model("gpt2"), tmp_path / "tiny-gpt2")
+    kept = []
+    for where in (postgres_of_its_own, str(tmp_path / "c.db")):
+        with Catalogue(where, create=True) as catalogue:
+            results = pipeline.extract_all(catalogue, [str(tiny_llama), str(other)], device="cpu")
+            pipeline.relations_all(catalogue, [str(tiny_llama), str(other)], device="cpu")
+            found = [record for each in results for record in catalogue.head_records(each.model, each.extraction_id)]
+            kept.append(without_times(found))
+    assert kept[0] == kept[1]
+    assert [record["model"] for record in kept[0]] == ["tiny-llama"] * 12 + ["tiny-gpt2"] * 12
