@@ -14,6 +14,7 @@ from describe.maps import (
     KeptRows,
     PairHits,
     Pairs,
+    RankingPlan,
     Rows,
     SalientOperations,
     ScratchRows,
@@ -89,6 +90,12 @@ class Means:
         space, item = room(self.memory, self.device), self.dtype.itemsize
         return plan_extraction(weights.info, hidden, n, layers, item, space, self.block, shared=shared)
 
+    def plan_ranking(self, weights: HeadWeights, triples: Sequence[tuple[int, int, int]]) -> RankingPlan:
+        """How to rank (source, target, k) in the memory there is now. Raises `InputError` likewise."""
+        sources, targets = (len({triple[side] for triple in triples}) for side in (0, 1))
+        space = room(self.memory, self.device)
+        return plan_ranking(weights.info, weights.hidden, sources, targets, space, self.block)
+
 
 def extract_layers(weights: HeadWeights, layers: Sequence[int], means: Means) -> Iterator[Found]:
     """Each layer and its salient operations, on the CPU, in order."""
@@ -134,9 +141,7 @@ class Ranking:
 
     def __init__(self, weights: HeadWeights, job: RankJob, means: Means) -> None:
         place = {token: i for i, token in enumerate(dict.fromkeys(source for source, _, _ in job.triples))}
-        space = room(means.memory, means.device)
-        targets = len({target for _, target, _ in job.triples})
-        plan = plan_ranking(weights.info, weights.hidden, len(place), targets, space, means.block)
+        plan = means.plan_ranking(weights, job.triples)
         self._weights, self._heads = weights, plan.heads
         vectors = weights.embed[torch.tensor(list(place))].to(means.device, torch.float64)
         self._first = self._others = Pairs(
