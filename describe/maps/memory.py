@@ -72,7 +72,15 @@ class RankingPlan:
 
 
 def plan_extraction(
-    model: ModelInfo, hidden: int, sources: int, layers: int, itemsize: int, budget: int, block: int = BLOCK
+    model: ModelInfo,
+    hidden: int,
+    sources: int,
+    layers: int,
+    itemsize: int,
+    budget: int,
+    block: int = BLOCK,
+    *,
+    shared: bool = False,
 ) -> ExtractionPlan:
     """What to hold and what to do in blocks.
 
@@ -83,6 +91,7 @@ def plan_extraction(
         itemsize: bytes of a number computed with.
         budget: bytes there are.
         block: numbers in the largest temporary, at most.
+        shared: the source vectors are kept elsewhere, and their memory does not count here.
 
     Raises `InputError` when the budget is too small for whatever plan.
     """
@@ -100,8 +109,9 @@ def plan_extraction(
         room = left - 3 * d * hidden - TEMPORARIES * block
         return max(1, -(-3 * d * hidden // room)) if room > 3 * d else 0
 
-    keep_sources = whole + least <= numbers and parts(numbers - whole) > 0
-    kept = whole if keep_sources else 0
+    of_sources = 0 if shared else whole
+    keep_sources = of_sources + least <= numbers and parts(numbers - of_sources) > 0
+    kept = of_sources if keep_sources else 0
     spans = 0 if keep_sources else 16 * block  # what goes to the scratch file at once
     n_parts = parts(numbers - kept - spans)
     if least > numbers or n_parts == 0:
@@ -112,7 +122,7 @@ def plan_extraction(
     at_once = 1 if keep_sources and keep_unembed else (numbers - kept - least) // (layer + TEMPORARIES * widest) + 1
     at_once = min(at_once, layers, MOST_LAYERS)
     sweep = kept + at_once * (layer + TEMPORARIES * widest) + reading
-    first = (whole if keep_sources else spans) + 3 * d * hidden * (n_parts + 1) // n_parts + TEMPORARIES * block
+    first = (of_sources if keep_sources else spans) + 3 * d * hidden * (n_parts + 1) // n_parts + TEMPORARIES * block
     return ExtractionPlan(keep_sources, keep_unembed, at_once, n_parts, block, max(sweep, first) * itemsize)
 
 

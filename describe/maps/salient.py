@@ -35,6 +35,12 @@ class SourceVectors:
     vectors: Rows
     norms: Tensor
 
+    def of(self, tokens: slice | Tensor) -> Tensor:
+        """Those of a block of tokens, or of tokens by their ids, on the device."""
+        if isinstance(tokens, Tensor):
+            tokens = tokens.to(self.vectors.device if isinstance(self.vectors, Tensor) else "cpu")
+        return self.vectors[tokens].to(self.norms.device)
+
 
 @dataclass(frozen=True)
 class SalientOperations:
@@ -148,7 +154,7 @@ def salient_operations(
     sources = torch.cat([sources, _drawn(sources, vocab_size, sample, seeds)], dim=1)
     written = torch.empty(*sources.shape, output.shape[2], device=device, dtype=dtype)
     for head, group in enumerate(torch.arange(value.shape[0]).repeat_interleave(n_heads // value.shape[0])):
-        written[head] = x.vectors[sources[head]].to(device) @ value[group] @ output[head]
+        written[head] = x.of(sources[head]) @ value[group] @ output[head]
     found = _extreme_targets(written.flatten(0, 1), unembed, k, block)
     return SalientOperations(
         sources, saliency.gather(1, sources), *(column.view(*sources.shape, -1) for column in found)
@@ -167,7 +173,7 @@ def _saliency(x: SourceVectors, value: Tensor, output: Tensor, numbers: int) -> 
     saliency = torch.empty(output.shape[0], len(x.norms), device=x.norms.device, dtype=x.norms.dtype)
 
     def fill(block: slice) -> None:
-        read = x.vectors[block].to(saliency.device) @ joined
+        read = x.of(block) @ joined
         for group in range(n_groups):
             written = read[:, group * dh : (group + 1) * dh] @ factors[group]
             norms = torch.linalg.vector_norm(written.view(-1, per_group, rank), dim=2)

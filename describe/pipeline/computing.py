@@ -15,6 +15,7 @@ from describe.maps import (
     PairHits,
     Pairs,
     RankingPlan,
+    Rows,
     SalientOperations,
     ScratchRows,
     SourceVectors,
@@ -32,7 +33,17 @@ from describe.records import ModelInfo
 from describe.weights import HeadWeights
 from describe.weights.model import LayerWeights, joined
 
-__all__ = ["Found", "Means", "Ranked", "extract_layers", "rank_layers", "salient_layers", "salient_rows", "seeds_of"]
+__all__ = [
+    "Found",
+    "Means",
+    "Ranked",
+    "Ranking",
+    "extract_layers",
+    "kept_unembed",
+    "salient_layers",
+    "salient_rows",
+    "seeds_of",
+]
 
 Found = tuple[int, SalientOperations]
 """A layer and what its heads do."""
@@ -70,17 +81,18 @@ class Means:
         """Numbers in the largest temporary, at most."""
         return BLOCK if self.device.type == "cpu" else BLOCK_OF_ACCELERATOR
 
-    def plan(self, weights: HeadWeights, layers: int) -> ExtractionPlan:
-        """How to extract so many layers in the memory there is now.
+    def plan(self, weights: HeadWeights, layers: int, *, shared: bool = False) -> ExtractionPlan:
+        """How to extract so many layers in the memory there is now; the source vectors may be ``shared``, elsewhere.
 
         Raises `InputError` when it does not suffice.
         """
-        sources = N_SALIENT + N_HELD_OUT + N_SAMPLED
-        space = room(self.memory, self.device)
-        return plan_extraction(weights.info, weights.hidden, sources, layers, self.dtype.itemsize, space, self.block)
+        n, hidden = N_SALIENT + N_HELD_OUT + N_SAMPLED, 0 if shared else weights.hidden
+        space, item = room(self.memory, self.device), self.dtype.itemsize
+        return plan_extraction(weights.info, hidden, n, layers, item, space, self.block, shared=shared)
 
-    def plan_ranking(self, weights: HeadWeights, sources: int, targets: int) -> RankingPlan:
-        """How to rank pairs of so many distinct sources and targets. Raises `InputError` likewise."""
+    def plan_ranking(self, weights: HeadWeights, triples: Sequence[tuple[int, int, int]]) -> RankingPlan:
+        """How to rank (source, target, k) in the memory there is now. Raises `InputError` likewise."""
+        sources, targets = (len({triple[side] for triple in triples}) for side in (0, 1))
         space = room(self.memory, self.device)
         return plan_ranking(weights.info, weights.hidden, sources, targets, space, self.block)
 
@@ -88,76 +100,76 @@ class Means:
 def extract_layers(weights: HeadWeights, layers: Sequence[int], means: Means) -> Iterator[Found]:
     """Each layer and its salient operations, on the CPU, in order."""
     plan = means.plan(weights, len(layers))
-    yield from salient_layers(weights, _sources(weights, means, plan), layers, plan)
+    x = _sources(weights, means, plan)
+    yield from salient_layers(weights, x, kept_unembed(weights, means, plan), layers, plan)
 
 
 def salient_rows(weights: HeadWeights, stand_ins: Iterable[tuple[int, LayerWeights]], means: Means) -> Iterator[Found]:
     """Each layer and the salient operations of heads that stand in for its own, in order."""
     plan = means.plan(weights, layers=1)
-    x, unembed, n = _sources(weights, means, plan), weights.unembed, N_SALIENT + N_HELD_OUT
-    kept = unembed.to(x.norms.device, x.norms.dtype) if plan.keep_unembed else unembed
+    x, unembed, n = _sources(weights, means, plan), kept_unembed(weights, means, plan), N_SALIENT + N_HELD_OUT
     for layer, heads in stand_ins:
         seed = seeds_of(weights.info, layer)[0]
-        found = salient_operations(x, heads, kept, n, N_TARGETS, sample=N_SAMPLED, seed=seed, block=plan.block)
+        found = salient_operations(x, heads, unembed, n, N_TARGETS, sample=N_SAMPLED, seed=seed, block=plan.block)
         yield layer, found.split(len(heads.output))[0]
 
 
-def _sources(weights: HeadWeights, means: Means, plan: ExtractionPlan) -> SourceVectors:
-    shape = (weights.info.vocab_size, weights.info.d_model)
-    keep = None if plan.keep_sources else _place(shape, means)
-    mlp = weights.first_mlp
-    return source_vectors(weights.embed, mlp, means.device, means.dtype, keep=keep, parts=plan.parts, block=plan.block)
+def kept_unembed(weights: HeadWeights, means: Means, plan: ExtractionPlan) -> Rows:
+    """The unembedding on the device where the plan keeps it there, else as it is read."""
+    return weights.unembed.to(means.device, means.dtype) if plan.keep_unembed else weights.unembed
 
 
 def salient_layers(
-    weights: HeadWeights, x: SourceVectors, layers: Sequence[int], plan: ExtractionPlan
+    weights: HeadWeights, x: SourceVectors, unembed: Rows, layers: Sequence[int], plan: ExtractionPlan
 ) -> Iterator[Found]:
-    """The same, with the source vectors given, on the device and in the precision of their norms."""
-    info, unembed = weights.info, weights.unembed
-    kept = unembed.to(x.norms.device, x.norms.dtype) if plan.keep_unembed else unembed
+    """The same as `extract_layers`, with the source vectors given, on the device and in the precision of their norms,
+    and the unembedding."""
+    info, n = weights.info, N_SALIENT + N_HELD_OUT
     for start in range(0, len(layers), plan.layers):
         together = layers[start : start + plan.layers]
         wide = joined((weights.layer(layer) for layer in together), len(together), x.norms.device, x.norms.dtype)
         seeds = [seed for layer in together for seed in seeds_of(info, layer)]
-        n = N_SALIENT + N_HELD_OUT
-        found = salient_operations(x, wide, kept, n, N_TARGETS, sample=N_SAMPLED, seed=seeds, block=plan.block)
+        found = salient_operations(x, wide, unembed, n, N_TARGETS, sample=N_SAMPLED, seed=seeds, block=plan.block)
         yield from zip(together, found.split(info.n_heads), strict=True)
 
 
-def rank_job(
-    weights: HeadWeights,
-    model: str,
-    layers: tuple[int, ...],
-    triples: Sequence[tuple[int, int, int]],
-    first_mlp: bool,
-    means: Means,
-) -> RankJob:
-    """The job of ranking (source, target, k) in layers: by the distinct tokens they start from, whose vectors are the
-    embeddings in the first layer, and in all layers without ``first_mlp``."""
-    place = {token: i for i, token in enumerate(dict.fromkeys(source for source, _, _ in triples))}
-    plan = means.plan_ranking(weights, len(place), len({target for _, target, _ in triples}))
-    embedded = weights.embed[torch.tensor(list(place))].to(means.device, torch.float64)
-    first = Pairs(
-        vectors=embedded,
-        source=torch.tensor([place[source] for source, _, _ in triples], device=means.device),
-        target=torch.tensor([target for _, target, _ in triples], device=means.device),
-        k=torch.tensor([k for _, _, k in triples], device=means.device),
-    )
-    if not first_mlp:
-        return RankJob(model, weights.info, layers, first, first)
-    x = source_vectors(embedded, weights.first_mlp, means.device, torch.float64, parts=plan.parts, block=plan.block)
-    return RankJob(model, weights.info, layers, first, replace(first, vectors=x.vectors[:]))
+class Ranking:
+    """The pairs of a job, made ready to be ranked in its layers, in the memory there is now.
 
+    Raises `InputError` when it does not suffice.
+    """
 
-def rank_layers(weights: HeadWeights, job: RankJob, means: Means) -> Iterator[Ranked]:
-    """The pairs of a job that each head of each of its layers implements and suppresses, on the CPU."""
-    plan = means.plan_ranking(weights, len(job.first.vectors), len(torch.unique(job.first.target)))
-    unembedding = Unembedding(weights.unembed, means.device, keep=plan.keep_unembed, block=plan.block)
-    for layer in job.layers:
+    def __init__(self, weights: HeadWeights, job: RankJob, means: Means) -> None:
+        place = {token: i for i, token in enumerate(dict.fromkeys(source for source, _, _ in job.triples))}
+        plan = means.plan_ranking(weights, job.triples)
+        self._weights, self._heads = weights, plan.heads
+        vectors = weights.embed[torch.tensor(list(place))].to(means.device, torch.float64)
+        self._first = self._others = Pairs(
+            vectors=vectors,
+            source=torch.tensor([place[source] for source, _, _ in job.triples], device=means.device),
+            target=torch.tensor([target for _, target, _ in job.triples], device=means.device),
+            k=torch.tensor([k for _, _, k in job.triples], device=means.device),
+        )
+        if job.first_mlp:
+            through, parts, block = weights.first_mlp, plan.parts, plan.block
+            x = source_vectors(vectors, through, means.device, torch.float64, parts=parts, block=block)
+            self._others = replace(self._first, vectors=x.of(slice(None)))
+        self._unembedding = Unembedding(weights.unembed, means.device, keep=plan.keep_unembed, block=plan.block)
+
+    def layer(self, layer: int) -> Ranked:
+        """The pairs that each head of a layer implements and suppresses, on the CPU."""
         started = time.perf_counter()
-        pairs = job.others if layer else job.first
-        hits = relation_hits(pairs, weights.layer(layer), unembedding, heads=plan.heads)
-        yield layer, PairHits(hits.top.cpu(), hits.bottom.cpu()), time.perf_counter() - started
+        pairs = self._others if layer else self._first
+        hits = relation_hits(pairs, self._weights.layer(layer), self._unembedding, heads=self._heads)
+        return layer, PairHits(hits.top.cpu(), hits.bottom.cpu()), time.perf_counter() - started
+
+
+def _sources(weights: HeadWeights, means: Means, plan: ExtractionPlan) -> SourceVectors:
+    """The source vectors of the whole vocabulary, kept where the plan has them."""
+    shape = (weights.info.vocab_size, weights.info.d_model)
+    keep = None if plan.keep_sources else _place(shape, means)
+    mlp = weights.first_mlp
+    return source_vectors(weights.embed, mlp, means.device, means.dtype, keep=keep, parts=plan.parts, block=plan.block)
 
 
 def _place(shape: tuple[int, int], means: Means) -> KeptRows:

@@ -18,7 +18,6 @@ from describe.records import ModelInfo
 if TYPE_CHECKING:
     import torch
 
-    from describe.maps import Pairs
     from describe.pipeline.computing import Found, Means, Ranked
     from describe.weights import HeadWeights
 
@@ -38,10 +37,15 @@ class Job:
 
 @dataclass(frozen=True)
 class RankJob(Job):
-    """Layers of a model in which to rank targets: of pairs as the first layer reads them, and as the others do."""
+    """Layers of a model in which to rank targets.
 
-    first: Pairs
-    others: Pairs
+    Attributes:
+        triples: source, target and k of each pair.
+        first_mlp: sources are read through the first MLP in all layers but the first; else nowhere.
+    """
+
+    triples: tuple[tuple[int, int, int], ...]
+    first_mlp: bool
 
 
 class Engine(Protocol):
@@ -74,11 +78,12 @@ class Local:
                 yield from ((number, found) for found in extract_layers(opened(job.model), job.layers, means))
 
     def rank(self, jobs: Iterable[RankJob], means: Means, opened: Opener) -> Iterator[tuple[int, Ranked]]:
-        from describe.pipeline.computing import rank_layers
+        from describe.pipeline.computing import Ranking
 
         for number, job in enumerate(jobs):
             if job.layers:
-                yield from ((number, ranked) for ranked in rank_layers(opened(job.model), job, means))
+                ranking = Ranking(opened(job.model), job, means)
+                yield from ((number, ranking.layer(layer)) for layer in job.layers)
 
 
 LOCAL = Local()

@@ -92,7 +92,12 @@ def extract_all(
 
         means = Means(engine.device(device, dtype), dtype, allowed)
         opened = opener()
-        wanted = [_checked(opened(model), heads, means) for model in todo]
+        wanted = []
+        for model in todo:
+            info = opened(model).info
+            wanted.append(parse_heads(heads, info.n_layers, info.n_heads))
+            if engine is LOCAL:
+                means.plan(opened(model), layers=1)
         runs = [
             _begin(catalogue, model, opened(model).info, chosen, settings, means)
             for model, chosen in zip(todo, wanted, strict=True)
@@ -115,12 +120,6 @@ def _there(catalogue: Catalogue, model: str, heads: str, settings: dict[str, Any
     if extraction_id is None or not saved.issuperset(wanted):
         return None
     return ExtractResult(info, extraction_id, wanted, 0)
-
-
-def _checked(weights: HeadWeights, heads: str, means: Means) -> list[HeadId]:
-    """The heads asked for of a model. Raises `InputError` when they are not there, or cannot be computed here."""
-    means.plan(weights, layers=1)
-    return parse_heads(heads, weights.info.n_layers, weights.info.n_heads)
 
 
 def _begin(

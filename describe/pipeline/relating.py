@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from describe.catalog import Catalogue
 from describe.errors import InputError
 from describe.operations import Operation, Problem, load_operations
 from describe.pipeline.common import Progress, reading, silent
-from describe.pipeline.engines import LOCAL, Engine, opener
+from describe.pipeline.engines import LOCAL, Engine, RankJob, opener
 from describe.pipeline.memory import parse_memory
 from describe.records import MIN_PAIRS, LayerScores, ModelInfo, OperationScores
 from describe.versions import versions
@@ -38,30 +38,27 @@ class RelationsResult:
 
 @dataclass(frozen=True)
 class _Selected:
-    """An operation with its pairs as token ids, and where it is kept."""
+    """An operation with its pairs as token ids, and the k they count with."""
 
     operation: Operation
     pairs: list[tuple[int, int]]
     k: int
-    relation_id: int
+
+    @property
+    def valid(self) -> bool:
+        """There are enough pairs for a score."""
+        return len(self.pairs) >= MIN_PAIRS
 
 
 @dataclass(frozen=True)
 class _Run:
-    """A model's run: its operations, those valid for it, and the layers of these that are to be scored."""
+    """A model's run: its operations by where they are kept, and the layers of the valid ones that are to be scored."""
 
     model: str
     info: ModelInfo
     run_id: int
-    first_mlp: bool
-    selected: list[_Selected]
-    valid: list[_Selected]
+    selected: dict[int, _Selected]
     missing: tuple[int, ...]
-
-    @property
-    def triples(self) -> list[tuple[int, int, int]]:
-        """Source, target and k of all pairs of the valid operations, one operation after another."""
-        return [(source, target, found.k) for found in self.valid for source, target in found.pairs]
 
 
 def relations(
@@ -126,8 +123,6 @@ def relations_all(
 
     means, opened = Means(where, "float64", allowed), opener()
     models = list(dict.fromkeys(models))
-    for model in models:
-        opened(model)
     settings = {
         "k": k,
         "first_mlp": first_mlp,
@@ -135,48 +130,19 @@ def relations_all(
         "min_pairs": MIN_PAIRS,
         "biases": "of the first MLP and its norm only",
     }
-    runs = [_begin(catalogue, opened(model), model, chosen, settings, means) for model in models]
-    _score(catalogue, runs, engine, means, opened, progress)
+    selected = [[_select(operation, opened(model), settings) for operation in chosen] for model in models]
+    if engine is LOCAL:
+        for model, found in zip(models, selected, strict=True):
+            means.plan_ranking(opened(model), _triples(found))
+    runs = [
+        _begin(catalogue, opened(model).info, model, found, settings, means)
+        for model, found in zip(models, selected, strict=True)
+    ]
+    _score(catalogue, runs, first_mlp, engine, means, opened, progress)
     return [_result(catalogue, run, problems, named=operations is not None) for run in runs]
 
 
-def _begin(
-    catalogue: Catalogue,
-    weights: HeadWeights,
-    model: str,
-    chosen: list[Operation],
-    settings: dict[str, Any],
-    means: Means,
-) -> _Run:
-    """A run of a model: which pairs of which operations count, and which layers are not scored yet."""
-    settings = settings | reading(weights.info.family)
-    run_id = catalogue.relations.begin_run(
-        catalogue.register_model(weights.info),
-        settings,
-        standard=settings["k"] is None and settings["first_mlp"] and not settings["both_first_tokens"],
-        versions=versions("torch", "transformers", "gguf", "safetensors") | {"device": means.device.type},
-    )
-    selected = [_select(catalogue, run_id, operation, weights, settings) for operation in chosen]
-    valid = [found for found in selected if len(found.pairs) >= MIN_PAIRS]
-    saved = catalogue.relations.saved_layers([found.relation_id for found in valid])
-    missing = tuple(layer for layer in range(weights.info.n_layers) if layer not in saved) if valid else ()
-    return _Run(model, weights.info, run_id, settings["first_mlp"], selected, valid, missing)
-
-
-def _result(catalogue: Catalogue, run: _Run, problems: list[Problem], named: bool) -> RelationsResult:
-    """What the catalogue holds of a run now; operations that the user ``named`` are missed when no pair counts."""
-    unused = [
-        Problem(found.operation.name, f"none of its {len(found.operation.pairs)} pairs is a single token on both sides")
-        for found in run.selected
-        if named and not found.pairs
-    ]
-    scores = catalogue.relations.scores(run.run_id, only={found.relation_id for found in run.selected})
-    return RelationsResult(run.info, scores, problems + unused, len(run.missing))
-
-
-def _select(
-    catalogue: Catalogue, run_id: int, operation: Operation, weights: HeadWeights, settings: dict[str, Any]
-) -> _Selected:
+def _select(operation: Operation, weights: HeadWeights, settings: dict[str, Any]) -> _Selected:
     """The pairs that count for this vocabulary: each word, with a leading space, is one token."""
 
     def token(word: str) -> int | None:
@@ -185,10 +151,45 @@ def _select(
 
     ids = [(token(source), token(target)) for source, target in operation.pairs]
     pairs = list(dict.fromkeys((s, t) for s, t in ids if s is not None and t is not None))
-    used = settings["k"] or standard_k(weights.info, operation.copying)
-    about = as_row(operation)
-    relation_id = catalogue.relations.begin_relation(run_id, about, used, len(pairs), len(pairs) >= MIN_PAIRS)
-    return _Selected(operation, pairs, used, relation_id)
+    return _Selected(operation, pairs, settings["k"] or standard_k(weights.info, operation.copying))
+
+
+def _triples(selected: Iterable[_Selected]) -> tuple[tuple[int, int, int], ...]:
+    """Source, target and k of all pairs of the valid operations, one operation after another."""
+    return tuple((source, target, found.k) for found in selected if found.valid for source, target in found.pairs)
+
+
+def _begin(
+    catalogue: Catalogue, info: ModelInfo, model: str, chosen: list[_Selected], settings: dict[str, Any], means: Means
+) -> _Run:
+    """A run of a model, and which layers are not scored yet."""
+    settings = settings | reading(info.family)
+    relations = catalogue.relations
+    run_id = relations.begin_run(
+        catalogue.register_model(info),
+        settings,
+        standard=settings["k"] is None and settings["first_mlp"] and not settings["both_first_tokens"],
+        versions=versions("torch", "transformers", "gguf", "safetensors") | {"device": means.device.type},
+    )
+    selected = {
+        relations.begin_relation(run_id, as_row(found.operation), found.k, len(found.pairs), found.valid): found
+        for found in chosen
+    }
+    valid = [relation_id for relation_id, found in selected.items() if found.valid]
+    saved = relations.saved_layers(valid)
+    missing = tuple(layer for layer in range(info.n_layers) if layer not in saved) if valid else ()
+    return _Run(model, info, run_id, selected, missing)
+
+
+def _result(catalogue: Catalogue, run: _Run, problems: list[Problem], named: bool) -> RelationsResult:
+    """What the catalogue holds of a run now; operations that the user ``named`` are missed when no pair counts."""
+    unused = [
+        Problem(found.operation.name, f"none of its {len(found.operation.pairs)} pairs is a single token on both sides")
+        for found in run.selected.values()
+        if named and not found.pairs
+    ]
+    scores = catalogue.relations.scores(run.run_id, only=set(run.selected))
+    return RelationsResult(run.info, scores, problems + unused, len(run.missing))
 
 
 def standard_k(model: ModelInfo, copying: bool = False) -> int:
@@ -210,6 +211,7 @@ def as_row(operation: Operation) -> dict[str, Any]:
 def _score(
     catalogue: Catalogue,
     runs: list[_Run],
+    first_mlp: bool,
     engine: Engine,
     means: Means,
     opened: Callable[[str], HeadWeights],
@@ -223,14 +225,12 @@ def _score(
 
     import torch
 
-    from describe.pipeline.computing import rank_job
-
     done, total = 0, sum(len(run.missing) for run in runs)
     progress("relations", done, total)
-    jobs = (rank_job(opened(run.model), run.model, run.missing, run.triples, run.first_mlp, means) for run in runs)
+    jobs = [RankJob(run.model, run.info, run.missing, _triples(run.selected.values()), first_mlp) for run in runs]
     for number, (layer, hits, seconds) in engine.rank(jobs, means, opened):
-        valid = runs[number].valid
-        sizes = [len(found.pairs) for found in valid]
+        valid = {relation_id: len(found.pairs) for relation_id, found in runs[number].selected.items() if found.valid}
+        sizes = list(valid.values())
         top, bottom = (
             torch.stack([part.double().mean(1) for part in torch.split(side, sizes, dim=1)])
             for side in (hits.top, hits.bottom)
@@ -238,8 +238,8 @@ def _score(
         catalogue.relations.save_layer(
             layer,
             {
-                found.relation_id: LayerScores(top[i].tolist(), bottom[i].tolist(), seconds * sizes[i] / sum(sizes))
-                for i, found in enumerate(valid)
+                relation_id: LayerScores(top[i].tolist(), bottom[i].tolist(), seconds * sizes[i] / sum(sizes))
+                for i, relation_id in enumerate(valid)
             },
         )
         done += 1

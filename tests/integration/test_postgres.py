@@ -15,6 +15,7 @@ from describe.catalog.runs import claim_of
 from describe.errors import CatalogueError, InputError
 from describe.llm import parse_llm
 from describe.pipeline import Batching
+from tests import tiny
 from tests.attacks import HTML, TEXTS, attacked_catalogue
 from tests.fake_batches import FakeBatches, Fate
 from tests.fake_llm import FakeLLM
@@ -140,3 +141,16 @@ def test_an_export_is_the_same_after_going_through_postgres(postgres_of_its_own:
         with pytest.raises(InputError, match=r"line 1 of .*: the catalogue has head 0\.0 .* other mappings already"):
             pipeline.import_heads(other, tmp_path / "wrong.jsonl")
     assert (tmp_path / "after.jsonl").read_bytes() == (tmp_path / "before.jsonl").read_bytes()
+
+
+def test_several_models_on_postgres(postgres_of_its_own: str, tmp_path: Path, tiny_llama: Path) -> None:
+    other = tiny.save(tiny.tiny_model("gpt2"), tmp_path / "tiny-gpt2")
+    kept = []
+    for where in (postgres_of_its_own, str(tmp_path / "c.db")):
+        with Catalogue(where, create=True) as catalogue:
+            results = pipeline.extract_all(catalogue, [str(tiny_llama), str(other)], device="cpu")
+            pipeline.relations_all(catalogue, [str(tiny_llama), str(other)], device="cpu")
+            found = [record for each in results for record in catalogue.head_records(each.model, each.extraction_id)]
+            kept.append(without_times(found))
+    assert kept[0] == kept[1]
+    assert [record["model"] for record in kept[0]] == ["tiny-llama"] * 12 + ["tiny-gpt2"] * 12
