@@ -21,12 +21,13 @@ def record(
     descriptions: Iterable[Row[Any]],
     relations: HeadRelations,
     scores: dict[int, dict[str, Any]],
+    roles: dict[str, Any] | None,
     known: dict[str, Any],
 ) -> dict[str, Any]:
     """One head in the JSON form of one head, from its row and what belongs to it.
 
-    ``run`` is its extraction's row, ``scores`` those of descriptions by their id, ``known`` what else there is, as it
-    stands.
+    ``run`` is its extraction's row, ``scores`` those of descriptions by their id, ``roles`` those of the head with
+    their provenance, ``known`` what else there is, as it stands.
     """
     return {
         "model": model.name,
@@ -37,6 +38,7 @@ def record(
             name: [_row_record(*found) for found in rows] for name, rows in (row.held_out or _NOT_KEPT).items()
         },
         "descriptions": [_description_record(found, scores.get(found.id, {})) for found in descriptions],
+        "roles": roles["roles"] if roles else [],
         "relations": relations.heads.get(HeadId(row.layer, row.head), {}),
         **known,
         "provenance": {
@@ -46,6 +48,7 @@ def record(
             "versions": run.versions,
             "extracted": iso(row.created),
             **({"relations": relations.provenance} if relations.provenance else {}),
+            **({"roles": roles["provenance"]} if roles else {}),
         },
     }
 
@@ -62,6 +65,7 @@ def _description_record(row: Row[Any], scores: dict[str, Any]) -> dict[str, Any]
     return {
         "llm": row.llm,
         "prompt": row.prompt,
+        "role": row.role or None,
         "inputs": row.inputs,
         "pattern": row.pattern,
         "unclear": row.unclear,
