@@ -34,6 +34,7 @@ __all__ = [
     "DRAWS",
     "LEAST_ROWS",
     "OutputSpace",
+    "SETTINGS",
     "RandomHead",
     "Split",
     "cluster_rows",
@@ -54,6 +55,15 @@ LEAST_ROWS = 5
 MOST_CLUSTERS = 8
 REACH_DRAWS, REACH_QUANTILE = 1000, 0.99
 """Random directions of the output space, and the share of them that a role must reach beyond."""
+
+SETTINGS = {
+    "version": 1,
+    "draws": DRAWS,
+    "least_rows": LEAST_ROWS,
+    "most_clusters": MOST_CLUSTERS,
+    "reach_quantile": REACH_QUANTILE,
+}
+"""What roles depend on besides the head's rows; kept with them."""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int_]

@@ -13,6 +13,7 @@ from describe.pipeline.limits import Batching, Limits
 from describe.pipeline.planning import Plan, plan, prompt_of
 from describe.pipeline.reading import export, head_record, report
 from describe.pipeline.relating import RelationsResult, relations
+from describe.pipeline.splitting import RolesResult, roles
 
 __all__ = [
     "AblateResult",
@@ -25,6 +26,7 @@ __all__ = [
     "Plan",
     "Progress",
     "RelationsResult",
+    "RolesResult",
     "ablate",
     "ablation_curves",
     "ablation_rows",
@@ -41,4 +43,5 @@ __all__ = [
     "prompt_of",
     "relations",
     "report",
+    "roles",
 ]
