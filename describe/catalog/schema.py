@@ -11,7 +11,8 @@
 An extraction is a model read with certain settings; a labeller is an LLM with a prompt template and parameters; a
 relation is an operation scored on a model's heads, layer by layer, in a run with certain settings; a call is one
 request to an LLM that was answered or failed; a batch is many requests that wait at a server together; a check is what
-running the model showed of an operation or a head; a role is a group of a head's rows that do one thing; a score is how far a judge (a labeller) found a description true.
+running the model showed of an operation or a head; a score is how far a judge (a labeller) found a description true; a
+role (`describe.catalog.roles`) is what a group of a head's rows does, and a description is of a head or of a role.
 The heads of a placebo's extraction are no heads of the model: they look like some and do nothing in particular.
 """
 

@@ -225,9 +225,8 @@ class Catalogue:
             known = place(extraction_id, head) | {"by_labeller": labeller_id, "of_role": head.role}
             head_id, earlier, failure = connection.execute(_DESCRIBED, known).one()
             if earlier is None:
-                connection.execute(
-                    table.insert(), fields | {"head_id": head_id, "labeller_id": labeller_id, "role": head.role}
-                )
+                key = {"head_id": head_id, "labeller_id": labeller_id, "role": head.role}
+                connection.execute(table.insert(), fields | key)
             elif failure is not None:
                 connection.execute(table.update().where(table.c.id == earlier).values(**fields))
 

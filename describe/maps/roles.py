@@ -33,8 +33,8 @@ from describe.weights.model import LayerWeights
 __all__ = [
     "DRAWS",
     "LEAST_ROWS",
-    "OutputSpace",
     "SETTINGS",
+    "OutputSpace",
     "RandomHead",
     "Split",
     "cluster_rows",
@@ -160,7 +160,8 @@ def singular_values(layer: LayerWeights, head: int, like: Tensor) -> Tensor:
     per_group = len(layer.output) // len(layer.value)
     read = torch.linalg.qr(layer.value[head // per_group].to(like), mode="r").R
     write = torch.linalg.qr(layer.output[head].to(like).mT, mode="r").R
-    return torch.linalg.svdvals(read @ write.mT)
+    found: Tensor = torch.linalg.svdvals(read @ write.mT)
+    return found
 
 
 def random_head(x: SourceVectors, space: OutputSpace, d_head: int, seed: int) -> RandomHead:
@@ -225,4 +226,5 @@ def _normalised(products: Tensor) -> Floats:
 def _haar(d: int, n: int, source: torch.Generator) -> Tensor:
     """n orthonormal directions (d, n), uniformly distributed (Mezzadri 2007)."""
     q, r = torch.linalg.qr(torch.randn(d, n, generator=source, dtype=torch.float64))
-    return q * r.diagonal().sign()
+    signed: Tensor = q * r.diagonal().sign()
+    return signed

@@ -15,6 +15,7 @@ from describe.errors import InputError, RunEndedError
 from describe.pipeline.common import Progress, silent
 from describe.pipeline.extracting import extract
 from describe.pipeline.limits import Batching, Limits, check_batch
+from describe.pipeline.splitting import by_role
 from describe.pipeline.stating import material, state, statistics_method, statistics_settings
 from describe.records import SENT, Call, Description, HeadId, HeadMapping, ModelInfo
 from describe.versions import versions
@@ -60,6 +61,7 @@ def describe(
     request: Request,
     heads: str = "all",
     prompt: str | None = None,
+    roles: bool = False,
     concurrency: int = 8,
     limits: Limits | None = None,
     batch: Batching | None = None,
@@ -76,6 +78,8 @@ def describe(
     the ledger and every outcome committed when it comes in; a request that the ledger has a reply to is not sent,
     unless ``fresh``. With ``batch``, calls go through the Batch API, at half the price and within a day.
 
+    With ``roles``, heads that do several things are described role by role, of those signs that the prompt shows.
+
     Raises `InputError` when the model, the selection or the LLM cannot be used, there is a budget and no price, or
     heads wait in a batch and ``batch`` is not asked for; `CatalogueError` while another run asks about them.
     """
@@ -88,10 +92,13 @@ def describe(
     purse = limits.purse(llm, batch=batch is not None)
     extracted = extract(catalogue, model, heads=heads, device=device, dtype=dtype, progress=progress)
     load, depends = material(catalogue, model, extracted.extraction_id, template)
+    asked = extracted.heads
+    if roles:
+        asked, load = by_role(catalogue, model, template, load, heads, device=device, dtype=dtype, progress=progress)
     settings |= statistics_settings(catalogue, extracted.extraction_id) if by_statistics else depends
     labeller = catalogue.register_labeller(str(llm), template.name, template.text, settings)
     outcomes = catalogue.described_heads(extracted.extraction_id, labeller)
-    pending = unfinished(extracted.heads, outcomes, retry_failed)
+    pending = unfinished(asked, outcomes, retry_failed)
     batches = catalogue.batches.unfinished(extracted.extraction_id, labeller)
     _check_waiting(batch, batches, pending)
     caller = Caller(labeller, extracted.extraction_id, str(llm), _place(settings), template.hash)
@@ -114,14 +121,14 @@ def describe(
         model=extracted.model,
         extraction_id=extracted.extraction_id,
         labeller_id=labeller,
-        heads=extracted.heads,
+        heads=asked,
         new=work.done,
         interrupted=not finished,
         stopped=stopped,
         spent=purse.spent,
         batches=_at_server(catalogue.batches.unfinished(extracted.extraction_id, labeller)),
-        failures={head: cause for head in extracted.heads if (cause := outcomes.get(head)) is not None},
-        missing=[head for head in extracted.heads if head not in outcomes],
+        failures={head: cause for head in asked if (cause := outcomes.get(head)) is not None},
+        missing=[head for head in asked if head not in outcomes],
     )
 
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from describe.labelling import Template
     from describe.maps import OutputSpace, SourceVectors, Split
-    from describe.weights import HeadWeights
 
-__all__ = ["RolesResult", "of_role", "role_evidence", "role_units", "roles", "roles_settings"]
+__all__ = ["RolesResult", "by_role", "evidence_of_roles", "of_role", "role_units", "roles", "roles_settings"]
 
 Sign = Literal["promotes", "suppresses"]
 
@@ -96,7 +96,48 @@ def of_role(mapping: HeadMapping, unit: HeadId, role: Role) -> HeadMapping:
     return HeadMapping(unit, salient, role.evidence or (), held_out, mapping.sampled)
 
 
-def role_evidence(
+def by_role(
+    catalogue: Catalogue,
+    model: str,
+    template: Template,
+    load: Callable[[HeadId], HeadMapping],
+    heads: str,
+    *,
+    device: str,
+    dtype: str,
+    progress: Progress,
+) -> tuple[list[HeadId], Callable[[HeadId], HeadMapping]]:
+    """What to describe role by role, and how to read it; heads are split first where they are not.
+
+    A prompt that shows what heads promote is for roles that promote, one that shows what they suppress for the others.
+    """
+    result = roles(catalogue, model, heads=heads, device=device, dtype=dtype, progress=progress)
+
+    def load_role(unit: HeadId) -> HeadMapping:
+        mapping = load(unit)
+        return of_role(mapping, unit, result.heads[unit._replace(role=0)][unit]) if unit.role else mapping
+
+    return role_units(result.heads, result.heads, _signs(template)), load_role
+
+
+def evidence_of_roles(
+    catalogue: Catalogue, model: str, extraction_id: int
+) -> tuple[dict[HeadId, list[Evidence]], set[HeadId]]:
+    """Everything tested on the rows of each role, and which roles suppress."""
+    found = catalogue.roles.of_extraction(extraction_id, roles_settings())
+    suppress = {unit for of_head in found.values() for unit, role in of_head.items() if role.sign == "suppresses"}
+    return _role_evidence(catalogue, model, extraction_id, found), suppress
+
+
+def _signs(template: Template) -> list[Sign]:
+    """What a prompt can be asked about; the statistics, which have none, put either into words."""
+    if template.name == "evidence-1":
+        return ["promotes", "suppresses"]
+    shows: dict[str, Sign] = {"rows": "promotes", "suppressed": "suppresses"}
+    return [sign for field, sign in shows.items() if field in template.uses]
+
+
+def _role_evidence(
     catalogue: Catalogue, model: str, extraction_id: int, found: dict[HeadId, dict[HeadId, Role]]
 ) -> dict[HeadId, list[Evidence]]:
     """Everything tested on the rows of each role, by role.
@@ -142,7 +183,7 @@ def _test_roles(
     from describe.evidence import significant
 
     found = catalogue.roles.of_extraction(extraction_id, roles_settings())
-    evidence = role_evidence(catalogue, model, extraction_id, found)
+    evidence = _role_evidence(catalogue, model, extraction_id, found)
     for head in heads:
         for unit in found[head]:
             catalogue.roles.save_evidence(extraction_id, unit, tested, significant(evidence.get(unit, [])))

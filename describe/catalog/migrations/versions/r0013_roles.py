@@ -59,7 +59,7 @@ def _without_children(parent: str) -> Iterator[None]:
     made_by = sa.text("SELECT sql FROM sqlite_master WHERE tbl_name = :name AND sql IS NOT NULL ORDER BY type DESC")
     statements = {name: list(connection.execute(made_by, {"name": name}).scalars()) for name in children}
     for name in children:
-        connection.exec_driver_sql(f'CREATE TEMP TABLE "kept_{name}" AS SELECT * FROM "{name}"')
+        connection.exec_driver_sql(f'CREATE TEMP TABLE "kept_{name}" AS SELECT * FROM "{name}"')  # noqa: S608
         connection.exec_driver_sql(f'DROP TABLE "{name}"')
     yield
     for name in children:
