@@ -11,6 +11,7 @@ from app.checks import ablate, correlate
 from app.describing import describe
 from app.operations import compare, relations
 from app.options import DEFAULT_CATALOGUE, CataloguePlace, Device, Dtype, Format, Heads, Json, Model, Quiet
+from app.roles import roles
 from app.serving import app_command
 from app.studies import study
 
@@ -73,6 +74,7 @@ def extract(
 
 
 app.command()(describe)
+app.command()(roles)
 
 
 @app.command()

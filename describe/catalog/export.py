@@ -67,7 +67,7 @@ def _parquet(_model: ModelInfo, records: Records, path: Path) -> None:
         [*token, ("saliency", pa.float64()), ("targets", pa.list_(target)), ("suppressed", pa.list_(target))]
     )
     told = ["llm", "prompt", "inputs", "pattern", "reasoning", "failure", "detail", "scores", "provenance"]
-    description = pa.struct([*((name, pa.string()) for name in told), ("unclear", pa.bool_())])
+    description = pa.struct([*((name, pa.string()) for name in told), ("role", pa.int64()), ("unclear", pa.bool_())])
     schema = pa.schema(
         [
             ("model", pa.string()),
@@ -75,6 +75,7 @@ def _parquet(_model: ModelInfo, records: Records, path: Path) -> None:
             ("head", pa.int64()),
             ("salient", pa.list_(row)),
             ("descriptions", pa.list_(description)),
+            ("roles", pa.string()),
             ("relations", pa.string()),
             ("evidence", pa.string()),
             ("inference", pa.string()),
@@ -92,7 +93,8 @@ def _markdown(model: ModelInfo, records: Records, path: Path) -> None:
         for record in records:
             file.write(f"\n## {record['layer']}.{record['head']}\n\n")
             for found in record["descriptions"]:
-                who = f"{_md(found['llm'])} ({_md(found['prompt'])})"
+                role = f", role {found['role']}" if found["role"] else ""
+                who = f"{_md(found['llm'])} ({_md(found['prompt'])}){role}"
                 if found["failure"]:
                     file.write(f"- {who}: failed, {_md(found['failure'])}: {_md(visible(found['detail'] or ''))}\n")
                 else:
@@ -101,6 +103,9 @@ def _markdown(model: ModelInfo, records: Records, path: Path) -> None:
             for title, told in (("implements", _implemented(record)), ("evidence", _claims(record))):
                 if told:
                     file.write(f"- {title}: {_md(told)}\n")
+            for role in record["roles"] if len(record["roles"]) > 1 else []:
+                sources = " ".join(_code(record["salient"][i]["token"]) for i in role["rows"])
+                file.write(f"- role {role['role']} {role['sign']} ({role['share']:.0%} of the saliency): {sources}\n")
             if record["inference"]:
                 found = record["inference"]
                 shares = f"{found['of_source']:.2f} without context, {found['in_context']:.2f} with context"
@@ -129,11 +134,11 @@ FORMATS: dict[str, Callable[[ModelInfo, Records, Path], None]] = {
 }
 """A new format is one function here."""
 
-_AS_TEXT = ("relations", "evidence", "inference", "provenance")
+_AS_TEXT = ("roles", "relations", "evidence", "inference", "provenance")
 _COLUMNS = [
     *("model", "layer", "head", "saliency", "sources", "targets", "suppressed", "implements", "evidence"),
     *("mappings_without_context", "mappings_with_context"),
-    *("llm", "prompt", "inputs", "pattern", "unclear", "reasoning", "failure"),
+    *("roles", "llm", "prompt", "role", "inputs", "pattern", "unclear", "reasoning", "failure"),
 ]
 _TOLD = _COLUMNS[_COLUMNS.index("llm") :]
 
@@ -150,6 +155,7 @@ def _flat(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
         },
         "implements": _implemented(record),
         "evidence": _claims(record),
+        "roles": "; ".join(f"{r['role']} {r['sign']} {r['share']:.2f}" for r in record["roles"]),
     }
     checked = record["inference"] or {}
     mapping |= {

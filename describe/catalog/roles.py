@@ -29,8 +29,9 @@ from describe.catalog.heads import HEAD_ID, place
 from describe.catalog.rows import json_hash, now
 from describe.records import Evidence, HeadId
 
-__all__ = ["Role", "RoleStore", "head_role"]
+__all__ = ["Role", "RoleStore", "Sign", "head_role"]
 
+Sign = Literal["promotes", "suppresses"]
 Found = dict[str, Any]
 
 head_role = Table(
@@ -67,7 +68,7 @@ class Role:
         evidence: what is significant of its own rows; None until tested.
     """
 
-    sign: Literal["promotes", "suppresses"]
+    sign: Sign
     rows: tuple[int, ...]
     held_out: tuple[int, ...]
     share: float

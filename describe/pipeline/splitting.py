@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from describe.catalog import Catalogue
-from describe.catalog.roles import Role
+from describe.catalog.roles import Role, Sign
+from describe.pipeline.by_role import roles_settings, split_already, tested_roles
 from describe.pipeline.common import Progress, choose_device, silent
 from describe.pipeline.extracting import N_TARGETS, extract
 from describe.pipeline.stating import statistics_settings
-from describe.records import Evidence, HeadId, HeadMapping, MappingRow, ModelInfo
+from describe.records import HeadId, HeadMapping, MappingRow, ModelInfo
 from describe.versions import versions
 
 if TYPE_CHECKING:
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
     from describe.labelling import Template
     from describe.maps import OutputSpace, SourceVectors, Split
 
-__all__ = ["RolesResult", "by_role", "evidence_of_roles", "of_role", "role_units", "roles", "roles_settings"]
-
-Sign = Literal["promotes", "suppresses"]
+__all__ = ["RolesResult", "by_role", "roles"]
 
 
 @dataclass(frozen=True)
@@ -68,34 +67,6 @@ def roles(
     return RolesResult(extracted.model, extraction_id, {head: there[head] for head in extracted.heads}, len(missing))
 
 
-def roles_settings() -> dict[str, Any]:
-    """What roles depend on besides the extraction."""
-    from describe.maps.roles import SETTINGS
-
-    return dict(SETTINGS)
-
-
-def role_units(found: dict[HeadId, dict[HeadId, Role]], heads: Iterable[HeadId], signs: Iterable[Sign]) -> list[HeadId]:
-    """What to describe of each head where its roles are: each role that evidence supports and that has such a sign.
-
-    A head with one role, or none that evidence supports, is described as a whole, if one of its roles has the sign.
-    """
-    units: list[HeadId] = []
-    for head in heads:
-        wanted = [unit for unit, role in found[head].items() if role.sign in signs]
-        supported = [unit for unit in wanted if found[head][unit].evidence]
-        several = len(found[head]) > 1 and any(role.evidence for role in found[head].values())
-        units += supported if several else [head] if wanted else []
-    return units
-
-
-def of_role(mapping: HeadMapping, unit: HeadId, role: Role) -> HeadMapping:
-    """A head's mapping with the rows of one role alone, and the evidence of these."""
-    held_out = tuple(mapping.held_out[i] for i in role.held_out) if mapping.held_out else ()
-    salient = tuple(mapping.salient[i] for i in role.rows)
-    return HeadMapping(unit, salient, role.evidence or (), held_out, mapping.sampled)
-
-
 def by_role(
     catalogue: Catalogue,
     model: str,
@@ -107,73 +78,9 @@ def by_role(
     dtype: str,
     progress: Progress,
 ) -> tuple[list[HeadId], Callable[[HeadId], HeadMapping]]:
-    """What to describe role by role, and how to read it; heads are split first where they are not.
-
-    A prompt that shows what heads promote is for roles that promote, one that shows what they suppress for the others.
-    """
+    """What to describe role by role, and how to read it, as `split_already`; heads are split first where needed."""
     result = roles(catalogue, model, heads=heads, device=device, dtype=dtype, progress=progress)
-
-    def load_role(unit: HeadId) -> HeadMapping:
-        mapping = load(unit)
-        return of_role(mapping, unit, result.heads[unit._replace(role=0)][unit]) if unit.role else mapping
-
-    return role_units(result.heads, result.heads, _signs(template)), load_role
-
-
-def evidence_of_roles(
-    catalogue: Catalogue, model: str, extraction_id: int
-) -> tuple[dict[HeadId, list[Evidence]], set[HeadId]]:
-    """Everything tested on the rows of each role, and which roles suppress."""
-    found = catalogue.roles.of_extraction(extraction_id, roles_settings())
-    suppress = {unit for of_head in found.values() for unit, role in of_head.items() if role.sign == "suppresses"}
-    return _role_evidence(catalogue, model, extraction_id, found), suppress
-
-
-def _signs(template: Template) -> list[Sign]:
-    """What a prompt can be asked about; the statistics, which have none, put either into words."""
-    if template.name == "evidence-1":
-        return ["promotes", "suppresses"]
-    shows: dict[str, Sign] = {"rows": "promotes", "suppressed": "suppresses"}
-    return [sign for field, sign in shows.items() if field in template.uses]
-
-
-def _role_evidence(
-    catalogue: Catalogue, model: str, extraction_id: int, found: dict[HeadId, dict[HeadId, Role]]
-) -> dict[HeadId, list[Evidence]]:
-    """Everything tested on the rows of each role, by role.
-
-    Roles that promote are tested by what their rows promote, beside the other roles of all heads; roles that suppress
-    likewise by what is suppressed. A head that is not split yet stands beside them as a whole.
-    """
-    from describe.evidence import Vocabulary, model_evidence
-    from describe.weights import open_model
-
-    vocabulary = Vocabulary(open_model(model).tokens)
-    saved = sorted(catalogue.saved_heads(extraction_id))
-    whole = {head: catalogue.mapping(extraction_id, head) for head in saved}
-    evidence: dict[HeadId, list[Evidence]] = {}
-    for sign in ("promotes", "suppresses"):
-        tables = [_facing(part, sign) for head in saved for part in _clusters(whole[head], found.get(head, {}), sign)]
-        evidence |= {unit: tested for unit, tested in model_evidence(vocabulary, tables).items() if unit.role}
-    return evidence
-
-
-def _clusters(whole: HeadMapping, found: dict[HeadId, Role], sign: str) -> list[HeadMapping]:
-    """A head's rows in their clusters: those of a role with this sign under its name, the others under the head's."""
-    if not found:
-        return [whole]
-    by_rows: dict[tuple[int, ...], HeadMapping] = {}
-    for unit, role in found.items():
-        if role.sign == sign or role.rows not in by_rows:
-            by_rows[role.rows] = of_role(whole, unit if role.sign == sign else whole.id, role)
-    return list(by_rows.values())
-
-
-def _facing(mapping: HeadMapping, sign: str) -> HeadMapping:
-    """The mapping with what its rows suppress in the place of the targets, where that is what is looked at."""
-    if sign == "promotes":
-        return mapping
-    return replace(mapping, salient=tuple(replace(row, targets=row.suppressed) for row in mapping.salient))
+    return split_already(catalogue, result.extraction_id, template, load, list(result.heads))
 
 
 def _test_roles(
@@ -183,7 +90,7 @@ def _test_roles(
     from describe.evidence import significant
 
     found = catalogue.roles.of_extraction(extraction_id, roles_settings())
-    evidence = _role_evidence(catalogue, model, extraction_id, found)
+    evidence = tested_roles(catalogue, model, extraction_id, found)
     for head in heads:
         for unit in found[head]:
             catalogue.roles.save_evidence(extraction_id, unit, tested, significant(evidence.get(unit, [])))

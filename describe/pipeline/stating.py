@@ -49,7 +49,7 @@ def state(
     evidence = _tested(catalogue, model, extraction_id)
     suppress: set[HeadId] = set()
     if any(head.role for head in heads):
-        from describe.pipeline.splitting import evidence_of_roles
+        from describe.pipeline.by_role import evidence_of_roles
 
         of_roles, suppress = evidence_of_roles(catalogue, model, extraction_id)
         evidence |= of_roles
