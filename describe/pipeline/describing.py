@@ -13,7 +13,7 @@ from describe.catalog import Caller, Catalogue, SavedBatch
 from describe.catalog.rows import aware, now
 from describe.errors import InputError, RunEndedError
 from describe.pipeline.common import Progress, silent
-from describe.pipeline.extracting import extract
+from describe.pipeline.extracting import ExtractResult, extract
 from describe.pipeline.limits import Batching, Limits, check_batch
 from describe.pipeline.splitting import by_role
 from describe.pipeline.stating import material, state, statistics_method, statistics_settings
@@ -117,16 +117,29 @@ def describe(
             finished = _run_alone(work, lambda: _run(work, llm, request, pacer, purse, template, pending))
     except RunEndedError as error:
         stopped = str(error)
+    return _result(extracted, asked, work, purse, outcomes, finished, stopped)
+
+
+def _result(
+    extracted: ExtractResult,
+    asked: list[HeadId],
+    work: Work,
+    purse: Purse,
+    outcomes: dict[HeadId, str | None],
+    finished: bool,
+    stopped: str | None,
+) -> DescribeResult:
+    extraction_id, labeller = work.caller.extraction_id, work.caller.labeller_id
     return DescribeResult(
         model=extracted.model,
-        extraction_id=extracted.extraction_id,
+        extraction_id=extraction_id,
         labeller_id=labeller,
         heads=asked,
         new=work.done,
         interrupted=not finished,
         stopped=stopped,
         spent=purse.spent,
-        batches=_at_server(catalogue.batches.unfinished(extracted.extraction_id, labeller)),
+        batches=_at_server(work.catalogue.batches.unfinished(extraction_id, labeller)),
         failures={head: cause for head in asked if (cause := outcomes.get(head)) is not None},
         missing=[head for head in asked if head not in outcomes],
     )

@@ -117,16 +117,16 @@ def test_the_command_finds_roles_once(tmp_path: Path, tiny_llama: Path, headscri
     first = headscribe("roles", tiny_llama, "--heads", "0,2.1", "--device", "cpu", "--json")
     assert first.returncode == 0, first.stderr
     found = json.loads(first.stdout)
-    again = headscribe("roles", tiny_llama, "--heads", "0,2.1", "--device", "cpu", "--json")
-    assert json.loads(again.stdout) == found
     heads = {(role["layer"], role["head"]) for role in found}
     assert heads == {(0, 0), (0, 1), (0, 2), (0, 3), (2, 1)}
     for head in heads:
         of_head = [role for role in found if (role["layer"], role["head"]) == head]
         assert 0 < sum(role["share"] for role in of_head) <= 1 + 1e-9
         assert all(role["reach"] > 0 and 0.01 <= role["p_value"] <= 1 for role in of_head)
-    shown = json.loads(headscribe("show", tiny_llama, "2.1", "--json").stdout)
+    with Catalogue(str(tmp_path / "catalogue.db")) as catalogue:
+        again = pipeline.roles(catalogue, str(tiny_llama), heads="0,2.1", device="cpu")
+        assert (again.new, len(again.heads)) == (0, 5)
+        shown = pipeline.head_record(catalogue, str(tiny_llama), HeadId(2, 1))
     listed = [{name: role[name] for name in ("role", "sign", "rows", "share")} for role in shown["roles"]]
     expected = [role for role in found if (role["layer"], role["head"]) == (2, 1)]
     assert listed == [{name: role[name] for name in ("role", "sign", "rows", "share")} for role in expected]
-    assert "one each" in headscribe("roles", tiny_llama, "--heads", "0", "--device", "cpu").stdout
