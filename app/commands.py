@@ -13,6 +13,7 @@ from app.operations import compare, relations
 from app.options import DEFAULT_CATALOGUE, CataloguePlace, Device, Dtype, Format, Heads, Json, Model, Quiet
 from app.roles import roles
 from app.serving import app_command
+from app.stability import stability
 from app.studies import study
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def extract(
 
 app.command()(describe)
 app.command()(roles)
+app.command()(stability)
 
 
 @app.command()

@@ -3,6 +3,7 @@ call these. Importing this package imports no torch; extracting does.
 """
 
 from describe.pipeline.ablating import AblateResult, ablate, ablation_curves, ablation_rows
+from describe.pipeline.agreeing import StabilityResult, stability
 from describe.pipeline.checking import check_described
 from describe.pipeline.common import Progress, find
 from describe.pipeline.comparing import Comparison, compare
@@ -27,6 +28,7 @@ __all__ = [
     "Progress",
     "RelationsResult",
     "RolesResult",
+    "StabilityResult",
     "ablate",
     "ablation_curves",
     "ablation_rows",
@@ -44,4 +46,5 @@ __all__ = [
     "relations",
     "report",
     "roles",
+    "stability",
 ]
