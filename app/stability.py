@@ -30,17 +30,17 @@ def stability(
     with Catalogue(catalog) as opened, progress_bars(quiet) as progress:
         result = pipeline.stability(opened, model, embedding=embedding, heads=heads, progress=progress)
     if json_path:
-        found = {str(unit): asdict(stable) for unit, stable in result.heads.items()}
+        found = [{"layer": u.layer, "head": u.head, "role": u.role or None} | asdict(s) for u, s in result.heads]
         write_json({"model": result.model.name, "heads": found}, json_path)
         return
     if quiet:
         return
     rows = [
         (str(unit), str(len(s.own)), f"{s.value:.2f}", "not run" if s.placebo is None else f"{s.placebo:.2f}")
-        for unit, s in result.heads.items()
+        for unit, s in result.heads
     ]
-    values = [s.value for s in result.heads.values()]
-    placebos = [s.placebo for s in result.heads.values() if s.placebo is not None]
+    values = [s.value for _, s in result.heads]
+    placebos = [s.placebo for _, s in result.heads if s.placebo is not None]
     placebo = f"{sum(placebos) / len(placebos):.2f}" if placebos else "not run"
     rows.append(("mean", "", f"{sum(values) / len(values):.2f}", placebo))
     headings = ("head", "descriptions", "agreement", "placebo: with other heads'")

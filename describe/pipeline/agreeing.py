@@ -51,11 +51,14 @@ class Stable:
 
 @dataclass(frozen=True)
 class StabilityResult:
-    """The agreement of each head or role that has two descriptions or more; ``single``: those that have one."""
+    """The agreement of each head or role that has two descriptions or more; ``single``: those that have one.
+
+    ``heads`` are in order; one that is described by what it promotes and by what it suppresses comes twice.
+    """
 
     model: ModelInfo
     extraction_id: int
-    heads: dict[HeadId, Stable]
+    heads: list[tuple[HeadId, Stable]]
     single: list[HeadId]
 
 
@@ -98,19 +101,18 @@ def stability(
     settings = {"embedding": content_hash(location)}
     judge = catalogue.register_labeller(f"embedding:{location.name}", PROMPT, METHOD, settings)
     made_by = versions("torch", "transformers", "numpy")
-    found: dict[HeadId, Stable] = {}
+    found: list[tuple[HeadId, Stable]] = []
     for (unit, _), rows in several.items():
         others = [place for (other, _), places in groups.items() if other[:2] != unit[:2] for place in places]
         stable = _stable(agree, rows, others, [told[place].id for place in rows])
-        found[unit] = stable
-        _save(
-            catalogue, judge, stable, settings | {"descriptions": stable.descriptions, "others": len(others)}, made_by
-        )
+        found.append((unit, stable))
+        compared = {"descriptions": list(stable.descriptions), "others": len(others)}
+        _save(catalogue, judge, stable, settings | compared, made_by)
     return StabilityResult(info, extraction_id, found, [unit for (unit, _), rows in asked.items() if len(rows) == 1])
 
 
 def agreements(vectors: Floats, unclear: Sequence[bool]) -> Floats:
-    """The agreement of every two descriptions, (n, n), of vectors (n, d); ``unclear``: which of them are abstentions."""
+    """The agreement of every two descriptions, (n, n), of vectors (n, d); ``unclear`` says which are abstentions."""
     abstains = np.array(unclear, dtype=bool)
     said = ~abstains
     found = np.zeros((len(vectors), len(vectors)))
