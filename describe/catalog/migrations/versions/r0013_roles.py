@@ -56,7 +56,7 @@ def _without_children(parent: str) -> Iterator[None]:
         for name in tables.get_table_names()
         if any(key["referred_table"] == parent for key in tables.get_foreign_keys(name))
     ]
-    made_by = sa.text("SELECT sql FROM sqlite_master WHERE tbl_name = :name AND sql IS NOT NULL ORDER BY type != 'table'")
+    made_by = sa.text("SELECT sql FROM sqlite_master WHERE tbl_name = :name AND sql IS NOT NULL ORDER BY type DESC")
     statements = {name: list(connection.execute(made_by, {"name": name}).scalars()) for name in children}
     for name in children:
         connection.exec_driver_sql(f'CREATE TEMP TABLE "kept_{name}" AS SELECT * FROM "{name}"')  # noqa: S608
