@@ -53,8 +53,8 @@ def source_name(llm: str, prompt: str) -> str:
 def described(catalogue: Catalogue, models: Sequence[str], heads: str, wanted: Sequence[str]) -> list[Described]:
     """The descriptions and abstentions of heads, of wanted sources (all by default), in fixed order.
 
-    Failures are none, and neither are descriptions of what heads suppress: the table that raters see shows what they
-    promote.
+    Failures are none, and neither are descriptions of what heads suppress, or of one of their roles: the table that
+    raters see shows what the whole head promotes.
 
     ``heads``: a selection as everywhere, such as ``all`` or ``25.0,16.8``. Of describers of the same name (with other
     settings) the one with the most descriptions is taken, the newer of equals. Raises `InputError` when a model has no
@@ -96,6 +96,7 @@ def _of_model(catalogue: Catalogue, model: str, heads: str) -> list[Described]:
         .join(head, description.c.head_id == head.c.id)
         .join(labeller, description.c.labeller_id == labeller.c.id)
         .where(head.c.extraction_id == extraction_id, description.c.failure.is_(None))
+        .where(description.c.role == 0)
         .order_by(head.c.layer, head.c.head, labeller.c.id)
     )
     with catalogue.engine.connect() as connection:

@@ -25,9 +25,11 @@ from app.options import (
     Quiet,
     RayAddress,
 )
+from app.roles import roles
 from app.scoring import score
 from app.searching import search
 from app.serving import app_command
+from app.stability import stability
 from app.studies import study
 
 if TYPE_CHECKING:
@@ -102,7 +104,9 @@ def extract(
 
 
 app.command()(describe)
+app.command()(roles)
 app.command()(score)
+app.command()(stability)
 
 
 @app.command()

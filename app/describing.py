@@ -29,6 +29,9 @@ def describe(
         ),
     ] = None,
     placebos: o.Placebos = 0,
+    roles: Annotated[
+        bool, typer.Option("--roles", help="Heads that do several things: describe each role (headscribe roles).")
+    ] = False,
     concurrency: o.Concurrency = None,
     temperature: Annotated[float, typer.Option("--temperature", min=0, help="Sampling temperature.")] = 0.0,
     seed: Annotated[int, typer.Option("--seed", help="Sampling seed, where the server has one.")] = 0,
@@ -76,6 +79,7 @@ def describe(
         "batch": Batching(poll, not no_wait) if batch else None,
         "heads": heads,
         "prompt": prompt,
+        "roles": roles,
         "retry_failed": retry_failed,
     }
     with Catalogue(catalog, create=not dry_run) as opened:

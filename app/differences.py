@@ -62,6 +62,7 @@ def _lines(head: dict[str, Any]) -> Iterable[Text]:
         yield _mapping(head["mapping"])
     for change in head.get("descriptions", ()):
         who = visible(change["llm"]) + (f" ({visible(change['prompt'])})" if change["prompt"] else "")
+        who += f" role {change['role']}" if change["role"] else ""
         yield from _description(who, change)
     for change in head.get("scores", ()):
         yield Text(f"{visible(change['llm'])}: {change['measure']} by {visible(change['judge'])} {_moved(change)}")

@@ -78,7 +78,8 @@ def draw_head(record: dict[str, Any], *, suppressed: bool = False) -> None:
     console = _console()
     console.print(Text(f"{record['model']} {record['layer']}.{record['head']}", style="bold"))
     for found in record["descriptions"]:
-        console.print(Text(f"{found['llm']} ({found['prompt']})", style="cyan"))
+        role = f" role {found['role']}" if found["role"] else ""
+        console.print(Text(f"{found['llm']} ({found['prompt']}){role}", style="cyan"))
         if found["failure"]:
             console.print(Text(f"  failed ({found['failure']}): {visible(found['detail'] or '')}", style="red"))
             continue
@@ -95,6 +96,10 @@ def draw_head(record: dict[str, Any], *, suppressed: bool = False) -> None:
         if strong:
             said = (f"{visible(o)} {value:.2f}{_checked(record['relations'][o], name)}" for value, o in strong)
             console.print(Text(f"{title:11}" + "  ".join(said)))
+    for role in record["roles"] if len(record["roles"]) > 1 else []:
+        sources = ", ".join(quoted(record["salient"][i]["token"]) for i in role["rows"][:6])
+        line = f"role {role['role']:<6} {role['sign']}, {role['share']:.0%} of the saliency, {len(role['rows'])} rows:"
+        console.print(Text(f"{line} {sources}"))
     if link := neuronpedia(record["model"], record["layer"], record["head"]):
         console.print(Text(f"Neuronpedia {link}", style="dim"))
     if record["inference"]:

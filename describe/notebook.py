@@ -72,7 +72,7 @@ class Head:
     def _repr_html_(self) -> str:
         """The head as HTML; every text in it is escaped, and long ones are cut."""
         said = "".join(_description_html(found) for found in self.record["descriptions"])
-        link = neuronpedia(self.record["model"], *self.id)
+        link = neuronpedia(self.record["model"], self.id.layer, self.id.head)
         where = f' <a href="{link}" rel="noreferrer">at Neuronpedia</a>' if link else ""
         strong = _implemented(self.record)
         implements = f"<p>implements {_html(strong)}</p>" if strong else ""
@@ -191,9 +191,10 @@ Rows = Iterator[dict[str, Any]]
 _PLACE = ("model", "layer", "head")
 HEAD_COLUMNS = [*_PLACE, "saliency", "sources", "implements", "evidence", "state", "inputs", "pattern", "score"]
 DESCRIPTION_COLUMNS = [
-    *(*_PLACE, "llm", "prompt", "state", "inputs", "pattern", "unclear", "reasoning", "failure"),
+    *(*_PLACE, "llm", "prompt", "role", "state", "inputs", "pattern", "unclear", "reasoning", "failure"),
     *("measure", "judge", "score", "low", "high", "placebo"),
 ]
+_TOLD = ("llm", "prompt", "role", "inputs", "pattern", "unclear", "reasoning", "failure")
 MAPPING_COLUMNS = [*_PLACE, "rank", "source", "saliency", "way", "target_rank", "target", "logit"]
 RELATION_COLUMNS = [*_PLACE, "operation", "score", "suppression", "without_context", "with_context"]
 
@@ -243,7 +244,7 @@ def _worth(row: dict[str, Any]) -> tuple[int, float]:
 def _description_rows(record: dict[str, Any]) -> Rows:
     for found in record["descriptions"]:
         first = headline(found) or {}
-        told = {name: found[name] for name in ("llm", "prompt", "inputs", "pattern", "unclear", "reasoning", "failure")}
+        told = {name: found[name] for name in _TOLD}
         scored = {name: first.get(name) for name in ("measure", "judge", "low", "high", "placebo")}
         state = "failed" if found["failure"] else "unclear" if found["unclear"] else "described"
         yield _place(record) | told | scored | {"state": state, "score": first.get("value")}
@@ -284,6 +285,7 @@ def _copy_operations(names: Iterable[str], folder: Path) -> None:
 
 def _description_html(found: dict[str, Any]) -> str:
     who = f"<i>{_html(found['llm'])}</i> ({_html(found['prompt'])})"
+    who += f" role {found['role']}" if found["role"] else ""
     if found["failure"]:
         return f"<p>{who}: failed, {_html(found['failure'])}</p>"
     score = headline(found)

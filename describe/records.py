@@ -30,7 +30,6 @@ __all__ = [
     "parse_heads",
 ]
 
-
 MIN_PAIRS = 30
 """An operation with fewer pairs that count in a model's vocabulary is not valid for it (MAPS)."""
 
@@ -42,13 +41,14 @@ THRESHOLD = 0.15
 
 
 class HeadId(NamedTuple):
-    """A head by layer and position in the layer, both from 0; written ``25.0``."""
+    """A head by layer and position in the layer, both from 0, written ``25.0``; or one of its roles, from 1."""
 
     layer: int
     head: int
+    role: int = 0
 
     def __str__(self) -> str:
-        return f"{self.layer}.{self.head}"
+        return f"{self.layer}.{self.head}" + (f" role {self.role}" if self.role else "")
 
     @classmethod
     def parse(cls, text: str) -> HeadId:

@@ -113,7 +113,7 @@ def description(pick: random.Random, llm: str) -> dict[str, Any]:
     """A description, an abstention or, now and then, a failure."""
     inputs, pattern = pick.choice(PATTERNS)
     made: dict[str, Any] = {
-        "llm": llm, "prompt": "default-v2", "inputs": inputs, "pattern": pattern, "unclear": False,
+        "llm": llm, "prompt": "default-v2", "role": None, "inputs": inputs, "pattern": pattern, "unclear": False,
         "reasoning": "The sources share a theme.\nThe outputs follow it in most of the rows.",
         "failure": None, "scores": {"detection": {"statistics": score(pick.random())}} if llm == "scored" else {},
     }  # fmt: skip
@@ -162,6 +162,7 @@ def head(layer: int, number: int, pick: random.Random, vocabulary: list[str], ll
     return {
         "model": "SmolLM2-135M", "layer": layer, "head": number, "salient": salient,
         "descriptions": [description(pick, llm) for llm in llms],
+        "roles": [role(1, list(range(20))), role(2, list(range(20, 30)))] if concentrated else [],
         "relations": relations,
         "inference": checked,
         "evidence": [evidence("plural nouns", ["cats", "dogs"])] if concentrated else [],
@@ -179,6 +180,11 @@ def evidence(wording: str, examples: list[str]) -> dict[str, Any]:
         "name": "plural_noun", "kind": "inputs", "wording": wording, "count": 27, "rows": 30, "expected": 0.09,
         "effect": 1.9, "p_value": 1e-20, "q_value": 1e-17, "examples": examples,
     }  # fmt: skip
+
+
+def role(number: int, rows: list[int], *found: dict[str, Any]) -> dict[str, Any]:
+    """One role of a head."""
+    return {"role": number, "sign": "promotes", "rows": rows, "share": len(rows) / 30, "evidence": list(found)}
 
 
 def heads(
@@ -214,17 +220,18 @@ def attack_heads() -> list[dict[str, Any]]:
         one["salient"] = [template | {"token_id": i, "token": text} for i, text in enumerate(ATTACKS)]
         one["descriptions"] = [
             {
-                "llm": text, "prompt": text, "inputs": text, "pattern": text, "unclear": False,
+                "llm": text, "prompt": text, "role": None, "inputs": text, "pattern": text, "unclear": False,
                 "reasoning": text, "failure": None,
                 "scores": {"detection": {text: score(0.5)}, "likelihood": {text: score(None, text)}},
             } for text in ATTACKS
         ] + [
             {
-                "llm": "a", "prompt": "b", "inputs": None, "pattern": None, "unclear": False,
+                "llm": "a", "prompt": "b", "role": 2, "inputs": None, "pattern": None, "unclear": False,
                 "reasoning": None, "failure": text, "scores": {},
             } for text in ATTACKS
         ]  # fmt: skip
         one["relations"] = {text: {"score": 0.5, "suppression": float("nan")} for text in ATTACKS}
+        one["roles"] = [role(number, [number], evidence(text, [text])) for number, text in enumerate(ATTACKS)]
         one["evidence"] = [evidence(text, [text, text]) for text in ATTACKS]
         one["provenance"] = {text: {text: [text, float("inf"), None]} for text in ATTACKS}
     return made

@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from describe.catalog import Catalogue, schema
 from describe.catalog.checks import plain
+from describe.catalog.roles import Role
 from describe.records import (
     Ablation,
     Description,
@@ -73,8 +74,21 @@ def _fill(catalogue: Catalogue, model: ModelInfo) -> None:
         catalogue.checks.save_head(extraction, head, {"templates": ["<X>"]}, shares)
         for number, labeller in enumerate(labellers):
             catalogue.save_description(extraction, head, labeller, _outcome(head, number), VERSIONS)
+        _split(catalogue, extraction, head, found, labellers[1])
     _score(catalogue, extraction)
     _relate(catalogue, model_id, model)
+
+
+def _split(catalogue: Catalogue, extraction: int, head: HeadId, found: Evidence, labeller: int) -> None:
+    """Two roles of some heads, one of them described; one role of the others, not tested yet."""
+    roles = [Role("promotes", (0, 2), (1,), 0.625, 6.5, 0.05), Role("suppresses", (1,), (0,), 0.375, 5.0, 0.05)]
+    roles = roles if head.head else [Role("promotes", (0, 1, 2), (0, 1), 1.0, 6.5, 1.0)]
+    catalogue.roles.save(extraction, head, roles, {"draws": 19}, VERSIONS)
+    if head.head:
+        for number in (1, 2):
+            catalogue.roles.save_evidence(extraction, head._replace(role=number), {"level": 0.01}, [found])
+        outcome = Description("odd numbers", "their halves", "seen")
+        catalogue.save_description(extraction, head._replace(role=2), labeller, outcome, VERSIONS)
 
 
 def _outcome(head: HeadId, number: int) -> Description:

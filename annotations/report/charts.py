@@ -47,11 +47,15 @@ def _layer(report: Report) -> Any:
     return _shares(report, "layer")
 
 
+def _calibration(report: Report) -> Any:
+    return _shares(report, "calibration")
+
+
 def _shares(report: Report, part: str) -> Any:
     """A bar for each share and its bootstrap interval as a line, or no line where there is none."""
     import altair as alt
 
-    rows = _rows([figure for figure in report.figures if figure.part == part])
+    rows = _rows([figure for figure in report.figures if figure.part == part and figure.unit == "share"])
     if rows.empty:
         return None
     order = rows["group"].drop_duplicates().tolist()
@@ -139,6 +143,7 @@ _CHARTS: dict[str, tuple[str, Callable[[Report], Any]]] = {
     "detection": ("d' of each rater with its 95 % interval; the dashed line is chance", _detection),
     "confusion": ("Answers by pattern seen and what the describer said; colour is the share of the column", _confusion),
     "layer": ("Share of answers by layer; black lines are 95 % bootstrap intervals", _layer),
+    "calibration": ('Share of answers "fits" by the height of the automatic score', _calibration),
     "times": ("Answers by active time, both stages together", _times),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 import pandas as pd
 
 from annotations.records import FIT, PRESENCE
@@ -13,6 +14,7 @@ from annotations.report.sample import Sample
 
 __all__ = [
     "ALL_ITEMS",
+    "BINS",
     "CONTROLS",
     "DESCRIBED",
     "OWN",
@@ -38,6 +40,9 @@ CONTROLS = {
 SWAPPED = "another head's, all"
 DESCRIBED = ("described", "Unclear")
 REAL_ITEMS, ALL_ITEMS = "real items", "all items"
+BINS = 4
+"""Of the reliability curve, with about as many descriptions in each."""
+
 _GRADES = (("strict", STRICT), ("lenient", LENIENT))
 _THIRDS = ("first third", "middle third", "last third")
 
@@ -47,7 +52,7 @@ def all_figures(ratings: pd.DataFrame, seed: int, draws: int) -> tuple[Figure, .
     content = ratings[ratings["kind"] != "catch"]
     sample = Sample(content[content["occasion"] == 1].reset_index(drop=True), seed, draws)
     twice = Sample(repeats(content), seed, draws)
-    parts = (_plausibility, _differences, _detection, _presence, _layers, _sources, _agreement)
+    parts = (_plausibility, _differences, _detection, _presence, _layers, _sources, _calibration, _agreement)
     figures = [figure for part in parts for figure in part(sample)]
     return (*figures, *_repeats(twice), *_time(ratings))
 
@@ -154,6 +159,27 @@ def _sources(sample: Sample) -> Iterator[Figure]:
             for name in sources[:-1]:
                 sides = (own & (rows["source"] == name), baseline)
                 yield sample.difference("source", grade, f"{name} minus {BASELINE}", sides, hit)
+
+
+def _calibration(sample: Sample) -> Iterator[Figure]:
+    """Own descriptions that have an automatic score, by source: does it rank them, and what is each height worth?"""
+    rows = sample.rows
+    scored = own_and_other(rows)[OWN] & rows["score"].notna()
+    if not scored.any():
+        note = "no description had a score when the study was made"
+        yield Figure("calibration", "AUROC of the score, strict", OWN, "coefficient", None, 0, note=note)
+    for name in sorted(rows.loc[scored, "source"].unique()):
+        of_source = scored & (rows["source"] == name)
+        for grade, answers in _GRADES:
+            hit = rows["fit"].isin(answers)
+            yield sample.ranking("calibration", f"AUROC of the score, {grade}", name, of_source, "score", hit)
+        heights = rows.loc[of_source].drop_duplicates("item")["score"]
+        edges = np.unique(np.quantile(heights, np.linspace(0, 1, BINS + 1)))
+        place = np.clip(np.searchsorted(edges, rows["score"], side="right"), 1, max(len(edges) - 1, 1))
+        for i, low in enumerate(edges[:-1] if len(edges) > 1 else edges, 1):
+            high = edges[min(i, len(edges) - 1)]
+            group = f"{name}, score {low:.2f} to {high:.2f}"
+            yield sample.share("calibration", "strict", group, of_source & (place == i), rows["fit"].isin(STRICT))
 
 
 def _agreement(sample: Sample) -> Iterator[Figure]:

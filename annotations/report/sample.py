@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from annotations.report.records import Figure
-from annotations.statistics import Interval, agreement, between, d_prime, pairs_of, resample, wilson
+from annotations.statistics import Interval, agreement, auroc, between, d_prime, pairs_of, resample, wilson
 
 __all__ = ["BOOTSTRAP", "DETECTION", "HEAD_BOOTSTRAP", "Sample"]
 
@@ -80,6 +80,22 @@ class Sample:
             Figure(part, name, group, "d'", float(value), n, None, *_intervals(few or between(draws, BOOTSTRAP)))
             for name, value, draws in zip(DETECTION, values, (pooled, means), strict=True)
         ]
+
+    def ranking(self, part: str, name: str, group: str, among: Mask, column: str, hit: Mask) -> Figure:
+        """The AUROC with which ``column`` ranks the answers ``among`` that are ``hit`` above the others."""
+        chosen = among.to_numpy()
+        scores, yes = self.rows.loc[among, column].to_numpy(float), hit.to_numpy()[chosen]
+        value = float(auroc(scores, yes)[0])
+        if not np.isfinite(value):
+            note = "no answers with a score" if not len(yes) else "all answers are the same"
+            return Figure(part, name, group, "coefficient", None, len(yes), note=note)
+        heads, raters = self._heads[chosen], self._raters[chosen]
+        draws = [
+            auroc(scores, yes, self._drawn.heads[some][:, heads] * self._drawn.raters[some][:, raters])
+            for some in np.array_split(np.arange(len(self._drawn.heads)), max(1, len(yes) // 100))
+        ]
+        found = self._few(among) or between(np.concatenate(draws), BOOTSTRAP)
+        return Figure(part, name, group, "coefficient", value, len(yes), None, *_intervals(found))
 
     def agreement(self, group: str, among: Mask, column: str, scale: tuple[str, ...], ordered: bool) -> list[Figure]:
         """Raw agreement, alpha and AC1 on ``column``; answers outside ``scale`` count as missing. n is of items."""

@@ -69,6 +69,14 @@ PARTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         "Own descriptions. statistics is the baseline without an LLM; differences are in percentage points.",
         (),
     ),
+    "calibration": (
+        "Automatic scores against people",
+        "Own descriptions that had an automatic score when the study was made. AUROC: the chance that one said to fit"
+        " has a higher score than one that is not, 0.5 where the score says nothing of what people will say. Below, the"
+        " share said to fit by the height of the score, in bins of about as many descriptions each: a score is"
+        " calibrated in so far as these rise with it.",
+        ("calibration",),
+    ),
     "agreement": (
         "Agreement between raters",
         "Raw: the share of pairs of raters who agree. Alpha (Krippendorff) and AC1 (Gwet) take out what chance"
@@ -169,7 +177,7 @@ def _figures(figures: list[Figure]) -> Table:
     """A row a figure; columns for what any of them has."""
     methods = list(dict.fromkeys(found.method for figure in figures for found in figure.intervals))
     noted = any(figure.note for figure in figures)
-    counted = "items" if any(figure.unit == "coefficient" for figure in figures) else "answers"
+    counted = "items" if any(figure.part == "agreement" for figure in figures) else "answers"
     headings = ["", "of", "value", counted]
     headings += [f"95 % interval, {method}" for method in methods] + ["note"] * noted
     rows = []

@@ -3,6 +3,7 @@
 from annotations.statistics.agreement import Agreement, Pairs, agreement, pairs_of
 from annotations.statistics.detection import DPrime, d_prime
 from annotations.statistics.intervals import CONFIDENCE, DRAWS, Interval, between, wilson
+from annotations.statistics.ranking import auroc
 from annotations.statistics.resampling import Resampling, resample
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Pairs",
     "Resampling",
     "agreement",
+    "auroc",
     "between",
     "d_prime",
     "pairs_of",

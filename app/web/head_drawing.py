@@ -9,7 +9,7 @@ from typing import Any
 from app.web.drawing import prose, token
 from describe.records import THRESHOLD
 
-__all__ = ["cards", "checked", "claims", "hit", "implemented", "mapping", "near", "nested", "operations"]
+__all__ = ["cards", "checked", "claims", "hit", "implemented", "mapping", "near", "nested", "operations", "roles"]
 
 Record = Mapping[str, Any]
 
@@ -58,6 +58,22 @@ def claims(evidence: Sequence[Record]) -> str:
         for found in evidence
     ]
     return _table(("about", "claim", "count", "by chance", "effect h", "q", "examples"), rows, range(2, 6))
+
+
+def roles(record: Record) -> str:
+    """What each group of a head's rows does, with its share of the saliency and what is above chance in it."""
+    rows = [
+        (
+            str(role["role"]),
+            prose(role["sign"], 40),
+            _bar(role["share"], 1.0),
+            str(len(role["rows"])),
+            "".join(_token(record["salient"][place]["token"]) + " " for place in role["rows"][:8]),
+            prose("; ".join(found["wording"] for found in role["evidence"][:3]), 300),
+        )
+        for role in record["roles"]
+    ]
+    return _table(("role", "it", "share of saliency", "rows", "such as", "evidence"), rows, (2, 3))
 
 
 def implemented(relations: Mapping[str, Record]) -> dict[str, Record]:
@@ -132,12 +148,12 @@ def _card(told: Record, fit: Record | None) -> str:
         for name, text in texts
         if text
     )
-    reasoning = told["reasoning"]
+    reasoning, role = told["reasoning"], f" role {told['role']}" if told["role"] else ""
     if reasoning:
         lines += f"<details><summary>reasoning</summary><p><bdi>{prose(reasoning, LONGEST_TEXT)}</bdi></p></details>"
     return (
         f'<section class="hs-card hs-{state}"><h4><bdi>{prose(told["llm"], 80)}</bdi>'
-        f" <small><bdi>{prose(told['prompt'], 60)}</bdi></small><i>{state}</i></h4>{lines}"
+        f" <small><bdi>{prose(told['prompt'], 60)}</bdi>{role}</small><i>{state}</i></h4>{lines}"
         f"{_scores(told['scores'])}{_judgements(fit)}</section>"
     )
 

@@ -84,7 +84,7 @@ def _headline(info: ModelInfo, model: str, head: HeadId, record: dict[str, Any] 
 def _query(model: str, head: HeadId) -> str:
     from urllib.parse import urlencode
 
-    return "?" + urlencode(address(model, *head))
+    return "?" + urlencode(address(model, head.layer, head.head))
 
 
 def _descriptions(info: ModelInfo, head: HeadId, record: dict[str, Any]) -> None:
@@ -126,9 +126,11 @@ def _findings(record: dict[str, Any]) -> None:
             st.html(draw.operations(relations))
     if record["inference"]:
         st.html(draw.checked(record["inference"]))
-    if record.get("roles"):
+    if len(record["roles"]) > 1:
         st.subheader("Roles")
-        st.html(draw.nested(record["roles"]))
+        st.html(draw.roles(record))
+    elif record["roles"]:
+        st.caption("Its salient rows make one role.")
     if record["evidence"]:
         st.subheader("Evidence")
         st.html(draw.claims(record["evidence"]))

@@ -109,7 +109,8 @@ class BatchStore:
         rows = [
             {
                 "batch_id": batch_id,
-                "head_id": ids[request.head],
+                "head_id": ids[request.head._replace(role=0)],
+                "role": request.head.role,
                 "custom_id": request.custom_id,
                 "request_hash": request.request_hash,
                 "in_flight": request.request_hash,
@@ -173,7 +174,8 @@ class BatchStore:
 
     def _waiting(self, connection: Connection, batch_id: int) -> dict[str, Waiting]:
         table, head = schema.batch_request, schema.head
-        columns = (table.c.id, table.c.custom_id, table.c.request_hash, table.c.most, head.c.layer, head.c.head)
+        asked = (table.c.id, table.c.custom_id, table.c.request_hash, table.c.most)
+        columns = (*asked, head.c.layer, head.c.head, table.c.role)
         query = (
             select(*columns)
             .join(head, table.c.head_id == head.c.id)
@@ -181,7 +183,9 @@ class BatchStore:
             .order_by(table.c.id)
         )
         return {
-            row.custom_id: Waiting(row.id, HeadId(row.layer, row.head), row.custom_id, row.request_hash, row.most)
+            row.custom_id: Waiting(
+                row.id, HeadId(row.layer, row.head, row.role), row.custom_id, row.request_hash, row.most
+            )
             for row in connection.execute(query)
         }
 

@@ -108,7 +108,7 @@ class BrowseStore:
         Each with ``layer``, ``head``, ``saliency``; ``state`` (of `STATES`), ``llm``, ``inputs``, ``pattern`` (cut to
         `CUT` characters) of its best description, the newest of equals, or of this ``llm``'s; that description's
         ``score`` with ``measure`` and ``placebo`` (None: not scored); ``evidence`` (pieces found) and ``effect`` (the
-        strongest, Cohen's h; None: not tested).
+        strongest, Cohen's h; None: not tested). Of equals, one of the whole head comes before those of its roles.
         """
         head, evidence = schema.head, schema.evidence
         query = select(head.c.id, head.c.layer, head.c.head, head.c.saliency)
@@ -167,15 +167,15 @@ def _counted(connection: Connection, query: Any) -> dict[int, int]:
 
 
 def _told(connection: Connection, extraction_id: int, llm: str | None) -> dict[int, Row[Any]]:
-    """The best outcome of each head, the newest of equals, by the head's id."""
+    """The best outcome of each head, of equals that of the whole head and the newest, by the head's id."""
     head, told, by = schema.head, schema.description, schema.labeller
     texts = [func.substr(told.c[name], 1, CUT + 1).label(name) for name in ("inputs", "pattern")]
     query = (
-        select(told.c.id, told.c.head_id, by.c.llm, *texts, told.c.unclear, told.c.failure)
+        select(told.c.id, told.c.head_id, by.c.llm, *texts, told.c.unclear, told.c.failure, told.c.role)
         .join(head, told.c.head_id == head.c.id)
         .join(by, told.c.labeller_id == by.c.id)
         .where(head.c.extraction_id == extraction_id)
-        .order_by(told.c.id)
+        .order_by(case((told.c.role == 0, 1), else_=0), told.c.id)
     )
     if llm is not None:
         query = query.where(by.c.llm == llm)
@@ -196,6 +196,8 @@ def _description(row: Row[Any] | None) -> dict[str, Any]:
     if row is None:
         return {"state": "none", "llm": None, "inputs": None, "pattern": None}
     cut = {name: _cut(getattr(row, name)) for name in ("inputs", "pattern")}
+    if row.role and cut["pattern"] is not None:
+        cut["pattern"] = f"role {row.role}: {cut['pattern']}"
     return {"state": _state(row), "llm": row.llm, **cut}
 
 

@@ -87,7 +87,7 @@ def model_file_name(model: ModelInfo, folder: Path, suffix: str) -> str:
 
 def _flat_schema(columns: list[str]) -> Any:
     pa, _ = pyarrow()
-    types = {"layer": pa.int64(), "head": pa.int64(), "unclear": pa.bool_()}
+    types = {"layer": pa.int64(), "head": pa.int64(), "role": pa.int64(), "unclear": pa.bool_()}
     return pa.schema([(name, pa.float64() if name in NUMBERS else types.get(name, pa.string())) for name in columns])
 
 
@@ -122,9 +122,12 @@ HEAD_COLUMNS = {
     " `suppressed`: the tokens it promotes and pushes down most, each with its `logit`",
     "held_out": "rows of the same form that no describer has seen, to judge descriptions by: `next` most salient, and a"
     " random `sample` of other tokens",
-    "descriptions": "what was said of the head: `llm` and `prompt`; `inputs` and `pattern`, its words; `unclear`: the"
+    "descriptions": "what was said of the head: `llm` and `prompt`; `role`, null where it is of the whole"
+    " head; `inputs` and `pattern`, its words; `unclear`: the"
     " describer abstained; `failure` and `detail`: why there is no usable answer; `reasoning`; `scores` and"
     " `provenance`, JSON text",
+    "roles": "JSON text: groups of the salient rows that do one thing together, each with its `sign`, `rows` (and those"
+    " of `held_out.next`), `share` of the saliency and evidence; one role: the head does one thing",
     "relations": "JSON text: by operation, `score` and `suppression`, the shares of its pairs that the head promotes"
     " and pushes down; `inference` and `ablation` where the model was run",
     "evidence": "JSON text: what the mappings show more often than chance, with counts, effect sizes and q-values",
@@ -146,8 +149,10 @@ FLAT_COLUMNS = {
     "mappings_without_context": "share of the mappings that the head writes in prompts as if it attended to the"
     " source alone",
     "mappings_with_context": "the same as the head attends",
+    "roles": "the head's roles: number, what it does, share of the saliency",
     "llm": "who described the head; null where nobody did",
     "prompt": "the prompt template's name",
+    "role": "the role that is described; null for the whole head",
     "inputs": "what the source tokens share, in the describer's words",
     "pattern": "what the head does with them",
     "unclear": "the describer abstained",

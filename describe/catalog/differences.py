@@ -19,6 +19,8 @@ CLOSE = 1e-3
 MOST_WORDS = 2000
 """Longer texts are not compared word by word, which takes time with the square of their length."""
 
+_WHO = ("llm", "prompt", "role")
+
 Record = dict[str, Any]
 
 
@@ -41,13 +43,13 @@ def changes(old: Record, new: Record, llm: str | None = None) -> dict[str, Any]:
     found: dict[str, Any] = {
         "mapping": _mapping(old["salient"], new["salient"]),
         "descriptions": [
-            {"llm": who[0], "prompt": who[1], **change}
-            for who in sorted(before | after)
+            dict(zip(_WHO, who, strict=True)) | change
+            for who in sorted(before | after, key=str)
             if (change := _description(before.get(who), after.get(who)))
         ],
         "scores": [
-            {"llm": who[0], "prompt": who[1], **change}
-            for who in sorted(before.keys() & after.keys())
+            dict(zip(_WHO, who, strict=True)) | change
+            for who in sorted(before.keys() & after.keys(), key=str)
             for change in _scores(before[who]["scores"], after[who]["scores"])
         ],
         "relations": _relations(old["relations"], new["relations"]),
@@ -56,9 +58,10 @@ def changes(old: Record, new: Record, llm: str | None = None) -> dict[str, Any]:
 
 
 def described_otherwise(record: Record, one: str, other: str) -> tuple[Record | None, Record | None, Record | None]:
-    """The newest descriptions of a head by two describers, ``LLM`` or ``LLM@PROMPT``, and how they differ, if so."""
+    """The newest descriptions of a whole head by two describers, ``LLM`` or ``LLM@PROMPT``, and how they differ."""
+    told = _described(record)[::-1]
     first, second = (
-        next((d for (llm, prompt), d in _described(record)[::-1] if who in (llm, f"{llm}@{prompt}")), None)
+        next((d for (llm, prompt, role), d in told if who in (llm, f"{llm}@{prompt}") and role is None), None)
         for who in (one, other)
     )
     return first, second, _description(first, second)
@@ -82,9 +85,9 @@ def _place(record: Record | None) -> tuple[float, float]:
     return (math.inf, math.inf) if record is None else (record["layer"], record["head"])
 
 
-def _described(record: Record) -> list[tuple[tuple[str, str], Record]]:
-    """Descriptions by describer, LLM and prompt, the newest last."""
-    return [((found["llm"], found["prompt"]), found) for found in record["descriptions"]]
+def _described(record: Record) -> list[tuple[tuple[Any, ...], Record]]:
+    """Descriptions by LLM, prompt and role, the newest last."""
+    return [(tuple(found[part] for part in _WHO), found) for found in record["descriptions"]]
 
 
 def _mapping(old: list[Record], new: list[Record]) -> Record | None:

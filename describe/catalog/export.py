@@ -100,7 +100,7 @@ def _markdown(parts: Parts, path: Path) -> None:
 def _markdown_head(record: dict[str, Any], file: TextIO) -> None:
     file.write(f"\n## {record['layer']}.{record['head']}\n\n")
     for found in record["descriptions"]:
-        who = f"{_md(visible(found['llm']))} ({_md(visible(found['prompt']))})"
+        who = f"{_md(visible(found['llm']))} ({_md(visible(found['prompt']))}){_of_role(found)}"
         if found["failure"]:
             file.write(f"- {who}: failed, {_md(found['failure'])}: {_md(visible(found['detail'] or ''))}\n")
         else:
@@ -111,6 +111,9 @@ def _markdown_head(record: dict[str, Any], file: TextIO) -> None:
     for title, told in (("implements", _implemented(record)), ("evidence", _claims(record))):
         if told:
             file.write(f"- {title}: {_md(told)}\n")
+    for role in record["roles"] if len(record["roles"]) > 1 else []:
+        sources = " ".join(_code(record["salient"][i]["token"]) for i in role["rows"])
+        file.write(f"- role {role['role']} {role['sign']} ({role['share']:.0%} of the saliency): {sources}\n")
     if record["inference"]:
         found = record["inference"]
         shares = f"{found['of_source']:.2f} without context, {found['in_context']:.2f} with context"
@@ -143,7 +146,7 @@ FILES: dict[str, Callable[[Parts, Path], None]] = {
 _COLUMNS = [
     *("model", "layer", "head", "saliency", "sources", "targets", "suppressed", "implements", "evidence"),
     *("mappings_without_context", "mappings_with_context"),
-    *("llm", "prompt", "inputs", "pattern", "unclear", "reasoning", "failure"),
+    *("roles", "llm", "prompt", "role", "inputs", "pattern", "unclear", "reasoning", "failure"),
     *("score", "score_low", "score_high", "score_placebo", "score_measure", "score_judge"),
 ]
 _TOLD = _COLUMNS[_COLUMNS.index("llm") : _COLUMNS.index("score")]
@@ -161,6 +164,7 @@ def _flat(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
         },
         "implements": _implemented(record),
         "evidence": _claims(record),
+        "roles": "; ".join(f"{r['role']} {r['sign']} {r['share']:.2f}" for r in record["roles"]),
     }
     checked = record["inference"] or {}
     mapping |= {
@@ -177,6 +181,10 @@ def _score(description: dict[str, Any]) -> dict[str, Any]:
     top = (headline(description) if description else None) or {}
     values = {f"score_{name}": top.get(name) for name in ("low", "high", "placebo", "measure", "judge")}
     return {"score": top.get("value")} | values
+
+
+def _of_role(description: dict[str, Any]) -> str:
+    return f", role {description['role']}" if description["role"] else ""
 
 
 def _implemented(record: dict[str, Any]) -> str:

@@ -25,13 +25,15 @@ def record(
     descriptions: Iterable[Row[Any]],
     relations: HeadRelations,
     scores: dict[int, dict[str, Any]],
+    roles: dict[str, Any] | None,
     evidence: Row[Any] | None,
     inference: dict[str, Any] | None,
 ) -> dict[str, Any]:
     """One head in the JSON form of one head, from its row and what belongs to it.
 
-    ``run`` is its extraction's row, ``scores`` those of descriptions by their id, ``evidence`` a row, if it was tested,
-    ``inference`` what running the model showed of the head's own mappings.
+    ``run`` is its extraction's row, ``scores`` those of descriptions by their id, ``roles`` those of the head with
+    their provenance, ``evidence`` a row, if it was tested, ``inference`` what running the model showed of the head's
+    own mappings.
     """
     return {
         "model": model.name,
@@ -42,6 +44,7 @@ def record(
             name: [_row_record(*found) for found in rows] for name, rows in (row.held_out or _NOT_KEPT).items()
         },
         "descriptions": [_description_record(found, scores.get(found.id, {})) for found in descriptions],
+        "roles": roles["roles"] if roles else [],
         "relations": relations.heads.get(HeadId(row.layer, row.head), {}),
         "evidence": evidence.found if evidence else [],
         "inference": inference,
@@ -54,6 +57,7 @@ def record(
             "extracted": iso(row.created),
             **({"evidence": evidence.settings} if evidence else {}),
             **({"relations": relations.provenance} if relations.provenance else {}),
+            **({"roles": roles["provenance"]} if roles else {}),
         },
     }
 
@@ -70,6 +74,7 @@ def _description_record(row: Row[Any], scores: dict[str, Any]) -> dict[str, Any]
     return {
         "llm": row.llm,
         "prompt": row.prompt,
+        "role": row.role or None,
         "inputs": row.inputs,
         "pattern": row.pattern,
         "unclear": row.unclear,

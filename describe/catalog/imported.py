@@ -42,11 +42,26 @@ def check(record: Any) -> dict[str, Any]:
         raise ValueError("it is the head of a placebo, not of a model")
     if head["evidence"] and "evidence" not in provenance:
         raise ValueError("provenance.evidence is missing: the settings that the evidence was found with")
+    _check_roles(head)
     for where, made in _labellers(head):
         if hashlib.sha256(made["template"].encode("utf-8", "surrogatepass")).hexdigest() != made["template_hash"]:
             raise ValueError(f"{where}.template_hash is not that of its template")
     _check_relations(head["relations"], provenance.get("relations"))
     return head
+
+
+def _check_roles(head: dict[str, Any]) -> None:
+    """Roles need to be told of in the provenance, and are of rows that are there."""
+    if head["roles"] and "roles" not in head["provenance"]:
+        raise ValueError("provenance.roles is missing: the settings that the roles were found with")
+    numbers = [role["role"] for role in head["roles"]]
+    if len(set(numbers)) < len(numbers):
+        raise ValueError("two roles have the same number")
+    rows = {"rows": len(head["salient"]), "held_out": len(head["held_out"]["next"])}
+    for role in head["roles"]:
+        for part, there in rows.items():
+            if any(place >= there for place in role[part]):
+                raise ValueError(f"role {role['role']}: {part} names a row that the head does not have")
 
 
 def _check_relations(relations: dict[str, Any], made: dict[str, Any] | None) -> None:
@@ -139,6 +154,7 @@ _Description = _form(
     "description",
     llm=_Name,
     prompt=_Prompt,
+    role=_Size | None,
     unclear=bool,
     failure=_Cause,
     **dict.fromkeys(("inputs", "pattern", "reasoning", "detail"), _Told),
@@ -155,6 +171,17 @@ _Evidence = _form(
     rows=_Size,
     **dict.fromkeys(("expected", "effect", "p_value", "q_value"), float),
     examples=_List[_Text],
+)
+_Role = _form(
+    "role",
+    role=_Size,
+    sign=Literal["promotes", "suppresses"],
+    rows=_List[_Count],
+    held_out=_List[_Count],
+    share=_Share,
+    reach=float,
+    p_value=_Share,
+    evidence=_List[_Evidence],
 )
 _Template = _form("template", template=_Text, of_source=_Share, in_context=_Share)
 _Inference = _form(
@@ -206,7 +233,7 @@ _Relations = _run(
 )
 _Provenance = _form(
     "provenance",
-    {"evidence": _Object, "relations": _Relations},
+    {"evidence": _Object, "relations": _Relations, "roles": _form("roles", evidence=_Object | None, **_Made)},
     content_hash=_Word,
     family=_Word,
     shape=_form("shape", **dict.fromkeys(SHAPE, _Size)),
@@ -223,6 +250,7 @@ _HEADS: TypeAdapter[Any] = TypeAdapter(
         salient=_List[_Row],
         held_out=_HeldOut,
         descriptions=_List[_Description],
+        roles=_List[_Role],
         relations=_Dict[_Prompt, _Relation],
         evidence=_List[_Evidence],
         inference=_Inference | None,

@@ -17,6 +17,7 @@ from describe.catalog.database import begin_write
 from describe.catalog.forms import SHAPE
 from describe.catalog.imported import check
 from describe.catalog.passages import fill
+from describe.catalog.roles import head_role
 from describe.catalog.rows import json_hash, now, storable
 from describe.errors import CatalogueError
 
@@ -97,6 +98,8 @@ class _Import:
         self.done.heads, self.done.new = self.done.heads + 1, self.done.new + new
         for found in record["descriptions"]:
             self._description(head_id, found, name)
+        for role in record["roles"]:
+            self._role(head_id, role, made["roles"], f"{name}: another role {role['role']}")
         self._under(schema.evidence, head_id, made.get("evidence"), record["evidence"], f"{name}: other evidence")
         inference = dict(record["inference"] or {})
         self._under(schema.head_check, head_id, inference.pop("settings", None), inference, f"{name}: another check")
@@ -167,13 +170,21 @@ class _Import:
             part: storable(made[part]) for part in ("reply", "prompt_hash")
         }
         about = {"usage": made["usage"], "versions": made["versions"], "created": made["described"]}
-        key = {"head_id": head_id, "labeller_id": labeller}
+        key = {"head_id": head_id, "labeller_id": labeller, "role": found["role"] or 0}
         other = f"{name}: another description by {found['llm']}"
         description_id, new = self._enter(schema.description, key, content, about, other)
         self.done.descriptions += new
         for measure, judged in found["scores"].items():
             for llm, score in judged.items():
                 self._score(description_id, measure, llm, score, name)
+
+    def _role(self, head_id: int, role: Row, made: Row, other: str) -> None:
+        tested = made["evidence"] is not None
+        content = {part: role[part] for part in ("sign", "rows", "held_out", "share", "reach", "p_value")}
+        content["evidence"] = {"settings": made["evidence"], "found": role["evidence"]} if tested else None
+        about = {"settings": made["settings"], "settings_hash": json_hash(made["settings"])}
+        key = {"head_id": head_id, "role": role["role"]}
+        self._enter(head_role, key, content, about | {"versions": made["versions"]}, other)
 
     def _score(self, description_id: int, measure: str, llm: str, score: Row, name: str) -> None:
         made = score["provenance"]

@@ -113,16 +113,16 @@ class LedgerStore:
             return set(connection.execute(query).scalars())
 
     def failed_since(self, extraction_id: int, labeller_id: int) -> dict[HeadId, datetime]:
-        """When each head that a labeller failed on did so."""
+        """When each head or role that a labeller failed on did so."""
         head, description = schema.head, schema.description
         query = (
-            select(head.c.layer, head.c.head, description.c.created)
+            select(head.c.layer, head.c.head, description.c.role, description.c.created)
             .join(description, description.c.head_id == head.c.id)
             .where(head.c.extraction_id == extraction_id, description.c.labeller_id == labeller_id)
             .where(description.c.failure.is_not(None))
         )
         with self._engine.connect() as connection:
-            return {HeadId(row.layer, row.head): row.created for row in connection.execute(query)}
+            return {HeadId(row.layer, row.head, row.role): row.created for row in connection.execute(query)}
 
     def summary(self, model_id: int) -> list[dict[str, Any]]:
         """The calls about a model's heads, summed by LLM and outcome, those in batches apart.

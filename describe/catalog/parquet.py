@@ -13,7 +13,7 @@ from describe.errors import InputError
 
 __all__ = ["pyarrow", "read_heads", "write_heads", "write_table"]
 
-AS_TEXT = ("relations", "evidence", "inference", "provenance")
+AS_TEXT = ("roles", "relations", "evidence", "inference", "provenance")
 """What of a head is JSON text."""
 
 DESCRIPTION_AS_TEXT = ("scores", "provenance")
@@ -69,7 +69,7 @@ def _schema() -> Any:
         [*token, ("saliency", pa.float64()), ("targets", pa.list_(target)), ("suppressed", pa.list_(target))]
     )
     told = ["llm", "prompt", "inputs", "pattern", "reasoning", "failure", "detail", "scores", "provenance"]
-    description = pa.struct([*((name, pa.string()) for name in told), ("unclear", pa.bool_())])
+    description = pa.struct([*((name, pa.string()) for name in told), ("role", pa.int64()), ("unclear", pa.bool_())])
     return pa.schema(
         [
             ("model", pa.string()),

@@ -4,7 +4,7 @@ SQLite keeps the index in an FTS5 table, PostgreSQL in a ``tsvector`` column wit
 column fill them from ``passage.terms``, so that a passage is found as soon as its head or description is committed.
 Both get terms that are made here (`describe.catalog.terms`), and so find the same.
 
-    head ─< passage >─ labeller
+    head ─< passage ── description
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from sqlalchemy import (
     Table,
     Text,
     TextClause,
-    UniqueConstraint,
     bindparam,
     column,
     exists,
@@ -40,11 +39,15 @@ passage = Table(
     schema.metadata,
     Column("id", Integer, primary_key=True),
     Column("extraction_id", ForeignKey("extraction.id"), nullable=False),
-    Column("head_id", ForeignKey("head.id"), nullable=False),
-    Column("labeller_id", ForeignKey("labeller.id"), comment="whose description; null: the head's tokens"),
+    Column("head_id", ForeignKey("head.id"), nullable=False, index=True),
+    Column(
+        "description_id",
+        ForeignKey("description.id", ondelete="CASCADE"),
+        unique=True,
+        comment="what is described; null: the head's tokens",
+    ),
     Column("size", Integer, nullable=False, comment="the number of terms"),
     Column("terms", Text, nullable=False, comment="the different terms, with spaces between: `describe.catalog.terms`"),
-    UniqueConstraint("head_id", "labeller_id"),
 )
 
 _AT_ONCE = 500
@@ -57,30 +60,30 @@ def add_head(connection: Connection, extraction_id: int, head_id: int, salient: 
 
 
 def add_description(
-    connection: Connection, extraction_id: int, head_id: int, labeller_id: int, *texts: str | None
+    connection: Connection, extraction_id: int, head_id: int, description_id: int, *texts: str | None
 ) -> None:
     """Enter the words of a new description; an abstention has none to be found by."""
-    connection.execute(_INSERT, _passage(extraction_id, head_id, labeller_id, prose_terms(*texts)))
+    connection.execute(_INSERT, _passage(extraction_id, head_id, description_id, prose_terms(*texts)))
 
 
 def fill(connection: Connection) -> None:
     """Enter the heads and descriptions that are not in the index: those of an older catalogue."""
     head, told = schema.head, schema.description
     heads = select(head.c.id, head.c.extraction_id, head.c.salient).where(
-        ~exists().where(passage.c.head_id == head.c.id, passage.c.labeller_id.is_(None))
+        ~exists().where(passage.c.head_id == head.c.id, passage.c.description_id.is_(None))
     )
     descriptions = (
-        select(told.c.id, head.c.extraction_id, told.c.head_id, told.c.labeller_id, told.c.inputs, told.c.pattern)
+        select(told.c.id, head.c.extraction_id, told.c.head_id, told.c.inputs, told.c.pattern)
         .join(head, told.c.head_id == head.c.id)
         .where(told.c.failure.is_(None), ~told.c.unclear)
-        .where(~exists().where(passage.c.head_id == told.c.head_id, passage.c.labeller_id == told.c.labeller_id))
+        .where(~exists().where(passage.c.description_id == told.c.id))
     )
     _fill(connection, heads, head.c.id, lambda r: _passage(r.extraction_id, r.id, None, head_terms(r.salient)))
     _fill(
         connection,
         descriptions,
         told.c.id,
-        lambda r: _passage(r.extraction_id, r.head_id, r.labeller_id, prose_terms(r.inputs, r.pattern)),
+        lambda r: _passage(r.extraction_id, r.head_id, r.id, prose_terms(r.inputs, r.pattern)),
     )
 
 
@@ -103,11 +106,11 @@ _MATCHING: dict[str, tuple[TextClause, Callable[[Term], str]]] = {
 }
 
 
-def _passage(extraction_id: int, head_id: int, labeller_id: int | None, terms: list[str]) -> dict[str, Any]:
+def _passage(extraction_id: int, head_id: int, description_id: int | None, terms: list[str]) -> dict[str, Any]:
     return {
         "extraction_id": extraction_id,
         "head_id": head_id,
-        "labeller_id": labeller_id,
+        "description_id": description_id,
         "size": len(terms),
         "terms": " ".join(terms),
     }

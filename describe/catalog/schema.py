@@ -1,7 +1,7 @@
 """The tables of the catalogue as they are now. How they came to be is in ``migrations``.
 
     model ─< extraction ─< head ─< description >─ labeller
-    head ─< evidence
+    head ─< evidence;  head ─< head_role
     labeller ─< call >─ head
     labeller ─< batch >─ extraction;  batch ─< batch_request >─ head;  batch_request ── call
     model ─< relation_run ─< relation ─< relation_layer;  relation >─ operation
@@ -11,7 +11,8 @@
 An extraction is a model read with certain settings; a labeller is an LLM with a prompt template and parameters; a
 relation is an operation scored on a model's heads, layer by layer, in a run with certain settings; a call is one
 request to an LLM that was answered or failed; a batch is many requests that wait at a server together; a check is what
-running the model showed of an operation or a head; a score is how far a judge (a labeller) found a description true.
+running the model showed of an operation or a head; a score is how far a judge (a labeller) found a description true; a
+role (`describe.catalog.roles`) is what a group of a head's rows does, and a description is of a head or of a role.
 The heads of a placebo's extraction are no heads of the model: they look like some and do nothing in particular.
 """
 
@@ -145,6 +146,7 @@ description = Table(
     Column("id", Integer, primary_key=True),
     Column("head_id", ForeignKey("head.id"), nullable=False),
     Column("labeller_id", ForeignKey("labeller.id"), nullable=False, index=True),
+    Column("role", Integer, nullable=False, server_default="0", comment="of the head, from 1; 0: the whole head"),
     Column("inputs", Text),
     Column("pattern", Text),
     Column("reasoning", Text),
@@ -156,7 +158,7 @@ description = Table(
     Column("usage", JSON, nullable=False),
     Column("versions", JSON, nullable=False),
     Column("created", DateTime(timezone=True), nullable=False),
-    UniqueConstraint("head_id", "labeller_id"),
+    UniqueConstraint("head_id", "labeller_id", "role"),
 )
 
 evidence = Table(
@@ -216,6 +218,7 @@ batch_request = Table(
     Column("id", Integer, primary_key=True),
     Column("batch_id", ForeignKey("batch.id"), nullable=False),
     Column("head_id", ForeignKey("head.id"), nullable=False),
+    Column("role", Integer, nullable=False, server_default="0", comment="of the head; 0: the whole head"),
     Column("custom_id", String(64), nullable=False, comment="the request's name in the file"),
     Column("request_hash", String(64), nullable=False),
     Column("in_flight", String(64), unique=True, comment="the request hash as long as an answer may come"),

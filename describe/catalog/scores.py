@@ -72,7 +72,7 @@ class ScoreStore:
                 connection.execute(table.update().where(table.c.id == earlier.id).values(**fields))
 
     def descriptions(self, extraction_id: int) -> list[Told]:
-        """All descriptions of an extraction's heads, in order of authors and heads."""
+        """All descriptions of an extraction's heads as wholes, in order of authors and heads."""
         head, description, labeller = schema.head, schema.description, schema.labeller
         names = ("id", "labeller_id", "inputs", "pattern", "unclear", "failure")
         query = (
@@ -80,7 +80,7 @@ class ScoreStore:
             .add_columns(labeller.c.llm, labeller.c.prompt, labeller.c.settings)
             .join_from(description, head, description.c.head_id == head.c.id)
             .join(labeller, description.c.labeller_id == labeller.c.id)
-            .where(head.c.extraction_id == extraction_id)
+            .where(head.c.extraction_id == extraction_id, description.c.role == 0)
             .order_by(labeller.c.id, head.c.layer, head.c.head)
         )
         with self._engine.connect() as connection:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Select, func, literal, select, tuple_, union_all
+from sqlalchemy import Connection, Engine, Select, func, literal, select, union_all
 
 from describe.catalog import schema
 from describe.catalog.passages import matching, passage
@@ -58,8 +58,9 @@ class SearchStore:
         with self._engine.connect() as connection:
             wanted = [passage.c.extraction_id.in_(current(connection, models).values())]
             if llm is not None:
-                by = select(schema.labeller.c.id).where(schema.labeller.c.llm == llm)
-                wanted.append(passage.c.labeller_id.in_(by))
+                told, by = schema.description, schema.labeller
+                theirs = select(told.c.id).join(by, told.c.labeller_id == by.c.id).where(by.c.llm == llm)
+                wanted.append(passage.c.description_id.in_(theirs))
             terms = query_terms(query)
             if not terms:
                 return {"total": 0, "heads": []}
@@ -95,14 +96,14 @@ class SearchStore:
         """
         table = schema.head
         query = (
-            select(passage.c.labeller_id, passage.c.head_id, passage.c.terms)
+            select(passage.c.description_id, passage.c.head_id, passage.c.terms)
             .join(table, passage.c.head_id == table.c.id)
             .where(table.c.extraction_id == extraction_id, table.c.layer == head.layer, table.c.head == head.head)
             .order_by(passage.c.id)
         )
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
-            newest = {"by_tokens" if row.labeller_id is None else "by_description": row for row in rows}
+            newest = {"by_tokens" if row.description_id is None else "by_description": row for row in rows}
             return {
                 how: self._nearest(connection, extraction_id, newest[how], limit)
                 if how in newest
@@ -113,7 +114,7 @@ class SearchStore:
     def _nearest(
         self, connection: Connection, extraction_id: int, row: Any, limit: int
     ) -> dict[str, list[dict[str, Any]]]:
-        terms, tokens = row.terms.split()[:300], row.labeller_id is None
+        terms, tokens = row.terms.split()[:300], row.description_id is None
         counts = _counts(connection, terms)
         passages = connection.execute(select(func.max(passage.c.id))).scalar() or 0
         weights = {term: 1.0 if tokens else _rarity(counts[term], passages) for term in terms}
@@ -160,24 +161,20 @@ def _known(connection: Connection, head_ids: list[int], terms: Sequence[Term] = 
     best: dict[int, tuple[int, int]] = {}
     for row in connection.execute(passages):
         found = [word for word in row.terms.split() if any(term.meets(word) for term in terms)]
-        if row.labeller_id is None:
+        if row.description_id is None:
             known[row.head_id]["tokens"] = found
         else:
-            best[row.head_id] = max(best.get(row.head_id, (-1, 0)), (len(found), row.labeller_id))
-    for row in connection.execute(_texts([(head_id, by) for head_id, (_, by) in best.items()])):
+            best[row.head_id] = max(best.get(row.head_id, (-1, 0)), (len(found), row.description_id))
+    for row in connection.execute(_texts([description_id for _, description_id in best.values()])):
         known[row.head_id] |= {"llm": row.llm, "inputs": row.inputs, "pattern": row.pattern}
     return known
 
 
-def _texts(wanted: list[tuple[int, int]]) -> Select[Any]:
-    """Descriptions by head and labeller, as far as words are looked for in them."""
+def _texts(wanted: list[int]) -> Select[Any]:
+    """Descriptions by id, as far as words are looked for in them."""
     told, by = schema.description, schema.labeller
     texts = [func.substr(told.c[name], 1, FAR).label(name) for name in ("inputs", "pattern")]
-    return (
-        select(told.c.head_id, by.c.llm, *texts)
-        .join(by, told.c.labeller_id == by.c.id)
-        .where(tuple_(told.c.head_id, told.c.labeller_id).in_(wanted))
-    )
+    return select(told.c.head_id, by.c.llm, *texts).join(by, told.c.labeller_id == by.c.id).where(told.c.id.in_(wanted))
 
 
 def _counts(connection: Connection, terms: list[str]) -> dict[str, int]:
@@ -208,7 +205,7 @@ def _candidates(
     ranked = (
         select(here.label("here"), passage.c.head_id, passage.c.terms, place.label("place"))
         .join(shared, passage.c.id == shared.c.id)
-        .where(passage.c.labeller_id.is_(None) if tokens else passage.c.labeller_id.is_not(None))
+        .where(passage.c.description_id.is_(None) if tokens else passage.c.description_id.is_not(None))
         .where(passage.c.head_id != head_id, passage.c.extraction_id.in_(current(connection).values()))
         .subquery()
     )

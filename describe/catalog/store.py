@@ -25,6 +25,7 @@ from describe.catalog.ledger import LedgerStore
 from describe.catalog.passages import add_description, add_head
 from describe.catalog.placebos import PlaceboStore
 from describe.catalog.relations import RelationStore
+from describe.catalog.roles import RoleStore
 from describe.catalog.rows import get_or_create, json_hash, now, storable
 from describe.catalog.runs import RunStore
 from describe.catalog.scores import ScoreStore
@@ -53,6 +54,7 @@ class Catalogue:
         self.evidence = EvidenceStore(self._engine)
         self.checks = CheckStore(self._engine)
         self.scores = ScoreStore(self._engine)
+        self.roles = RoleStore(self._engine)
         self.search = SearchStore(self._engine)
         self.browse = BrowseStore(self._engine)
         self.placebos = PlaceboStore(self._engine)
@@ -201,15 +203,15 @@ class Catalogue:
             return connection.execute(select(table.c.id).where(table.c.key_hash == key)).scalar()
 
     def described_heads(self, extraction_id: int, labeller_id: int) -> dict[HeadId, str | None]:
-        """The heads this labeller has an outcome for, each with its cause of failure or None."""
+        """The heads and roles this labeller has an outcome for, each with its cause of failure or None."""
         head, description = schema.head, schema.description
         query = (
-            select(head.c.layer, head.c.head, description.c.failure)
+            select(head.c.layer, head.c.head, description.c.role, description.c.failure)
             .join(description, description.c.head_id == head.c.id)
             .where(head.c.extraction_id == extraction_id, description.c.labeller_id == labeller_id)
         )
         with self._engine.connect() as connection:
-            return {HeadId(row.layer, row.head): row.failure for row in connection.execute(query)}
+            return {HeadId(row.layer, row.head, row.role): row.failure for row in connection.execute(query)}
 
     def answered_heads(self, extraction_id: int) -> set[HeadId]:
         """The heads that anyone described, or called unclear."""
@@ -225,19 +227,23 @@ class Catalogue:
     def save_description(
         self, extraction_id: int, head: HeadId, labeller_id: int, outcome: Description, versions: dict[str, str]
     ) -> None:
-        """Commit one head's outcome. An earlier failure gives way to it; an earlier answer stays."""
+        """Commit the outcome of one head or role. An earlier failure gives way to it; an earlier answer stays."""
         table = schema.description
         fields = {name: storable(getattr(outcome, name)) for name in Description.__dataclass_fields__}
         fields |= {"versions": versions, "created": now()}
         with begin_write(self._engine, often=True) as connection:
-            known = place(extraction_id, head) | {"by_labeller": labeller_id}
+            known = place(extraction_id, head) | {"by_labeller": labeller_id, "of_role": head.role}
             head_id, earlier, failure = connection.execute(_DESCRIBED, known).one()
             if earlier is None:
-                connection.execute(table.insert(), fields | {"head_id": head_id, "labeller_id": labeller_id})
+                key = {"head_id": head_id, "labeller_id": labeller_id, "role": head.role}
+                described = int(connection.execute(table.insert(), fields | key).inserted_primary_key[0])  # type: ignore[index]
             elif failure is not None:
                 connection.execute(table.update().where(table.c.id == earlier).values(**fields))
-            if (earlier is None or failure is not None) and outcome.failure is None and not outcome.unclear:
-                add_description(connection, extraction_id, head_id, labeller_id, fields["inputs"], fields["pattern"])
+                described = earlier
+            else:
+                return
+            if outcome.failure is None and not outcome.unclear:
+                add_description(connection, extraction_id, head_id, described, fields["inputs"], fields["pattern"])
 
     # -- whole heads, for reading and export ----------------------------------------------------------------------
 
@@ -263,10 +269,11 @@ class Catalogue:
                 evidence = self.evidence.of_layer(connection, extraction_id, layer)
                 checks = self.checks.of_layer(connection, extraction_id, layer)
                 scores = self.scores.of_layer(connection, extraction_id, layer)
+                roles = self.roles.of_layer(connection, extraction_id, layer)
                 for row in heads:
                     if only is None or row.head == only.head:
                         told = descriptions.get(row.id, [])
-                        known = (evidence.get(row.id), checks.get(row.id))
+                        known = (roles.get(row.id), evidence.get(row.id), checks.get(row.id))
                         yield record(model, run, row, told, relations, scores, *known)
 
     def _layer(self, connection: Connection, extraction_id: int, layer: int) -> list[Row[Any]]:
@@ -285,7 +292,7 @@ class Catalogue:
             .join(head, description.c.head_id == head.c.id)
             .join(labeller, description.c.labeller_id == labeller.c.id)
             .where(head.c.extraction_id == extraction_id, head.c.layer == layer)
-            .order_by(description.c.id)
+            .order_by(description.c.role, description.c.id)
         )
         if labeller_id is not None:
             query = query.where(labeller.c.id == labeller_id)
@@ -317,7 +324,9 @@ _MAPPING = {
 }
 _COMPLETE = and_(schema.head.c.suppressed.is_not(None), schema.head.c.held_out.is_not(None))
 _BY_LABELLER = and_(
-    schema.description.c.head_id == schema.head.c.id, schema.description.c.labeller_id == bindparam("by_labeller")
+    schema.description.c.head_id == schema.head.c.id,
+    schema.description.c.labeller_id == bindparam("by_labeller"),
+    schema.description.c.role == bindparam("of_role"),
 )
 _DESCRIBED = (
     select(schema.head.c.id, schema.description.c.id, schema.description.c.failure)

@@ -60,21 +60,23 @@ def significant(evidence: Iterable[Evidence]) -> list[Evidence]:
     return sorted(found, key=lambda e: (e.kind, -e.effect))
 
 
-def describe_evidence(evidence: Sequence[Evidence]) -> Description:
+def describe_evidence(evidence: Sequence[Evidence], *, suppresses: bool = False) -> Description:
     """What the evidence says of one head; ``Unclear`` for a side of which it says nothing.
 
-    ``evidence`` stands in the order in which it was tested: the specific before the general.
+    ``evidence`` stands in the order in which it was tested: the specific before the general; ``suppresses``: it is of
+    what the head pushes down, not of what it promotes.
     """
     sure = set(map(id, significant(evidence)))
     claims = [e for e in evidence if id(e) in sure and e.share >= MIN_SHARE]
     inputs = [_property(e) for e in _strongest([e for e in claims if e.kind == "inputs"])]
-    pairing = [(e.effect, _pairing(e)) for e in _strongest([e for e in claims if e.kind == "pairing"])]
+    lead, verb = ("in what is suppressed, ", "suppresses") if suppresses else ("", "promotes")
+    pairing = [(e.effect, lead + _pairing(e)) for e in _strongest([e for e in claims if e.kind == "pairing"])]
     outputs = [e for e in claims if e.kind == "outputs" and e.name not in _OF_ROWS]
     common = [e for e in claims if e.name == "common_target" and e.share >= COMMON_SHARE]
-    told = [*pairing, *((e.effect, _outputs(e)) for e in _strongest(outputs))]
+    told = [*pairing, *((e.effect, _outputs(e, suppresses)) for e in _strongest(outputs))]
     if common:
         one_set = any(e.name == "one_set" and e.share >= NEARLY for e in claims)
-        told.append((max(e.effect for e in common), _common(common, one_set)))
+        told.append((max(e.effect for e in common), _common(common, one_set, verb)))
     told.sort(key=lambda claim: -claim[0])
     pattern = [sentence for _, sentence in told[:CLAIMS]]
     return Description(
@@ -118,8 +120,8 @@ def _property(claim: Evidence, of: str = "") -> str:
     return f"{degree} {claim.wording} ({rows}; {_percent(claim.expected)} of the vocabulary)"
 
 
-def _outputs(claim: Evidence) -> str:
-    return "outputs are " + _property(claim, "distinct outputs")
+def _outputs(claim: Evidence, suppresses: bool = False) -> str:
+    return f"{'suppressed ' if suppresses else ''}outputs are {_property(claim, 'distinct outputs')}"
 
 
 def _pairing(claim: Evidence) -> str:
@@ -127,14 +129,14 @@ def _pairing(claim: Evidence) -> str:
     return f"{claim.wording} ({claim.count} of {claim.rows} rows; {chance:.2g} expected by chance)"
 
 
-def _common(claims: Sequence[Evidence], one_set: bool) -> str:
+def _common(claims: Sequence[Evidence], one_set: bool, verb: str) -> str:
     """The commonest outputs, words that differ only in case and spacing named once."""
     words: dict[str, Evidence] = {}
     for claim in claims:
         words.setdefault(claim.wording[1:-1].strip().casefold(), claim)
     first, *more = list(words.values())[:4]
     named = [f"{first.wording} ({first.count} of {first.rows} rows)", *(f"{e.wording} ({e.count})" for e in more)]
-    return f"{'whatever the input, ' if one_set else ''}promotes {', '.join(named)}"
+    return f"{'whatever the input, ' if one_set else ''}{verb} {', '.join(named)}"
 
 
 def _line(e: Evidence) -> str:

@@ -4,24 +4,31 @@ from describe.maps.blocks import BLOCK, KeptRows, Rows, ScratchRows
 from describe.maps.memory import ExtractionPlan, RankingPlan, plan_extraction, plan_ranking
 from describe.maps.placebo import random_heads, shuffled
 from describe.maps.relations import PairHits, Pairs, Sought, Unembedding, head_hits, relation_hits
+from describe.maps.roles import OutputSpace, RandomHead, Split, cluster_rows, output_space, random_head
 from describe.maps.salient import SalientOperations, SourceVectors, salient_operations, source_vectors
 
 __all__ = [
     "BLOCK",
     "ExtractionPlan",
     "KeptRows",
+    "OutputSpace",
     "PairHits",
     "Pairs",
+    "RandomHead",
     "RankingPlan",
     "Rows",
     "SalientOperations",
     "ScratchRows",
     "Sought",
     "SourceVectors",
+    "Split",
     "Unembedding",
+    "cluster_rows",
     "head_hits",
+    "output_space",
     "plan_extraction",
     "plan_ranking",
+    "random_head",
     "random_heads",
     "relation_hits",
     "salient_operations",

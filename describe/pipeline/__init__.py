@@ -3,6 +3,7 @@ call these. Importing this package imports no torch; extracting does.
 """
 
 from describe.pipeline.ablating import AblateResult, ablate, ablation_curves, ablation_rows
+from describe.pipeline.agreeing import StabilityResult, stability
 from describe.pipeline.checking import check_described
 from describe.pipeline.common import Progress, find
 from describe.pipeline.comparing import Comparison, compare, comparison
@@ -20,6 +21,7 @@ from describe.pipeline.relating import RelationsResult, relations, relations_all
 from describe.pipeline.score_report import score_report
 from describe.pipeline.scoring import ScoreResult, score
 from describe.pipeline.self_testing import Finding, self_test
+from describe.pipeline.splitting import RolesResult, roles
 
 __all__ = [
     "AblateResult",
@@ -35,7 +37,9 @@ __all__ = [
     "Plan",
     "Progress",
     "RelationsResult",
+    "RolesResult",
     "ScoreResult",
+    "StabilityResult",
     "ablate",
     "ablation_curves",
     "ablation_rows",
@@ -61,8 +65,10 @@ __all__ = [
     "relations",
     "relations_all",
     "report",
+    "roles",
     "score",
     "score_report",
     "search",
     "self_test",
+    "stability",
 ]

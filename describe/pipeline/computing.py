@@ -39,6 +39,7 @@ __all__ = [
     "Ranked",
     "Ranking",
     "extract_layers",
+    "kept_sources",
     "kept_unembed",
     "salient_layers",
     "salient_rows",
@@ -100,14 +101,14 @@ class Means:
 def extract_layers(weights: HeadWeights, layers: Sequence[int], means: Means) -> Iterator[Found]:
     """Each layer and its salient operations, on the CPU, in order."""
     plan = means.plan(weights, len(layers))
-    x = _sources(weights, means, plan)
+    x = kept_sources(weights, means, plan)
     yield from salient_layers(weights, x, kept_unembed(weights, means, plan), layers, plan)
 
 
 def salient_rows(weights: HeadWeights, stand_ins: Iterable[tuple[int, LayerWeights]], means: Means) -> Iterator[Found]:
     """Each layer and the salient operations of heads that stand in for its own, in order."""
     plan = means.plan(weights, layers=1)
-    x, unembed, n = _sources(weights, means, plan), kept_unembed(weights, means, plan), N_SALIENT + N_HELD_OUT
+    x, unembed, n = kept_sources(weights, means, plan), kept_unembed(weights, means, plan), N_SALIENT + N_HELD_OUT
     for layer, heads in stand_ins:
         seed = seeds_of(weights.info, layer)[0]
         found = salient_operations(x, heads, unembed, n, N_TARGETS, sample=N_SAMPLED, seed=seed, block=plan.block)
@@ -164,7 +165,7 @@ class Ranking:
         return layer, PairHits(hits.top.cpu(), hits.bottom.cpu()), time.perf_counter() - started
 
 
-def _sources(weights: HeadWeights, means: Means, plan: ExtractionPlan) -> SourceVectors:
+def kept_sources(weights: HeadWeights, means: Means, plan: ExtractionPlan) -> SourceVectors:
     """The source vectors of the whole vocabulary, kept where the plan has them."""
     shape = (weights.info.vocab_size, weights.info.d_model)
     keep = None if plan.keep_sources else _place(shape, means)

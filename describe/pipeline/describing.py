@@ -13,6 +13,7 @@ from describe.pipeline.common import Progress, silent
 from describe.pipeline.extracting import ExtractResult, extract
 from describe.pipeline.limits import Batching, Limits, check_batch
 from describe.pipeline.placebos import make_placebos
+from describe.pipeline.splitting import by_role
 from describe.pipeline.stating import Loader, material, state, statistics_method, statistics_settings
 from describe.pipeline.work import Work, place_of, run_async, unfinished
 from describe.records import Description, HeadId, ModelInfo
@@ -73,6 +74,7 @@ def describe(
     request: Request,
     heads: str = "all",
     prompt: str | None = None,
+    roles: bool = False,
     placebos: int = 0,
     concurrency: int = 8,
     limits: Limits | None = None,
@@ -90,8 +92,9 @@ def describe(
     the ledger and every outcome committed when it comes in; a request that the ledger has a reply to is not sent,
     unless ``fresh``. With ``batch``, calls go through the Batch API, at half the price and within a day.
 
-    ``placebos``: describe so many placebo heads of each kind too, in the same way and from the same budget, to see how
-    often a pattern is seen where none is.
+    With ``roles``, heads that do several things are described role by role, of those signs that the prompt shows.
+    ``placebos``: describe so many placebo heads of each kind too, whole, in the same way and from the same budget, to
+    see how often a pattern is seen where none is.
 
     Raises `InputError` when the model, the selection or the LLM cannot be used, there is a budget and no price, or
     heads wait in a batch and ``batch`` is not asked for; `CatalogueError` while another run asks about them.
@@ -106,6 +109,9 @@ def describe(
     extracted = extract(catalogue, model, heads=heads, device=device, dtype=dtype, progress=progress)
     own = extracted.extraction_id
     load, depends = material(catalogue, model, own, template)
+    asked = extracted.heads
+    if roles:
+        asked, load = by_role(catalogue, model, template, load, heads, device=device, dtype=dtype, progress=progress)
     placebo_parts = [
         (kind, extraction_id, wanted, material(catalogue, model, extraction_id, template, own=own)[0])
         for kind, extraction_id, wanted in make_placebos(catalogue, model, own, placebos, device, dtype, progress)
@@ -115,7 +121,7 @@ def describe(
     run = _Run(catalogue, llm, request, template, labeller, settings, limits, purse, batch, progress)
     parts = [
         run.part(kind, extraction_id, wanted, load, retry_failed=retry_failed, fresh=fresh)
-        for kind, extraction_id, wanted, load in [(None, own, extracted.heads, load), *placebo_parts]
+        for kind, extraction_id, wanted, load in [(None, own, asked, load), *placebo_parts]
     ]
     finished, stopped = True, None
     try:

@@ -83,7 +83,9 @@ def diff_describers(catalogue: Catalogue, one: str, other: str, *, model: str | 
             compared += 1
             if change is not None:
                 counts[f"{change['old']['state']} / {change['new']['state']}"] += 1
-                heads.append({"head": _name(record), "descriptions": [{"llm": other, "prompt": None, **change}]})
+                heads.append(
+                    {"head": _name(record), "descriptions": [{"llm": other, "prompt": None, "role": None, **change}]}
+                )
         hashes = (info.content_hash, info.content_hash)
         differences.append(ModelDifferences(info.name, hashes, compared, dict(counts), heads=heads))
     for who in (one, other):

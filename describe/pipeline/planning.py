@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from describe.catalog import Catalogue
 from describe.errors import CatalogueError, InputError
+from describe.pipeline.by_role import split_already
 from describe.pipeline.common import find, find_model
 from describe.pipeline.describing import llm_method, load_prompt
 from describe.pipeline.limits import Batching, Limits, check_batch
@@ -65,6 +66,7 @@ def plan(
     request: Request,
     heads: str = "all",
     prompt: str | None = None,
+    roles: bool = False,
     concurrency: int = 8,
     limits: Limits | None = None,
     batch: Batching | None = None,
@@ -89,11 +91,13 @@ def plan(
     batches = [] if labeller is None else catalogue.batches.unfinished(extraction_id, labeller)
     in_batches = {waiting.head for found in batches for waiting in found.waiting.values()}
     wanted = parse_heads(heads, info.n_layers, info.n_heads)
+    if roles:
+        wanted, load = split_already(catalogue, extraction_id, template, load, wanted)
     pending = [head for head in unfinished(wanted, outcomes, retry_failed) if head not in in_batches]
     saved = catalogue.saved_heads(extraction_id)
     if not saved:
         raise CatalogueError(f"no head of {info.name} is in the catalogue yet: run headscribe extract {model}")
-    prompts = {head: template.render(load(head)) for head in pending if head in saved}
+    prompts = {head: template.render(load(head)) for head in pending if head._replace(role=0) in saved}
     measured = list(prompts.values()) or [template.render(load(min(saved)))]
     mean_in, counted = _tokens_in(llm, measured)
     reply, latency = _experience(catalogue, model, llm) or (TYPICAL_REPLY, TYPICAL_SECONDS)

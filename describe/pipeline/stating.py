@@ -57,9 +57,16 @@ def state(
     if not heads:
         return
     evidence = _tested(catalogue, model, extraction_id, own)
+    suppress: set[HeadId] = set()
+    if any(head.role for head in heads):
+        from describe.pipeline.by_role import evidence_of_roles
+
+        of_roles, suppress = evidence_of_roles(catalogue, model, extraction_id)
+        evidence |= of_roles
     for head in heads:
-        catalogue.evidence.save(extraction_id, head, settings, significant(evidence[head]))
-        commit(head, describe_evidence(evidence[head]))
+        if not head.role:
+            catalogue.evidence.save(extraction_id, head, settings, significant(evidence[head]))
+        commit(head, describe_evidence(evidence[head], suppresses=head in suppress))
 
 
 def material(
@@ -86,7 +93,10 @@ def material(
         return plain, shows
     settings = statistics_settings(catalogue, own)
     found = _significant(catalogue, model, extraction_id, own, settings, keep)
-    return lambda head: replace(plain(head), evidence=tuple(found[head])), shows | {"evidence": settings}
+    return (
+        lambda head: replace(plain(head), evidence=tuple(found[head._replace(role=0)])),
+        shows | {"evidence": settings},
+    )
 
 
 def _significant(

@@ -89,7 +89,7 @@ def test_json_goes_where_it_is_asked_to(headscribe: Run, tiny_llama: Path, tmp_p
         (["extract", "MODEL", "--heads", "x"], "'x' selects no heads"),
         (["extract", "MODEL", "--dtype", "float16"], "cannot compute in 'float16'"),
         (["extract", "MODEL", "--device", "tpu"], "no device 'tpu' here; there is: cpu"),
-        (["extract"], "Missing argument 'MODEL' .see headscribe extract --help"),
+        (["extract"], "Missing argument 'MODEL...' .see headscribe extract --help"),
         (["extract", "MODEL", "--colour"], "No such option: --colour .see headscribe extract --help"),
         (["paint"], "No such command 'paint'"),
         (["show", "MODEL", "0.0"], "there is no catalogue"),

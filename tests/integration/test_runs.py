@@ -278,8 +278,8 @@ def test_the_key_appears_nowhere(tmp_path: Path, tiny_llama: Path, fake_llm: Fak
     report = headscribe("describe", tiny_llama, "--report", "--json")
     exports = []
     for form in ("jsonl", "csv", "markdown", "html"):
-        assert headscribe("export", tiny_llama, "-f", form, "-o", tmp_path / form).returncode == 0
-        exports.append((tmp_path / form).read_text())
+        assert headscribe("export", tiny_llama, "-f", form, "-o", tmp_path / f"all.{form}").returncode == 0
+        exports.append((tmp_path / f"all.{form}").read_text())
     files = [path.read_bytes().decode("latin-1") for path in tmp_path.glob("catalogue.db*")]
     texts = [done.stdout, done.stderr, report.stdout, report.stderr, *exports, *files]
     assert not any(KEY in text or "very-secret" in text for text in texts)

@@ -22,6 +22,7 @@ import annotations.frame
 import annotations.storage
 from annotations.report import FORMS, Report, build, written
 from annotations.report.charts import charts, data_uri
+from annotations.report.figures import BINS
 from annotations.report.frame import COLUMNS
 from annotations.report.sections import PARTS
 from annotations.report.words import FEW_RATERS
@@ -143,6 +144,31 @@ def test_what_is_missing_is_counted(simulated: tuple[pd.DataFrame, dict[str, Any
     assert f"{wanted - 4:,} of {wanted:,}" in gaps[0]
     assert "1 items have fewer than 3 raters, and 1 have none" in gaps[1]
     assert f"fit: 5 of {len(fewer):,} answers" in gaps[3]
+
+
+def test_scores_are_held_against_people() -> None:
+    """A score that knows the answers ranks them, its reversal the other way round, a constant not at all."""
+    ratings, study = simulate(3, sources=("good", "reversed", "constant"), heads=40, controls=0, catches=0)
+    own = (ratings["kind"] == "real") & ~ratings["unclear"]
+    liked = ratings[own].assign(fits=ratings["fit"] == "fits").groupby("item")["fits"].mean()
+    height = ratings["item"].map(liked).fillna(0.5) + 1e-6 * ratings["item"]  # no two alike
+    made = {"good": height, "reversed": -height, "constant": height * 0 + 0.7}
+    ratings["score"] = sum((ratings["source"] == name) * score for name, score in made.items())
+    report = build(ratings, study, draws=200)
+    found = {name: report.figure("calibration", "AUROC of the score, strict", name) for name in made}
+    values = {name: figure.value for name, figure in found.items() if figure}
+    assert values["constant"] == 0.5
+    assert values["good"] is not None
+    assert values["reversed"] is not None
+    assert values["good"] > 0.7 > 0.3 > values["reversed"]
+    (interval,) = found["good"].intervals if found["good"] else ()
+    assert interval.low < values["good"] < interval.high
+    curve = [f for f in report.figures if f.part == "calibration" and f.group.startswith("good, score")]
+    shares = [figure.value for figure in curve]
+    assert len(curve) == BINS
+    assert shares == sorted(shares, key=lambda share: share or 0)
+    assert sum(figure.n for figure in curve) == found["good"].n if found["good"] else 0
+    assert "calibration" in charts(report)
 
 
 @pytest.fixture
@@ -288,7 +314,7 @@ def test_csv_has_every_figure_and_no_formula(evil: dict[str, str], report: Repor
         same = (table["part"] == figure.part) & (table["figure"] == figure.name) & (table["group"] == figure.group)
         rows = table[same & (table["raters"] == "kept")]
         assert len(rows) == max(len(figure.intervals), 1)
-        assert (rows["value"] == figure.value).all()
+        assert rows["value"].isna().all() if figure.value is None else (rows["value"] == figure.value).all()
         assert (rows["n"] == figure.n).all()
         assert rows["low"].dropna().tolist() == [found.low for found in figure.intervals]
     assert (table["raters"] == "all").sum() >= len(report.figures_all)

@@ -12,7 +12,7 @@ from scipy.special import expit, logit
 from scipy.stats import binom, norm
 
 from annotations.report.sample import Sample
-from annotations.statistics import Interval, agreement, between, d_prime, pairs_of, resample, wilson
+from annotations.statistics import Interval, agreement, auroc, between, d_prime, pairs_of, resample, wilson
 from tests.ratings import true_rate
 
 _ = None
@@ -208,3 +208,21 @@ def test_intervals_of_agreement_cover_the_true_values() -> None:
             assert isinstance(found, Interval)
             covered[name] += found.low <= true <= found.high
     assert all(count >= binom.ppf(0.001, studies, 0.95) for count in covered.values()), covered
+
+
+def test_auroc_is_the_share_of_pairs_in_order() -> None:
+    """Against a loop over all pairs, ties included; weights count answers several times, or not at all."""
+    random = np.random.default_rng(0)
+    scores, yes = random.integers(0, 8, 60) / 8, random.random(60) < 0.4
+    weights = random.integers(0, 3, (5, 60))
+
+    def literal(scores: Any, yes: Any) -> float:
+        pairs = [(a > b) + (a == b) / 2 for a in scores[yes] for b in scores[~yes]]
+        return float(np.mean(pairs))
+
+    assert auroc(scores, yes)[0] == pytest.approx(literal(scores, yes))
+    for found, weight in zip(auroc(scores, yes, weights), weights, strict=True):
+        assert found == pytest.approx(literal(np.repeat(scores, weight), np.repeat(yes, weight)))
+    assert auroc([1, 2, 3], [False, True, True])[0] == 1
+    assert np.isnan(auroc([1, 2], [True, True])[0])
+    assert np.isnan(auroc([], [])[0])

@@ -100,6 +100,7 @@ def _pack_head(head: dict[str, Any], tokens: _Table, shared: _Table) -> dict[str
         },
         "inference": _shares(head["inference"]),
         "evidence": [_pack_evidence(found) for found in head["evidence"]],
+        "roles": [_pack_role(role) for role in head["roles"]],
         "provenance": {key: shared[to_json(value)] for key, value in head["provenance"].items()},
         "link": neuronpedia(head["model"], head["layer"], head["head"]),
     }
@@ -111,12 +112,19 @@ def _pack_description(description: dict[str, Any], shared: _Table) -> dict[str, 
         "state": "failed" if failed else "unclear" if description["unclear"] else "described",
         **{key: description[key] for key in ("inputs", "pattern", "reasoning", "failure")},
         **{key: shared[to_json(description[key])] for key in ("llm", "prompt")},
+        "role": description["role"],
         "scores": [
             [measure, shared[to_json(judge)], *_pack_score(score)]
             for measure in MEASURES
             for judge, score in description["scores"].get(measure, {}).items()
         ],
     }
+
+
+def _pack_role(role: dict[str, Any]) -> list[Any]:
+    """Return a role as [number, sign, share, rows, claims]."""
+    claims = "; ".join(found["wording"] for found in role["evidence"][:3])
+    return [role["role"], role["sign"], _number(role["share"]), role["rows"], claims]
 
 
 def _pack_score(score: dict[str, Any]) -> list[Any]:

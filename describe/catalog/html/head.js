@@ -12,7 +12,7 @@ function tokenChip(token, tag = "span") {
 function showHead() {
   const head = headAt[selected];
   const missing = make("p", "message", "This head has not been extracted.");
-  const tables = [implemented, evidenceTable, rowTable, suppressedTable, allOperations];
+  const tables = [implemented, evidenceTable, roleTable, rowTable, suppressedTable, allOperations];
   const draw = [descriptionCards, inPrompts, ...tables, provenance];
   $("head").replaceChildren(headline(head), ...(head ? draw.map((part) => part(head)) : [missing]));
 }
@@ -51,8 +51,8 @@ function descriptionCards(head) {
   return make("section", "descriptions", ...head.descriptions.map(descriptionCard));
 }
 
-function descriptionCard({ state, llm, prompt, inputs, pattern, failure, reasoning, scores }) {
-  const source = make("span", "", prose("b", "", shared[llm]), prose("span", "prompt", shared[prompt]));
+function descriptionCard({ state, llm, prompt, role, inputs, pattern, failure, reasoning, scores }) {
+  const source = make("span", "", prose("b", "", shared[llm]), prose("span", "prompt", shared[prompt] + (role ? `, role ${role}` : "")));
   const card = make("section", "card", make("header", "", source, make("span", "badge", state)));
   card.dataset.state = state;
   if (failure !== null) card.append(make("h3", "", "Cause"), prose("p", "cause", failure));
@@ -153,6 +153,17 @@ function evidenceTable(head) {
   });
   const headings = ["About", "Claim", "Count", "Expected share", "Effect (h)", "q", "Examples"];
   return rows.length ? disclosure("Evidence", table("evidence", "Above chance", headings, rows)) : "";
+}
+
+function roleTable(head) {
+  const rows = head.roles.map(([number, sign, share, places, claims]) => {
+    const sources = make("ol", "", ...places.slice(0, 8).map((place) => tokenChip(head.rows[place][0], "li")));
+    const told = [make("td", "", sign), barCell(share, 1), make("td", "measure", `${places.length}`)];
+    const shown = [make("td", "", sources), make("td", "", prose("span", "", claims))];
+    return make("tr", "", heading("row", `${number}`), ...told, ...shown);
+  });
+  const headings = ["Role", "It", "Share of saliency", "Rows", "Such as", "Evidence"];
+  return rows.length > 1 ? disclosure(`${rows.length} roles`, table("roles", "What its rows do", headings, rows)) : "";
 }
 
 function mappingTable(head, className, caption, lastHeading, targetsOf) {

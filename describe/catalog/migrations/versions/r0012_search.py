@@ -5,8 +5,8 @@ from alembic import op
 
 from describe.catalog.passages import fill
 
-revision = "0011"
-down_revision = "0010"
+revision = "0012"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 
@@ -35,15 +35,18 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer, nullable=False),
         sa.Column("extraction_id", sa.Integer, nullable=False),
         sa.Column("head_id", sa.Integer, nullable=False),
-        sa.Column("labeller_id", sa.Integer),
+        sa.Column("description_id", sa.Integer),
         sa.Column("size", sa.Integer, nullable=False),
         sa.Column("terms", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_passage"),
         sa.ForeignKeyConstraint(["extraction_id"], ["extraction.id"], name="fk_passage_extraction_id_extraction"),
         sa.ForeignKeyConstraint(["head_id"], ["head.id"], name="fk_passage_head_id_head"),
-        sa.ForeignKeyConstraint(["labeller_id"], ["labeller.id"], name="fk_passage_labeller_id_labeller"),
-        sa.UniqueConstraint("head_id", "labeller_id", name="uq_passage_head_id_labeller_id"),
+        sa.ForeignKeyConstraint(
+            ["description_id"], ["description.id"], name="fk_passage_description_id_description", ondelete="CASCADE"
+        ),
+        sa.UniqueConstraint("description_id", name="uq_passage_description_id"),
     )
+    op.create_index("ix_passage_head_id", "passage", ["head_id"])
     for statement in {"sqlite": SQLITE, "postgresql": POSTGRESQL}[op.get_bind().dialect.name]:
         op.execute(statement)
     fill(op.get_bind())
