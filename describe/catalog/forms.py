@@ -11,11 +11,32 @@ from describe.catalog.relations import HeadRelations
 from describe.catalog.rows import iso
 from describe.records import HeadId, HeadMapping, MappingRow, ModelInfo, Target
 
-__all__ = ["SHAPE", "pack", "pack_held_out", "pack_targets", "record", "unpack", "unpack_held_out"]
+__all__ = [
+    "SHAPE",
+    "is_called",
+    "model_info",
+    "pack",
+    "pack_held_out",
+    "pack_targets",
+    "record",
+    "unpack",
+    "unpack_held_out",
+]
 
 
 SHAPE = ("n_layers", "n_heads", "n_kv_heads", "d_model", "d_head", "vocab_size")
 """What of a model's identity is its shape."""
+
+
+def is_called(row: Row[Any], name: str) -> bool:
+    """A model's row goes by this name: its own, or with ``@`` and the start of the content hash."""
+    start = name.removeprefix(f"{row.name}@")
+    return bool(row.name == name or (start != name and row.content_hash.startswith(start)))
+
+
+def model_info(row: Row[Any]) -> ModelInfo:
+    """A model from its row."""
+    return ModelInfo(**{name: getattr(row, name) for name in ModelInfo.__dataclass_fields__})
 
 
 def record(

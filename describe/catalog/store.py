@@ -19,7 +19,16 @@ from describe.catalog.checks import CheckStore
 from describe.catalog.claims import claimed
 from describe.catalog.database import begin_write, connect
 from describe.catalog.evidence import EvidenceStore
-from describe.catalog.forms import pack, pack_held_out, pack_targets, record, unpack, unpack_held_out
+from describe.catalog.forms import (
+    is_called,
+    model_info,
+    pack,
+    pack_held_out,
+    pack_targets,
+    record,
+    unpack,
+    unpack_held_out,
+)
 from describe.catalog.heads import IS_HEAD, place
 from describe.catalog.ledger import LedgerStore
 from describe.catalog.passages import add_description, add_head
@@ -97,7 +106,7 @@ class Catalogue:
 
         Raises `CatalogueError` when there is none, or several and nothing to choose by.
         """
-        found = [row for row in self._models() if _is_called(row, name)]
+        found = [row for row in self._models() if is_called(row, name)]
         if len(found) > 1 and content_hash is not None:
             found = [row for row in found if row.content_hash == content_hash]
         if not found:
@@ -106,11 +115,11 @@ class Catalogue:
         if len(found) > 1:
             choices = ", ".join(f"{row.name}@{row.content_hash[:8]}" for row in found)
             raise CatalogueError(f"'{self._shown}' holds several models '{name}': say which, {choices}")
-        return found[0].id, _model_info(found[0])
+        return found[0].id, model_info(found[0])
 
     def models(self) -> list[ModelInfo]:
         """All models, in order of entry."""
-        return [_model_info(row) for row in self._models()]
+        return [model_info(row) for row in self._models()]
 
     def begin_extraction(
         self, model_id: int, settings: dict[str, Any], versions: dict[str, str], *, placebo: str | None = None
@@ -333,12 +342,3 @@ _DESCRIBED = (
     .join_from(schema.head, schema.description, _BY_LABELLER, isouter=True)
     .where(IS_HEAD)
 )
-
-
-def _is_called(row: Row[Any], name: str) -> bool:
-    start = name.removeprefix(f"{row.name}@")
-    return bool(row.name == name or (start != name and row.content_hash.startswith(start)))
-
-
-def _model_info(row: Row[Any]) -> ModelInfo:
-    return ModelInfo(**{name: getattr(row, name) for name in ModelInfo.__dataclass_fields__})

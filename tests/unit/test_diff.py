@@ -44,7 +44,7 @@ def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
         model_id = catalogue.register_model(MODEL)
         extraction = catalogue.begin_extraction(model_id, {"salient": 3, "dtype": "float64"}, VERSIONS)
         for head in MODEL.heads[:3]:
-            found = mapping(HeadId(0, 0)) if head == (0, 1) else mapping(head)
+            found = mapping(HeadId(0, 0)) if head == HeadId(0, 1) else mapping(head)
             catalogue.save_head(extraction, HeadMapping(head, found.salient))
         says = {
             "statistics": Description("numbers", "the LAST number after 0.0"),

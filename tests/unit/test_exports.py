@@ -27,6 +27,7 @@ from tests.conftest import need
 from tests.whole_catalogue import MODEL, OTHER, whole_catalogue
 
 HEADS_IN_ALL = len(MODEL.heads) + len(OTHER.heads)
+HEADS_WITH_ROLES = sum(head.head > 0 for model in (MODEL, OTHER) for head in model.heads)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +146,7 @@ def test_a_dataset_is_read_by_the_library(
     assert heads[0]["salient"][0]["targets"][0]["token"] == " t0"
     flat = datasets.load_dataset(str(folder), "descriptions", split="train", cache_dir=cache)
     assert set(flat.column_names) == set(FLAT_COLUMNS)
-    assert len(flat) == 2 * HEADS_IN_ALL
+    assert len(flat) == 2 * HEADS_IN_ALL + HEADS_WITH_ROLES
     assert flat[0]["neuronpedia"] == "https://www.neuronpedia.org/gpt2-small/head/0/0"
     card = (folder / "README.md").read_text()
     assert "license: cc-by-4.0" in card

@@ -98,7 +98,7 @@ def test_tokens_and_repeated_values_are_embedded_once(page: str) -> None:
 
 def test_a_head_takes_the_best_state_of_its_descriptions() -> None:
     blank: dict[str, Any] = {"inputs": None, "pattern": None, "unclear": False, "reasoning": None}
-    blank |= {"llm": "m", "prompt": "p", "failure": None, "scores": {}}
+    blank |= {"llm": "m", "prompt": "p", "role": None, "failure": None, "scores": {}}
     described = blank | {"pattern": "x"}
     unclear = blank | {"unclear": True}
     failed = blank | {"failure": "timeout"}

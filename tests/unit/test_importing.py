@@ -143,7 +143,7 @@ def changed(path: tuple[Any, ...], value: Any) -> Callable[[dict[str, Any]], Non
 
 WRONG = {
     "a key missing": (changed(("salient", 1, "token"), KeyError), r"salient\[1\]\.token: Field required"),
-    "a key too many": (changed(("roles",), []), "roles: it is not known here"),
+    "a key too many": (changed(("rolls",), []), "rolls: it is not known here"),
     "a number as text": (changed(("salient", 0, "saliency"), "2.5"), r"salient\[0\]\.saliency"),
     "true for a number": (changed(("layer",), True), "layer"),
     "a layer outside": (changed(("layer",), 2), "layer 2 is outside the model"),

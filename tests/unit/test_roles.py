@@ -70,7 +70,7 @@ def test_correlation_and_reach_are_those_of_the_logits() -> None:
     largest = torch.tensor(logits).topk(5, dim=1).values
     literal = (np.sort(logits)[:, -5:].mean(1) - logits.mean(1)) / logits.std(1)
     np.testing.assert_allclose(reach(rows, of.space, largest), literal, rtol=1e-6)
-    assert output_space(of.unembed, 5, block=100).reached == pytest.approx(of.space.reached)
+    assert output_space(of.unembed, 5, torch.device("cpu"), block=100).reached == pytest.approx(of.space.reached)
 
 
 def test_singular_values_are_those_of_the_product() -> None:
