@@ -135,9 +135,9 @@ class Catalogue:
     def find_extraction(self, model_id: int, settings: dict[str, Any]) -> int | None:
         """The id of the extraction of a model with these settings, if there is one."""
         table = schema.extraction
-        query = select(table.c.id).where(table.c.model_id == model_id, table.c.settings_hash == json_hash(settings))
+        same = (table.c.model_id == model_id, table.c.settings_hash == json_hash(settings))
         with self._engine.connect() as connection:
-            return connection.execute(query).scalar()
+            return connection.execute(select(table.c.id).where(*same)).scalar()
 
     def latest_extraction(self, model_id: int) -> int:
         """The id of a model's newest extraction, placebos aside. Raises `CatalogueError` when it has none."""
@@ -206,10 +206,9 @@ class Catalogue:
 
     def find_labeller(self, llm: str, prompt: str, template: str, settings: dict[str, Any]) -> int | None:
         """The id of an LLM with a prompt template and settings, if it is in the catalogue."""
-        table = schema.labeller
-        key = json_hash([llm, prompt, template, settings])
+        by_key = schema.labeller.c.key_hash == json_hash([llm, prompt, template, settings])
         with self._engine.connect() as connection:
-            return connection.execute(select(table.c.id).where(table.c.key_hash == key)).scalar()
+            return connection.execute(select(schema.labeller.c.id).where(by_key)).scalar()
 
     def described_heads(self, extraction_id: int, labeller_id: int) -> dict[HeadId, str | None]:
         """The heads and roles this labeller has an outcome for, each with its cause of failure or None."""
@@ -273,7 +272,9 @@ class Catalogue:
             if relations.provenance is not None:
                 relations.provenance.update(checked.provenance)
             for layer in range(model.n_layers) if only is None else [only.layer]:
-                heads = self._layer(connection, extraction_id, layer)
+                table = schema.head
+                of_layer = (table.c.extraction_id == extraction_id, table.c.layer == layer)
+                heads = connection.execute(select(table).where(*of_layer).order_by(table.c.head)).all()
                 descriptions = self._layer_descriptions(connection, extraction_id, layer, labeller_id)
                 evidence = self.evidence.of_layer(connection, extraction_id, layer)
                 checks = self.checks.of_layer(connection, extraction_id, layer)
@@ -284,11 +285,6 @@ class Catalogue:
                         told = descriptions.get(row.id, [])
                         known = (roles.get(row.id), evidence.get(row.id), checks.get(row.id))
                         yield record(model, run, row, told, relations, scores, *known)
-
-    def _layer(self, connection: Connection, extraction_id: int, layer: int) -> list[Row[Any]]:
-        table = schema.head
-        query = select(table).where(table.c.extraction_id == extraction_id, table.c.layer == layer)
-        return list(connection.execute(query.order_by(table.c.head)))
 
     def _layer_descriptions(
         self, connection: Connection, extraction_id: int, layer: int, labeller_id: int | None
