@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests import tiny
+from tests import tiny, warm
 from tests.fake_llm import FakeLLM
 
 ALL = os.environ.get("HEADSCRIBE_TEST_ALL") == "1"
@@ -73,6 +73,21 @@ def demo() -> str:
     return "demo"
 
 
+@pytest.fixture(scope="session")
+def demo_extracted(demo: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalogue with all heads of `demo`, to be copied: made once for all workers."""
+    from filelock import FileLock
+
+    from describe import pipeline
+    from describe.catalog import Catalogue
+
+    own = tmp_path_factory.getbasetemp()
+    where = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "demo-extracted.db"
+    with FileLock(where.with_suffix(".lock")), Catalogue(str(where), create=True) as catalogue:
+        pipeline.extract(catalogue, demo, device="cpu")
+    return where
+
+
 @pytest.fixture
 def fake_llm() -> Iterator[FakeLLM]:
     """A real HTTP server that answers chat completions."""
@@ -80,13 +95,21 @@ def fake_llm() -> Iterator[FakeLLM]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """``headscribe``, for tests to start as often as they like."""
+    with warm.start(tmp_path_factory.mktemp("program")) as started:
+        yield started
+
+
 @pytest.fixture
-def headscribe(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+def headscribe(program: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run ``headscribe ARGUMENTS`` as a process of its own, with a catalogue in the test's folder."""
 
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        early = any(name.startswith(("HF_", "PYTHON")) for name in environment)  # what is read when Python starts
         return subprocess.run(
-            [sys.executable, "-m", "app", *map(str, arguments)],
+            [*([sys.executable, "-m", "app"] if early else [program]), *map(str, arguments)],
             env={**os.environ, "HEADSCRIBE_CATALOG": str(tmp_path / "catalogue.db"), "COLUMNS": "200", **environment},
             capture_output=True,
             text=True,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,17 +12,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_readme_works_as_pasted(demo: str, tmp_path: Path) -> None:
+def test_the_readme_works_as_pasted(demo: str, program: Path, tmp_path: Path) -> None:
     pytest.importorskip("xllamacpp", reason="needs llama.cpp: pip install 'headscribe[gguf]'")
     blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
     ours = [block for block in blocks if "headscribe " in block and "make " not in block]
     assert len(ours) >= 3
     pytest.importorskip("vl_convert", reason="needs Altair: pip install 'headscribe[plots]'")
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    (programs / "headscribe").write_text(f'#!/bin/sh\nexec {sys.executable} -m app "$@"\n')
-    (programs / "headscribe").chmod(0o755)
-    environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"}
     for block in ours:
         done = subprocess.run(
             ["bash", "-euc", block], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -14,13 +15,14 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def demo_heads(demo: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+def demo_heads(demo: str, demo_extracted: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """All heads of `demo`, described by statistics, by name."""
     from describe import pipeline
     from describe.catalog import Catalogue
     from describe.llm import Request, parse_llm
 
-    with Catalogue(str(tmp_path_factory.mktemp("statistics") / "c.db"), create=True) as catalogue:
+    where = shutil.copy(demo_extracted, tmp_path_factory.mktemp("statistics") / "c.db")
+    with Catalogue(str(where)) as catalogue:
         result = pipeline.describe(catalogue, demo, parse_llm("statistics"), request=Request(), device="cpu")
         assert (result.new, result.missing, result.failures) == (270, [], {})
         records = catalogue.head_records(result.model, result.extraction_id)
