@@ -48,6 +48,8 @@ bench: $(READY)  ## ours against the literal equations, as ratios
 	$(BIN)/python -m benchmarks.relations
 	$(BIN)/python -m benchmarks.validation
 	$(BIN)/python -m benchmarks.describing
+	$(BIN)/python -m benchmarks.scale growth ray
+	$(BIN)/python -m benchmarks.planted
 
 soak: $(READY)  ## minutes: 2,000 heads, a server that fails in every way, a client killed twenty times
 	HEADSCRIBE_SOAK=1 $(BIN)/python -m pytest -s tests/integration/test_soak.py
