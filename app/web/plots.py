@@ -13,7 +13,7 @@ import streamlit as st
 from annotations.report.charts import drawable
 from app.charts import picture_of
 from app.tables import csv_table
-from app.web.chosen_model import open_head
+from app.web.heads import address, open_head
 from describe.operations.analysis import plain_rows
 from describe.records import HeadId, ModelInfo
 
@@ -44,7 +44,7 @@ def plot(
         found = st.altair_chart(chart, **how, on_select="rerun", selection_mode="head")
         head = picked(found)
         if head is not None:
-            open_head(pick, head)
+            open_head(address(pick), head)
     downloads(chart, data, name)
 
 
