@@ -135,15 +135,16 @@ def top_of_scale(rows: pd.DataFrame) -> float:
 def strongest_chart(best: pd.DataFrame) -> Any:
     """Which operation each head implements most, by category; pale where hardly."""
     alt = _altair()
+    rows = _lean(best, "category", "operation", "score")
     return (
-        alt.Chart(_lean(best, "category", "operation", "score"), title="Strongest operation of each head")
+        alt.Chart(rows, title="Strongest operation of each head; pale: a low score")
         .mark_rect()
         .encode(
             tooltip=["layer:O", "head:O", "operation:N", alt.Tooltip("score:Q", format=".3f")],
             x=alt.X("head:O", axis=_ticks(best, "head")),
             y=_layers(best),
             color=_category(),
-            opacity=alt.Opacity("score:Q", scale=alt.Scale(domain=[0, 1], range=[0.05, 1]), title="relation score"),
+            opacity=alt.Opacity("score:Q", scale=alt.Scale(domain=[0, 1], range=[0.05, 1]), legend=None),
         )
         .properties(**_size(best))
     )
@@ -239,7 +240,8 @@ def _lean(rows: pd.DataFrame, *columns: str) -> pd.DataFrame:
 def _category() -> Any:
     """The same category looks the same in every chart of a model."""
     alt = _altair()
-    return alt.Color("category:N", title="category", scale=alt.Scale(range=_KINDS))
+    legend = alt.Legend(orient="bottom", columns=3)  # beside, it would not fit a narrow page
+    return alt.Color("category:N", title="category", scale=alt.Scale(range=_KINDS), legend=legend)
 
 
 def _named(operation: str) -> str:
@@ -254,7 +256,7 @@ def _ticks(rows: pd.DataFrame, column: str) -> Any:
     """Every value where few, else every fifth or tenth."""
     last = int(rows[column].max())
     step = 1 if last < 16 else 5 if last < 50 else 10
-    return _altair().Axis(values=list(range(0, last + 1, step)), labelAngle=0)
+    return _altair().Axis(values=list(range(0, last + 1, step)), labelAngle=0, grid=False)
 
 
 def _size(rows: pd.DataFrame) -> dict[str, int]:

@@ -158,11 +158,10 @@ def _nearest(model_id: int, extraction_id: int, head: HeadId) -> Any:
 
 def _near(how: str, one: dict[str, Any], model_id: int) -> None:
     place = HeadId(one["layer"], one["head"])
-    with st.container(horizontal=True, gap="small", vertical_alignment="top"):
-        with st.container(width=52):
-            if st.button(str(place), key=f"{how}-{one['extraction_id']}-{place}", type="tertiary"):
-                open_head(one["model"], place)
-        st.html(draw.near(one, one["model"] if one["model_id"] != model_id else None), width="stretch")
+    link, told = st.columns([1, 9], gap="xsmall")
+    if link.button(str(place), key=f"{how}-{one['extraction_id']}-{place}", type="tertiary"):
+        open_head(one["model"], place)
+    told.html(draw.near(one, one["model"] if one["model_id"] != model_id else None))
 
 
 show()

@@ -108,7 +108,7 @@ def _layers(model: ModelInfo, scores: pd.DataFrame, threshold: float) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         words = "Share of each layer's heads that implement an operation of a category"
-        plot(charts.category_chart(share), share, "categories-by-layer", words, height=340)
+        plot(charts.category_chart(share), share, "categories-by-layer", words, height=420)
     with right:
         words = "Map of all heads by the category of their strongest operation"
         plot(charts.strongest_chart(best), best, "strongest-operation", words, **map_size(model))

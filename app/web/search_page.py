@@ -56,11 +56,11 @@ def _results(query: str, models: list[int] | None, llm: str | None) -> None:
 
 
 def _hit(head: dict[str, Any], terms: list[Term]) -> None:
-    with st.container(horizontal=True, gap="small", vertical_alignment="top"):
-        place = HeadId(head["layer"], head["head"])
-        st.page_link(HEAD_PAGE, label=str(place), query_params=head_address(head["model"], place), width=64)
-        texts = [marked(head[name], terms) for name in ("pattern", "inputs") if head[name]]
-        st.html(draw.hit(head, texts), width="stretch")
+    place = HeadId(head["layer"], head["head"])
+    link, told = st.columns([1, 16], gap="xsmall")
+    link.page_link(HEAD_PAGE, label=str(place), query_params=head_address(head["model"], place))
+    texts = [marked(head[name], terms) for name in ("pattern", "inputs") if head[name]]
+    told.html(draw.hit(head, texts))
 
 
 show()
