@@ -5,12 +5,14 @@ Altair draws them, without a browser; the web app shows the same charts.
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from annotations.report.charts import drawable
+from app.tables import csv_table
 from describe.errors import InputError
 from describe.files import replacing, write_atomically
 from describe.operations import analysis
@@ -23,6 +25,7 @@ __all__ = [
     "counts_chart",
     "depth_chart",
     "heat_map",
+    "picture_of",
     "save_ablations",
     "save_comparison",
     "save_relations",
@@ -102,7 +105,7 @@ def heat_map(
     """
     alt = _altair()
     color = alt.Color(f"{by}:Q", title="score", scale=alt.Scale(range=_COLOURS[by], domain=[0, top], clamp=True))
-    base = alt.Chart(rows, title=title).encode(
+    base = alt.Chart(_lean(rows, by), title=title).encode(
         x=alt.X("head:O", axis=_ticks(rows, "head")),
         y=_layers(rows),
         color=color,
@@ -132,14 +135,16 @@ def top_of_scale(rows: pd.DataFrame) -> float:
 def strongest_chart(best: pd.DataFrame) -> Any:
     """Which operation each head implements most, by category; pale where hardly."""
     alt = _altair()
+    rows = _lean(best, "category", "operation", "score")
     return (
-        alt.Chart(best, title="Strongest operation of each head")
+        alt.Chart(rows, title="Strongest operation of each head; pale: a low score")
         .mark_rect()
         .encode(
+            tooltip=["layer:O", "head:O", "operation:N", alt.Tooltip("score:Q", format=".3f")],
             x=alt.X("head:O", axis=_ticks(best, "head")),
             y=_layers(best),
             color=_category(),
-            opacity=alt.Opacity("score:Q", scale=alt.Scale(domain=[0, 1], range=[0.05, 1]), title="relation score"),
+            opacity=alt.Opacity("score:Q", scale=alt.Scale(domain=[0, 1], range=[0.05, 1]), legend=None),
         )
         .properties(**_size(best))
     )
@@ -224,10 +229,19 @@ def depth_chart(depth: pd.DataFrame) -> Any:
     )
 
 
+def _lean(rows: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """What a map of heads needs of a table, and no more: it is sent to the reader's browser."""
+    few = {
+        name: "category" for name in columns if not pd.api.types.is_numeric_dtype(rows[name])
+    }  # each text is sent once
+    return rows[["layer", "head", *columns]].astype({"layer": "int16", "head": "int16"} | few)
+
+
 def _category() -> Any:
     """The same category looks the same in every chart of a model."""
     alt = _altair()
-    return alt.Color("category:N", title="category", scale=alt.Scale(range=_KINDS))
+    legend = alt.Legend(orient="bottom", columns=3)  # beside, it would not fit a narrow page
+    return alt.Color("category:N", title="category", scale=alt.Scale(range=_KINDS), legend=legend)
 
 
 def _named(operation: str) -> str:
@@ -242,7 +256,7 @@ def _ticks(rows: pd.DataFrame, column: str) -> Any:
     """Every value where few, else every fifth or tenth."""
     last = int(rows[column].max())
     step = 1 if last < 16 else 5 if last < 50 else 10
-    return _altair().Axis(values=list(range(0, last + 1, step)), labelAngle=0)
+    return _altair().Axis(values=list(range(0, last + 1, step)), labelAngle=0, grid=False)
 
 
 def _size(rows: pd.DataFrame) -> dict[str, int]:
@@ -256,9 +270,19 @@ def _save(chart: Any, data: pd.DataFrame, stem: Path) -> list[Path]:
     """The picture and its data, each complete or not there."""
     picture, table = stem.with_name(stem.name + ".png"), stem.with_name(stem.name + ".csv")
     with replacing(picture) as partial:
-        chart.configure_view(strokeWidth=0).save(str(partial), format="png", ppi=144)
-    write_atomically(table, data.to_csv(index=False, lineterminator="\n"))
+        partial.write_bytes(picture_of(chart, "png"))
+    write_atomically(table, csv_table(analysis.plain_rows(data)))
     return [picture, table]
+
+
+def picture_of(chart: Any, form: str) -> bytes:
+    """The chart as ``png`` or ``svg``, as it looks on paper, whatever theme a page has. Needs vl-convert."""
+    made: Any = io.BytesIO() if form == "png" else io.StringIO()
+    options = {"ppi": 144} if form == "png" else {}
+    with _altair().data_transformers.enable("default", max_rows=None):  # models have more heads than its limit, 5000
+        chart.configure_view(strokeWidth=0).save(made, format=form, **options)
+    found = made.getvalue()
+    return found if isinstance(found, bytes) else found.encode("utf-8", "backslashreplace")
 
 
 def _folder(folder: Path) -> None:

@@ -52,6 +52,8 @@ def _draw(found: dict[str, Any]) -> None:
     terms = query_terms(found["query"])
     for head in found["heads"]:
         console.print(Text(f"{visible(head['model'])} {head['layer']}.{head['head']}", style="bold"))
+        if head["role"]:
+            console.print(f"  role {head['role']}")
         for name in ("inputs", "pattern"):
             if head[name]:
                 pieces = [(visible(text), "bold yellow" if hit else "") for text, hit in marked(head[name], terms)]

@@ -130,7 +130,8 @@ def _options(host: str, port: int, no_browser: bool) -> dict[str, Any]:
         "logger.hideWelcomeMessage": True,
         "logger.level": "warning",
         "runner.magicEnabled": False,
-        "theme.primaryColor": "#2f6fab",
+        "theme.light.primaryColor": "#2f6fab",  # of both: a theme without a mode would be light for everyone
+        "theme.dark.primaryColor": "#6aa6dd",
     }
 
 

@@ -98,7 +98,8 @@ def draw_head(record: dict[str, Any], *, suppressed: bool = False) -> None:
             console.print(Text(f"{title:11}" + "  ".join(said)))
     for role in record["roles"] if len(record["roles"]) > 1 else []:
         sources = ", ".join(quoted(record["salient"][i]["token"]) for i in role["rows"][:6])
-        line = f"role {role['role']:<6} {role['sign']}, {role['share']:.0%} of the saliency, {len(role['rows'])} rows:"
+        about = f"{visible(role['sign'])}, {role['share']:.0%} of the saliency, {len(role['rows'])} rows:"
+        line = f"role {role['role']:<6} {about}"
         console.print(Text(f"{line} {sources}"))
     if link := neuronpedia(record["model"], record["layer"], record["head"]):
         console.print(Text(f"Neuronpedia {link}", style="dim"))

@@ -76,6 +76,7 @@ class Head:
         where = f' <a href="{link}" rel="noreferrer">at Neuronpedia</a>' if link else ""
         strong = _implemented(self.record)
         implements = f"<p>implements {_html(strong)}</p>" if strong else ""
+        implements += _roles_html(self.record)
         rows = "".join(
             f"<tr><th style='text-align:left'>{_token(row)}</th><td>{row['saliency']:.3f}</td>"
             + "".join(
@@ -291,6 +292,17 @@ def _description_html(found: dict[str, Any]) -> str:
     score = headline(found)
     scored = "" if score is None else f"<br>{_score_html(score)}"
     return f"<p>{who}<br>inputs: {_html(found['inputs'] or '')}<br>pattern: {_html(found['pattern'] or '')}{scored}</p>"
+
+
+def _roles_html(record: dict[str, Any]) -> str:
+    """What each group of rows does, where there are several."""
+    lines = []
+    for role in record["roles"] if len(record["roles"]) > 1 else []:
+        number, share = len(role["rows"]), f"{role['share']:.0%} of the saliency"
+        sources = " ".join(_token(record["salient"][place]) for place in role["rows"][:8])
+        claims = _html("; ".join(found["wording"] for found in role["evidence"][:3]))
+        lines.append(f"<li>role {role['role']} {_html(role['sign'])}, {share}, {number} rows: {sources} {claims}</li>")
+    return f"<ul>{''.join(lines)}</ul>" if lines else ""
 
 
 def _score_html(score: dict[str, Any]) -> str:

@@ -45,9 +45,16 @@ def markdown(text: str) -> str:
     return re.sub(r"[!-/:-@\[-`{-~]", lambda match: f"&#{ord(match.group())};", " ".join(text.split("\n")))
 
 
+_FORMULA = re.compile(r"[\s\x00-\x1f\ufeff\u200b-\u200f\u202a-\u202e\u2060-\u2069]*[=+\-@\uff1d\uff0b\uff0d\uff20]")
+"""How a formula begins, in the wide forms of East Asian keyboards too, after anything that is not seen."""
+
+
 def no_formula(cell: Any) -> Any:
-    """A table's cell; text that a spreadsheet would run as a formula starts with an apostrophe."""
-    return "'" + cell if isinstance(cell, str) and cell.lstrip().startswith(("=", "+", "-", "@")) else cell
+    """A table's cell; text that a spreadsheet would run as a formula starts with an apostrophe.
+
+    The cells of every CSV that is written come through here.
+    """
+    return "'" + cell if isinstance(cell, str) and _FORMULA.match(cell) else cell
 
 
 def _visible_char(char: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from describe.catalog import Catalogue
+from describe.catalog.roles import Role
 from describe.records import Description, Evidence, HeadId, HeadMapping, LayerScores, MappingRow, ModelInfo, Target
 
 __all__ = ["HTML", "HUGE", "LONG", "MODEL", "TEXTS", "attacked_catalogue", "texts_of"]
@@ -45,6 +46,8 @@ FORMULAS = (
     "\r=1+1",
     '=HYPERLINK("http://example.org","x")',
     " =cmd|' /C x'!A0",
+    "\ufeff\u200b=1+1",
+    "\uff1d1+1",
 )
 HIDDEN = (
     "\u202egnp.exe\u202c",
@@ -77,7 +80,8 @@ def attacked_catalogue(where: str | Path, *, huge: bool = True) -> Catalogue:
     """A catalogue of `MODEL`, all of whose texts are attacks; with ``huge``, those of head 1.2 have a megabyte each.
 
     Every head has all of `TEXTS` as sources, targets and suppressed targets; a description of each text by one of two
-    describers, an abstention and a failure; evidence; a relation score for an operation named by an attack.
+    describers, an abstention and a failure; evidence; two roles, described alike; a relation score for an operation
+    named by an attack.
     """
     catalogue = Catalogue(str(where), create=True)
     model_id = catalogue.register_model(MODEL)
@@ -88,6 +92,7 @@ def attacked_catalogue(where: str | Path, *, huge: bool = True) -> Catalogue:
         catalogue.evidence.save(extraction, head, {"level": HTML[0]}, _evidence(texts))
         for labeller, outcome in zip(_labellers(catalogue), _outcomes(texts), strict=True):
             catalogue.save_description(extraction, head, labeller, outcome, {HTML[0]: HTML[1]})
+        _split(catalogue, extraction, head, texts)
     _relations(catalogue, model_id)
     return catalogue
 
@@ -106,6 +111,17 @@ def _mapping(head: HeadId, texts: tuple[str, ...]) -> HeadMapping:
         MappingRow(n, text, 2.0 - n / 100, targets(3.0, n + 1), targets(-3.0, n + 6)) for n, text in enumerate(texts)
     )
     return HeadMapping(head, tuple(rows))
+
+
+def _split(catalogue: Catalogue, extraction: int, head: HeadId, texts: tuple[str, ...]) -> None:
+    """Two roles of a head, each with evidence, descriptions, an abstention and a failure that are attacks too."""
+    roles = [Role("promotes", (0, 2), (), 0.6, 6.0, 0.05), Role("suppresses", (1, 3), (), 0.4, 5.0, 0.05)]
+    catalogue.roles.save(extraction, head, roles, {HTML[0]: HTML[1]}, {HTML[0]: HTML[1]})
+    for number in (1, 2):
+        role = head._replace(role=number)
+        catalogue.roles.save_evidence(extraction, role, {"level": HTML[0]}, _evidence(texts))
+        for labeller, outcome in zip(_labellers(catalogue), _outcomes(texts), strict=True):
+            catalogue.save_description(extraction, role, labeller, outcome, {HTML[0]: HTML[1]})
 
 
 def _evidence(texts: tuple[str, ...]) -> list[Evidence]:

@@ -102,7 +102,7 @@ def _maps(chosen: list[Model], tables: list[list[Row]], figures: list[Figure]) -
             key = f"map-{model['extraction_id']}"
             event: Any = st.altair_chart(chart, width="stretch", on_select="rerun", selection_mode="head", key=key)
             if picked := event.selection.get("head"):
-                open_head(model["model"], picked[0])
+                open_head(model["model"], HeadId(int(picked[0]["layer"]), int(picked[0]["head"])))
     st.caption("A cell is a head; grey: nothing is known. A click opens it.")
 
 
@@ -139,7 +139,8 @@ def _heads(chosen: list[Model], tables: list[list[Row]]) -> None:
     empty = {name for name in ("score", "placebo", "findings", "effect") if all(row[name] is None for row in rows)}
     number = _clicked([{k: v for k, v in row.items() if k not in empty} for row in rows], "heads")
     if number is not None:
-        open_head(wanted[number][0]["model"], wanted[number][1])
+        model, row = wanted[number]
+        open_head(model["model"], HeadId(row["layer"], row["head"]))
 
 
 def _filters(chosen: list[Model], every: list[tuple[Model, Row]]) -> list[tuple[Model, Row]]:

@@ -9,9 +9,9 @@ import streamlit as st
 
 from app import charts
 from app.tables import change, number, p_value
-from app.web.chosen_model import chosen_model
 from app.web.drawing import notice, paragraphs, table
 from app.web.gate import require_owner
+from app.web.heads import chosen_model
 from app.web.plots import downloads, plot, scatter
 from app.web.scored import checks_of
 from describe.pipeline import KnownChecks, ablation_curves, ablation_rows, correlation_rows

@@ -64,11 +64,14 @@ def roles(record: Record) -> str:
     """What each group of a head's rows does, with its share of the saliency and what is above chance in it."""
     rows = [
         (
-            str(role["role"]),
+            f"<b>{role['role']}</b>",
             prose(role["sign"], 40),
             _bar(role["share"], 1.0),
             str(len(role["rows"])),
-            "".join(_token(record["salient"][place]["token"]) + " " for place in role["rows"][:8]),
+            "".join(
+                f'<span class="hs-chip">{_token(record["salient"][place]["token"])}</span>'
+                for place in role["rows"][:8]
+            ),
             prose("; ".join(found["wording"] for found in role["evidence"][:3]), 300),
         )
         for role in record["roles"]
@@ -104,16 +107,20 @@ def checked(inference: Record) -> str:
 def near(head: Record, model: str | None) -> str:
     """Beside a link to a head that is alike: how much, what both have, and what is said of it."""
     other = f" <bdi>{prose(model, 80)}</bdi>" if model else ""
-    said = f'<p class="hs-told">{prose(head["pattern"], 160)}</p>' if head["pattern"] else ""
+    said = f'<p class="hs-told">{_role(head)}{prose(head["pattern"], 160)}</p>' if head["pattern"] else ""
     return f'<div class="hs-near"><b>{head["similarity"]:.0%}</b>{other} {_terms(head["shared"])}{said}</div>'
 
 
 def hit(head: Record, texts: Iterable[Iterable[tuple[str, bool]]]) -> str:
     """Beside a link to a head that was found: its description with what was searched for marked, and the tokens."""
-    by = f" · <bdi>{prose(head['llm'], 60)}</bdi>" if head["llm"] else ""
+    by = f" · <bdi>{prose(head['llm'], 60)}</bdi> {_role(head)}" if head["llm"] else ""
     told = "".join(f'<p class="hs-told">{_marked(pieces)}</p>' for pieces in texts)
     tokens = f"<p>tokens {_terms(head['tokens'])}</p>" if head["tokens"] else ""
     return f'<div class="hs-near"><bdi>{prose(head["model"], 80)}</bdi>{by}{told}{tokens}</div>'
+
+
+def _role(told: Record) -> str:
+    return f'<b class="hs-role">role {told["role"]}</b>' if told["role"] else ""
 
 
 def _marked(pieces: Iterable[tuple[str, bool]]) -> str:
@@ -148,12 +155,12 @@ def _card(told: Record, fit: Record | None) -> str:
         for name, text in texts
         if text
     )
-    reasoning, role = told["reasoning"], f" role {told['role']}" if told["role"] else ""
+    reasoning = told["reasoning"]
     if reasoning:
         lines += f"<details><summary>reasoning</summary><p><bdi>{prose(reasoning, LONGEST_TEXT)}</bdi></p></details>"
     return (
-        f'<section class="hs-card hs-{state}"><h4><bdi>{prose(told["llm"], 80)}</bdi>'
-        f" <small><bdi>{prose(told['prompt'], 60)}</bdi>{role}</small><i>{state}</i></h4>{lines}"
+        f'<section class="hs-card hs-{state}"><h4>{_role(told)}<bdi>{prose(told["llm"], 80)}</bdi>'
+        f" <small><bdi>{prose(told['prompt'], 60)}</bdi></small><i>{state}</i></h4>{lines}"
         f"{_scores(told['scores'])}{_judgements(fit)}</section>"
     )
 

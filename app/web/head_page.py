@@ -17,8 +17,9 @@ from annotations.heads import judged
 from app.web import head_drawing as draw
 from app.web.drawing import notice, words_and_name
 from app.web.gate import require_owner
-from app.web.heads import address, cut, open_head
+from app.web.heads import address, cut, head_address, open_head
 from app.web.shared import catalogue
+from describe.catalog.links import neuronpedia
 from describe.catalog.scores import headline
 from describe.errors import CatalogueError, InputError
 from describe.records import HeadId, ModelInfo
@@ -40,18 +41,19 @@ def show() -> None:
         head, extraction_id = HeadId.parse(written), catalogue().latest_extraction(model_id)
     except (CatalogueError, InputError) as error:
         return _nothing(str(error), "bad")
-    model = f"{info.name}@{info.content_hash[:8]}"
+    model = address(info)
     record = next(catalogue().head_records(info, extraction_id, only=head), None)
     _headline(info, model, head, record)
     if record is None:
         return notice(f"Head {head} of this model is not in the catalogue.", "bad")
     _descriptions(info, head, record)
+    _roles(record)
     left, right = st.columns([3, 2], gap="large")
     with left:
         _mappings(record)
     with right:
         _findings(record)
-        _nearest(model_id, extraction_id, head)
+    _nearest(model_id, extraction_id, head)
     with st.expander("Provenance"):
         st.html(draw.nested(record["provenance"]))
 
@@ -70,8 +72,10 @@ def _headline(info: ModelInfo, model: str, head: HeadId, record: dict[str, Any] 
             other = HeadId(*divmod(place + step, info.n_heads)) if there else head
             label = f"{words}, {other}" if there else words
             if st.button(label, key=words, disabled=not there):
-                open_head(model, {"layer": other.layer, "head": other.head})
+                open_head(model, other)
         st.page_link("browse_page.py", label="Map of the model", query_params={"model": model})
+        if link := neuronpedia(info.name, head.layer, head.head):
+            st.link_button("At Neuronpedia", link, help="Its page of the same head")
         if record is not None:
             file = f"{re.sub(r'[^A-Za-z0-9.-]+', '-', info.name)[:60].strip('-.') or 'head'}-{head}.json"
             written = partial(json.dumps, record, ensure_ascii=True, indent=1)
@@ -84,18 +88,26 @@ def _headline(info: ModelInfo, model: str, head: HeadId, record: dict[str, Any] 
 def _query(model: str, head: HeadId) -> str:
     from urllib.parse import urlencode
 
-    return "?" + urlencode(address(model, head.layer, head.head))
+    return "?" + urlencode(head_address(model, head))
 
 
 def _descriptions(info: ModelInfo, head: HeadId, record: dict[str, Any]) -> None:
     if not record["descriptions"]:
         return notice("Nobody has described this head yet: headscribe describe MODEL --llm LLM")
 
-    def order(told: Mapping[str, Any]) -> tuple[bool, bool, float]:
+    def order(told: Mapping[str, Any]) -> tuple[int, bool, bool, float]:
         score = headline(dict(told))
-        return bool(told["failure"]), told["unclear"], -(score["value"] if score else -1.0)
+        return told["role"] or 0, bool(told["failure"]), told["unclear"], -(score["value"] if score else -1.0)
 
     st.html(draw.cards(sorted(record["descriptions"], key=order), judged(catalogue(), info.name, head)))
+
+
+def _roles(record: dict[str, Any]) -> None:
+    if len(record["roles"]) > 1:
+        st.subheader("Roles")
+        st.html(draw.roles(record))
+    elif record["roles"]:
+        st.caption("Its salient rows make one role.")
 
 
 def _mappings(record: dict[str, Any]) -> None:
@@ -126,33 +138,30 @@ def _findings(record: dict[str, Any]) -> None:
             st.html(draw.operations(relations))
     if record["inference"]:
         st.html(draw.checked(record["inference"]))
-    if len(record["roles"]) > 1:
-        st.subheader("Roles")
-        st.html(draw.roles(record))
-    elif record["roles"]:
-        st.caption("Its salient rows make one role.")
     if record["evidence"]:
         st.subheader("Evidence")
         st.html(draw.claims(record["evidence"]))
 
 
-def _nearest(model_id: int, extraction_id: int, head: HeadId) -> None:
+def _nearest(model_id: int, extraction_id: int, head: HeadId) -> Any:
     st.subheader("Nearest heads")
     found = catalogue().search.nearest(extraction_id, head, limit=4)
-    for how, words in ALIKE.items():
-        every = [*found[how]["here"], *found[how]["elsewhere"]]
-        if not every:
-            continue
-        st.caption(words)
-        for one in every:
-            link, told = st.columns([1, 6], gap="xsmall")
-            label = f"{one['layer']}.{one['head']}"
-            key = f"{how}-{one['extraction_id']}-{label}"
-            if link.button(label, key=key, type="tertiary"):
-                open_head(one["model"], one)
-            told.html(draw.near(one, one["model"] if one["model_id"] != model_id else None))
-    if not any(found[how][where] for how in found for where in found[how]):
-        st.caption("No other head shares anything rare with it.")
+    alike = {how: [*found[how]["here"], *found[how]["elsewhere"]] for how in ALIKE}
+    if not any(alike.values()):
+        return st.caption("No other head shares anything rare with it.")
+    for column, (how, every) in zip(st.columns(2, gap="large"), alike.items(), strict=True):
+        with column:
+            st.caption(ALIKE[how] if every else f"{ALIKE[how]}: none")
+            for one in every:
+                _near(how, one, model_id)
+
+
+def _near(how: str, one: dict[str, Any], model_id: int) -> None:
+    place = HeadId(one["layer"], one["head"])
+    link, told = st.columns([1, 9], gap="xsmall")
+    if link.button(str(place), key=f"{how}-{one['extraction_id']}-{place}", type="tertiary"):
+        open_head(one["model"], place)
+    told.html(draw.near(one, one["model"] if one["model_id"] != model_id else None))
 
 
 show()

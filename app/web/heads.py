@@ -1,17 +1,35 @@
-"""What the catalogue's pages share: which models there are, and the way to a head's page."""
+"""What the catalogue's pages share: which models they are about, as their address says, and the way to a head's page.
+
+In addresses a model is written ``NAME@HASH8``: its name and the start of its content hash.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from app.web.drawing import notice
 from app.web.shared import catalogue
+from describe.records import HeadId, ModelInfo
 from describe.text import visible
 
-__all__ = ["HEAD_PAGE", "address", "choose_describer", "choose_models", "cut", "open_head", "overview"]
+__all__ = [
+    "HEAD_PAGE",
+    "address",
+    "choose_describer",
+    "choose_models",
+    "chosen_in_address",
+    "chosen_model",
+    "cut",
+    "head_address",
+    "head_links",
+    "open_head",
+    "overview",
+]
 
 HEAD_PAGE = "head_page.py"
 
@@ -55,14 +73,57 @@ def choose_describer(describers: list[dict[str, Any]], otherwise: str) -> str | 
     return chosen
 
 
-def address(model: str, layer: int, head: int) -> dict[str, str]:
-    """The parameters of a head's permanent link; ``model`` is written ``NAME@HASH8``."""
-    return {"model": model, "head": f"{layer}.{head}"}
+def chosen_model() -> tuple[int, ModelInfo] | None:
+    """The model and its id, chosen among all, at first the newest; None, and what to do, where there is none."""
+    found = {address(model): model for model in reversed(catalogue().models())}
+    if not found:
+        notice("There is no model in the catalogue yet: headscribe extract MODEL reads one.")
+        st.page_link("runs_page.py", label="Start it here")
+        return None
+    names = list(found)
+    model = found[chosen_in_address("Model", "model", names, names[0], visible)]
+    return catalogue().find_model(f"{model.name}@{model.content_hash}")
 
 
-def open_head(model: str, place: Mapping[str, Any]) -> NoReturn:
-    """Go to the page of the head at ``layer`` and ``head``."""
-    st.switch_page(HEAD_PAGE, query_params=address(model, int(place["layer"]), int(place["head"])))
+def chosen_in_address(
+    label: str, name: str, options: list[str], otherwise: str, shown: Callable[[str], str], width: int = 600
+) -> str:
+    """One of the options, which stands in the page's address as ``name`` and in the session; no choice of one.
+
+    Streamlit's own binding is of no use here: what is bound, `open_head` and links to other pages cannot set.
+    """
+    asked = st.query_params.get(name)
+    if asked is not None and asked not in options:
+        notice(f"There is no {label.lower()} '{asked}' here.", "bad")
+    known = (asked, st.session_state.get(f"chosen-{name}"), otherwise)
+    chosen = next(str(value) for value in known if value in options)
+    if len(options) > 1:
+        chosen = str(st.selectbox(label, options, index=options.index(chosen), format_func=shown, width=width))
+    st.session_state[f"chosen-{name}"] = chosen
+    with suppress(StreamlitAPIException):  # still bound by the page that was left a moment ago
+        st.query_params[name] = chosen
+    return chosen
+
+
+def address(model: ModelInfo) -> str:
+    """How a model is written in the address of a page."""
+    return f"{model.name}@{model.content_hash[:8]}"
+
+
+def head_address(model: str, head: HeadId) -> dict[str, str]:
+    """The parameters of a head's permanent link."""
+    return {"model": model, "head": f"{head.layer}.{head.head}"}
+
+
+def open_head(model: str, head: HeadId) -> NoReturn:
+    """Go to the page of a head."""
+    st.switch_page(HEAD_PAGE, query_params=head_address(model, head))
+
+
+def head_links(model: str, heads: Sequence[tuple[HeadId, str]]) -> None:
+    """Links to the pages of heads, with a word about each."""
+    for head, about in heads:
+        st.page_link(HEAD_PAGE, label=f"**{head}**   {about}", query_params=head_address(model, head))
 
 
 def cut(text: str | None, length: int) -> str:

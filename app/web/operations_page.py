@@ -9,9 +9,9 @@ import streamlit as st
 
 from app import charts
 from app.tables import number
-from app.web.chosen_model import address, chosen_in_address, chosen_model, head_links
 from app.web.drawing import notice, paragraphs, table
 from app.web.gate import require_owner
+from app.web.heads import address, chosen_in_address, chosen_model, head_links
 from app.web.plots import downloads, map_size, plot
 from app.web.scored import operations_of
 from app.web.shared import catalogue
@@ -95,7 +95,9 @@ def _one(model: ModelInfo, scores: pd.DataFrame, threshold: float) -> None:
         if top.empty:
             return notice("No head has a score above 0.")
         st.caption(f"Strongest {charts.SIDES[by]}s")
-        head_links(model, [(HeadId(row.layer, row.head), f"{getattr(row, by):.2f}") for row in top.itertuples()])
+        head_links(
+            address(model), [(HeadId(row.layer, row.head), f"{getattr(row, by):.2f}") for row in top.itertuples()]
+        )
 
 
 def _layers(model: ModelInfo, scores: pd.DataFrame, threshold: float) -> None:
@@ -106,7 +108,7 @@ def _layers(model: ModelInfo, scores: pd.DataFrame, threshold: float) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         words = "Share of each layer's heads that implement an operation of a category"
-        plot(charts.category_chart(share), share, "categories-by-layer", words, height=340)
+        plot(charts.category_chart(share), share, "categories-by-layer", words, height=420)
     with right:
         words = "Map of all heads by the category of their strongest operation"
         plot(charts.strongest_chart(best), best, "strongest-operation", words, **map_size(model))

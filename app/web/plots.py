@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from functools import partial
@@ -12,8 +11,9 @@ import pandas as pd
 import streamlit as st
 
 from annotations.report.charts import drawable
+from app.charts import picture_of
 from app.tables import csv_table
-from app.web.chosen_model import open_head
+from app.web.heads import address, open_head
 from describe.operations.analysis import plain_rows
 from describe.records import HeadId, ModelInfo
 
@@ -44,7 +44,7 @@ def plot(
         found = st.altair_chart(chart, **how, on_select="rerun", selection_mode="head")
         head = picked(found)
         if head is not None:
-            open_head(pick, head)
+            open_head(address(pick), head)
     downloads(chart, data, name)
 
 
@@ -69,8 +69,8 @@ def downloads(chart: Any | None, data: pd.DataFrame, name: str) -> None:
     }
     if chart is not None and drawable():
         forms = {
-            "PNG": ("png", "image/png", partial(_picture, chart, "png")),
-            "SVG": ("svg", "image/svg+xml", partial(_picture, chart, "svg")),
+            "PNG": ("png", "image/png", partial(picture_of, chart, "png")),
+            "SVG": ("svg", "image/svg+xml", partial(picture_of, chart, "svg")),
         } | forms
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
         st.caption("Download", width="content")
@@ -88,7 +88,7 @@ def scatter(rows: pd.DataFrame, by: str, title: str) -> Any:
 
     axis = alt.Axis(tickCount=5)
     return (
-        alt.Chart(rows, title=title)
+        alt.Chart(rows[["layer", "head", "static", by]], title=title)
         .mark_circle(size=45, opacity=0.55, color=_INK, cursor="pointer")
         .encode(
             x=alt.X("static:Q", title="static score, from the weights", scale=alt.Scale(domain=[0, 1]), axis=axis),
@@ -103,15 +103,6 @@ def scatter(rows: pd.DataFrame, by: str, title: str) -> Any:
         .add_params(alt.selection_point("head", fields=["layer", "head"]))
         .properties(width=340, height=300)
     )
-
-
-def _picture(chart: Any, form: str) -> bytes:
-    """The chart as it looks on paper, whatever theme the page has."""
-    made: Any = io.BytesIO() if form == "png" else io.StringIO()
-    options = {"ppi": 144} if form == "png" else {}
-    chart.configure_view(strokeWidth=0).save(made, format=form, **options)
-    found = made.getvalue()
-    return found if isinstance(found, bytes) else found.encode("utf-8", "backslashreplace")
 
 
 def _csv(data: pd.DataFrame) -> bytes:

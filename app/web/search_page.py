@@ -9,9 +9,10 @@ import streamlit as st
 from app.web import head_drawing as draw
 from app.web.drawing import notice
 from app.web.gate import require_owner
-from app.web.heads import HEAD_PAGE, address, choose_describer, choose_models, overview
+from app.web.heads import HEAD_PAGE, choose_describer, choose_models, head_address, overview
 from app.web.shared import catalogue
 from describe.catalog.terms import Term, marked, query_terms
+from describe.records import HeadId
 
 PAGE = 20
 """Heads shown at once."""
@@ -55,11 +56,11 @@ def _results(query: str, models: list[int] | None, llm: str | None) -> None:
 
 
 def _hit(head: dict[str, Any], terms: list[Term]) -> None:
-    with st.container(horizontal=True, gap="small", vertical_alignment="top"):
-        label = f"{head['layer']}.{head['head']}"
-        st.page_link(HEAD_PAGE, label=label, query_params=address(head["model"], head["layer"], head["head"]))
-        texts = [marked(head[name], terms) for name in ("pattern", "inputs") if head[name]]
-        st.html(draw.hit(head, texts), width="stretch")
+    place = HeadId(head["layer"], head["head"])
+    link, told = st.columns([1, 16], gap="xsmall")
+    link.page_link(HEAD_PAGE, label=str(place), query_params=head_address(head["model"], place))
+    texts = [marked(head[name], terms) for name in ("pattern", "inputs") if head[name]]
+    told.html(draw.hit(head, texts))
 
 
 show()

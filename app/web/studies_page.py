@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import tempfile
 import zipfile
@@ -16,6 +15,7 @@ from annotations.export import export
 from annotations.records import Invitation, Study
 from annotations.status import status
 from annotations.storage import extend, find_study, invite, raters, revoke, stop
+from app.tables import csv_table
 from app.web.chosen import chosen_study
 from app.web.drawing import notice, table
 from app.web.gate import require_owner
@@ -104,10 +104,9 @@ def _links() -> None:
     for _, pseudonym, personal in lines:
         st.caption(pseudonym)
         st.code(personal, language=None, wrap_lines=True)
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([("study", "rater", "link"), *lines])
+    text = csv_table([dict(zip(("study", "rater", "link"), line, strict=True)) for line in lines])
     with st.container(horizontal=True):
-        st.download_button("Download as CSV", text.getvalue(), "links.csv", "text/csv", on_click="ignore")
+        st.download_button("Download as CSV", text, "links.csv", "text/csv", on_click="ignore")
         if st.button("I have them: hide"):
             del st.session_state["invited"]
             st.rerun()

@@ -75,11 +75,12 @@ def _csv(parts: Parts, path: Path) -> None:
 
     All texts are in quotes: a bare carriage return would begin a row.
     """
-    import pandas as pd
-
-    records = (record for _, records in parts for record in records)
-    rows = [{name: no_formula(cell) for name, cell in row.items()} for record in records for row in _flat(record)]
-    pd.DataFrame(rows, columns=_COLUMNS).to_csv(path, index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+        writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+        writer.writeheader()
+        for _, records in parts:
+            for record in records:
+                writer.writerows({name: no_formula(cell) for name, cell in row.items()} for row in _flat(record))
 
 
 def _parquet(parts: Parts, path: Path) -> None:
@@ -113,7 +114,9 @@ def _markdown_head(record: dict[str, Any], file: TextIO) -> None:
             file.write(f"- {title}: {_md(told)}\n")
     for role in record["roles"] if len(record["roles"]) > 1 else []:
         sources = " ".join(_code(record["salient"][i]["token"]) for i in role["rows"])
-        file.write(f"- role {role['role']} {role['sign']} ({role['share']:.0%} of the saliency): {sources}\n")
+        file.write(
+            f"- role {role['role']} {_md(visible(role['sign']))} ({role['share']:.0%} of the saliency): {sources}\n"
+        )
     if record["inference"]:
         found = record["inference"]
         shares = f"{found['of_source']:.2f} without context, {found['in_context']:.2f} with context"

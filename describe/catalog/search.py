@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Select, func, literal, select, union_all
+from sqlalchemy import Connection, Engine, Select, case, func, literal, select, union_all
 
 from describe.catalog import schema
 from describe.catalog.passages import matching, passage
@@ -52,8 +52,8 @@ class SearchStore:
 
         ``models``: look at these only, by id; ``llm``: in its descriptions only, and in no tokens. Returns ``total``
         and ``heads``, each with ``model`` (``NAME@HASH8``), ``model_id``, ``extraction_id``, ``layer``, ``head``,
-        ``rank``, the ``llm``, ``inputs`` and ``pattern`` of the description that has most of the words, and the
-        ``tokens`` that have one.
+        ``rank``, the ``llm``, ``role`` (0: the whole head), ``inputs`` and ``pattern`` of the description that has most
+        of the words, and the ``tokens`` that have one.
         """
         with self._engine.connect() as connection:
             wanted = [passage.c.extraction_id.in_(current(connection, models).values())]
@@ -90,16 +90,17 @@ class SearchStore:
         """The heads most like a head, ``by_tokens`` and ``by_description``: ``here`` (its model) and ``elsewhere``.
 
         By tokens: the Jaccard index of what the two have for salient and promoted tokens, spaces and case aside. By
-        description: the same of the words of two descriptions, weighed by rarity; the newest description of this head
-        is compared. Only heads that share a term which at most `COMMON` passages have are looked at. Each is told of as
-        by `find`, with ``similarity`` (0 to 1) and ``shared`` (terms) besides.
+        description: the same of the words of two descriptions, weighed by rarity; of this head's descriptions the
+        newest of the whole head is compared. Only heads that share a term which at most `COMMON` passages have are
+        looked at. Each is told of as by `find`, with ``similarity`` (0 to 1) and ``shared`` (terms) besides.
         """
-        table = schema.head
+        table, told = schema.head, schema.description
         query = (
             select(passage.c.description_id, passage.c.head_id, passage.c.terms)
             .join(table, passage.c.head_id == table.c.id)
+            .outerjoin(told, passage.c.description_id == told.c.id)
             .where(table.c.extraction_id == extraction_id, table.c.layer == head.layer, table.c.head == head.head)
-            .order_by(passage.c.id)
+            .order_by(case((told.c.role == 0, 1), else_=0), passage.c.id)
         )
         with self._engine.connect() as connection:
             rows = connection.execute(query).all()
@@ -154,19 +155,26 @@ def _known(connection: Connection, head_ids: list[int], terms: Sequence[Term] = 
     known = {
         row.id: {"model": f"{row.name}@{row.content_hash[:8]}"}
         | {name: getattr(row, name) for name in ("model_id", "extraction_id", "layer", "head")}
-        | {"llm": None, "inputs": None, "pattern": None, "tokens": []}
+        | {"llm": None, "role": 0, "inputs": None, "pattern": None, "tokens": []}
         for row in connection.execute(query)
     }
-    passages = select(passage).where(passage.c.head_id.in_(head_ids)).order_by(passage.c.id)
-    best: dict[int, tuple[int, int]] = {}
+    told = schema.description
+    passages = (
+        select(passage, told.c.role)
+        .outerjoin(told, passage.c.description_id == told.c.id)
+        .where(passage.c.head_id.in_(head_ids))
+        .order_by(passage.c.id)
+    )
+    best: dict[int, tuple[int, bool, int]] = {}
     for row in connection.execute(passages):
         found = [word for word in row.terms.split() if any(term.meets(word) for term in terms)]
         if row.description_id is None:
             known[row.head_id]["tokens"] = found
         else:
-            best[row.head_id] = max(best.get(row.head_id, (-1, 0)), (len(found), row.description_id))
-    for row in connection.execute(_texts([description_id for _, description_id in best.values()])):
-        known[row.head_id] |= {"llm": row.llm, "inputs": row.inputs, "pattern": row.pattern}
+            this = (len(found), row.role == 0, row.description_id)
+            best[row.head_id] = max(best.get(row.head_id, this), this)
+    for row in connection.execute(_texts([description_id for *_, description_id in best.values()])):
+        known[row.head_id] |= {"llm": row.llm, "role": row.role, "inputs": row.inputs, "pattern": row.pattern}
     return known
 
 
@@ -174,7 +182,11 @@ def _texts(wanted: list[int]) -> Select[Any]:
     """Descriptions by id, as far as words are looked for in them."""
     told, by = schema.description, schema.labeller
     texts = [func.substr(told.c[name], 1, FAR).label(name) for name in ("inputs", "pattern")]
-    return select(told.c.head_id, by.c.llm, *texts).join(by, told.c.labeller_id == by.c.id).where(told.c.id.in_(wanted))
+    return (
+        select(told.c.head_id, by.c.llm, told.c.role, *texts)
+        .join(by, told.c.labeller_id == by.c.id)
+        .where(told.c.id.in_(wanted))
+    )
 
 
 def _counts(connection: Connection, terms: list[str]) -> dict[str, int]:

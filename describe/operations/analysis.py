@@ -38,14 +38,22 @@ PERMUTATIONS = 2000
 
 def scores_table(operations: Iterable[OperationScores]) -> pd.DataFrame:
     """The scores of valid operations as a table."""
-    rows = [
-        (found.name, found.category, layer, head, score, suppression)
-        for found in operations
-        if found.valid
-        for layer, scores, suppressions in zip(found.layers, found.scores, found.suppression, strict=True)
-        for head, (score, suppression) in enumerate(zip(scores, suppressions, strict=True))
-    ]
-    return pd.DataFrame(rows, columns=["operation", "category", "layer", "head", "score", "suppression"])
+    valid = [found for found in operations if found.valid and found.scores]
+    sizes = [len(found.scores) * len(found.scores[0]) for found in valid]
+    return pd.DataFrame(
+        {
+            "operation": np.repeat(np.array([found.name for found in valid], dtype=object), sizes),
+            "category": np.repeat(np.array([found.category for found in valid], dtype=object), sizes),
+            "layer": _joined([np.repeat(found.layers, len(found.scores[0])) for found in valid], int),
+            "head": _joined([np.tile(np.arange(len(found.scores[0])), len(found.scores)) for found in valid], int),
+            "score": _joined([np.ravel(found.scores) for found in valid], float),
+            "suppression": _joined([np.ravel(found.suppression) for found in valid], float),
+        }
+    )
+
+
+def _joined(parts: list[Any], kind: type) -> Any:
+    return np.concatenate(parts).astype(kind) if parts else np.array([], dtype=kind)
 
 
 def top_heads(table: pd.DataFrame, n: int, by: str = "score") -> pd.DataFrame:
@@ -57,18 +65,21 @@ def top_heads(table: pd.DataFrame, n: int, by: str = "score") -> pd.DataFrame:
 def summary(operations: Sequence[OperationScores], threshold: float) -> pd.DataFrame:
     """A row per operation: pairs, k, how many heads implement and suppress it, and the strongest head of each."""
     rows = []
-    table = scores_table(operations)
     for found in operations:
-        own = table[table["operation"] == found.name]
         row = {"operation": found.name, "category": found.category, "pairs": found.pairs_used, "k": found.k}
-        for by in ("score", "suppression"):
-            strong = own.sort_values([by, "layer", "head"], ascending=[False, True, True])[:3]
-            row[f"heads_{by}"] = int((own[by] >= threshold).sum())
-            row[f"top_{by}"] = [
-                (f"{s.layer}.{s.head}", getattr(s, by)) for s in strong.itertuples() if getattr(s, by) > 0
-            ]
+        for by, scores in (("score", found.scores), ("suppression", found.suppression)):
+            values = np.array(scores if found.valid else [[]])
+            row[f"heads_{by}"] = int((values >= threshold).sum())
+            row[f"top_{by}"] = _strongest(values, found.layers, 3)
         rows.append(row | {"valid": found.valid})
     return pd.DataFrame(rows)
+
+
+def _strongest(values: Any, layers: Sequence[int], n: int) -> list[tuple[str, float]]:
+    """Heads with the n largest of ``values`` (layers, H), those above 0; of equal ones the lower layer and head."""
+    order = np.argsort(-values, axis=None, kind="stable")[:n]
+    places = [divmod(int(place), values.shape[1]) for place in order]
+    return [(f"{layers[at]}.{head}", float(values[at, head])) for at, head in places if values[at, head] > 0]
 
 
 def category_share(table: pd.DataFrame, threshold: float) -> pd.DataFrame:
@@ -81,8 +92,8 @@ def category_share(table: pd.DataFrame, threshold: float) -> pd.DataFrame:
 def multi_operation_heads(table: pd.DataFrame, threshold: float) -> pd.DataFrame:
     """Heads that implement several operations, most first: ``layer``, ``head``, ``operations``, ``names``."""
     strong = table[table["score"] >= threshold].sort_values("score", ascending=False)
-    grouped = strong.groupby(["layer", "head"])["operation"].agg(operations="size", names=", ".join).reset_index()
-    several = grouped[grouped["operations"] > 1]
+    strong = strong[strong.duplicated(["layer", "head"], keep=False)]
+    several = strong.groupby(["layer", "head"])["operation"].agg(operations="size", names=", ".join).reset_index()
     return several.sort_values(["operations", "layer", "head"], ascending=[False, True, True]).reset_index(drop=True)
 
 

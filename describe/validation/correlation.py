@@ -52,10 +52,11 @@ def correlations(
 ) -> list[Correlation]:
     """Relation and suppression scores of these heads against their dynamic scores in every template."""
     found = []
+    places = np.array([head.layer for head in heads]), np.array([head.head for head in heads])
     for side, scores, name in _sides(static):
-        chosen = np.array([scores[head.layer][head.head] for head in heads])
+        chosen = np.array(scores)[places]
         of_source, in_context = (
-            _pearson(chosen, _counts(hits, name, heads)) for hits in (dynamic.of_source, dynamic.in_context)
+            _pearson(chosen, _counts(hits, name, places)) for hits in (dynamic.of_source, dynamic.in_context)
         )
         found.append(
             Correlation(
@@ -101,9 +102,9 @@ def _sides(
     return ("relation", static.scores, "promoted"), ("suppression", static.suppression, "suppressed")
 
 
-def _counts(templates: Iterable[HitCounts], side: str, heads: Sequence[HeadId]) -> np.ndarray:
-    """Hits (T, heads): r is the same for counts as for shares."""
-    return np.array([[getattr(hits, side)[head.layer][head.head] for head in heads] for hits in templates], dtype=float)
+def _counts(templates: Iterable[HitCounts], side: str, places: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Hits (T, heads) of the heads at these layers and columns: r is the same for counts as for shares."""
+    return np.array([np.array(getattr(hits, side))[places] for hits in templates], dtype=float)
 
 
 def _pearson(static: np.ndarray, dynamic: np.ndarray) -> Pearson:

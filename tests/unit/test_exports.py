@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
 
 import pytest
 
@@ -16,7 +18,7 @@ from app.options import Format
 from describe import pipeline
 from describe.catalog import Catalogue
 from describe.catalog.dataset import FLAT_COLUMNS, HEAD_COLUMNS
-from describe.catalog.export import FILES
+from describe.catalog.export import FILES, export
 from describe.catalog.links import neuronpedia
 from describe.catalog.parquet import read_heads
 from describe.errors import InputError
@@ -78,8 +80,31 @@ def test_markdown_is_only_ours(attacked: Path) -> None:
 def test_no_cell_is_a_formula(attacked: Path) -> None:
     with (attacked / "a.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
-    assert len(rows) == 1 + 4 * len(attacks.MODEL.heads)
-    assert not [cell for row in rows for cell in row if re.match(r"\s*[=+\-@]\D", cell)]
+    assert len(rows) == 1 + 12 * len(attacks.MODEL.heads)
+    assert not [cell for row in rows for cell in row if re.match(r"[\s\ufeff\u200b]*[=+\-@＝＋－＠]\D", cell)]
+
+
+def test_csv_is_written_head_by_head(whole: Path, tmp_path: Path) -> None:
+    class Record(dict[str, Any]):  # a plain dict cannot be looked after
+        pass
+
+    written, most = WeakValueDictionary[int, Record](), 0
+
+    def heads() -> Iterator[dict[str, Any]]:
+        nonlocal most
+        for head in range(20):
+            written[head] = one = Record(known | {"head": head})
+            most = max(most, len(written))
+            yield one
+            del one
+
+    with Catalogue(str(whole)) as catalogue:
+        _, extraction, *_ = pipeline.find(catalogue, "tiny")
+        known = next(catalogue.head_records(OTHER, extraction))
+    export([(OTHER, heads())], "csv", tmp_path / "a.csv")
+    with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as file:
+        assert len(list(csv.reader(file))) == 1 + 20 * len(known["descriptions"])
+    assert most <= 3, "the heads of a model are never in memory together"
 
 
 def test_jsonl_and_parquet_hold_texts_exactly(attacked: Path) -> None:

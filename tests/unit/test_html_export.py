@@ -38,6 +38,10 @@ def embedded(page: str) -> dict[str, Any]:
     match = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.S)
     assert match
     data: dict[str, Any] = json.loads(match[1])
+    rows = re.search(r'<script type="application/json" id="rows">(.*?)</script>', page, re.S)
+    assert rows
+    for head, line in zip(data["heads"], rows[1].splitlines(), strict=True):
+        head["rows"] = json.loads(line)
     return data
 
 

@@ -87,6 +87,20 @@ def test_models_are_compared_by_what_the_catalogue_holds(catalogue: Catalogue) -
     assert "n@cdcdcdcd" in [box.value or box.proto.placeholder for box in owner("checks_page.py").selectbox]
 
 
+def test_maps_send_the_browser_what_they_draw_and_no_more(catalogue: Catalogue) -> None:
+    layers, heads = 71, 71  # more heads than the 5,000 rows that Altair draws by itself
+    add_model(catalogue, "large", "ef" * 32, [f"{name}_of_many" for name in NAMES], (layers, heads))
+    test = owner("operations_page.py", model="large@efefefef")
+    assert not test.exception
+    sent = sum(chart.proto.ByteSize() for chart in test.get("vega_lite_chart"))
+    assert 0 < sent < 64 * layers * heads, "two maps of some ten bytes a head, however many operations there are"
+    rows = analysis.scores_table(known_relations(catalogue, 2))
+    assert len(rows) == len(NAMES) * layers * heads
+    need(plots.drawable(), "vl-convert: pip install 'headscribe[plots]'")
+    one = charts.heat_map(rows[rows["operation"] == rows["operation"].iloc[0]], "score", "many heads", 1.0)
+    assert b"<svg" in charts.picture_of(one, "svg")
+
+
 def test_an_operation_and_a_model_can_be_linked_to(catalogue: Catalogue) -> None:
     add_model(catalogue, "n", "cd" * 32, NAMES[1:])
     test = owner("operations_page.py", model="m@abababab", operation="copying")
@@ -178,8 +192,8 @@ def test_downloads_are_guarded_and_whole(where: Path) -> None:
     some = table[table["operation"] == table["operation"].iloc[0]]
     for operation in (HTML[1], HTML[3]):
         chart = charts.heat_map(some, "score", operation, 1.0, mark_from=0.15, pick=True)
-        assert plots._picture(chart, "png").startswith(b"\x89PNG")
-        drawn = ElementTree.fromstring(plots._picture(chart, "svg"))
+        assert charts.picture_of(chart, "png").startswith(b"\x89PNG")
+        drawn = ElementTree.fromstring(charts.picture_of(chart, "svg"))
         names = {element.tag.rpartition("}")[2] for element in drawn.iter()}
         assert names <= {
             "svg",

@@ -6,7 +6,8 @@ import pytest
 
 from describe.errors import InputError
 from describe.records import HeadId, parse_heads
-from describe.text import quoted, visible
+from describe.text import no_formula, quoted, visible
+from tests.attacks import FORMULAS
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,13 @@ from describe.text import quoted, visible
 def test_tokens_are_shown_exactly(token: str, shown: str) -> None:
     assert quoted(token) == shown
     assert all(char.isprintable() for char in visible(token))
+
+
+def test_no_spreadsheet_runs_a_cell() -> None:
+    for text in (*FORMULAS, "\r\n\x00@x", "\u202e+1", "\xa0=1", "＝1"):
+        assert no_formula(text) == f"'{text}"
+    for cell in ("a=1", "", "'=1", " them", -1.5, None, True):
+        assert no_formula(cell) is cell
 
 
 def test_selections_of_heads() -> None:

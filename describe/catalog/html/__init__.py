@@ -19,7 +19,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from describe.catalog.dataset import model_file_name
-from describe.catalog.html.data import STATES, pack, summary, to_json
+from describe.catalog.html.data import STATES, pack, rows_apart, summary, to_json
 from describe.records import ModelInfo
 from describe.versions import headscribe_version
 
@@ -59,10 +59,12 @@ def write_site(parts: Iterable[tuple[ModelInfo, Iterable[dict[str, Any]]]], fold
 
 def _page(model: dict[str, Any], data: dict[str, Any], generated: str, version: str, home: str = "") -> str:
     counts = Counter(head["state"] for head in data["heads"])
+    data, rows = rows_apart(data)
     return _render(
         "page.html.jinja",
         ("text.js", "head.js", "operations.js", "listing.js", "page.js"),
         data,
+        rows=Markup(rows),  # noqa: S704  (numbers alone)
         model=model,
         counts={state: counts[state] for state in STATES},
         home=home,

@@ -54,6 +54,12 @@ def pack(model: dict[str, Any], heads: Iterable[dict[str, Any]]) -> dict[str, An
     }
 
 
+def rows_apart(data: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Return what `pack` gives without the heads' rows, and those as text, a line of JSON per head."""
+    heads = [{name: part for name, part in head.items() if name != "rows"} for head in data["heads"]]
+    return data | {"heads": heads}, "\n".join(to_json(head["rows"]) for head in data["heads"])
+
+
 def summary(model: dict[str, Any], page: str, data: dict[str, Any]) -> dict[str, Any]:
     """Return what the index of a site says of a model: its facts, who described it, and its heads in words."""
     heads, describers = [], Counter[str]()

@@ -7,6 +7,13 @@ function tokenChip(token, tag = "span") {
   return chip;
 }
 
+// Rows are most of the page's data and few are ever looked at: they lie apart, a line per head, each read when needed.
+let lines = null;
+function rowsOf(head) {
+  lines ??= $("rows").textContent.split("\n");
+  return (head.rows ??= JSON.parse(lines[heads.indexOf(head)]));
+}
+
 // ---- The panel of the selected head ----
 
 function showHead() {
@@ -157,7 +164,7 @@ function evidenceTable(head) {
 
 function roleTable(head) {
   const rows = head.roles.map(([number, sign, share, places, claims]) => {
-    const sources = make("ol", "", ...places.slice(0, 8).map((place) => tokenChip(head.rows[place][0], "li")));
+    const sources = make("ol", "", ...places.slice(0, 8).map((place) => tokenChip(rowsOf(head)[place][0], "li")));
     const told = [make("td", "", sign), barCell(share, 1), make("td", "measure", `${places.length}`)];
     const shown = [make("td", "", sources), make("td", "", prose("span", "", claims))];
     return make("tr", "", heading("row", `${number}`), ...told, ...shown);
@@ -167,10 +174,10 @@ function roleTable(head) {
 }
 
 function mappingTable(head, className, caption, lastHeading, targetsOf) {
-  const most = Math.max(...head.rows.map((row) => row[1]));
-  const extremes = head.rows.map((_, i) => targetsOf(i)[1] ?? 0);
+  const most = Math.max(...rowsOf(head).map((row) => row[1]));
+  const extremes = rowsOf(head).map((_, i) => targetsOf(i)[1] ?? 0);
   const strongest = extremes.reduce((a, b) => (Math.abs(a) > Math.abs(b) ? a : b), 0);
-  const rows = head.rows.map((row, i) => {
+  const rows = rowsOf(head).map((row, i) => {
     const targets = make("ol");
     const all = targetsOf(i);
     for (let j = 0; j < all.length; j += 2) targets.append(targetChip(all[j], all[j + 1], strongest));
@@ -181,7 +188,7 @@ function mappingTable(head, className, caption, lastHeading, targetsOf) {
 }
 
 function rowTable(head) {
-  const targetsOf = (i) => head.rows[i].slice(2);
+  const targetsOf = (i) => rowsOf(head)[i].slice(2);
   return mappingTable(head, "rows", "Most salient tokens", "Targets, highest logit first", targetsOf);
 }
 

@@ -5,7 +5,7 @@ function matchOf(head, hits, text) {
   const texts = head.descriptions.flatMap(({ pattern, inputs, failure }) => [pattern, inputs, failure]);
   const shown = texts.find((candidate) => candidate !== null && (!query || candidate.search(query) >= 0));
   const found = new Set();
-  for (const row of query ? head.rows : []) {
+  for (const row of query ? rowsOf(head) : []) {
     for (let i = 0; i < row.length; i += 2) if (hits[row[i]]) found.add(row[i]);
   }
   const matches = !query || shown || found.size || nameOf(indexOf(head)) === text;
