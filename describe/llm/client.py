@@ -159,23 +159,24 @@ class ChatClient:
         Returns the call, what went wrong if anything did, and whether it was surely free.
         """
         name, started = str(uuid4()), time.monotonic()
-        self._enter(head, Call(request_hash, SENT, 0.0, name))
         try:
+            await self._enter(head, Call(request_hash, SENT, 0.0, name))
+            started = time.monotonic()
             found, request_id, failure, unbilled = await self._send(messages, sent, name, form)
         except asyncio.CancelledError:
             seconds = round(time.monotonic() - started, 4)
-            self._enter(head, Call(request_hash, LOST, seconds, name, "the run was interrupted"))
+            await self._enter(head, Call(request_hash, LOST, seconds, name, "the run was interrupted"))
             raise
         call = self._wire.entry(found, failure, request_hash, time.monotonic() - started, request_id, name, form)
         call = replace(call, money=self._run.purse.cost(call.tokens_in, call.tokens_out))
         if failure is None and call.outcome in TRANSIENT:
             failure = CallError(call.outcome, call.detail or "", reply=call.reply)
-        self._enter(head, call)
+        await self._enter(head, call)
         return call, failure, unbilled
 
-    def _enter(self, head: HeadId | None, call: Call) -> None:
+    async def _enter(self, head: HeadId | None, call: Call) -> None:
         if self._run.ledger:
-            self._run.ledger.enter(head, call)
+            await self._run.ledger.enter(head, call)
 
     async def _send(
         self, messages: list[Message], sent: dict[str, Any], name: str, form: Form
