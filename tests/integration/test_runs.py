@@ -24,6 +24,7 @@ from describe.errors import InputError, LLMError
 from describe.labelling import ANSWER_SCHEMA
 from describe.llm import Pacer, Request, parse_llm
 from describe.pipeline import Limits
+from describe.records import HeadId
 from tests.fake_llm import Action, Call, FakeLLM, completion, right_answer
 
 QUICK = Request(timeout=1.0, attempts=3, longest_wait=0.05, max_tokens=64)
@@ -109,7 +110,7 @@ def test_killed_between_reply_and_description_nothing_is_paid_twice(
 
 def test_fresh_and_retried_failures_ask_again(catalogue: Catalogue, tiny_llama: Path, fake_llm: FakeLLM) -> None:
     fake_llm.misbehave = lambda call: Action(200, completion("no JSON"))
-    assert describe(catalogue, tiny_llama, heads="0.0").failures == {(0, 0): "invalid"}
+    assert describe(catalogue, tiny_llama, heads="0.0").failures == {HeadId(0, 0): "invalid"}
     fake_llm.misbehave = lambda call: None
     assert describe(catalogue, tiny_llama, heads="0.0", retry_failed=True).failures == {}
     assert len(fake_llm.calls) == 3
