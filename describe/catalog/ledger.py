@@ -88,7 +88,7 @@ class LedgerStore:
             if not (was_sent and connection.execute(_COMPLETE, told).rowcount):
                 insert_call(connection, caller, head, call)
 
-        self._writes.add(write)
+        self._writes.now(write)
 
     def give_up_sent(self, caller: Caller) -> None:
         """Mark as lost what earlier processes sent in the same name and did not live to see answered."""

@@ -73,7 +73,7 @@ class ScoreStore:
             elif earlier.failure is not None:
                 connection.execute(table.update().where(table.c.id == earlier.id).values(**fields))
 
-        self._writes.add(write)
+        self._writes.soon(write)
 
     def descriptions(self, extraction_id: int) -> list[Told]:
         """All descriptions of an extraction's heads as wholes, in order of authors and heads."""

@@ -239,7 +239,7 @@ class Catalogue:
         self, extraction_id: int, head: HeadId, labeller_id: int, outcome: Description, versions: dict[str, str]
     ) -> None:
         """Commit the outcome of one head or role. An earlier failure gives way to it; an earlier answer stays."""
-        self.writes.add(lambda c: insert_description(c, extraction_id, head, labeller_id, outcome, versions))
+        self.writes.soon(lambda c: insert_description(c, extraction_id, head, labeller_id, outcome, versions))
 
     # -- whole heads, for reading and export ----------------------------------------------------------------------
 

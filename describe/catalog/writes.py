@@ -1,4 +1,4 @@
-"""Commits that come hundreds of times a second: each at once, or those of one turn of the event loop together."""
+"""Commits that come hundreds of times a second."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
-from describe.catalog.database import begin_write
+from describe.catalog.database import begin_write, write_often
 
 __all__ = ["Writes"]
 
@@ -18,73 +18,71 @@ Write = Callable[[Connection], object]
 
 
 class Writes:
-    """Results on their way into the database, in the order in which they come.
+    """Results on their way into the database, committed in the order in which they come.
 
-    Outside of `together` each is committed when it is added. Within, results that come in the same turn of the event
-    loop share a transaction: a transaction costs more than what is written in it, and the busier a run, the more
-    results a turn brings. Whoever may go on only when a result is safe awaits `committed`.
+    `now` commits at once. Of a run that is `often` at it, `soon` leaves a result to the commit that comes next in the
+    same turn of the event loop, since a transaction costs more than what is written in it. Nothing is waited for in
+    between: a call goes out in the same turn in which the one before came in, so that the calls of a run stay spread.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._together = False
+        self._connection: Connection | None = None
         self._waiting: list[Write] = []
-        self._turn: asyncio.Event | None = None
         self._failure: Exception | None = None
 
-    def add(self, write: Write) -> None:
-        """Commit what ``write`` writes: now, or within `together` at the end of this turn of the event loop."""
+    def now(self, write: Write) -> None:
+        """Commit what ``write`` writes, and what waits."""
         self._waiting.append(write)
-        if not self._together:
-            self._commit()
-        elif self._turn is None:
-            self._turn = asyncio.Event()
-            asyncio.get_running_loop().call_soon(self._end_turn)
+        self._commit()
 
-    async def committed(self) -> None:
-        """Wait until all that was added is committed. Raises what has kept anything from being committed."""
-        if self._turn is not None:
-            await self._turn.wait()
-        if self._failure is not None:
-            raise self._failure
+    def soon(self, write: Write) -> None:
+        """Commit what ``write`` writes with what comes next, at the end of this turn of the event loop at the latest.
+
+        At once, outside of `often`.
+        """
+        if self._connection is None:
+            self.now(write)
+            return
+        self._waiting.append(write)
+        asyncio.get_running_loop().call_soon(self._end_turn)
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """While the block runs in an event loop, share transactions. What still waits at its end is committed then."""
-        self._together, self._failure = True, None
-        try:
-            yield
-        finally:
-            self._together = False
-            self._commit()
-            if self._failure is not None:
-                raise self._failure
+    def often(self) -> Iterator[None]:
+        """While the block runs, within an event loop, `soon` may wait, and one connection is kept for all commits.
+
+        Raises at the end, if not before, what has kept a result from being committed.
+        """
+        with write_often(self._engine) as self._connection:
+            try:
+                yield
+            finally:
+                try:
+                    self._commit()
+                finally:
+                    self._connection = None
 
     def _end_turn(self) -> None:
-        turn, self._turn = self._turn, None
         try:
             self._commit()
-        except Exception as error:
-            self._failure = self._failure or error
-        if turn is not None:
-            turn.set()
+        except Exception as error:  # to be raised where somebody hears of it
+            self._failure = error
 
     def _commit(self) -> None:
         """Commit what waits. A result that cannot be written is left out, and takes no other with it."""
-        failure: Exception | None = None
+        failure, self._failure = self._failure, None
         try:
             self._write(self._waiting)
-        except OperationalError:  # not of one result's making: the disk is full, or the database gone
+        except OperationalError:  # of no result's making: the disk is full, or the database gone
             raise
         except Exception as error:
-            failure = error
-            if len(self._waiting) > 1:
-                failure = self._write_apart()
+            failure = failure or (error if len(self._waiting) == 1 else self._write_apart())
         self._waiting.clear()
         if failure is not None:
             raise failure
 
     def _write_apart(self) -> Exception | None:
+        """Commit each result that waits in a transaction of its own. Returns the first failure."""
         failure: Exception | None = None
         for write in self._waiting:
             try:
@@ -95,6 +93,15 @@ class Writes:
 
     def _write(self, writes: list[Write]) -> None:
         if writes:
-            with begin_write(self._engine, often=True) as connection:
+            with self._transaction() as connection:
                 for write in writes:
                     write(connection)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        if self._connection is None:
+            with begin_write(self._engine, often=True) as connection:
+                yield connection
+        else:
+            with self._connection.begin():
+                yield self._connection

@@ -57,8 +57,8 @@ class Reply:
 class Ledger(Protocol):
     """Where calls are entered, and found again when the same is asked."""
 
-    async def enter(self, head: HeadId | None, call: Call) -> None:
-        """Keep a call about a head, first as sent, then with what came of it; returns when it is safe."""
+    def enter(self, head: HeadId | None, call: Call) -> None:
+        """Keep a call about a head: first as sent, then with what came of it."""
         ...
 
     def answered(self, head: HeadId | None, request_hash: str) -> Call | None:

@@ -147,25 +147,24 @@ class ChatClient:
         Returns the call, what went wrong if anything did, and whether it was surely free.
         """
         name, started = str(uuid4()), time.monotonic()
+        self._enter(head, Call(request_hash, SENT, 0.0, name))
         try:
-            await self._enter(head, Call(request_hash, SENT, 0.0, name))
-            started = time.monotonic()
             answer = await self._send(messages, sent, name, form)
         except asyncio.CancelledError:
             seconds = round(time.monotonic() - started, 4)
-            await self._enter(head, Call(request_hash, LOST, seconds, name, "the run was interrupted"))
+            self._enter(head, Call(request_hash, LOST, seconds, name, "the run was interrupted"))
             raise
         failure, request_id = answer.failure, answer.headers.get("x-request-id")
         call = self._wire.entry(answer.body, failure, request_hash, time.monotonic() - started, request_id, name, form)
         call = replace(call, money=self._run.purse.cost(call.tokens_in, call.tokens_out))
         if failure is None and call.outcome in TRANSIENT:
             failure = CallError(call.outcome, call.detail or "", reply=call.reply)
-        await self._enter(head, call)
+        self._enter(head, call)
         return call, failure, answer.unbilled
 
-    async def _enter(self, head: HeadId | None, call: Call) -> None:
+    def _enter(self, head: HeadId | None, call: Call) -> None:
         if self._run.ledger:
-            await self._run.ledger.enter(head, call)
+            self._run.ledger.enter(head, call)
 
     async def _send(self, messages: list[Message], sent: dict[str, Any], name: str, form: Form) -> Answer:
         """Send one request. What is no completion, or not what was asked for, is a failure."""

@@ -85,13 +85,12 @@ class Work(Generic[TOutcome]):
         with self.catalogue.claim(f"{self._stage}-{caller.extraction_id}-{caller.labeller_id}", taken):
             self.catalogue.ledger.give_up_sent(caller)
             self._hashes = self.catalogue.ledger.hashes(caller.llm, ANSWERED)
-            with self.catalogue.writes.together():
+            with self.catalogue.writes.often():
                 yield
 
-    async def enter(self, head: HeadId | None, call: Call) -> None:
-        """Commit a call, and whatever came before it."""
+    def enter(self, head: HeadId | None, call: Call) -> None:
+        """Commit a call."""
         self.catalogue.ledger.save(self.caller, head, call)
-        await self.catalogue.writes.committed()
         if self._hashes is not None and call.outcome != SENT:
             self._hashes.add(call.request_hash)
 
