@@ -72,7 +72,8 @@ class Writes:
         """Commit what waits. A result that cannot be written is left out, and takes no other with it."""
         failure, self._failure = self._failure, None
         try:
-            self._write(self._waiting)
+            if self._waiting:
+                self._write(self._waiting)
         except OperationalError:  # of no result's making: the disk is full, or the database gone
             raise
         except Exception as error:
@@ -92,10 +93,9 @@ class Writes:
         return failure
 
     def _write(self, writes: list[Write]) -> None:
-        if writes:
-            with self._transaction() as connection:
-                for write in writes:
-                    write(connection)
+        with self._transaction() as connection:
+            for write in writes:
+                write(connection)
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
