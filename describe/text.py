@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Any
 
 __all__ = ["markdown", "no_formula", "quoted", "visible"]
@@ -35,6 +36,7 @@ def visible(text: str) -> str:
     return "".join(_visible_char(char) for char in text)
 
 
+@lru_cache(maxsize=2**16)  # prompts and pages show the tokens of one vocabulary again and again
 def quoted(text: str) -> str:
     """`visible` text in double quotes, inner quotes escaped: ``" them"``."""
     return '"' + visible(text).replace('"', '\\"') + '"'

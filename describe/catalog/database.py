@@ -22,7 +22,7 @@ from describe.versions import headscribe_version
 if TYPE_CHECKING:
     from alembic.config import Config
 
-__all__ = ["begin_write", "connect"]
+__all__ = ["begin_write", "connect", "write_often"]
 
 MAGIC = b"SQLite format 3\0"
 
@@ -73,6 +73,11 @@ def begin_write(engine: Engine, *, often: bool = False) -> Iterator[Connection]:
     """
     with _writing(engine, often).begin() as connection:
         yield connection
+
+
+def write_often(engine: Engine) -> Connection:
+    """A connection of which every transaction writes, as often as `begin_write` says."""
+    return _writing(engine, True).connect()
 
 
 @lru_cache(maxsize=16)
@@ -127,8 +132,11 @@ def _prepare_sqlite(engine: Engine) -> None:
         how = connection.get_execution_options().get("headscribe_write")
         if how is not None:
             wait = how == "safely" or time.monotonic() - synced >= SYNC_EVERY
-            sqlite: Any = connection.connection.driver_connection
-            sqlite.execute(f"PRAGMA synchronous = {'FULL' if wait else 'NORMAL'}")
+            synchronous = "FULL" if wait else "NORMAL"
+            if connection.info.get("synchronous") != synchronous:
+                sqlite: Any = connection.connection.driver_connection
+                sqlite.execute(f"PRAGMA synchronous = {synchronous}")
+                connection.info["synchronous"] = synchronous
             synced = time.monotonic() if wait else synced
         connection.exec_driver_sql("BEGIN" if how is None else "BEGIN IMMEDIATE")
 

@@ -13,6 +13,7 @@ from describe.catalog import schema
 from describe.catalog.database import begin_write
 from describe.catalog.heads import HEAD_ID, place
 from describe.catalog.rows import iso, now, storable
+from describe.catalog.writes import Writes
 from describe.records import LOST, SENT, Call, HeadId
 
 __all__ = ["Caller", "LedgerStore", "insert_call"]
@@ -74,16 +75,20 @@ def _bound(caller: Caller, call: Call) -> dict[str, Any]:
 class LedgerStore:
     """Part of `describe.catalog.Catalogue`: what every call to an LLM took, and what it brought."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, writes: Writes) -> None:
         self._engine = engine
+        self._writes = writes
 
     def save(self, caller: Caller, head: HeadId | None, call: Call) -> None:
         """Commit one call: when it is sent, and in the same row when there is an outcome."""
-        with begin_write(self._engine, often=True) as connection:
+
+        def write(connection: Connection) -> None:
             was_sent = call.client_id is not None and call.outcome != SENT
             told = _bound(caller, call) | {"sent_as": call.client_id}
             if not (was_sent and connection.execute(_COMPLETE, told).rowcount):
                 insert_call(connection, caller, head, call)
+
+        self._writes.now(write)
 
     def give_up_sent(self, caller: Caller) -> None:
         """Mark as lost what earlier processes sent in the same name and did not live to see answered."""

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, select
 
 from describe.catalog import schema
-from describe.catalog.database import begin_write
 from describe.catalog.rows import aware, iso, json_hash, now, storable
+from describe.catalog.writes import Writes
 from describe.records import HeadId, Score
 
 __all__ = ["MEASURES", "ScoreStore", "Told", "headline", "scored"]
@@ -47,8 +47,9 @@ class Told:
 class ScoreStore:
     """Part of `describe.catalog.Catalogue`: what judging commits, and everyone reads again."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, writes: Writes) -> None:
         self._engine = engine
+        self._writes = writes
 
     def save(
         self, description_id: int, judge_id: int, score: Score, settings: dict[str, Any], versions: dict[str, str]
@@ -64,12 +65,15 @@ class ScoreStore:
         fields = {name: storable(value) for name, value in asdict(score).items()}
         fields |= {"settings": settings, "versions": versions, "created": now()}
         query = select(table.c.id, table.c.failure).where(*(table.c[name] == value for name, value in key.items()))
-        with begin_write(self._engine, often=True) as connection:
+
+        def write(connection: Connection) -> None:
             earlier = connection.execute(query).first()
             if earlier is None:
                 connection.execute(table.insert(), fields | key)
             elif earlier.failure is not None:
                 connection.execute(table.update().where(table.c.id == earlier.id).values(**fields))
+
+        self._writes.soon(write)
 
     def descriptions(self, extraction_id: int) -> list[Told]:
         """All descriptions of an extraction's heads as wholes, in order of authors and heads."""

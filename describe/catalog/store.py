@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, bindparam, func, null, select
+from sqlalchemy import Connection, Engine, Row, and_, func, null, select
 
 from describe.catalog import schema
 from describe.catalog.batches import BatchStore
@@ -18,6 +18,7 @@ from describe.catalog.browse import BrowseStore
 from describe.catalog.checks import CheckStore
 from describe.catalog.claims import claimed
 from describe.catalog.database import begin_write, connect
+from describe.catalog.descriptions import insert_description
 from describe.catalog.evidence import EvidenceStore
 from describe.catalog.forms import (
     is_called,
@@ -31,14 +32,15 @@ from describe.catalog.forms import (
 )
 from describe.catalog.heads import IS_HEAD, place
 from describe.catalog.ledger import LedgerStore
-from describe.catalog.passages import add_description, add_head
+from describe.catalog.passages import add_head
 from describe.catalog.placebos import PlaceboStore
 from describe.catalog.relations import RelationStore
 from describe.catalog.roles import RoleStore
-from describe.catalog.rows import get_or_create, json_hash, now, storable
+from describe.catalog.rows import get_or_create, json_hash
 from describe.catalog.runs import RunStore
 from describe.catalog.scores import ScoreStore
 from describe.catalog.search import SearchStore
+from describe.catalog.writes import Writes
 from describe.errors import CatalogueError, InputError
 from describe.records import Description, HeadId, HeadMapping, ModelInfo
 
@@ -59,15 +61,16 @@ class Catalogue:
         new = Path(where).expanduser() if create and "://" not in where else None
         self._new = new if new is not None and not new.exists() else None
         self._engine = connect(where, create=create)
+        self.writes = Writes(self._engine)
         self.relations = RelationStore(self._engine)
         self.evidence = EvidenceStore(self._engine)
         self.checks = CheckStore(self._engine)
-        self.scores = ScoreStore(self._engine)
+        self.scores = ScoreStore(self._engine, self.writes)
         self.roles = RoleStore(self._engine)
         self.search = SearchStore(self._engine)
         self.browse = BrowseStore(self._engine)
         self.placebos = PlaceboStore(self._engine)
-        self.ledger = LedgerStore(self._engine)
+        self.ledger = LedgerStore(self._engine, self.writes)
         self.batches = BatchStore(self._engine)
         self.runs = RunStore(self._engine)
 
@@ -236,22 +239,7 @@ class Catalogue:
         self, extraction_id: int, head: HeadId, labeller_id: int, outcome: Description, versions: dict[str, str]
     ) -> None:
         """Commit the outcome of one head or role. An earlier failure gives way to it; an earlier answer stays."""
-        table = schema.description
-        fields = {name: storable(getattr(outcome, name)) for name in Description.__dataclass_fields__}
-        fields |= {"versions": versions, "created": now()}
-        with begin_write(self._engine, often=True) as connection:
-            known = place(extraction_id, head) | {"by_labeller": labeller_id, "of_role": head.role}
-            head_id, earlier, failure = connection.execute(_DESCRIBED, known).one()
-            if earlier is None:
-                key = {"head_id": head_id, "labeller_id": labeller_id, "role": head.role}
-                described = int(connection.execute(table.insert(), fields | key).inserted_primary_key[0])  # type: ignore[index]
-            elif failure is not None:
-                connection.execute(table.update().where(table.c.id == earlier).values(**fields))
-                described = earlier
-            else:
-                return
-            if outcome.failure is None and not outcome.unclear:
-                add_description(connection, extraction_id, head_id, described, fields["inputs"], fields["pattern"])
+        self.writes.soon(lambda c: insert_description(c, extraction_id, head, labeller_id, outcome, versions))
 
     # -- whole heads, for reading and export ----------------------------------------------------------------------
 
@@ -328,13 +316,3 @@ _MAPPING = {
     for held_out in (True, False)
 }
 _COMPLETE = and_(schema.head.c.suppressed.is_not(None), schema.head.c.held_out.is_not(None))
-_BY_LABELLER = and_(
-    schema.description.c.head_id == schema.head.c.id,
-    schema.description.c.labeller_id == bindparam("by_labeller"),
-    schema.description.c.role == bindparam("of_role"),
-)
-_DESCRIBED = (
-    select(schema.head.c.id, schema.description.c.id, schema.description.c.failure)
-    .join_from(schema.head, schema.description, _BY_LABELLER, isouter=True)
-    .where(IS_HEAD)
-)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
@@ -79,7 +79,7 @@ class Template:
                 f"prompt template '{self.name}' shows what heads push down, and an older headscribe did not keep that"
                 f" of {mapping.id}: run headscribe extract again"
             )
-        return self.fill(_fields(mapping))
+        return self.fill({field: _FIELDS[field](mapping) for field in self.uses})
 
     def fill(self, fields: Mapping[str, Any]) -> str:
         """The prompt with these fields. Raises `TemplateError` when it cannot be rendered."""
@@ -158,14 +158,13 @@ def _read(name: str, *, judging: bool) -> str:
         raise TemplateError(f"the prompt template '{name}' cannot be read: {reason}") from error
 
 
-def _fields(mapping: HeadMapping) -> dict[str, Any]:
-    """What a template that asks for a head's description may use."""
-    return {
-        "rows": shown_rows((row.token, [t.token for t in row.targets]) for row in mapping.salient),
-        "suppressed": shown_rows((row.token, [t.token for t in row.suppressed]) for row in mapping.salient),
-        "n_targets": max((len(row.targets) for row in mapping.salient), default=0),
-        "evidence": [asdict(found) for found in mapping.evidence],
-    }
+_FIELDS: dict[str, Callable[[HeadMapping], Any]] = {
+    "rows": lambda mapping: shown_rows((row.token, [t.token for t in row.targets]) for row in mapping.salient),
+    "suppressed": lambda mapping: shown_rows((row.token, [t.token for t in row.suppressed]) for row in mapping.salient),
+    "n_targets": lambda mapping: max((len(row.targets) for row in mapping.salient), default=0),
+    "evidence": lambda mapping: [asdict(found) for found in mapping.evidence],
+}
+"""What a template that asks for a head's description may use."""
 
 
 def _module(name: str, text: str, fields: Mapping[str, Any]) -> Any:
@@ -185,6 +184,11 @@ def _alike(one: str, other: str) -> bool:
     return SequenceMatcher(None, one.casefold(), other.casefold()).ratio() >= ECHO
 
 
+_SAMPLE = HeadMapping(
+    HeadId(0, 0),
+    (MappingRow(0, " a", 2.0, (Target(1, " b", 1.0),), (Target(2, " c", -1.0),)),),
+    (Evidence("name", "inputs", "wording", 1, 1, 0.1, 1.0, 0.01, 0.01, ('" a"',)),),
+)
 DESCRIBING = Kind(
     fields={
         "rows": "a head's salient mappings: each with `source` and `targets`, tokens in quotes",
@@ -193,12 +197,6 @@ DESCRIBING = Kind(
         "evidence": "what is above chance: each with `kind`, `wording`, `count`, `rows`, `expected`, `examples`",
     },
     shown=frozenset({"rows", "suppressed", "evidence"}),
-    sample=_fields(
-        HeadMapping(
-            HeadId(0, 0),
-            (MappingRow(0, " a", 2.0, (Target(1, " b", 1.0),), (Target(2, " c", -1.0),)),),
-            (Evidence("name", "inputs", "wording", 1, 1, 0.1, 1.0, 0.01, 0.01, ('" a"',)),),
-        )
-    ),
+    sample={field: shown(_SAMPLE) for field, shown in _FIELDS.items()},
 )
 """Templates that ask what a head does."""

@@ -17,6 +17,7 @@ from describe.errors import CallError, LLMError
 from describe.llm.asking import Choice, Form, Message, Oversight, Reply, Request
 from describe.llm.failures import TRANSIENT, never_reached, persistence, refused_parameter
 from describe.llm.money import estimated_tokens, most_tokens
+from describe.llm.sending import Answer, Sender, shown_address
 from describe.llm.wire import Wire, likelihoods, reply_of
 from describe.records import LOST, SENT, Call, HeadId
 
@@ -26,16 +27,12 @@ TYPICAL_REPLY = 300
 """Tokens of a reply, until the server has said how many they were."""
 
 
-CLIENT_ID = "X-Client-Request-Id"
-"""The header that gives our own name for a call, which OpenAI's support can search for."""
-
-
 class ChatClient:
     """Calls one model at one OpenAI-compatible endpoint.
 
     Args:
         model: the model's name at the endpoint.
-        base_url: the endpoint; None for OpenAI's own.
+        base_url: the endpoint.
         api_key: sent to the endpoint, and nowhere else; taken out of whatever comes back.
         request: how to ask.
         lengths: the endpoint enforces ``maxLength`` in a schema; OpenAI's own refuses a schema that has it.
@@ -46,7 +43,7 @@ class ChatClient:
     def __init__(
         self,
         model: str,
-        base_url: str | None,
+        base_url: str,
         api_key: str,
         request: Request,
         *,
@@ -58,21 +55,12 @@ class ChatClient:
         self._run = oversight or Oversight()
         self._reached = False
         self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        import openai
-
-        self._client = openai.AsyncOpenAI(
-            api_key=api_key,
-            base_url=base_url,
-            max_retries=0,
-            timeout=request.timeout,
-            http_client=openai.DefaultAioHttpClient(),  # a third of the CPU time of the default one
-        )
-        where = str(self._client.base_url.copy_with(userinfo=b"", query=None))
-        self._wire = Wire(model, where, api_key, request, lengths=lengths, identity=identity)
+        self._wire = Wire(model, shown_address(base_url), api_key, request, lengths=lengths, identity=identity)
+        self._sender = Sender(base_url, api_key, self._wire)
 
     async def close(self) -> None:
         """Let go of the connections."""
-        await self._client.close()
+        await self._sender.close()
 
     async def ask(self, messages: list[Message], form: Form, head: HeadId | None = None) -> Reply:
         """One reply to a chat about a head, structured by a JSON schema where the server can.
@@ -161,65 +149,37 @@ class ChatClient:
         name, started = str(uuid4()), time.monotonic()
         self._enter(head, Call(request_hash, SENT, 0.0, name))
         try:
-            found, request_id, failure, unbilled = await self._send(messages, sent, name, form)
+            answer = await self._send(messages, sent, name, form)
         except asyncio.CancelledError:
             seconds = round(time.monotonic() - started, 4)
             self._enter(head, Call(request_hash, LOST, seconds, name, "the run was interrupted"))
             raise
-        call = self._wire.entry(found, failure, request_hash, time.monotonic() - started, request_id, name, form)
+        failure, request_id = answer.failure, answer.headers.get("x-request-id")
+        call = self._wire.entry(answer.body, failure, request_hash, time.monotonic() - started, request_id, name, form)
         call = replace(call, money=self._run.purse.cost(call.tokens_in, call.tokens_out))
         if failure is None and call.outcome in TRANSIENT:
             failure = CallError(call.outcome, call.detail or "", reply=call.reply)
         self._enter(head, call)
-        return call, failure, unbilled
+        return call, failure, answer.unbilled
 
     def _enter(self, head: HeadId | None, call: Call) -> None:
         if self._run.ledger:
             self._run.ledger.enter(head, call)
 
-    async def _send(
-        self, messages: list[Message], sent: dict[str, Any], name: str, form: Form
-    ) -> tuple[Any, str | None, CallError | LLMError | None, bool]:
-        """Send one request. Returns the completion and the server's name for it, what went wrong if anything did, and
-        whether it was surely free.
-
-        What went wrong is returned, not raised: an exception raised here would carry the server's own words with it.
-        """
-        import httpx2
-        import openai
-
+    async def _send(self, messages: list[Message], sent: dict[str, Any], name: str, form: Form) -> Answer:
+        """Send one request. What is no completion, or not what was asked for, is a failure."""
         chat = isinstance(form, dict)
-        # By path, not by openai's typed method: to look through its parameters and build its models takes it longer
-        # than to send them.
         asked = {"messages": messages} if chat else {"prompt": messages[-1]["content"]}
-        try:
-            response = await self._client.post(
-                "/chat/completions" if chat else "/completions",
-                cast_to=httpx2.Response,
-                body={"model": self._wire.model, **sent, **asked},
-                options={"headers": {CLIENT_ID: name}},
-            )
-        except openai.OpenAIError as error:
-            failed = self._wire.failed(error)
-            if not isinstance(error, openai.APIStatusError):
-                return None, None, failed, False
-            self._run.pacer.heard(error.response.headers)
-            if isinstance(form, Choice) and "logprob" in str(failed).lower():
-                failed = self._wire.no_likelihoods()
-            return None, None, failed, True
-        self._run.pacer.heard(response.headers)
-        try:
-            completion = response.json()
-        except ValueError:
-            completion = None
-        if not isinstance(completion, dict) or not (completion.get("choices") or "usage" in completion):
-            reply = self._wire.bare(response.text[:2000])
-            return (
-                None,
-                None,
-                CallError("server_error", "the server's answer is no chat completion", reply=reply),
-                False,
-            )
-        if isinstance(form, Choice) and likelihoods(completion, form) is None:
-            return None, None, self._wire.no_likelihoods(), False
-        return completion, response.headers.get("x-request-id"), None, False
+        path = "chat/completions" if chat else "completions"
+        answer = await self._sender.send(path, {"model": self._wire.model, **sent, **asked}, name)
+        self._run.pacer.heard(answer.headers)
+        found = answer.body
+        if answer.failure is not None:
+            if answer.unbilled and isinstance(form, Choice) and "logprob" in str(answer.failure).lower():
+                return replace(answer, failure=self._wire.no_likelihoods())
+            return answer
+        if not isinstance(found, dict) or not (found.get("choices") or "usage" in found):
+            return replace(answer, failure=self._wire.no_completion(json.dumps(found, ensure_ascii=False)))
+        if isinstance(form, Choice) and likelihoods(found, form) is None:
+            return replace(answer, failure=self._wire.no_likelihoods())
+        return answer

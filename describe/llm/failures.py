@@ -25,6 +25,7 @@ __all__ = [
     "never_reached",
     "persistence",
     "refused_parameter",
+    "retry_after",
     "translate",
 ]
 
@@ -72,7 +73,7 @@ def translate(error: openai.OpenAIError, message: str, where: str, model: str, t
     if isinstance(error, openai.APIConnectionError):
         return CallError("connection", f"{where} cannot be reached: {message}")
     if isinstance(error, openai.APIStatusError):
-        asked = _retry_after(error.response.headers)
+        asked = retry_after(error.response.headers)
         return answered_with(error.status_code, error.code, message, where, model, asked)
     return CallError("server_error", message)
 
@@ -133,7 +134,7 @@ def _root(error: BaseException) -> BaseException:
     return error
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
+def retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds the server asks to wait: ``retry-after-ms``, ``Retry-After`` in seconds or as a date."""
     for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         value = headers.get(name)

@@ -128,6 +128,10 @@ class Wire:
             " likelihood needs a server that does, such as vLLM or llama.cpp, or gguf:FILE"
         )
 
+    def no_completion(self, text: str) -> CallError:
+        """What to say of an answer that is something else."""
+        return CallError("server_error", "the server's answer is no chat completion", reply=self.bare(text[:2000]))
+
     def first_line(self, error: Exception) -> str:
         """The error's first line, of bounded length, without the key."""
         import openai

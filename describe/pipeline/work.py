@@ -85,7 +85,8 @@ class Work(Generic[TOutcome]):
         with self.catalogue.claim(f"{self._stage}-{caller.extraction_id}-{caller.labeller_id}", taken):
             self.catalogue.ledger.give_up_sent(caller)
             self._hashes = self.catalogue.ledger.hashes(caller.llm, ANSWERED)
-            yield
+            with self.catalogue.writes.often():
+                yield
 
     def enter(self, head: HeadId | None, call: Call) -> None:
         """Commit a call."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from describe import pipeline
 from describe.catalog import Catalogue, schema
@@ -80,6 +81,22 @@ def test_the_ledger_equals_the_servers_own_count(catalogue: Catalogue, tiny_llam
     assert (ok["calls"], ok["tokens_in"], ok["tokens_out"]) == (11, 1100, 220)
     assert ok["money"] == pytest.approx(11 * COST)
     assert 0 < ok["mean_seconds"] < 1
+
+
+def test_a_call_costs_two_transactions(catalogue: Catalogue, tiny_llama: Path, fake_llm: FakeLLM) -> None:
+    """The reply is committed as it comes; its description with the next call of the run."""
+    commits: list[int] = []
+    pipeline.extract(catalogue, str(tiny_llama), device="cpu")
+    describe(catalogue, tiny_llama, heads="0.0")
+    event.listen(catalogue.engine, "commit", lambda _: commits.append(1))
+    counted = []
+    for heads in ("0.1", "0-2"):
+        before = len(commits)
+        result = describe(catalogue, tiny_llama, heads=heads, concurrency=1)
+        counted.append((result.new, len(commits) - before))
+    (few, cost), (many, more) = counted
+    assert (few, many) == (1, 10)
+    assert more - cost == 2 * (many - few)
 
 
 def test_killed_between_reply_and_description_nothing_is_paid_twice(
