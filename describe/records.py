@@ -182,8 +182,9 @@ class Evidence:
         expected: the share that would show it by chance.
         effect: Cohen's h, from the expected to the observed share.
         p_value: the chance of as many by chance alone.
-        q_value: the same after Benjamini and Hochberg, over all tests on all heads of the run.
+        q_value: the larger p-value after Benjamini and Hochberg, over all tests on all heads of the run.
         examples: some tokens, or pairs of tokens, that show it, as `describe.text.quoted` writes them.
+        random_expected, random_p_value: the same against random heads; None for pairings, or where none were drawn.
     """
 
     name: str
@@ -196,6 +197,8 @@ class Evidence:
     p_value: float
     q_value: float
     examples: tuple[str, ...]
+    random_expected: float | None = None
+    random_p_value: float | None = None
 
     @property
     def share(self) -> float:
@@ -276,11 +279,9 @@ class DynamicHits:
     """Pairs looked for in what heads write while the model runs; the dynamic scores are counts over ``pairs``.
 
     Attributes:
-        k: a pair counts when its target is among the first (the last) so many.
-        pairs: how many pairs were looked for in each template.
+        k, pairs: a pair counts when its target is among the first (the last) k; so many were looked for in each.
         templates: the prompts' templates.
-        in_context: as each head attends, for each template.
-        of_source: as if it attended to the source alone, for each template.
+        in_context, of_source: as each head attends, and as if to the source alone, for each template.
     """
 
     k: int
@@ -299,8 +300,7 @@ class Ablation:
         prompts: how many prompts the accuracies (0 to 1) are over.
         heads: the heads removed, strongest first.
         numbers: after how many removed heads accuracy was taken.
-        base: with no head removed; ``targeted``: with the strongest so many removed.
-        random: the same for random other heads, for each seed.
+        base: with no head removed; ``targeted``: with the strongest so many; ``random``: with others, for each seed.
         controls: by operation, its task's base accuracy and that with these same ``heads`` removed.
     """
 

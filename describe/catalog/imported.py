@@ -164,6 +164,7 @@ _Description = _form(
 
 _Evidence = _form(
     "evidence",
+    {"random_expected": _Share | None, "random_p_value": _Share | None},
     name=_Text,
     kind=Literal["inputs", "outputs", "pairing"],
     wording=_Text,

@@ -23,12 +23,23 @@ class PlaceboStore:
 
         ``settings``: what the placebos depend on besides the settings of ``own``.
         """
+        key, rest = self._entry(own, kind, settings)
+        return get_or_create(self._engine, schema.extraction, key, rest | {"versions": versions, "placebo": kind})
+
+    def find(self, own: int, kind: str, settings: dict[str, Any]) -> int | None:
+        """The id of the same, if it is there."""
+        table = schema.extraction
+        key, _ = self._entry(own, kind, settings)
+        query = select(table.c.id).where(*(table.c[name] == value for name, value in key.items()))
+        with self._engine.connect() as connection:
+            return connection.execute(query).scalar()
+
+    def _entry(self, own: int, kind: str, settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         table = schema.extraction
         with self._engine.connect() as connection:
             of = connection.execute(select(table).where(table.c.id == own)).one()
         of_placebo = of.settings | {"placebo": {"kind": kind, **settings}}
-        key = {"model_id": of.model_id, "settings_hash": json_hash(of_placebo)}
-        return get_or_create(self._engine, table, key, {"settings": of_placebo, "versions": versions, "placebo": kind})
+        return {"model_id": of.model_id, "settings_hash": json_hash(of_placebo)}, {"settings": of_placebo}
 
     def of(self, own: int) -> dict[str, int]:
         """The newest extraction of each kind of placebos of the extraction ``own``."""

@@ -4,10 +4,12 @@ from describe.evidence.grammar import grammar_versions
 from describe.evidence.heads import hubs, model_evidence, placebo_evidence
 from describe.evidence.statistics import benjamini_hochberg
 from describe.evidence.vocabulary import Vocabulary
-from describe.evidence.words import METHOD, SETTINGS, claims_in, describe_evidence, significant
+from describe.evidence.words import METHOD, NAME, RANDOM, SETTINGS, claims_in, describe_evidence, significant
 
 __all__ = [
     "METHOD",
+    "NAME",
+    "RANDOM",
     "SETTINGS",
     "Vocabulary",
     "benjamini_hochberg",

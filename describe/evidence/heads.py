@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from describe.evidence.chance import Chance
 from describe.evidence.statistics import benjamini_hochberg, binomial_tail, cohens_h, shuffled_tail
+from describe.evidence.table import Table, commonest
 from describe.evidence.vocabulary import Vocabulary
 from describe.records import Evidence, HeadId, HeadMapping
 from describe.text import quoted
@@ -28,23 +30,6 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class _Table:
-    """A head's mapping as ids: ``sources`` n, ``targets`` n x t; ``distinct`` d, its targets each once."""
-
-    sources: Ids
-    targets: Ids
-    distinct: Ids
-
-    @classmethod
-    def of(cls, mapping: HeadMapping) -> _Table:
-        rows = [row for row in mapping.salient if row.targets]
-        width = min((len(row.targets) for row in rows), default=0)
-        targets = [[target.token_id for target in row.targets[:width]] for row in rows]
-        ids = np.array(targets, dtype=np.int64).reshape(len(rows), width)
-        return cls(np.array([row.token_id for row in rows], dtype=np.int64), ids, np.unique(ids))
-
-
-@dataclass(frozen=True)
 class _Rows:
     """The rows of all heads: ``targets`` N x t, and V counts of the rows ``having`` a token among their targets."""
 
@@ -52,21 +37,24 @@ class _Rows:
     having: Ids
 
     @classmethod
-    def of(cls, tables: Sequence[_Table], vocab_size: int) -> _Rows:
+    def of(cls, tables: Sequence[Table], vocab_size: int) -> _Rows:
         having = np.zeros(vocab_size, dtype=np.int64)
         for table in tables:
-            np.add.at(having, *_row_counts(table))
+            np.add.at(having, table.distinct, table.row_counts())
         width = max((table.targets.shape[1] for table in tables), default=0)
         padded = [np.pad(t.targets, ((0, 0), (0, width - t.targets.shape[1])), constant_values=-1) for t in tables]
         return cls(np.concatenate([np.empty((0, width), dtype=np.int64), *padded]), having)
 
 
-def model_evidence(vocabulary: Vocabulary, mappings: Sequence[HeadMapping]) -> dict[HeadId, list[Evidence]]:
+def model_evidence(
+    vocabulary: Vocabulary, mappings: Sequence[HeadMapping], random: Sequence[HeadMapping] = ()
+) -> dict[HeadId, list[Evidence]]:
     """Everything tested on each head of a model, by head; the q-values are over all of it.
 
     ``mappings`` are all heads there are: what other heads do is what a head's commonest outputs are held against.
+    ``random``: random heads, against which claims about one side are held too, if there are any.
     """
-    tests = _Tests(vocabulary, mappings)
+    tests = _Tests(vocabulary, mappings, random)
     tested = [(mapping.id, evidence) for mapping in mappings for evidence in tests.on(mapping)]
     evidence_of: dict[HeadId, list[Evidence]] = {mapping.id: [] for mapping in mappings}
     corrected = _with_q_values([evidence for _, evidence in tested], np.empty(0))
@@ -76,7 +64,10 @@ def model_evidence(vocabulary: Vocabulary, mappings: Sequence[HeadMapping]) -> d
 
 
 def placebo_evidence(
-    vocabulary: Vocabulary, mappings: Sequence[HeadMapping], placebos: Sequence[HeadMapping]
+    vocabulary: Vocabulary,
+    mappings: Sequence[HeadMapping],
+    placebos: Sequence[HeadMapping],
+    random: Sequence[HeadMapping] = (),
 ) -> dict[HeadId, list[Evidence]]:
     """Everything tested on placebos, each as if it stood among a model's heads in the place of the one of its name.
 
@@ -84,11 +75,11 @@ def placebo_evidence(
     placebo is held to the standard of the model's own heads. (What the one row more or less would change in the tests
     on the other heads is left out.)
     """
-    tests = _Tests(vocabulary, mappings)
-    p_values = {m.id: np.array([evidence.p_value for evidence in tests.on(m)]) for m in mappings}
+    tests = _Tests(vocabulary, mappings, random)
+    p_values = {m.id: _p_values(tests.on(m)) for m in mappings}
     found = {}
     for placebo in placebos:
-        tested = _Tests(vocabulary, [placebo if m.id == placebo.id else m for m in mappings]).on(placebo)
+        tested = _Tests(vocabulary, [placebo if m.id == placebo.id else m for m in mappings], random).on(placebo)
         others = [of_head for head, of_head in p_values.items() if head != placebo.id]
         found[placebo.id] = _with_q_values(tested, np.concatenate([np.empty(0), *others]))
     return found
@@ -97,31 +88,38 @@ def placebo_evidence(
 class _Tests:
     """All tests on a head, held against the heads of a model."""
 
-    def __init__(self, vocabulary: Vocabulary, mappings: Sequence[HeadMapping]) -> None:
-        tables = [_Table.of(mapping) for mapping in mappings]
+    def __init__(self, vocabulary: Vocabulary, mappings: Sequence[HeadMapping], random: Sequence[HeadMapping]) -> None:
+        tables = [Table.of(mapping) for mapping in mappings]
         self._vocabulary = vocabulary
         self._shared = hubs([table.distinct for table in tables], len(vocabulary))
         self._rows = _Rows.of(tables, len(vocabulary))
+        drawn = [table for table in map(Table.of, random) if table.targets.size]
+        self._chance = Chance(vocabulary, drawn, self._shared) if drawn else None
 
     def on(self, mapping: HeadMapping) -> list[Evidence]:
         """What is found of a head, not yet corrected for the number of tests; nothing where it has no rows."""
-        table, vocabulary = _Table.of(mapping), self._vocabulary
+        table, vocabulary, chance = Table.of(mapping), self._vocabulary, self._chance
         if table.targets.size == 0:
             return []
         own = table.distinct[~np.isin(table.distinct, self._shared)]
         return [
-            *_sides(vocabulary, "inputs", table.sources),
-            *_sides(vocabulary, "outputs", own),
-            *_common_targets(vocabulary, table, self._rows),
+            *_sides(vocabulary, "inputs", table.sources, chance),
+            *_sides(vocabulary, "outputs", own, chance),
+            *_common_targets(vocabulary, table, self._rows, chance),
             *_pairings(vocabulary, table),
         ]
 
 
 def _with_q_values(tested: Sequence[Evidence], others: Floats) -> list[Evidence]:
     """The same with q-values over these tests and those that gave the ``others``' p-values."""
-    p_values = np.concatenate([np.array([evidence.p_value for evidence in tested]), others])
+    p_values = np.concatenate([_p_values(tested), others])
     q_values = benjamini_hochberg(p_values)[: len(tested)]
     return [replace(evidence, q_value=float(q)) for evidence, q in zip(tested, q_values, strict=True)]
+
+
+def _p_values(tested: Sequence[Evidence]) -> Floats:
+    """The larger p-value of each: what is claimed of one side must be more than chance against either standard."""
+    return np.array([max(evidence.p_value, evidence.random_p_value or 0.0) for evidence in tested])
 
 
 def hubs(targets: Sequence[Ids], vocab_size: int) -> Ids:
@@ -140,14 +138,9 @@ def hubs(targets: Sequence[Ids], vocab_size: int) -> Ids:
     return found
 
 
-def _row_counts(table: _Table) -> tuple[Ids, Ids]:
-    """The distinct targets of a head, and in how many of its rows each is."""
-    return table.distinct, (table.targets[:, :, None] == table.distinct).any(1).sum(0)
-
-
-def _sides(vocabulary: Vocabulary, kind: str, ids: Ids) -> Iterator[Evidence]:
-    """Every property, on these tokens against the vocabulary. Source tokens, or distinct targets, are drawn once each,
-    so the binomial tail errs on the safe side of the hypergeometric.
+def _sides(vocabulary: Vocabulary, kind: str, ids: Ids, chance: Chance | None) -> Iterator[Evidence]:
+    """Every property, on these tokens against the vocabulary, and against random heads. Source tokens, or distinct
+    targets, are drawn once each, so the binomial tail errs on the safe side of the hypergeometric.
     """
     if len(ids) == 0:
         return
@@ -155,6 +148,7 @@ def _sides(vocabulary: Vocabulary, kind: str, ids: Ids) -> Iterator[Evidence]:
     count, rows = has.sum(0), np.array(len(ids))
     p_values = binomial_tail(count, rows, vocabulary.shares)
     effects = cohens_h(count / rows, vocabulary.shares)
+    random = chance.of_side(kind, count, len(ids)) if chance else None
     for i, prop in enumerate(vocabulary.properties):
         yield Evidence(
             name=prop.name,
@@ -167,27 +161,26 @@ def _sides(vocabulary: Vocabulary, kind: str, ids: Ids) -> Iterator[Evidence]:
             p_value=float(p_values[i]),
             q_value=1.0,
             examples=tuple(quoted(vocabulary.tokens[token]) for token in ids[has[:, i]][:N_EXAMPLES]),
+            **_beside(random, i),
         )
 
 
-def _common_targets(vocabulary: Vocabulary, table: _Table, rows: _Rows) -> Iterator[Evidence]:
+def _common_targets(vocabulary: Vocabulary, table: Table, rows: _Rows, chance: Chance | None) -> Iterator[Evidence]:
     """The head's commonest targets, each against the share of the other heads' rows that have it; and the rows that
     have most of the commonest, against the other heads' rows.
 
-    The commonest are chosen among the whole vocabulary, so p is multiplied by its size (Bonferroni).
+    The commonest are chosen among the whole vocabulary, so p is multiplied by its size (Bonferroni). Random heads are
+    asked for their own commonest targets, whichever these are.
     """
-    tokens, count = _row_counts(table)
-    first = np.argsort(-count, kind="stable")[:N_COMMON]
-    tokens, count = tokens[first], count[first]
+    tokens, count, in_set = commonest(table, N_COMMON)
     n, width = table.targets.shape
-    most = width // 2 + 1
-    in_set = np.isin(table.targets, tokens[:width]).sum(1) >= most
-    everywhere = (np.isin(rows.targets, tokens[:width]).sum(1) >= most).sum()
-    count = np.append(count, in_set.sum())
+    everywhere = (np.isin(rows.targets, tokens[:width]).sum(1) >= table.most).sum()
+    count = np.append(count, in_set)
     elsewhere = (np.append(rows.having[tokens], everywhere) - count) / max(len(rows.targets) - n, 1)
     expected = np.maximum(elsewhere, width / len(vocabulary))
     p_values = np.minimum(binomial_tail(count, np.array(n), expected) * len(vocabulary), 1.0)
     effects = cohens_h(count / n, expected)
+    random = chance.of_common(count, n) if chance else None
     texts = [quoted(vocabulary.tokens[token]) for token in tokens]
     names = [
         *(("common_target", text, (text,)) for text in texts),
@@ -205,10 +198,17 @@ def _common_targets(vocabulary: Vocabulary, table: _Table, rows: _Rows) -> Itera
             p_value=float(p_values[i]),
             q_value=1.0,
             examples=examples,
+            **_beside(random, i),
         )
 
 
-def _pairings(vocabulary: Vocabulary, table: _Table) -> Iterator[Evidence]:
+def _beside(random: tuple[Floats, Floats] | None, i: int) -> dict[str, float]:
+    if random is None:
+        return {}
+    return {"random_expected": float(random[0][i]), "random_p_value": float(random[1][i])}
+
+
+def _pairings(vocabulary: Vocabulary, table: Table) -> Iterator[Evidence]:
     """Every relation, on the rows as they are against shuffled rows."""
     by_token = vocabulary.related(table.sources, table.distinct)
     in_row = (table.targets[:, :, None] == table.distinct).any(1)

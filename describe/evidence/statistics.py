@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["benjamini_hochberg", "binomial_tail", "cohens_h", "shuffled_tail"]
+__all__ = [
+    "Scatter",
+    "benjamini_hochberg",
+    "beta_binomial_tail",
+    "binomial_tail",
+    "cohens_h",
+    "scatter",
+    "shuffled_tail",
+]
 
 Floats = NDArray[np.float64]
 
 SHUFFLES, SEED = 2000, 0
 """Permutations of a head's rows, and the seed that makes them the same in every run."""
+
+
+_LEAST_RHO = 1e-6
+"""Below it, counts are binomial for all that can be seen."""
 
 
 def cohens_h(share: Floats, expected: Floats) -> Floats:
@@ -28,6 +42,37 @@ def binomial_tail(count: NDArray[np.int_], n: NDArray[np.int_], p: Floats) -> Fl
     log_pmf = factorials[n][..., None] - factorials[k] - factorials[np.maximum(left, 0)]
     log_pmf = log_pmf + k * np.log(p)[..., None] + left * np.log1p(-p)[..., None]
     tail: Floats = (np.exp(log_pmf) * ((k >= count[..., None]) & (left >= 0))).sum(-1)
+    return np.minimum(tail, 1.0)
+
+
+class Scatter(NamedTuple):
+    """How counts scatter between heads: the ``mean`` share, and ``rho``, the correlation of any two rows of a head."""
+
+    mean: Floats
+    rho: Floats
+
+
+def scatter(count: NDArray[np.int_], n: NDArray[np.int_]) -> Scatter:
+    """The mean and correlation of T counts (D x T) out of n (D) each, by moments (Williams 1982, Appl. Stat. 31:144).
+
+    rho is 0 where counts scatter no more than binomial ones. A count that is never seen gets half of one.
+    """
+    count, n = count[n > 0], n[n > 0, None]
+    mean = (count.sum(0) + 0.5) / (n.sum() + 1)
+    squares = ((count - n * mean) ** 2 / (n * mean * (1 - mean))).sum(0)
+    rho = (squares - len(n)) / max((n - 1).sum(), 1)
+    return Scatter(mean, np.clip(rho, _LEAST_RHO, 1 - _LEAST_RHO))
+
+
+def beta_binomial_tail(count: NDArray[np.int_], n: int, of: Scatter) -> Floats:
+    """P(X >= count) for X ~ BetaBinomial(n, m (1 - rho) / rho, (1 - m) (1 - rho) / rho), m the mean; T counts."""
+    from scipy.special import betaln, gammaln
+
+    k = np.arange(n + 1)
+    a, b = (share * (1 - of.rho) / of.rho for share in (of.mean, 1 - of.mean))
+    chosen = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+    log_pmf = chosen + betaln(k + a[:, None], n - k + b[:, None]) - betaln(a, b)[:, None]
+    tail: Floats = (np.exp(log_pmf) * (k >= count[:, None])).sum(1)
     return np.minimum(tail, 1.0)
 
 

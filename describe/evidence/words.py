@@ -8,7 +8,7 @@ from describe.evidence.properties import PROPERTIES
 from describe.evidence.relations import RELATIONS
 from describe.records import Description, Evidence
 
-__all__ = ["METHOD", "SETTINGS", "claims_in", "describe_evidence", "significant"]
+__all__ = ["METHOD", "NAME", "RANDOM", "SETTINGS", "claims_in", "describe_evidence", "significant"]
 
 UNCLEAR = "Unclear"
 
@@ -27,22 +27,29 @@ CLAIMS = 2
 DEGREES = ((1.0, "all"), (0.9, "nearly all"), (0.5, "mostly"), (0.0, "often"))
 """From which share on a property is said to hold of so many."""
 
+RANDOM = {"groups": 4, "heads": 64, "seed": 0}
+"""The random heads that claims about one side are held against."""
+
 SETTINGS = {
-    "version": 1,
+    "version": 2,
     "max_q": MAX_Q,
     "min_effect": MIN_EFFECT,
     "min_share": MIN_SHARE,
     "min_count": MIN_COUNT,
     "common_share": COMMON_SHARE,
+    "random": RANDOM,
 }
 """What a description depends on besides the evidence; kept with it."""
 
+NAME = "evidence-2"
 METHOD = """Statistics of a head's mappings, put into words without an LLM.
 
 Inputs and outputs: the share with a property against the vocabulary's share, exact binomial tail; outputs each once,
 without hub tokens. Common outputs: the rows that have a token against the rows of the other heads. Pairing: the rows
-that show a relation against shuffled rows. All tests on all heads are corrected together (Benjamini-Hochberg). Said
-is what passes the thresholds in the settings: the strongest claims on either side, or "Unclear".
+that show a relation against shuffled rows. What is of one side is also held against random heads with the spectra of
+the model's own, by the beta-binomial tail; the larger p-value counts. All tests on all heads are corrected together
+(Benjamini-Hochberg). Said is what passes the thresholds in the settings: the strongest claims on either side, or
+"Unclear".
 """
 """Stored where the descriptions of an LLM have their prompt."""
 
@@ -117,7 +124,7 @@ def _strongest(claims: Sequence[Evidence]) -> list[Evidence]:
 def _property(claim: Evidence, of: str = "") -> str:
     degree = next(word for least, word in DEGREES if claim.share >= least)
     rows = f"{claim.count} of {claim.rows} {of}".rstrip()
-    return f"{degree} {claim.wording} ({rows}; {_percent(claim.expected)} of the vocabulary)"
+    return f"{degree} {claim.wording} ({rows}; {_percent(claim.expected)} of the vocabulary{_in_random(claim)})"
 
 
 def _outputs(claim: Evidence, suppresses: bool = False) -> str:
@@ -141,9 +148,13 @@ def _common(claims: Sequence[Evidence], one_set: bool, verb: str) -> str:
 
 def _line(e: Evidence) -> str:
     return (
-        f"{e.kind}: {e.wording}: {e.count} of {e.rows}, {_percent(e.expected)} expected;"
+        f"{e.kind}: {e.wording}: {e.count} of {e.rows}, {_percent(e.expected)} expected{_in_random(e)};"
         f" h = {e.effect:.2f}, q = {e.q_value:.1g}"
     )
+
+
+def _in_random(e: Evidence) -> str:
+    return "" if e.random_expected is None else f", {_percent(e.random_expected)} in random heads"
 
 
 def _percent(share: float) -> str:

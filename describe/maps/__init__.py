@@ -1,6 +1,7 @@
 """The mathematics of MAPS: pure tensors in, small labelled records out. Knows no files and no catalogue."""
 
 from describe.maps.blocks import BLOCK, KeptRows, Rows, ScratchRows
+from describe.maps.chance import random_operations
 from describe.maps.memory import ExtractionPlan, RankingPlan, plan_extraction, plan_ranking
 from describe.maps.placebo import random_heads, shuffled
 from describe.maps.relations import PairHits, Pairs, Sought, Unembedding, head_hits, relation_hits
@@ -30,6 +31,7 @@ __all__ = [
     "plan_ranking",
     "random_head",
     "random_heads",
+    "random_operations",
     "relation_hits",
     "salient_operations",
     "shuffled",

@@ -19,7 +19,7 @@ from torch import Tensor
 from describe.records import HeadMapping, MappingRow
 from describe.weights.model import LayerWeights
 
-__all__ = ["random_heads", "shuffled"]
+__all__ = ["orthonormal", "random_heads", "shuffled"]
 
 
 def random_heads(layer: LayerWeights, heads: Sequence[int], seed: int) -> LayerWeights:
@@ -33,8 +33,8 @@ def random_heads(layer: LayerWeights, heads: Sequence[int], seed: int) -> LayerW
     for head in heads:
         spectrum = _singular_values(layer.value[head // per_group], layer.output[head])
         draw = torch.Generator().manual_seed(seed + head)
-        value.append(_orthonormal(layer.value.shape[1], len(spectrum), draw) * spectrum)
-        output.append(_orthonormal(layer.output.shape[2], len(spectrum), draw).mT)
+        value.append(orthonormal(layer.value.shape[1], len(spectrum), draw) * spectrum)
+        output.append(orthonormal(layer.output.shape[2], len(spectrum), draw).mT)
     return LayerWeights(torch.stack(value), torch.stack(output))
 
 
@@ -62,7 +62,7 @@ def _singular_values(value: Tensor, output: Tensor) -> Tensor:
     return found
 
 
-def _orthonormal(d: int, n: int, draw: torch.Generator) -> Tensor:
+def orthonormal(d: int, n: int, draw: torch.Generator) -> Tensor:
     """A (d, n) matrix with orthonormal columns, all alike (QR of Gaussian numbers, signs as Mezzadri 2007 has them)."""
     q, r = torch.linalg.qr(torch.randn(d, n, generator=draw, dtype=torch.float64))
     signed: Tensor = q * r.diagonal().sign()

@@ -22,7 +22,14 @@ from describe.errors import CheckpointError
 from describe.maps.blocks import BLOCK, KeptRows, Rows, blocks, in_blocks
 from describe.weights.model import FirstMLP, LayerWeights
 
-__all__ = ["SalientOperations", "SourceVectors", "salient_operations", "source_vectors"]
+__all__ = [
+    "SalientOperations",
+    "SourceVectors",
+    "extreme_targets",
+    "largest",
+    "salient_operations",
+    "source_vectors",
+]
 
 CHUNK = 64
 """Tokens whose largest logit is looked at before any single one."""
@@ -149,13 +156,13 @@ def salient_operations(
     saliency = _saliency(x, value, output, block)
     if not bool(torch.isfinite(saliency).all()):
         raise CheckpointError("the value or output matrices hold values that are not finite (NaN or infinity)")
-    _, sources = _largest(saliency, n)
+    _, sources = largest(saliency, n)
     seeds = range(seed, seed + n_heads) if isinstance(seed, int) else seed
     sources = torch.cat([sources, _drawn(sources, vocab_size, sample, seeds)], dim=1)
     written = torch.empty(*sources.shape, output.shape[2], device=device, dtype=dtype)
     for head, group in enumerate(torch.arange(value.shape[0]).repeat_interleave(n_heads // value.shape[0])):
         written[head] = x.of(sources[head]) @ value[group] @ output[head]
-    found = _extreme_targets(written.flatten(0, 1), unembed, k, block)
+    found = extreme_targets(written.flatten(0, 1), unembed, k, block)
     return SalientOperations(
         sources, saliency.gather(1, sources), *(column.view(*sources.shape, -1) for column in found)
     )
@@ -183,7 +190,7 @@ def _saliency(x: SourceVectors, value: Tensor, output: Tensor, numbers: int) -> 
     return saliency.div_(x.norms).masked_fill_(x.norms == 0, 0)
 
 
-def _extreme_targets(written: Tensor, unembed: Rows, k: int, numbers: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def extreme_targets(written: Tensor, unembed: Rows, k: int, numbers: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Over the vocabulary, for each row of ``written`` (m, d): the ids of the k largest logits and these, then the ids
     of the k smallest and these, each (m, k)."""
     ways = (_Best(written, k), _Best(written, k))
@@ -224,7 +231,7 @@ class _Best:
         full = self.values.shape[1] == self._k
         rows = (tops.amax(dim=1) > self.values[:, -1]).nonzero()[:, 0] if full else torch.arange(m, device=tops.device)
         # The k largest of a row, equal ones by id, lie in the k chunks with the largest tops, equal ones by place.
-        chosen = _largest(tops[rows], self._k)[1].sort(dim=1).values
+        chosen = largest(tops[rows], self._k)[1].sort(dim=1).values
         few = chunks[rows[:, None], chosen].flatten(1)
         ids = (start + CHUNK * chosen[:, :, None] + torch.arange(CHUNK, device=chosen.device)).flatten(1)
         values, kept = self._merged(rows, few, ids)
@@ -235,7 +242,7 @@ class _Best:
     def _merged(self, rows: slice | Tensor, scores: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
         """What is there in some rows, and further scores with ascending higher ids: the k largest of both."""
         ids = torch.cat([self.ids[rows], ids], dim=1)
-        values, places = _largest(torch.cat([self.values[rows], scores], dim=1), self._k)
+        values, places = largest(torch.cat([self.values[rows], scores], dim=1), self._k)
         return values, ids.gather(1, places)
 
 
@@ -250,7 +257,7 @@ def _drawn(taken: Tensor, vocab_size: int, sample: int, seeds: Sequence[int]) ->
     return torch.stack(drawn).to(taken.device)
 
 
-def _largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k largest of each row (or all, where there are fewer) from the largest down, and their places; equal ones by
     place, which topk does not promise."""
     k = min(k, scores.shape[1])

@@ -71,21 +71,26 @@ def of_role(mapping: HeadMapping, unit: HeadId, role: Role) -> HeadMapping:
 
 
 def evidence_of_roles(
-    catalogue: Catalogue, model: str, extraction_id: int
+    catalogue: Catalogue, model: str, extraction_id: int, random: Sequence[HeadMapping]
 ) -> tuple[dict[HeadId, list[Evidence]], set[HeadId]]:
-    """Everything tested on the rows of each role, and which roles suppress."""
+    """Everything tested on the rows of each role, beside ``random`` heads, and which roles suppress."""
     found = catalogue.roles.of_extraction(extraction_id, roles_settings())
     suppress = {unit for of_head in found.values() for unit, role in of_head.items() if role.sign == "suppresses"}
-    return tested_roles(catalogue, model, extraction_id, found), suppress
+    return tested_roles(catalogue, model, extraction_id, found, random), suppress
 
 
 def tested_roles(
-    catalogue: Catalogue, model: str, extraction_id: int, found: dict[HeadId, dict[HeadId, Role]]
+    catalogue: Catalogue,
+    model: str,
+    extraction_id: int,
+    found: dict[HeadId, dict[HeadId, Role]],
+    random: Sequence[HeadMapping],
 ) -> dict[HeadId, list[Evidence]]:
     """Everything tested on the rows of each role, by role.
 
     Roles that promote are tested by what their rows promote, beside the other roles of all heads; roles that suppress
-    likewise by what is suppressed. A head that is not split yet stands beside them as a whole.
+    likewise by what is suppressed. A head that is not split yet stands beside them as a whole. ``random`` heads are
+    taken by what they promote: what they suppress is distributed alike.
     """
     from describe.evidence import Vocabulary, model_evidence
     from describe.weights import open_model
@@ -96,13 +101,15 @@ def tested_roles(
     evidence: dict[HeadId, list[Evidence]] = {}
     for sign in ("promotes", "suppresses"):
         tables = [_facing(part, sign) for head in saved for part in _clusters(whole[head], found.get(head, {}), sign)]
-        evidence |= {unit: tested for unit, tested in model_evidence(vocabulary, tables).items() if unit.role}
+        evidence |= {unit: tested for unit, tested in model_evidence(vocabulary, tables, random).items() if unit.role}
     return evidence
 
 
 def _signs(template: Template) -> list[Sign]:
     """What a prompt can be asked about; the statistics, which have none, put either into words."""
-    if template.name == "evidence-1":
+    from describe.evidence import NAME
+
+    if template.name == NAME:
         return ["promotes", "suppresses"]
     shows: dict[str, Sign] = {"rows": "promotes", "suppressed": "suppresses"}
     return [sign for field, sign in shows.items() if field in template.uses]

@@ -127,7 +127,8 @@ def describe(
     try:
         if by_statistics:
             for part in parts:
-                state(catalogue, model, part.extraction_id, part.pending, settings, part.work.commit, own=own)
+                given = (part.extraction_id, part.pending, settings, part.work.commit)
+                state(catalogue, model, *given, own=own, device=device, progress=progress)
         else:
             finished = run.in_batches(parts) if batch else run.directly(parts, concurrency)
     except RunEndedError as error:

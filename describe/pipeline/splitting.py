@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from describe.catalog import Catalogue
 from describe.catalog.roles import Role, Sign
 from describe.pipeline.by_role import roles_settings, split_already, tested_roles
+from describe.pipeline.chance import random_mappings
 from describe.pipeline.common import N_TARGETS, Progress, choose_device, silent
 from describe.pipeline.extracting import extract
 from describe.pipeline.stating import statistics_settings
@@ -62,7 +63,7 @@ def roles(
     there = catalogue.roles.of_extraction(extraction_id, settings, tested)
     untested = [head for head in extracted.heads if any(role.evidence is None for role in there[head].values())]
     if untested:
-        _test_roles(catalogue, model, extraction_id, untested, tested)
+        _test_roles(catalogue, model, extraction_id, untested, tested, device)
         there = catalogue.roles.of_extraction(extraction_id, settings, tested)
     return RolesResult(extracted.model, extraction_id, {head: there[head] for head in extracted.heads}, len(missing))
 
@@ -84,13 +85,14 @@ def by_role(
 
 
 def _test_roles(
-    catalogue: Catalogue, model: str, extraction_id: int, heads: list[HeadId], tested: dict[str, Any]
+    catalogue: Catalogue, model: str, extraction_id: int, heads: list[HeadId], tested: dict[str, Any], device: str
 ) -> None:
     """Test the roles of all heads together, and commit what is significant of those of ``heads``."""
     from describe.evidence import significant
 
     found = catalogue.roles.of_extraction(extraction_id, roles_settings())
-    evidence = tested_roles(catalogue, model, extraction_id, found)
+    random = random_mappings(catalogue, model, extraction_id, device=device)
+    evidence = tested_roles(catalogue, model, extraction_id, found, random)
     for head in heads:
         for unit in found[head]:
             catalogue.roles.save_evidence(extraction_id, unit, tested, significant(evidence.get(unit, [])))

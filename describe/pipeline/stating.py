@@ -9,6 +9,8 @@ from typing import Any
 from describe.catalog import Catalogue
 from describe.errors import InputError
 from describe.labelling import Template
+from describe.pipeline.chance import random_mappings
+from describe.pipeline.common import Progress, silent
 from describe.records import Description, Evidence, HeadId, HeadMapping
 
 __all__ = ["Loader", "material", "state", "statistics_method", "statistics_settings"]
@@ -22,12 +24,12 @@ def statistics_method(prompt: str | None) -> Template:
 
     Raises `InputError` when a prompt is named, or the dictionaries are not installed.
     """
-    from describe.evidence import METHOD, grammar_versions
+    from describe.evidence import METHOD, NAME, grammar_versions
 
     if prompt is not None:
         raise InputError("--llm statistics takes no --prompt: it asks nobody")
     grammar_versions()
-    return Template("evidence-1", METHOD)
+    return Template(NAME, METHOD)
 
 
 def statistics_settings(catalogue: Catalogue, extraction_id: int) -> dict[str, Any]:
@@ -47,6 +49,8 @@ def state(
     commit: Callable[[HeadId, Description], None],
     *,
     own: int,
+    device: str = "auto",
+    progress: Progress = silent,
 ) -> None:
     """Test all extracted heads of a model together, then commit evidence and description of those asked for.
 
@@ -56,12 +60,13 @@ def state(
 
     if not heads:
         return
-    evidence = _tested(catalogue, model, extraction_id, own)
+    random = random_mappings(catalogue, model, own, device=device, progress=progress)
+    evidence = _tested(catalogue, model, extraction_id, own, random)
     suppress: set[HeadId] = set()
     if any(head.role for head in heads):
         from describe.pipeline.by_role import evidence_of_roles
 
-        of_roles, suppress = evidence_of_roles(catalogue, model, extraction_id)
+        of_roles, suppress = evidence_of_roles(catalogue, model, extraction_id, random)
         evidence |= of_roles
     for head in heads:
         if not head.role:
@@ -108,7 +113,8 @@ def _significant(
     found = catalogue.evidence.of_extraction(extraction_id, settings)
     missing = catalogue.saved_heads(extraction_id) - set(found)
     if missing:
-        tested = _tested(catalogue, model, extraction_id, own)
+        random = random_mappings(catalogue, model, own, keep=keep)
+        tested = _tested(catalogue, model, extraction_id, own, random)
         for head in sorted(missing):
             found[head] = significant(tested[head])
             if keep:
@@ -116,7 +122,9 @@ def _significant(
     return found
 
 
-def _tested(catalogue: Catalogue, model: str, extraction_id: int, own: int) -> dict[HeadId, list[Evidence]]:
+def _tested(
+    catalogue: Catalogue, model: str, extraction_id: int, own: int, random: list[HeadMapping]
+) -> dict[HeadId, list[Evidence]]:
     """The evidence of all heads of an extraction; placebos each in the place of the model's own head."""
     from describe.evidence import Vocabulary, model_evidence, placebo_evidence
     from describe.weights import open_model
@@ -127,5 +135,5 @@ def _tested(catalogue: Catalogue, model: str, extraction_id: int, own: int) -> d
 
     vocabulary = Vocabulary(open_model(model).tokens)
     if extraction_id == own:
-        return model_evidence(vocabulary, mappings(own))
-    return placebo_evidence(vocabulary, mappings(own), mappings(extraction_id))
+        return model_evidence(vocabulary, mappings(own), random)
+    return placebo_evidence(vocabulary, mappings(own), mappings(extraction_id), random)

@@ -36,15 +36,19 @@ def judged(call: Call, true: Callable[[str, str], float]) -> Action | None:
 
 
 def knowing(planted: Planted) -> Callable[[Call], Action | None]:
-    """A judge that knows what the planted descriptions mean, and finds rows to be pairs of that operation or not."""
+    """A judge that knows what both halves of the planted descriptions mean: which words are the head's inputs, and
+    which pairs are of that operation. Noise hides the targets of a few inputs, and of these it is in doubt."""
 
     def judge(call: Call) -> Action | None:
         said = re.search(r"^What it does with them: (.*)$", call.prompt, re.MULTILINE)
         pairs = next(set(h.pairs) for h in planted.heads.values() if said and h.description_pattern == said[1])
+        inputs = {source for source, _ in pairs}
 
         def true(source: str, targets: str) -> float:
             source = source.strip('" ')
-            return 0.9 if any((source, t.strip('" ')) in pairs for t in targets.split(", ")) else 0.1
+            if any((source, target.strip('" ')) in pairs for target in targets.split(", ")):
+                return 0.9
+            return 0.3 if source in inputs else 0.1
 
         return judged(call, true)
 
@@ -73,8 +77,14 @@ def test_planted_descriptions_are_found_true_and_wrong_ones_not(
         assert len(fake_llm.calls) == 5 + 4, "wrong descriptions too, of the four that have another beside them"
         assert pipeline.score(catalogue, str(planted.path), parse_llm("openai:judge"), request=request).new == 0
         promoting, suppressing = pipeline.score_report(catalogue, str(planted.path))
-    assert promoting["auroc"]["value"] > 0.95
-    assert suppressing["auroc"]["value"] > 0.9, "one head, of whose rows noise takes two of fifteen"
+        scored = {
+            planted.heads[HeadId(record["layer"], record["head"])].kind: score["value"]
+            for record in catalogue.head_records(*pipeline.find(catalogue, str(planted.path)))
+            for described in record["descriptions"]
+            for score in described["scores"]["detection"].values()
+        }
+    assert set(scored) == {"copying", "shift", "facts", "lookup", "suppression"}
+    assert min(scored.values()) > 0.95, scored
     assert promoting["wrong"]["value"] == pytest.approx(0.5, abs=0.1)
     assert suppressing["wrong"] is None
     assert promoting["placebos"] == {"shuffled": None, "random": None}, "not run, and said so"

@@ -33,10 +33,10 @@ def demo_heads(demo: str, demo_extracted: Path, tmp_path_factory: pytest.TempPat
     ("head", "inputs", "patterns"),
     [
         ("25.0", "plural nouns", ['" them"', "pronouns"]),
-        ("16.8", "past-tense verbs", ['" did"', '" had"', '" was"']),
+        ("16.8", "Unclear", ["outputs are often past-tense verbs"]),
         ("23.2", "capitalised words", ["copies the input token", "completes the input"]),
         ("23.4", "names", ["copies the input token"]),
-        ("6.5", "punctuation", ['" -"', '";"']),
+        ("6.5", "punctuation", ['" -"', '" )"']),
     ],
 )
 def test_known_heads_of_demo(demo_heads: dict[str, Any], head: str, inputs: str, patterns: list[str]) -> None:
@@ -44,20 +44,23 @@ def test_known_heads_of_demo(demo_heads: dict[str, Any], head: str, inputs: str,
     assert inputs in found["inputs"]
     for pattern in patterns:
         assert pattern in found["pattern"]
-    assert (found["llm"], found["prompt"], found["failure"]) == ("statistics", "evidence-1", None)
+    assert (found["llm"], found["prompt"], found["failure"]) == ("statistics", "evidence-2", None)
     assert found["provenance"]["settings"]["heads"] == 270
     assert {"lemminflect", "wordfreq", "numpy"} <= found["provenance"]["versions"].keys()
 
 
 def test_evidence_of_demo_is_complete_and_significant(demo_heads: dict[str, Any]) -> None:
     fields = {"name", "kind", "wording", "count", "rows", "expected", "effect", "p_value", "q_value", "examples"}
+    fields |= {"random_expected", "random_p_value"}
     for record in demo_heads.values():
         for evidence in record["evidence"]:
             assert evidence.keys() == fields
             assert evidence["q_value"] < 0.01
             assert evidence["examples"]
+            assert (evidence["random_p_value"] is None) == (evidence["kind"] == "pairing")
+            assert max(evidence["p_value"], evidence["random_p_value"] or 0.0) <= evidence["q_value"]
     unclear = [record["descriptions"][0]["unclear"] for record in demo_heads.values()]
-    assert 5 < sum(unclear) < 135
+    assert 150 < sum(unclear) < 240, "most heads show no more than random ones do"
 
 
 def test_from_command_line_to_terminal_page_and_table(tiny_llama: Path, headscribe: Run, tmp_path: Path) -> None:

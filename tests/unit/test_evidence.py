@@ -13,7 +13,14 @@ import pytest
 from describe.errors import InputError
 from describe.evidence import Vocabulary, benjamini_hochberg, describe_evidence, hubs, model_evidence, significant
 from describe.evidence.grammar import FUNCTION_WORDS, load_grammar
-from describe.evidence.statistics import binomial_tail, cohens_h, shuffled_tail
+from describe.evidence.statistics import (
+    Scatter,
+    beta_binomial_tail,
+    binomial_tail,
+    cohens_h,
+    scatter,
+    shuffled_tail,
+)
 from describe.operations import load_operations
 from describe.records import Description, Evidence, HeadId, HeadMapping, MappingRow, Target
 from tests.html_samples import ATTACKS
@@ -189,6 +196,43 @@ def test_tails_are_those_of_scipy() -> None:
     assert ours == pytest.approx(stats.binom.sf(count[:, None] - 1, 30, p), rel=1e-9, abs=1e-12)
     some = np.random.default_rng(0).random(200)
     assert benjamini_hochberg(some) == pytest.approx(stats.false_discovery_control(some))
+
+
+def test_scattered_counts_are_found_out_and_their_tails_are_those_of_scipy() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    pick = np.random.default_rng(0)
+    n = pick.integers(20, 150, 400)
+    means, rhos = np.array([0.02, 0.1, 0.4]), np.array([0.05, 0.2, 0.0])
+    shares = np.column_stack(
+        [pick.beta(m * (1 - r) / r, (1 - m) * (1 - r) / r, 400) for m, r in ((0.02, 0.05), (0.1, 0.2))]
+    )
+    found = scatter(pick.binomial(n[:, None], np.column_stack([shares, np.full(400, 0.4)])), n)
+    assert found.mean == pytest.approx(means, rel=0.2)
+    assert found.rho == pytest.approx(rhos, abs=0.05)
+    a, b = (share * (1 - found.rho) / found.rho for share in (found.mean, 1 - found.mean))
+    for count in (0, 3, 30):
+        ours = beta_binomial_tail(np.full(3, count), 30, found)
+        assert ours == pytest.approx(stats.betabinom.sf(count - 1, 30, a, b), rel=1e-4, abs=1e-12)
+    binomial = beta_binomial_tail(np.array([12]), 30, Scatter(np.array([0.1]), np.array([1e-6])))
+    assert binomial == pytest.approx(binomial_tail(np.array([12]), np.array(30), np.array([0.1])), rel=1e-3)
+
+
+def test_what_random_heads_show_too_is_no_evidence(vocabulary: Vocabulary) -> None:
+    """Two thirds of a head's inputs are plural nouns: it counts, unless every other random head has nearly as many."""
+    heads = random_heads(vocabulary, 60)
+
+    def reading(words: list[str], head: HeadMapping) -> HeadMapping:
+        rows = zip(words, head.salient, strict=True)
+        return mapping(vocabulary, head.id, [(f" {word}", [t.token for t in row.targets]) for word, row in rows])
+
+    planted, others, plain = reading([*PLURALS[:20], *COPIED[:10]], heads[0]), heads[1:10], heads[10:]
+    alike = [reading([*PLURALS[i % 10 : i % 10 + 18], *COPIED[:12]], m) for i, m in enumerate(plain)][::2]
+    for random, counts in (([], True), (plain, True), ([*alike, *plain[1::2]], False)):
+        tested = model_evidence(vocabulary, [planted, *others], random)[planted.id]
+        found = [e for e in tested if (e.kind, e.name) == ("inputs", "plural_noun")]
+        assert significant(found) == (found if counts else [])
+        assert (found[0].random_p_value is None) == (not random)
+        assert ("in random heads" in describe_evidence(found).reasoning) == (counts and bool(random))
 
 
 def test_shuffled_rows_of_known_chances() -> None:
