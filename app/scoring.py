@@ -143,7 +143,7 @@ def _draw(model: str, found: list[dict[str, Any]]) -> None:
     )
     rows = [
         (
-            f"{row['llm']} ({row['prompt']})",
+            f"{row['llm']} ({row['prompt']}){', roles' if row['of'] == 'roles' else ''}",
             f"{row['judge']} ({row['judge_prompt']})" if row["judge"] else NOT_RUN,
             f"{row['described']} of {row['heads']}",
             str(row["scored"]),
@@ -164,12 +164,12 @@ def _draw(model: str, found: list[dict[str, Any]]) -> None:
         "of pairing",
     )
     draw_table(of_placebos, _placebo_rows(found), title="Placebos: heads that nobody trained, described all the same")
-    if any(placebo is None for row in found for placebo in row["placebos"].values()):
+    if any(placebo is None for row in found if row["of"] == "heads" for placebo in row["placebos"].values()):
         typer.echo("Placebos: headscribe describe MODEL --llm LLM --placebos 30, then score again.")
 
 
 def _placebo_rows(found: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
-    for row in found:
+    for row in (row for row in found if row["of"] == "heads"):
         who = (f"{row['llm']} ({row['prompt']})", row["judge"] or NOT_RUN)
         for kind, placebo in row["placebos"].items():
             if placebo is None:
