@@ -92,7 +92,7 @@ def describe(
 def _run(opened: Catalogue, model: str, llm: Any, asked: dict[str, Any], json_path: Path | None, quiet: bool) -> int:
     import gc
 
-    from app.terminal import draw_heads, progress_bars, write_json
+    from app.terminal import HeadLine, draw_heads, progress_bars, write_json
     from describe import pipeline
 
     gc.freeze()  # what is there by now stays: the collector need not go through it again for every few calls,
@@ -103,7 +103,7 @@ def _run(opened: Catalogue, model: str, llm: Any, asked: dict[str, Any], json_pa
         wanted = {(head.layer, head.head) for head in result.heads}
         found = opened.head_records(result.model, result.extraction_id, labeller_id=result.labeller_id)
         records = [record for record in found if (record["layer"], record["head"]) in wanted]
-        write_json(records, json_path) if json_path else draw_heads(records)
+        write_json(records, json_path) if json_path else draw_heads(map(HeadLine.of, records))
     return _exit_code(result)
 
 

@@ -13,7 +13,7 @@ from describe.catalog.database import begin_write
 from describe.catalog.rows import aware, iso, json_hash, now, storable
 from describe.records import HeadId, Score
 
-__all__ = ["MEASURES", "ScoreStore", "Told", "headline", "scored"]
+__all__ = ["MEASURES", "ScoreStore", "Told", "headline", "scored", "with_interval"]
 
 MEASURES = ("detection", "likelihood", "stability")
 """What there are scores of, the most telling first."""
@@ -160,6 +160,11 @@ def scored(description: dict[str, Any]) -> str:
     top = headline(description)
     if top is None:
         return ""
-    interval = "" if top["low"] is None else f" [{top['low']:.2f}, {top['high']:.2f}]"
     placebo = "not run" if top["placebo"] is None else f"{top['placebo']:.2f}"
-    return f"{top['measure']} by {top['judge']}: {top['value']:.2f}{interval}, placebo: {placebo}"
+    return f"{top['measure']} by {top['judge']}: {with_interval(top)}, placebo: {placebo}"
+
+
+def with_interval(score: dict[str, Any]) -> str:
+    """A score's value and its 95 % confidence interval, where it has one."""
+    interval = "" if score["low"] is None else f" [{score['low']:.2f}, {score['high']:.2f}]"
+    return f"{score['value']:.2f}{interval}"
