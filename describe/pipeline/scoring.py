@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from describe.llm import LLM, Request
     from describe.scoring import Claim, Judgement, StatisticsJudge, Trial
 
-__all__ = ["ScoreResult", "score"]
+__all__ = ["Judging", "Measure", "ScoreResult", "judging", "score"]
 
 Measure = Literal["detection", "likelihood"]
 
@@ -76,28 +76,13 @@ def score(
     were not kept, or judge or selection cannot be used; `CatalogueError` while another run judges the same.
     """
     limits = limits or Limits()
-    info, own = find(catalogue, model)
-    by_statistics = judge.provider == "statistics"
-    method, settings = _method(judge, request, template, measure)
-    if by_statistics:
-        if llm not in (None, "statistics"):
-            raise InputError(
-                f"--judge statistics can judge the claims of --llm statistics only, not the words of {llm}: name an LLM"
-            )
-        llm = "statistics"
     purse = limits.purse(judge)
-    authors = chosen_authors(catalogue.scores.descriptions(own), llm, prompt)
-    if not authors:
-        by = " ".join(filter(None, (llm, prompt))) or "anyone"
-        raise InputError(f"no head of {model} is described by {by}: run headscribe describe {model}")
-    check_kept(catalogue, model, own)
-    judge_id = catalogue.register_labeller(str(judge), method.name, method.text, settings)
-    run = _Run(catalogue, info, own, judge, judge_id, method, settings, measure, limits, retry_failed, fresh, progress)
-    wanted = set(parse_heads(heads, info.n_layers, info.n_heads))
-    parts = [part for author in authors for part in run.parts(author, wanted)]
+    run, parts = judging(
+        catalogue, model, judge, request, heads, llm, prompt, template, measure, limits, retry_failed, fresh, progress
+    )
     finished, stopped = True, None
     try:
-        if by_statistics:
+        if judge.provider == "statistics":
             run.by_statistics(model, parts)
         else:
             taken = f"another run has {judge} judge these descriptions in the same way: let it finish"
@@ -108,8 +93,8 @@ def score(
         (told, part.work.outcomes.get(head, "missing")) for part in parts for head, told in part.trials.told.items()
     ]
     return ScoreResult(
-        model=info,
-        extraction_id=own,
+        model=run.info,
+        extraction_id=run.own,
         judged=len(outcomes),
         new=sum(part.work.done for part in parts),
         failures={f"{t.head} by {t.llm}": cause for t, cause in outcomes if cause not in (None, "missing")},
@@ -118,6 +103,46 @@ def score(
         stopped=stopped,
         spent=purse.spent,
     )
+
+
+def judging(
+    catalogue: Catalogue,
+    model: str,
+    judge: LLM,
+    request: Request,
+    heads: str,
+    llm: str | None,
+    prompt: str | None,
+    template: str | None,
+    measure: Measure,
+    limits: Limits,
+    retry_failed: bool,
+    fresh: bool = False,
+    progress: Progress = silent,
+    *,
+    keep: bool = True,
+) -> tuple[Judging, list[JudgedPart]]:
+    """What `score` is to judge, with its arguments; ``keep``: enter the judge into the catalogue if it is new."""
+    info, own = find(catalogue, model)
+    method, settings = _method(judge, request, template, measure)
+    if judge.provider == "statistics":
+        if llm not in (None, "statistics"):
+            raise InputError(
+                f"--judge statistics can judge the claims of --llm statistics only, not the words of {llm}: name an LLM"
+            )
+        llm = "statistics"
+    authors = chosen_authors(catalogue.scores.descriptions(own), llm, prompt)
+    if not authors:
+        by = " ".join(filter(None, (llm, prompt))) or "anyone"
+        raise InputError(f"no head of {model} is described by {by}: run headscribe describe {model}")
+    check_kept(catalogue, model, own)
+    enter = catalogue.register_labeller if keep else catalogue.find_labeller
+    judge_id = enter(str(judge), method.name, method.text, settings)
+    run = Judging(
+        catalogue, info, own, judge, judge_id, method, settings, measure, limits, retry_failed, fresh, progress
+    )
+    wanted = set(parse_heads(heads, info.n_layers, info.n_heads))
+    return run, [part for author in authors for part in run.parts(author, wanted)]
 
 
 def _method(judge: LLM, request: Request, template: str | None, measure: Measure) -> tuple[Template, dict[str, Any]]:
@@ -137,14 +162,14 @@ def _method(judge: LLM, request: Request, template: str | None, measure: Measure
 
 
 @dataclass
-class _Run:
-    """One judge at work on the descriptions of several authors."""
+class Judging:
+    """One judge at work on the descriptions of several authors; ``judge_id`` is None where it is new and not kept."""
 
     catalogue: Catalogue
     info: ModelInfo
     own: int
     judge: LLM
-    judge_id: int
+    judge_id: int | None
     template: Template
     settings: dict[str, Any]
     measure: Measure
@@ -170,16 +195,17 @@ class _Run:
         self, extraction_id: int, told: dict[HeadId, Told], others: dict[HeadId, Told], own_rows: RowsOf
     ) -> JudgedPart:
         catalogue = self.catalogue
-        done = catalogue.scores.outcomes(extraction_id, self.judge_id, self.measure, TRIAL)
+        judge_id = self.judge_id or 0
+        done = catalogue.scores.outcomes(extraction_id, judge_id, self.measure, TRIAL)
         outcomes = {unit: done[one.id] for unit, one in told.items() if one.id in done}
         pending = unfinished(list(told), {unit: failure for unit, (failure, _) in outcomes.items()}, self.retry_failed)
 
         def save(unit: HeadId, outcome: Score) -> None:
-            catalogue.scores.save(told[unit].id, self.judge_id, outcome, TRIAL, self.made_by)
+            catalogue.scores.save(told[unit].id, judge_id, outcome, TRIAL, self.made_by)
 
         work = Work(
             catalogue,
-            Caller(self.judge_id, extraction_id, str(self.judge), place_of(self.settings), self.template.hash),
+            Caller(judge_id, extraction_id, str(self.judge), place_of(self.settings), self.template.hash),
             save,
             outcomes={unit: failure for unit, (failure, _) in outcomes.items()},
             failed={unit: at for unit, (failure, at) in outcomes.items() if failure is not None},

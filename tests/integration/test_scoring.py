@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -93,7 +94,7 @@ def test_a_role_is_judged_by_its_own_rows_and_against_roles_of_its_sign(
     rows: dict[str, dict[str, str]] = {}
     with Catalogue(str(tmp_path / "c.db"), create=True) as catalogue:
         own = pipeline.extract(catalogue, str(tiny_llama), device="cpu", heads="0").extraction_id
-        author = catalogue.register_labeller("oracle", "roles", "", {})
+        authors = [catalogue.register_labeller(name, "roles", "", {}) for name in ("oracle", "echo")]
         for head in sorted(catalogue.saved_heads(own)):
             found = [Role(sign, (0,), of, 0.5, 5.0, 0.01) for sign, of in zip(signs, held_out, strict=True)]
             catalogue.roles.save(own, head, found, {}, {})
@@ -105,7 +106,8 @@ def test_a_role_is_judged_by_its_own_rows_and_against_roles_of_its_sign(
                 rows[str(unit)] = {
                     quoted(r.token): ", ".join(quoted(t.token) for t in getattr(r, way)) for r in of_role
                 }
-                catalogue.save_description(own, unit, author, Description("words", f"does {unit}."), {})
+                for author in authors:
+                    catalogue.save_description(own, unit, author, Description("words", f"does {unit}."), {})
 
         def judge(call: Call) -> Action | None:
             knows = rows[re.findall(r"does (\d\.\d role \d)\.", call.prompt)[-1]]
@@ -116,12 +118,23 @@ def test_a_role_is_judged_by_its_own_rows_and_against_roles_of_its_sign(
             return judged(call, true)
 
         fake_llm.misbehave = judge
-        result = pipeline.score(catalogue, str(tiny_llama), parse_llm("openai:judge"), request=Request(timeout=5.0))
+        asked: dict[str, Any] = {"request": Request(timeout=5.0), "llm": "oracle"}
+        planned = pipeline.plan_scores(catalogue, str(tiny_llama), parse_llm("openai:judge"), **asked)
+        assert (len(planned.descriptions), planned.no_rows, len(fake_llm.calls)) == (12, 4, 0)
+        result = pipeline.score(catalogue, str(tiny_llama), parse_llm("openai:judge"), **asked)
+        assert sorted(call.prompt for call in fake_llm.calls) == sorted(planned.prompts)
         assert (result.judged, result.new, set(result.failures.values())) == (12, 12, {"no_rows"})
         assert len(result.failures) == 4, "two rows are too few"
-        (row,) = pipeline.score_report(catalogue, str(tiny_llama))
+        asked["llm"] = "echo"
+        for fresh, calls in ((False, 0), (True, 4)):  # who says the same is judged by the same replies
+            before, asked["heads"] = len(fake_llm.calls), "0.1" if fresh else "0.0"
+            pipeline.score(catalogue, str(tiny_llama), parse_llm("openai:judge"), **asked, fresh=fresh)
+            assert len(fake_llm.calls) - before == calls
+        row, _ = pipeline.score_report(catalogue, str(tiny_llama))
         records = catalogue.head_records(*pipeline.find(catalogue, str(tiny_llama)))
         for head, description in [(record["head"], one) for record in records for one in record["descriptions"]]:
+            if description["llm"] == "echo":
+                continue
             (score,) = description["scores"]["detection"].values()
             if score["failure"] is None:
                 wrong = score["found"]["placebo"]["head"]
