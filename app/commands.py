@@ -20,7 +20,6 @@ from app.options import (
     Heads,
     Json,
     Memory,
-    Model,
     Models,
     Quiet,
     RayAddress,
@@ -29,6 +28,7 @@ from app.roles import roles
 from app.scoring import score
 from app.searching import search
 from app.serving import app_command
+from app.showing import show
 from app.stability import stability
 from app.studies import study
 
@@ -109,33 +109,7 @@ app.command()(score)
 app.command()(stability)
 
 
-@app.command()
-def show(
-    model: Model,
-    head: Annotated[
-        str | None, typer.Argument(metavar="[L.H]", help="A head, such as 25.0; none: a table of all.")
-    ] = None,
-    catalog: CataloguePlace = DEFAULT_CATALOGUE,
-    suppressed: Annotated[
-        bool, typer.Option("--suppressed", help="Show the tokens that a head pushes down, not those it promotes.")
-    ] = False,
-    json_path: Json = None,
-) -> None:
-    """Show everything known of one head, or a table of all heads."""
-    from app.terminal import draw_head, draw_heads, write_json
-    from describe import pipeline
-    from describe.records import HeadId
-
-    with _catalogue(catalog) as opened:
-        if head is not None:
-            record = pipeline.head_record(opened, model, HeadId.parse(head))
-            write_json(record, json_path) if json_path else draw_head(record, suppressed=suppressed)
-            return
-        info, extraction_id = pipeline.find(opened, model)
-        records = opened.head_records(info, extraction_id)
-        write_json(list(records), json_path) if json_path else draw_heads(records)
-
-
+app.command()(show)
 app.command()(export)
 app.command("import")(import_command)
 app.command()(diff)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -92,7 +91,7 @@ def describe(
 def _run(opened: Catalogue, model: str, llm: Any, asked: dict[str, Any], json_path: Path | None, quiet: bool) -> int:
     import gc
 
-    from app.terminal import draw_heads, progress_bars, write_json
+    from app.terminal import HeadLine, draw_heads, progress_bars, write_json
     from describe import pipeline
 
     gc.freeze()  # what is there by now stays: the collector need not go through it again for every few calls,
@@ -103,7 +102,7 @@ def _run(opened: Catalogue, model: str, llm: Any, asked: dict[str, Any], json_pa
         wanted = {(head.layer, head.head) for head in result.heads}
         found = opened.head_records(result.model, result.extraction_id, labeller_id=result.labeller_id)
         records = [record for record in found if (record["layer"], record["head"]) in wanted]
-        write_json(records, json_path) if json_path else draw_heads(records)
+        write_json(records, json_path) if json_path else draw_heads(map(HeadLine.of, records))
     return _exit_code(result)
 
 
@@ -134,6 +133,7 @@ def _listed(items: list[str]) -> str:
 
 
 def _dry_run(opened: Catalogue, model: str, llm: Any, asked: dict[str, Any], json_path: Path | None) -> int:
+    from app.plans import amounts
     from app.terminal import write_json
     from describe import pipeline
 
@@ -141,39 +141,23 @@ def _dry_run(opened: Catalogue, model: str, llm: Any, asked: dict[str, Any], jso
     if json_path:
         write_json(_plan_json(found), json_path)
         return 0
-    source = "as calls to this LLM took" if found.experience else "assumed"
-    money = "not known: give --price-in and --price-out"
-    if found.price is not None:
-        rates = f"${found.price.tokens_in:g} in, ${found.price.tokens_out:g} out per million tokens"
-        money = f"about ${found.money:.4f} ({rates}: {found.price.source})"
-    time = f"about {timedelta(seconds=round(found.seconds))} (seconds of a reply {source})"
-    if found.batch:
-        time = f"up to {found.seconds / 3600:.0f} hours (a batch)"
     typer.echo(
         f"heads    {len(found.heads)} of {found.model.name} to describe: {_listed(list(map(str, found.heads)))}"
         f"{f' ({found.in_batches} more wait in batches)' if found.in_batches else ''}\n"
         f"prompts  {len(found.prompts)} ready, {len(found.heads) - len(found.prompts)} to extract first\n"
-        f"tokens   about {found.tokens_in:,} in and {found.tokens_out:,} out"
-        f" (in {'by the tokenizer of the endpoint' if found.counted else 'estimated: characters / 4'}, out {source})\n"
-        f"money    {money}\n"
-        f"time     {time}\n"
-        "No LLM was asked, nothing was changed."
+        f"{amounts(found)}"
     )
     return 0
 
 
 def _plan_json(found: Plan) -> dict[str, Any]:
+    from app.plans import expected_json
+
     return {
         "model": found.model.name,
         "heads": [str(head) for head in found.heads],
         "prompts": {str(head): text for head, text in found.prompts.items()},
-        "tokens_in": found.tokens_in,
-        "tokens_out": found.tokens_out,
-        "tokens_in_counted": found.counted,
-        "price": vars(found.price) if found.price else None,
-        "money": found.money,
-        "seconds": found.seconds,
-        "batch": found.batch,
+        **expected_json(found),
         "in_batches": found.in_batches,
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 
 import typer
@@ -10,7 +11,7 @@ import typer
 from app import options as o
 
 if TYPE_CHECKING:
-    from describe.pipeline import ScoreResult
+    from describe.pipeline import ScorePlan, ScoreResult
 
 __all__ = ["score"]
 
@@ -60,6 +61,8 @@ def score(
     price_in: o.PriceIn = None,
     price_out: o.PriceOut = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Judge again where judging failed.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Ask even where the ledger has the reply already.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be asked and cost; ask nobody.")] = False,
     report: Annotated[bool, typer.Option("--report", help="Show what all judging came to; asks nobody.")] = False,
     json_path: o.Json = None,
     quiet: o.Quiet = False,
@@ -74,22 +77,21 @@ def score(
         code = 0
         if not report:
             named = parse_llm(judge)
+            asked: dict[str, Any] = {
+                "request": Request(max_tokens=max_tokens, timeout=timeout, attempts=attempts),
+                "heads": heads,
+                "llm": llm,
+                "prompt": prompt,
+                "template": judge_prompt,
+                "measure": _measure(measure),
+                "concurrency": concurrency or (1 if named.provider == "gguf" else 8),
+                "limits": pipeline.Limits(rpm, tpm, budget, price_in, price_out, give_up_after),
+                "retry_failed": retry_failed,
+            }
+            if dry_run:
+                return _dry_run(pipeline.plan_scores(opened, model, named, **asked), json_path)
             with progress_bars(quiet) as progress:
-                result = pipeline.score(
-                    opened,
-                    model,
-                    named,
-                    request=Request(max_tokens=max_tokens, timeout=timeout, attempts=attempts),
-                    heads=heads,
-                    llm=llm,
-                    prompt=prompt,
-                    template=judge_prompt,
-                    measure=_measure(measure),
-                    concurrency=concurrency or (1 if named.provider == "gguf" else 8),
-                    limits=pipeline.Limits(rpm, tpm, budget, price_in, price_out, give_up_after),
-                    retry_failed=retry_failed,
-                    progress=progress,
-                )
+                result = pipeline.score(opened, model, named, **asked, fresh=fresh, progress=progress)
             code = _exit_code(result)
         found = pipeline.score_report(opened, model)
     if json_path:
@@ -107,6 +109,21 @@ def _measure(name: str) -> Literal["detection", "likelihood"]:
     from describe.errors import InputError
 
     raise InputError(f"there is no measure '{name}'; there are: detection, likelihood")
+
+
+def _dry_run(found: ScorePlan, json_path: Path | None) -> int:
+    from app.plans import amounts, expected_json
+    from app.terminal import write_json
+
+    if json_path:
+        listed = {"descriptions": found.descriptions, "no_rows": found.no_rows, "prompts": found.prompts}
+        write_json({"model": found.model.name, **listed, **expected_json(found)}, json_path)
+        return 0
+    left_out = f", {found.no_rows} of them without rows to judge by" if found.no_rows else ""
+    typer.echo(f"judge    {len(found.descriptions)} descriptions of {found.model.name}{left_out}")
+    typer.echo(f"calls    {found.calls}, wrong descriptions of the same heads too")
+    typer.echo(amounts(found))
+    return 0
 
 
 def _exit_code(result: ScoreResult) -> int:
@@ -143,7 +160,7 @@ def _draw(model: str, found: list[dict[str, Any]]) -> None:
     )
     rows = [
         (
-            f"{row['llm']} ({row['prompt']})",
+            f"{row['llm']} ({row['prompt']}){', roles' if row['of'] == 'roles' else ''}",
             f"{row['judge']} ({row['judge_prompt']})" if row["judge"] else NOT_RUN,
             f"{row['described']} of {row['heads']}",
             str(row["scored"]),
@@ -164,12 +181,12 @@ def _draw(model: str, found: list[dict[str, Any]]) -> None:
         "of pairing",
     )
     draw_table(of_placebos, _placebo_rows(found), title="Placebos: heads that nobody trained, described all the same")
-    if any(placebo is None for row in found for placebo in row["placebos"].values()):
+    if any(placebo is None for row in found if row["of"] == "heads" for placebo in row["placebos"].values()):
         typer.echo("Placebos: headscribe describe MODEL --llm LLM --placebos 30, then score again.")
 
 
 def _placebo_rows(found: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
-    for row in found:
+    for row in (row for row in found if row["of"] == "heads"):
         who = (f"{row['llm']} ({row['prompt']})", row["judge"] or NOT_RUN)
         for kind, placebo in row["placebos"].items():
             if placebo is None:

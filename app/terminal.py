@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from describe.catalog.scores import scored
+from describe.catalog.scores import headline, scored, with_interval
 from describe.files import write_atomically
 from describe.records import THRESHOLD
 from describe.text import quoted, visible
@@ -21,7 +23,7 @@ from describe.text import quoted, visible
 if TYPE_CHECKING:
     from describe.pipeline import Progress
 
-__all__ = ["draw_head", "draw_heads", "draw_table", "progress_bars", "watched_by", "write_json"]
+__all__ = ["HeadLine", "draw_head", "draw_heads", "draw_table", "progress_bars", "watched_by", "write_json"]
 
 
 _WATCHERS: list[Progress] = []
@@ -143,17 +145,61 @@ def _evidence_table(evidence: Sequence[dict[str, Any]]) -> Table:
     return table
 
 
-def draw_heads(records: Iterable[dict[str, Any]]) -> None:
-    """A line per head: what it does by its first usable description, and its strongest mapping."""
+@dataclass(frozen=True)
+class HeadLine:
+    """A head in one line: by its first usable description, with the score of that, and its strongest mapping.
+
+    Attributes:
+        judged: by which measure and judge there is a score.
+        saliency: the largest of a token; ``effect`` of its strongest evidence, Cohen's h.
+    """
+
+    head: str
+    inputs: Text
+    pattern: Text
+    state: str
+    scored: str
+    placebo: str
+    strongest: Text
+    score: float | None
+    judged: str | None
+    saliency: float
+    effect: float
+
+    @classmethod
+    def of(cls, record: dict[str, Any]) -> HeadLine:
+        """The line of a head in the JSON form of one head."""
+        told, inputs, pattern, state = _best(record)
+        top = headline(told) if told else None
+        return cls(
+            f"{record['layer']}.{record['head']}",
+            inputs,
+            pattern,
+            state,
+            with_interval(top) if top else "",
+            "" if top is None else "not run" if top["placebo"] is None else f"{top['placebo']:.2f}",
+            _strongest(record),
+            top["value"] if top else None,
+            f"{top['measure']} by {top['judge']}" if top else None,
+            max((row["saliency"] for row in record["salient"]), default=0.0),
+            max((found["effect"] for found in record["evidence"]), default=0.0),
+        )
+
+
+def draw_heads(lines: Iterable[HeadLine]) -> None:
+    """A line per head; scores with the level of wrong descriptions beside them, where there are any."""
+    drawn = list(lines)
+    judged = sorted({visible(line.judged) for line in drawn if line.judged})
+    headings = ("head", *(("score", "placebo") if judged else ()), "inputs", "pattern", "strongest mapping")
+    table = Table(*headings, box=None, header_style="bold", pad_edge=False)
+    for line in drawn:
+        scores = (line.scored, line.placebo) if judged else ()
+        table.add_row(line.head, *scores, line.inputs, line.pattern, line.strongest)
     console = _console()
-    table = Table("head", "inputs", "pattern", "strongest mapping", box=None, header_style="bold", pad_edge=False)
-    states: dict[str, int] = {}
-    for record in records:
-        inputs, pattern, state = _best(record)
-        states[state] = states.get(state, 0) + 1
-        table.add_row(f"{record['layer']}.{record['head']}", inputs, pattern, _strongest(record))
     console.print(table)
-    console.print(Text(", ".join(f"{number} {state}" for state, number in sorted(states.items())), style="dim"))
+    states = Counter(line.state for line in drawn)
+    said = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
+    console.print(Text("; ".join([said, *(f"score: {how}" for how in judged)]), style="dim"))
 
 
 def draw_table(
@@ -180,17 +226,21 @@ def write_json(value: Any, path: Path) -> None:
         write_atomically(path, text)
 
 
-def _best(record: dict[str, Any]) -> tuple[Text, Text, str]:
-    """Inputs, pattern and state by the newest answer, a description before an abstention; else the newest failure."""
+def _best(record: dict[str, Any]) -> tuple[dict[str, Any] | None, Text, Text, str]:
+    """The newest answer, a description before an abstention, one of the whole head before those of its roles.
+
+    With inputs, pattern and state by it; without an answer by the newest failure.
+    """
     answers = [found for found in record["descriptions"] if not found["failure"]]
     if answers:
-        found = next((a for a in reversed(answers) if not a["unclear"]), answers[-1])
+        found = max(reversed(answers), key=lambda one: (not one["unclear"], not one["role"]))
         style = "yellow" if found["unclear"] else ""
+        role = f"role {found['role']}: " if found["role"] else ""
         state = "unclear" if found["unclear"] else "described"
-        return Text(visible(found["inputs"]), style), Text(visible(found["pattern"]), style), state
+        return found, Text(visible(found["inputs"]), style), Text(role + visible(found["pattern"]), style), state
     if record["descriptions"]:
-        return Text(""), Text(f"failed: {record['descriptions'][-1]['failure']}", "red"), "failed"
-    return Text(""), Text(""), "not described"
+        return None, Text(""), Text(f"failed: {record['descriptions'][-1]['failure']}", "red"), "failed"
+    return None, Text(""), Text(""), "not described"
 
 
 def _strongest(record: dict[str, Any]) -> Text:

@@ -129,8 +129,8 @@ class LedgerStore:
         with self._engine.connect() as connection:
             return {HeadId(row.layer, row.head, row.role): row.created for row in connection.execute(query)}
 
-    def summary(self, model_id: int) -> list[dict[str, Any]]:
-        """The calls about a model's heads, summed by LLM and outcome, those in batches apart.
+    def summary(self, model_id: int, template_hash: str | None = None) -> list[dict[str, Any]]:
+        """The calls about a model's heads, summed by LLM and outcome, those in batches apart; all, or by one template.
 
         Each: llm, endpoint, outcome, batch, calls, tokens_in, tokens_out, tokens_reasoning, money (US dollars),
         calls_without_price (that used tokens of unknown price, or that nobody knows the outcome of), mean_seconds.
@@ -157,6 +157,8 @@ class LedgerStore:
             .group_by(*group)
             .order_by(*group)
         )
+        if template_hash is not None:
+            query = query.where(table.c.template_hash == template_hash)
         with self._engine.connect() as connection:
             return [dict(row._mapping) for row in connection.execute(query)]
 

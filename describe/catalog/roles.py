@@ -113,16 +113,16 @@ class RoleStore:
             connection.execute(query.values(evidence=found), place(extraction_id, role))
 
     def of_extraction(
-        self, extraction_id: int, settings: Found, tested: Found | None = None
+        self, extraction_id: int, settings: Found | None, tested: Found | None = None
     ) -> dict[HeadId, dict[HeadId, Role]]:
-        """The roles found under these settings, by head, then by role.
+        """The roles found under these settings, by head, then by role; without ``settings`` all there ever were.
 
         With ``tested``, evidence found under other settings of its own counts as none.
         """
         found: dict[HeadId, dict[HeadId, Role]] = {}
         with self._engine.connect() as connection:
             for row in self._rows(connection, extraction_id):
-                if row.settings_hash != json_hash(settings):
+                if settings is not None and row.settings_hash != json_hash(settings):
                     continue
                 outdated = row.evidence is None or (tested is not None and row.evidence["settings"] != tested)
                 evidence = None if outdated else tuple(_evidence(one) for one in row.evidence["found"])

@@ -13,7 +13,7 @@ from describe.catalog.rows import aware, iso, json_hash, now, storable
 from describe.catalog.writes import Writes
 from describe.records import HeadId, Score
 
-__all__ = ["MEASURES", "ScoreStore", "Told", "headline", "scored"]
+__all__ = ["MEASURES", "ScoreStore", "Told", "headline", "scored", "with_interval"]
 
 MEASURES = ("detection", "likelihood", "stability")
 """What there are scores of, the most telling first."""
@@ -21,7 +21,7 @@ MEASURES = ("detection", "likelihood", "stability")
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """A description as judges need it: whose, of which head, in which words; ``failure`` where there are none.
+    """A description as judges need it: whose, of which head or role, in which words; ``failure`` where there are none.
 
     Attributes:
         settings: of its author; ``shows`` there says ``suppressed`` where it is about what heads push down.
@@ -76,20 +76,20 @@ class ScoreStore:
         self._writes.soon(write)
 
     def descriptions(self, extraction_id: int) -> list[Told]:
-        """All descriptions of an extraction's heads as wholes, in order of authors and heads."""
+        """All descriptions of an extraction's heads and of their roles, in order of authors and heads."""
         head, description, labeller = schema.head, schema.description, schema.labeller
         names = ("id", "labeller_id", "inputs", "pattern", "unclear", "failure")
         query = (
-            select(head.c.layer, head.c.head, *(description.c[name] for name in names))
+            select(head.c.layer, head.c.head, description.c.role, *(description.c[name] for name in names))
             .add_columns(labeller.c.llm, labeller.c.prompt, labeller.c.settings)
             .join_from(description, head, description.c.head_id == head.c.id)
             .join(labeller, description.c.labeller_id == labeller.c.id)
-            .where(head.c.extraction_id == extraction_id, description.c.role == 0)
-            .order_by(labeller.c.id, head.c.layer, head.c.head)
+            .where(head.c.extraction_id == extraction_id)
+            .order_by(labeller.c.id, head.c.layer, head.c.head, description.c.role)
         )
         with self._engine.connect() as connection:
             rows = [row._asdict() for row in connection.execute(query)]
-        return [Told(head=HeadId(row.pop("layer"), row.pop("head")), **row) for row in rows]
+        return [Told(head=HeadId(row.pop("layer"), row.pop("head"), row.pop("role")), **row) for row in rows]
 
     def outcomes(
         self, extraction_id: int, judge_id: int, measure: str, settings: dict[str, Any]
@@ -164,6 +164,11 @@ def scored(description: dict[str, Any]) -> str:
     top = headline(description)
     if top is None:
         return ""
-    interval = "" if top["low"] is None else f" [{top['low']:.2f}, {top['high']:.2f}]"
     placebo = "not run" if top["placebo"] is None else f"{top['placebo']:.2f}"
-    return f"{top['measure']} by {top['judge']}: {top['value']:.2f}{interval}, placebo: {placebo}"
+    return f"{top['measure']} by {top['judge']}: {with_interval(top)}, placebo: {placebo}"
+
+
+def with_interval(score: dict[str, Any]) -> str:
+    """A score's value and its 95 % confidence interval, where it has one."""
+    interval = "" if score["low"] is None else f" [{score['low']:.2f}, {score['high']:.2f}]"
+    return f"{score['value']:.2f}{interval}"

@@ -103,7 +103,10 @@ def claims_in(inputs: str, pattern: str, evidence: Iterable[Evidence]) -> list[E
         if e.kind == "pairing":
             return _pairing(e) in pattern
         if e.name in _OF_ROWS:
-            return "promotes " in pattern and f"{e.wording} ({e.count}" in pattern
+            return (
+                any(f"{verb} " in pattern for verb in ("promotes", "suppresses"))
+                and f"{e.wording} ({e.count}" in pattern
+            )
         return _outputs(e) in pattern
 
     return [e for e in evidence if stated(e)]

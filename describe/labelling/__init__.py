@@ -1,8 +1,8 @@
 """From mappings to descriptions: prompt, reply, answer; many heads at once."""
 
 from describe.labelling.answer import ANSWER_SCHEMA, UNCLEAR, Answer, parse_answer, reply_object
-from describe.labelling.exchange import DescribeQuestion, Exchange, Question
-from describe.labelling.run import Asks, ask, work_through
+from describe.labelling.exchange import DescribeQuestion, Exchange, Inquiry, Question
+from describe.labelling.run import Asks, ask, inquire, work_through
 from describe.labelling.template import DEFAULT_PROMPT, Kind, Template, load_template, shown_rows, template_names
 
 __all__ = [
@@ -13,10 +13,12 @@ __all__ = [
     "Asks",
     "DescribeQuestion",
     "Exchange",
+    "Inquiry",
     "Kind",
     "Question",
     "Template",
     "ask",
+    "inquire",
     "load_template",
     "parse_answer",
     "reply_object",

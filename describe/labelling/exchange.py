@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -11,7 +12,7 @@ from describe.labelling.template import Template, text_hash
 from describe.llm import Form, Message, Reply
 from describe.records import Description, HeadMapping
 
-__all__ = ["DescribeQuestion", "Exchange", "Question"]
+__all__ = ["DescribeQuestion", "Exchange", "Inquiry", "Question"]
 
 REPAIRS = 1
 """So many times a reply that cannot be read goes back, with the reason."""
@@ -43,6 +44,10 @@ class Question(Protocol[T_co]):
         ...
 
 
+Inquiry = Generator[Question[Any], Any, T]
+"""Questions about one head, one after the other: each is sent what came of the one before; the outcome is returned."""
+
+
 @dataclass(frozen=True)
 class DescribeQuestion:
     """What does this head do?"""
@@ -54,6 +59,11 @@ class DescribeQuestion:
     def of(cls, template: Template, mapping: HeadMapping) -> DescribeQuestion:
         """Ask about a head. Raises `TemplateError` as `Template.render` does."""
         return cls(template, template.render(mapping))
+
+    def alone(self) -> Inquiry[Description]:
+        """The inquiry of this one question."""
+        answer: Description = yield self
+        return answer
 
     @property
     def form(self) -> Form:

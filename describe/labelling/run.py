@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 from describe.errors import CallError, RunEndedError
-from describe.labelling.exchange import Exchange, Question
+from describe.labelling.exchange import Exchange, Inquiry, Question
 from describe.llm import Form, Message, Reply
 from describe.records import HeadId
 
-__all__ = ["Asks", "ask", "work_through"]
+__all__ = ["Asks", "ask", "inquire", "work_through"]
 
 T = TypeVar("T")
 
@@ -46,6 +46,18 @@ async def ask(llm: Asks, question: Question[T], head: HeadId) -> T:
             return step.failed(error)
         step = step.answered(reply)
     return step
+
+
+async def inquire(llm: Asks, inquiry: Inquiry[T], head: HeadId) -> T:
+    """What an inquiry about one head comes to, each question asked as `ask` does."""
+    answer: Any = None
+    while True:
+        try:
+            question = inquiry.send(answer)
+        except StopIteration as done:
+            outcome: T = done.value
+            return outcome
+        answer = await ask(llm, question, head)
 
 
 async def work_through(

@@ -18,6 +18,7 @@ from describe.pipeline.limits import Batching, Limits
 from describe.pipeline.planning import Plan, plan, prompt_of
 from describe.pipeline.reading import export, head_record, report, search
 from describe.pipeline.relating import RelationsResult, relations, relations_all
+from describe.pipeline.score_plan import ScorePlan, plan_scores
 from describe.pipeline.score_report import score_report
 from describe.pipeline.scoring import ScoreResult, score
 from describe.pipeline.self_testing import Finding, self_test
@@ -38,6 +39,7 @@ __all__ = [
     "Progress",
     "RelationsResult",
     "RolesResult",
+    "ScorePlan",
     "ScoreResult",
     "StabilityResult",
     "ablate",
@@ -61,6 +63,7 @@ __all__ = [
     "known_relations",
     "open_engine",
     "plan",
+    "plan_scores",
     "prompt_of",
     "relations",
     "relations_all",

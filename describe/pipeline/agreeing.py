@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
-from sqlalchemy import select
 
-from describe.catalog import Catalogue, schema
+from describe.catalog import Catalogue
 from describe.errors import InputError
 from describe.pipeline.common import Progress, find, silent
-from describe.records import HeadId, ModelInfo, Score, parse_heads
+from describe.pipeline.told import Floats, Group, Said, Stable, all_said, grouped, save_stable, stable
+from describe.records import HeadId, ModelInfo, parse_heads
 from describe.versions import versions
-from describe.weights import content_hash, locate
+
+if TYPE_CHECKING:
+    from describe.llm import LLM, Request
+    from describe.pipeline.limits import Limits
 
 __all__ = ["StabilityResult", "Stable", "agreements", "stability"]
 
@@ -28,25 +30,7 @@ descriptions' vectors, which they share whatever they say. Two abstentions agree
 not (0). A description's own agreement is its mean over the others of its head; the representative has the most.
 """,
 )
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Stable:
-    """How far the descriptions of a head or role agree.
-
-    Attributes:
-        value: the mean over pairs of its descriptions.
-        placebo: the mean over pairs of one of its descriptions and one of another head; None without other heads.
-        representative: which description agrees most with the others, by its id.
-        descriptions: their ids, and ``own`` the mean agreement of each with the others.
-    """
-
-    value: float
-    placebo: float | None
-    representative: int
-    descriptions: tuple[int, ...]
-    own: tuple[float, ...]
+WORDS = "shared-words-1"
 
 
 @dataclass(frozen=True)
@@ -54,107 +38,121 @@ class StabilityResult:
     """The agreement of each head or role that has two descriptions or more; ``single``: those that have one.
 
     ``heads`` are in order; one that is described by what it promotes and by what it suppresses comes twice.
+
+    Attributes:
+        judge: who compared.
+        failures: of a judge that is an LLM, the causes by head; ``missing``: how many heads have no outcome.
+        stopped: why the run ended by itself before all was done, else None.
     """
 
     model: ModelInfo
     extraction_id: int
+    judge: str
     heads: list[tuple[HeadId, Stable]]
     single: list[HeadId]
-
-
-@dataclass(frozen=True)
-class _Told:
-    """A description: its id, what it is of, and its sentence; None for an abstention."""
-
-    id: int
-    unit: HeadId
-    shows: str
-    sentence: str | None
+    failures: dict[str, str] = field(default_factory=dict)
+    missing: int = 0
+    interrupted: bool = False
+    stopped: str | None = None
+    spent: float = 0.0
 
 
 def stability(
-    catalogue: Catalogue, model: str, *, embedding: str, heads: str = "all", progress: Progress = silent
+    catalogue: Catalogue,
+    model: str,
+    *,
+    embedding: str | None = None,
+    judge: LLM | None = None,
+    request: Request | None = None,
+    template: str | None = None,
+    heads: str = "all",
+    concurrency: int = 8,
+    limits: Limits | None = None,
+    retry_failed: bool = False,
+    fresh: bool = False,
+    progress: Progress = silent,
 ) -> StabilityResult:
     """Compare all descriptions of each head that are in the catalogue: other seeds, prompts and LLMs side by side.
 
-    What heads promote and what they suppress is compared apart. Each head's figures are committed with its
-    descriptions, as scores by the ``embedding`` model. Raises `InputError` when no head has two descriptions, or a
-    model cannot be read or run.
-    """
-    from describe.validation.embedding import embed
+    By the ``embedding`` model, or by a ``judge``: an LLM that is asked whether two descriptions say the same, or
+    ``statistics``, which looks at the words that they share. What heads promote and what they suppress is compared
+    apart. Each head's figures are committed with its descriptions, as scores; an LLM's the moment they are there, and
+    what it was paid for is not asked again, unless ``fresh``.
 
+    Raises `InputError` when no head has two descriptions, or model, judge or template cannot be used.
+    """
+    if (embedding is None) == (judge is None):
+        raise InputError("name what compares descriptions: --embedding MODEL, or --judge LLM")
+    if template is not None and (judge is None or judge.provider == "statistics"):
+        raise InputError("only an LLM as --judge takes a --judge-prompt: nobody else is asked")
     info, extraction_id = find(catalogue, model)
     wanted = set(parse_heads(heads, info.n_layers, info.n_heads))
-    told = _told(catalogue, extraction_id)
-    groups: dict[tuple[HeadId, str], list[int]] = {}
-    for place, one in enumerate(told):
-        groups.setdefault((one.unit, one.shows), []).append(place)
-    asked = {key: rows for key, rows in groups.items() if key[0]._replace(role=0) in wanted}
-    several = {key: rows for key, rows in asked.items() if len(rows) > 1}
+    said = all_said(catalogue, extraction_id)
+    asked = [group for group in grouped(said) if group.unit._replace(role=0) in wanted]
+    several = [group for group in asked if len(group.own) > 1]
     if not several:
         raise InputError(f"no head of {info.name} has two descriptions yet: describe again with another --seed")
-    location = locate(embedding)
-    sentences = [one.sentence or "" for one in told]
-    progress("embed", 0, len(sentences))
-    agree = agreements(embed(embedding, sentences), [one.sentence is None for one in told])
-    progress("embed", len(sentences), len(sentences))
-    settings = {"embedding": content_hash(location)}
-    judge = catalogue.register_labeller(f"embedding:{location.name}", PROMPT, METHOD, settings)
-    made_by = versions("torch", "transformers", "numpy")
-    found: list[tuple[HeadId, Stable]] = []
-    for (unit, _), rows in several.items():
-        others = [place for (other, _), places in groups.items() if other[:2] != unit[:2] for place in places]
-        stable = _stable(agree, rows, others, [told[place].id for place in rows])
-        found.append((unit, stable))
-        compared = {"descriptions": list(stable.descriptions), "others": len(others)}
-        _save(catalogue, judge, stable, settings | compared, made_by)
-    return StabilityResult(info, extraction_id, found, [unit for (unit, _), rows in asked.items() if len(rows) == 1])
+    result = StabilityResult(info, extraction_id, "", [], [group.unit for group in asked if len(group.own) == 1])
+    if judge is None or judge.provider == "statistics":
+        return _by_machine(catalogue, result, said, several, embedding, progress)
+    from describe.pipeline.agreeing_by_llm import by_llm
+
+    return by_llm(
+        catalogue, result, said, several, judge, request, template, concurrency, limits, retry_failed, fresh, progress
+    )
+
+
+def _by_machine(
+    catalogue: Catalogue,
+    result: StabilityResult,
+    said: list[Said],
+    several: list[Group],
+    embedding: str | None,
+    progress: Progress,
+) -> StabilityResult:
+    """By the vectors of an embedding model, or without one by the words that descriptions share."""
+    sentences = [one.sentence for one in said]
+    progress("compare", 0, len(sentences))
+    unclear = [one.unclear for one in said]
+    settings: dict[str, Any]
+    if embedding is None:
+        from describe.scoring import WORDS_METHOD, shared_words
+
+        agree, settings = _among(unclear, shared_words([text for text in sentences if text])), {"version": 1}
+        name, prompt, method = "statistics", WORDS, WORDS_METHOD
+    else:
+        from describe.validation.embedding import embed
+        from describe.weights import content_hash, locate
+
+        location = locate(embedding)
+        agree, settings = agreements(embed(embedding, sentences), unclear), {"embedding": content_hash(location)}
+        name, prompt, method = f"embedding:{location.name}", PROMPT, METHOD
+    progress("compare", len(sentences), len(sentences))
+    judge = catalogue.register_labeller(name, prompt, method, settings)
+    made_by = versions(*(("torch", "transformers") if embedding else ()), "numpy")
+    found = []
+    for group in several:
+        outside = float(agree[np.ix_(group.own, group.others)].mean()) if group.others else None
+        of_group = stable(agree[np.ix_(group.own, group.own)], outside, [said[place].id for place in group.own])
+        found.append((group.unit, of_group))
+        compared = {"descriptions": list(of_group.descriptions), "others": len(group.others)}
+        save_stable(catalogue, judge, of_group, settings | compared, made_by)
+    return StabilityResult(result.model, result.extraction_id, name, found, result.single)
 
 
 def agreements(vectors: Floats, unclear: Sequence[bool]) -> Floats:
     """The agreement of every two descriptions, (n, n), of vectors (n, d); ``unclear`` says which are abstentions."""
-    abstains = np.array(unclear, dtype=bool)
-    said = ~abstains
-    found = np.zeros((len(vectors), len(vectors)))
-    found[np.ix_(abstains, abstains)] = 1.0
+    said = ~np.array(unclear, dtype=bool)
     centred = vectors[said] - vectors[said].mean(0) if said.any() else vectors[said]
     lengths = np.linalg.norm(centred, axis=1, keepdims=True)
     unit = np.divide(centred, lengths, out=np.zeros_like(centred), where=lengths > 0)
-    found[np.ix_(said, said)] = unit @ unit.T
+    return _among(unclear, unit @ unit.T)
+
+
+def _among(unclear: Sequence[bool], agree: Floats) -> Floats:
+    """The agreement ``agree`` of those that say something, with the abstentions among them."""
+    abstains = np.array(unclear, dtype=bool)
+    found = np.zeros((len(abstains), len(abstains)))
+    found[np.ix_(abstains, abstains)] = 1.0
+    found[np.ix_(~abstains, ~abstains)] = agree
     return found
-
-
-def _stable(agree: Floats, rows: list[int], others: list[int], ids: list[int]) -> Stable:
-    inside = agree[np.ix_(rows, rows)]
-    own = (inside.sum(1) - inside.diagonal()) / (len(rows) - 1)
-    outside = float(agree[np.ix_(rows, others)].mean()) if others else None
-    return Stable(float(own.mean()), outside, ids[int(own.argmax())], tuple(ids), tuple(map(float, own)))
-
-
-def _save(catalogue: Catalogue, judge: int, stable: Stable, settings: dict[str, Any], made_by: dict[str, str]) -> None:
-    for number, own in zip(stable.descriptions, stable.own, strict=True):
-        found = {"own": own, "representative": number == stable.representative}
-        score = Score("stability", stable.value, placebo=stable.placebo, n=len(stable.own), found=found)
-        catalogue.scores.save(number, judge, score, settings, made_by)
-
-
-def _told(catalogue: Catalogue, extraction_id: int) -> list[_Told]:
-    """All descriptions and abstentions of an extraction's heads and roles; failures are none."""
-    head, description, labeller = schema.head, schema.description, schema.labeller
-    query = (
-        select(description, head.c.layer, head.c.head, labeller.c.settings)
-        .join(head, description.c.head_id == head.c.id)
-        .join(labeller, description.c.labeller_id == labeller.c.id)
-        .where(head.c.extraction_id == extraction_id, description.c.failure.is_(None))
-        .order_by(head.c.layer, head.c.head, description.c.role, description.c.id)
-    )
-    with catalogue.engine.connect() as connection:
-        return [
-            _Told(
-                row.id,
-                HeadId(row.layer, row.head, row.role),
-                str(row.settings.get("shows", "rows")),
-                None if row.unclear else f"{row.inputs}: {row.pattern}",
-            )
-            for row in connection.execute(query)
-        ]

@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Any
 from describe.catalog import Caller, Catalogue, SavedBatch
 from describe.catalog.rows import aware, now
 from describe.errors import InputError, RunEndedError
+from describe.pipeline.asking import Part, ask_about
 from describe.pipeline.common import Progress, silent
 from describe.pipeline.extracting import ExtractResult, extract
 from describe.pipeline.limits import Batching, Limits, check_batch
 from describe.pipeline.placebos import make_placebos
 from describe.pipeline.splitting import by_role
 from describe.pipeline.stating import Loader, material, state, statistics_method, statistics_settings
-from describe.pipeline.work import Work, place_of, run_async, unfinished
+from describe.pipeline.work import Work, place_of, unfinished
 from describe.records import Description, HeadId, ModelInfo
 from describe.versions import versions
 
 if TYPE_CHECKING:
-    from describe.labelling import DescribeQuestion, Template
-    from describe.llm import LLM, Pacer, Purse, Request
+    from describe.labelling import DescribeQuestion, Inquiry, Template
+    from describe.llm import LLM, Purse, Request
 
 __all__ = ["DescribeResult", "describe", "llm_method", "load_prompt"]
 
@@ -233,33 +234,12 @@ class _Run:
 
     def directly(self, parts: list[_Part], concurrency: int) -> bool:
         """Ask about one part after the other. Returns whether all were done: False after an interrupt."""
-
-        async def run() -> bool:
-            pacer = self._limits.pacer(concurrency, self._request.longest_wait)
-            for part in parts:
-                if part.pending and not await self._ask(part, pacer, concurrency):
-                    return False
-            return True
-
-        return run_async(run)
-
-    async def _ask(self, part: _Part, pacer: Pacer, concurrency: int) -> bool:
-        from describe.labelling import ask, work_through
-        from describe.llm import Oversight, connect
-
         taken = (
             f"another run is describing these heads by {self._llm} with the same prompt and settings: let it finish,"
             " and give one run a higher --concurrency instead of starting several"
         )
-        question, oversight = self._questions(part), Oversight(pacer, self.purse, part.work)
-        with part.work.alone(taken):
-            async with connect(self._llm, self._request, concurrency, oversight) as client:
-                asked = await work_through(
-                    part.pending, lambda head: ask(client, question(head), head), part.work.commit, concurrency
-                )
-            if asked:
-                part.work.keep_unanswered()
-        return asked
+        asked = [Part(part.pending, self._inquiries(part), part.work) for part in parts]
+        return ask_about(asked, self._llm, self._request, self._limits, self.purse, concurrency, taken=taken)
 
     def in_batches(self, parts: list[_Part]) -> bool:
         """The same through batches. Where they are not waited for, those of every part are submitted."""
@@ -286,6 +266,10 @@ class _Run:
         """The server's names for the batches that are to be collected."""
         batches = self._catalogue.batches
         return _at_server([found for part in parts for found in batches.unfinished(part.extraction_id, self.labeller)])
+
+    def _inquiries(self, part: _Part) -> Callable[[HeadId], Inquiry[Description]]:
+        question = self._questions(part)
+        return lambda head: question(head).alone()
 
     def _questions(self, part: _Part) -> Callable[[HeadId], DescribeQuestion]:
         from describe.labelling import DescribeQuestion

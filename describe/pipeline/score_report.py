@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from describe.catalog import Catalogue, Told
 from describe.pipeline.common import find
 from describe.pipeline.placebos import KINDS
-from describe.pipeline.scoring import chosen_authors
+from describe.pipeline.trials import chosen_authors, evidence_of
 from describe.records import HeadId
 
 __all__ = ["score_report"]
@@ -26,7 +26,9 @@ Scores = dict[int, dict[str, Any]]
 def score_report(catalogue: Catalogue, model: str) -> list[dict[str, Any]]:
     """A row for each author of descriptions, judge and measure, in JSON form; one without judge where none was.
 
-    The mean score is ``auroc``, or of likelihood ``bits``.
+    Descriptions of single roles have a row of their own: ``of`` says what is described, ``heads`` or ``roles``, and
+    ``heads`` how many of them there are. Placebos are whole heads. The mean score is ``auroc``, or of likelihood
+    ``bits``.
 
     ``wrong`` is what descriptions of other heads get, ``pairing`` how many say how targets follow from sources (null
     for LLMs, whose words are free), ``placebos`` how many heads of each kind were described although they do nothing,
@@ -42,8 +44,8 @@ def score_report(catalogue: Catalogue, model: str) -> list[dict[str, Any]]:
     }
     evident = catalogue.evidence.heads_with(own)
     rows = []
-    for author in chosen_authors(told):
-        by_author = [one for one in told if one.labeller_id == author]
+    for of, by_author in _by_author(told):
+        author = by_author[0].labeller_id
         judges: list[tuple[str, str | None]] = [*_judges(by_author, scores)]
         for judge in judges or [("detection", None)]:
             of_placebos = {kind: _placebo(*placebos.get(kind, ([], {})), author, judge) for kind in KINDS}
@@ -52,8 +54,18 @@ def score_report(catalogue: Catalogue, model: str) -> list[dict[str, Any]]:
                     theirs = [one for one in placebos[kind][0] if one.labeller_id == author]
                     found["pairing"] = _pairings(catalogue, extractions[kind], theirs)
             pairing = _pairings(catalogue, own, by_author)
-            rows.append(_row(by_author, scores, judge, evident) | {"pairing": pairing, "placebos": of_placebos})
+            row = {"of": of} | _row(by_author, scores, judge, evident)
+            rows.append(row | {"pairing": pairing, "placebos": of_placebos})
     return rows
+
+
+def _by_author(told: list[Told]) -> Iterator[tuple[str, list[Told]]]:
+    """The descriptions of each author, those of whole heads and those of roles apart."""
+    for author in chosen_authors(told):
+        for of in ("heads", "roles"):
+            found = [one for one in told if one.labeller_id == author and bool(one.head.role) == (of == "roles")]
+            if found:
+                yield of, found
 
 
 def _judges(told: Iterable[Told], scores: Scores) -> list[tuple[str, str]]:
@@ -89,7 +101,9 @@ def _row(told: list[Told], scores: Scores, judge: tuple[str, str | None], eviden
         "reach": _mean([score["found"]["reach"]["value"] for score in valued if score["found"].get("reach")]),
         "above_chance": sum(score["low"] > CHANCE[judge[0]] for score in valued),
         "curve": _curve([score["value"] for score in valued], len(told), VALUE[judge[0]]),
-        "unclear_with_evidence": [str(one.head) for one in told if one.unclear and one.head in evident],
+        "unclear_with_evidence": [
+            str(one.head) for one in told if one.unclear and (one.head.role or one.head in evident)
+        ],
     }
 
 
@@ -117,7 +131,7 @@ def _pairings(catalogue: Catalogue, extraction_id: int, told: list[Told]) -> int
 
     if told[0].llm != "statistics":
         return None
-    evidence = catalogue.evidence.of_extraction(extraction_id, told[0].settings)
+    evidence = evidence_of(catalogue, extraction_id, told[0])
     stated = ([*claims_in(one.inputs or "", one.pattern or "", evidence.get(one.head, []))] for one in told)
     return sum(any(claim.kind == "pairing" for claim in claims) for claims in stated)
 

@@ -13,7 +13,7 @@ from describe.records import HeadId, Score
 from describe.scoring.measures import Estimate, auroc, balanced_accuracy
 from describe.scoring.rows import Trial
 
-__all__ = ["JudgeQuestion", "Judgement", "detection", "load_judge_template"]
+__all__ = ["JudgeQuestion", "Judgement", "detection", "load_chat_template", "load_judge_template"]
 
 DEFAULT_PROMPT = "judge-detection-1"
 
@@ -80,7 +80,12 @@ class JudgeQuestion:
 
 def load_judge_template(name: str | None) -> Template:
     """A template for judges, as `load_template` finds it. Raises `TemplateError`, also for a text to go on with."""
-    template = load_template(name or DEFAULT_PROMPT, _JUDGING)
+    return load_chat_template(name or DEFAULT_PROMPT, _JUDGING)
+
+
+def load_chat_template(name: str, kind: Kind) -> Template:
+    """A template for judges that are asked in a chat. Raises `TemplateError`."""
+    template = load_template(name, kind)
     if template.completion:
         from describe.errors import TemplateError
 

@@ -13,12 +13,12 @@ only A against B: any server that gives log-probabilities of the tokens it gener
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from describe.errors import CallError
-from describe.labelling import Kind, Template, load_template, reply_object, shown_rows
+from describe.labelling import Inquiry, Kind, Template, load_template, reply_object, shown_rows
 from describe.llm import Choice
 from describe.records import HeadId, MappingRow, Score
 from describe.scoring.detection import Judgement
@@ -67,13 +67,13 @@ class ChoiceQuestion:
         return Judgement(failure=failure.cause, detail=str(failure), usage=usage)
 
 
-Choose = Callable[[Claim | None, Sequence[MappingRow], int], Awaitable[Judgement]]
-"""Asks a `ChoiceQuestion` of a description, or of none, two rows, and which of them is the head's own."""
+Choose = Callable[[Claim | None, Sequence[MappingRow], int], ChoiceQuestion]
+"""The question about a description, or about none, two rows, and which of them is the head's own."""
 
 
-async def likelihood(
+def likelihood(
     choose: Choose, trial: Trial, claim: Claim, wrong: Claim | None, wrong_head: HeadId | None
-) -> Score:
+) -> Inquiry[Score]:
     """The mean of the bits that a description saves, over own rows, with Student's t interval; beside it what the
     description of ``wrong_head`` saves on the same rows, its own left out as the other choice.
 
@@ -90,7 +90,7 @@ async def likelihood(
     for number, (row, other) in enumerate(pairs):
         place = number % 2
         for told, of_claim in zip(claims, logs, strict=True):
-            judged = await choose(told, (row, other) if place == 0 else (other, row), place)
+            judged: Judgement = yield choose(told, (row, other) if place == 0 else (other, row), place)
             if judged.failure is not None:
                 return Score("likelihood", None, n=len(pairs), failure=judged.failure, detail=judged.detail)
             of_claim.append(math.log2(max(judged.probabilities[place], _LEAST)))

@@ -28,6 +28,7 @@ class Trial:
     """Rows to be judged, in the order shown.
 
     Attributes:
+        head: whose description is judged, or which of its roles.
         rows: with the targets that are shown, those suppressed where these are described, in ``targets``.
         heads: the head that each row is of.
         reach: whether a row is of a random source.
@@ -48,9 +49,10 @@ class Trial:
         self, values: Iterable[float], *, reach: bool = False, without: HeadId | None = None
     ) -> tuple[list[float], list[float]]:
         """Values of the rows, parted into those of own rows and of others; ``without`` the rows of one other head."""
+        left_out = None if without is None else without._replace(role=0)
         sides: tuple[list[float], list[float]] = ([], [])
         for value, head, reaching in zip(values, self.heads, self.reach, strict=True):
-            if reaching == reach and head != without:
+            if reaching == reach and head != left_out:
                 sides[head != self.head].append(value)
         return sides
 
@@ -68,8 +70,8 @@ def hub_targets(mappings: Iterable[HeadMapping], vocab_size: int) -> frozenset[i
 
 
 def matched(head: HeadId, heads: Iterable[HeadId]) -> list[HeadId]:
-    """The other heads of the same layer; where there are none, those of the nearest layers."""
-    away = {other: abs(other.layer - head.layer) for other in heads if other != head}
+    """Other heads, or roles of other heads, of the same layer; where there are none, those of the nearest layers."""
+    away = {other: abs(other.layer - head.layer) for other in heads if other[:2] != head[:2]}
     nearest = min(away.values(), default=0)
     return sorted(other for other, distance in away.items() if distance == nearest)
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -18,8 +19,10 @@ from sqlalchemy import select
 from describe import pipeline
 from describe.catalog import Catalogue, schema
 from describe.catalog.database import begin_write
+from describe.catalog.roles import Role, Sign
 from describe.llm import Request, parse_llm
 from describe.records import Description, HeadId
+from describe.text import quoted
 from describe.validation.planted import Planted, planted_model
 from tests.fake_llm import Action, Call, FakeLLM, completion
 
@@ -88,6 +91,69 @@ def test_planted_descriptions_are_found_true_and_wrong_ones_not(
     assert promoting["wrong"]["value"] == pytest.approx(0.5, abs=0.1)
     assert suppressing["wrong"] is None
     assert promoting["placebos"] == {"shuffled": None, "random": None}, "not run, and said so"
+
+
+def test_a_role_is_judged_by_its_own_rows_and_against_roles_of_its_sign(
+    tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two roles of either sign a head, by a judge that knows each role's held-out rows by what they do."""
+    for name, value in fake_llm.environment.items():
+        monkeypatch.setenv(name, value)
+    signs: tuple[Sign, ...] = ("promotes", "suppresses", "promotes")
+    held_out = (tuple(range(10)), tuple(range(10, 20)), (20, 21))
+    rows: dict[str, dict[str, str]] = {}
+    with Catalogue(str(tmp_path / "c.db"), create=True) as catalogue:
+        own = pipeline.extract(catalogue, str(tiny_llama), device="cpu", heads="0").extraction_id
+        authors = [catalogue.register_labeller(name, "roles", "", {}) for name in ("oracle", "echo")]
+        for head in sorted(catalogue.saved_heads(own)):
+            found = [Role(sign, (0,), of, 0.5, 5.0, 0.01) for sign, of in zip(signs, held_out, strict=True)]
+            catalogue.roles.save(own, head, found, {}, {})
+            next_rows = catalogue.mapping(own, head, held_out=True).held_out
+            for number, role in enumerate(found, 1):
+                unit = head._replace(role=number)
+                way = "targets" if role.sign == "promotes" else "suppressed"
+                of_role = [next_rows[i] for i in role.held_out]
+                rows[str(unit)] = {
+                    quoted(r.token): ", ".join(quoted(t.token) for t in getattr(r, way)) for r in of_role
+                }
+                for author in authors:
+                    catalogue.save_description(own, unit, author, Description("words", f"does {unit}."), {})
+
+        def judge(call: Call) -> Action | None:
+            knows = rows[re.findall(r"does (\d\.\d role \d)\.", call.prompt)[-1]]
+
+            def true(source: str, targets: str) -> float:
+                return 0.9 if all(target in knows.get(source, "") for target in targets.split('", "')) else 0.1
+
+            return judged(call, true)
+
+        fake_llm.misbehave = judge
+        asked: dict[str, Any] = {"request": Request(timeout=5.0), "llm": "oracle"}
+        planned = pipeline.plan_scores(catalogue, str(tiny_llama), parse_llm("openai:judge"), **asked)
+        assert (len(planned.descriptions), planned.no_rows, len(fake_llm.calls)) == (12, 4, 0)
+        result = pipeline.score(catalogue, str(tiny_llama), parse_llm("openai:judge"), **asked)
+        assert sorted(call.prompt for call in fake_llm.calls) == sorted(planned.prompts)
+        assert (result.judged, result.new, set(result.failures.values())) == (12, 12, {"no_rows"})
+        assert len(result.failures) == 4, "two rows are too few"
+        asked["llm"] = "echo"
+        for fresh, calls in ((False, 0), (True, 4)):  # who says the same is judged by the same replies
+            before, asked["heads"] = len(fake_llm.calls), "0.1" if fresh else "0.0"
+            pipeline.score(catalogue, str(tiny_llama), parse_llm("openai:judge"), **asked, fresh=fresh)
+            assert len(fake_llm.calls) - before == calls
+        row, _ = pipeline.score_report(catalogue, str(tiny_llama))
+        records = catalogue.head_records(*pipeline.find(catalogue, str(tiny_llama)))
+        for head, description in [(record["head"], one) for record in records for one in record["descriptions"]]:
+            if description["llm"] == "echo":
+                continue
+            (score,) = description["scores"]["detection"].values()
+            if score["failure"] is None:
+                wrong = score["found"]["placebo"]["head"]
+                assert not wrong.startswith(f"0.{head} ")
+                assert signs[int(wrong[-1]) - 1] == signs[description["role"] - 1]
+                assert score["n"] == 20
+    assert (row["of"], row["heads"], row["scored"], row["failures"]) == ("roles", 12, 8, {"no_rows": 4})
+    assert row["auroc"]["value"] > 0.95
+    assert row["wrong"]["value"] < 0.6
 
 
 def chosen(call: Call, right: float, *, as_llama_cpp: bool) -> Action | None:

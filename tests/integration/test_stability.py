@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +17,12 @@ from transformers import AutoModel, AutoTokenizer
 from describe import pipeline
 from describe.catalog import Catalogue
 from describe.errors import CheckpointError, InputError
+from describe.llm import Request, parse_llm
 from describe.pipeline.agreeing import agreements
 from describe.records import Description, HeadId
+from describe.scoring import shared_words
 from describe.validation.embedding import embed
+from tests.fake_llm import Action, Call, FakeLLM, completion
 
 SAID = {
     HeadId(0, 0): ("names of towns: promotes the country", "names of towns: promotes the country", "verbs: nothing"),
@@ -62,6 +68,72 @@ def test_agreement_and_the_representative(tmp_path: Path, tiny_llama: Path) -> N
         assert scores(catalogue, tiny_llama, HeadId(0, 2)) == [{}]
         again = pipeline.stability(catalogue, str(tiny_llama), embedding=str(tiny_llama))
         assert again.heads == result.heads
+
+
+def same(call: Call) -> Action:
+    """An LLM that takes two descriptions for the same if they begin with the same words."""
+    a, b = re.findall(r"^Inputs: (.*)$", call.prompt, re.MULTILINE)
+    return Action(body=completion(json.dumps({"probability": 0.9 if a == b else 0.2})))
+
+
+def test_an_llm_says_whether_descriptions_agree(
+    tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked once about each two that both say something, in other words; kept, resumed, failures asked again."""
+    for name, value in fake_llm.environment.items():
+        monkeypatch.setenv(name, value)
+    asked: dict[str, Any] = {"judge": parse_llm("openai:judge"), "request": Request(timeout=5.0, attempts=1)}
+    with Catalogue(str(tmp_path / "c.db"), create=True) as catalogue:
+        described(catalogue, tiny_llama)
+        fake_llm.misbehave = lambda call: Action(body=completion("no JSON"))
+        failed = pipeline.stability(catalogue, str(tiny_llama), **asked)
+        assert failed.failures["0.0"] == "invalid"
+        fake_llm.misbehave = same
+        assert pipeline.stability(catalogue, str(tiny_llama), **asked).failures == failed.failures, "kept"
+        before = len(fake_llm.calls)
+        result = pipeline.stability(catalogue, str(tiny_llama), **asked, retry_failed=True)
+        calls = fake_llm.calls[before:]
+        towns, mixed = (stable for _, stable in result.heads)
+        assert towns.own == pytest.approx((0.6, 0.6, 0.2)), "two are the same to the letter, of which nobody is asked"
+        assert towns.representative in towns.descriptions[:2]
+        assert mixed.own == (0.5, 0.5, 0.0), "nor of abstentions"
+        for stable in (towns, mixed):
+            assert stable.placebo is not None
+            assert stable.placebo <= 0.2
+        assert 2 <= len(calls) <= 2 + 3 + 3
+        assert all("Unclear" not in call.prompt.split("How probable")[0] for call in calls)
+        again = pipeline.stability(catalogue, str(tiny_llama), **asked)
+        assert (again.heads, len(fake_llm.calls)) == (result.heads, before + len(calls))
+        told = scores(catalogue, tiny_llama, HeadId(0, 0))[2]["openai:judge"]
+        assert (told["value"], told["found"]["own"]) == (pytest.approx(1.4 / 3), pytest.approx(0.2))
+
+
+def test_statistics_say_how_many_words_are_shared(tmp_path: Path, tiny_llama: Path) -> None:
+    """Weighted by rarity; no signs, figures or asides; quoted tokens whole. Other heads' words as placebo."""
+    texts = [
+        'Plural nouns (30 of 30; "(" too): promotes " them"',
+        'plural Nouns: " them"',
+        "verbs: promotes 17",
+        'Plural nouns (30 of 30; "(" too): promotes " them"',
+    ]
+    weight = {word: math.log(5 / 3) for word in ("plural", "nouns", '" them"', "promotes")}
+    every = sum(weight.values())
+    found = shared_words(texts)
+    assert found[0, 3] == pytest.approx(1)
+    assert found[0, 1] == pytest.approx((every - weight["promotes"]) / every)
+    assert found[0, 2] == pytest.approx(weight["promotes"] / (every + math.log(5)))
+    assert found[1, 2] == 0
+    with Catalogue(str(tmp_path / "c.db"), create=True) as catalogue:
+        described(catalogue, tiny_llama)
+        result = pipeline.stability(catalogue, str(tiny_llama), judge=parse_llm("statistics"))
+        towns, mixed = (stable for _, stable in result.heads)
+        assert towns.own[0] > towns.own[2]
+        assert mixed.value == pytest.approx(1 / 3)
+        assert scores(catalogue, tiny_llama, HeadId(0, 1))[2]["statistics"]["found"]["own"] == 0
+        for both in (None, "demo"):
+            judge = parse_llm("statistics") if both else None
+            with pytest.raises(InputError, match="name what compares"):
+                pipeline.stability(catalogue, str(tiny_llama), judge=judge, embedding=both)
 
 
 def test_agreements_are_cosines_about_the_mean() -> None:

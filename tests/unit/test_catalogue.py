@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sqlite3
 from contextlib import closing, suppress
 from dataclasses import asdict
@@ -16,6 +17,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect, text
 
 import annotations.schema
+from app.main import main
 from describe.catalog import Catalogue
 from describe.catalog.database import _alembic, _newest, _revisions, begin_write, connect
 from describe.catalog.rows import json_hash
@@ -120,6 +122,33 @@ def test_scores_stand_beside_the_description_they_are_of(tmp_path: Path) -> None
     assert first is not None
     assert (first["measure"], first["judge"], first["value"]) == ("detection", "statistics", 0.9)
     assert headline(found | {"scores": {}}) is None
+
+
+def test_heads_are_shown_by_their_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of several descriptions that of the whole head counts; heads without a score come last, or not at all."""
+    catalogue, extraction = filled(tmp_path / "c.db")
+    where = ["--catalog", str(tmp_path / "c.db")]
+    labeller = catalogue.register_labeller("openai:x", "p-1", "text", {})
+    judge = catalogue.register_labeller("openai:judge", "judge-1", "text", {})
+    told = {HeadId(0, 0): 0.6, HeadId(0, 1): 0.9, HeadId(0, 1, 1): 0.1, HeadId(0, 2): None}
+    for number, (unit, value) in enumerate(told.items(), 1):
+        catalogue.save_description(extraction, unit, labeller, Description(inputs="x", pattern=f"does {number}"), {})
+        if value is not None:
+            catalogue.scores.save(number, judge, Score("detection", value, value - 0.1, 1.0, 0.55), {}, {})
+
+    def shown(*options: str) -> list[str]:
+        assert main(["show", "m", *options, *where, "--json", str(tmp_path / "shown.json")]) == 0
+        return [f"{one['layer']}.{one['head']}" for one in json.loads((tmp_path / "shown.json").read_text())]
+
+    assert shown() == ["0.0", "0.1", "0.2", "1.0"]
+    assert shown("--sort", "score") == ["0.1", "0.0", "0.2", "1.0"]
+    assert shown("--min-score", "0.6") == ["0.0", "0.1"]
+    assert shown("--min-score", "0.61", "--sort", "saliency") == ["0.1"]
+    assert shown("--min-score", "1.1") == []
+    capsys.readouterr()
+    assert main(["show", "m", "--sort", "score", *where]) == 0
+    first = capsys.readouterr().out.splitlines()[1]
+    assert re.match(r"0\.1 +0\.90 \[0\.80, 1\.00\] +0\.55 +x +does 2 ", first)
 
 
 def test_namesakes_are_told_apart_by_hash(tmp_path: Path) -> None:

@@ -1,0 +1,44 @@
+"""What ``--dry-run`` says of tokens, money and time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from describe.pipeline.expecting import Expected
+
+__all__ = ["amounts", "expected_json"]
+
+
+def amounts(found: Expected) -> str:
+    """What calls would take, in lines."""
+    source = "as calls to this LLM took" if found.experience else "assumed"
+    money = "not known: give --price-in and --price-out"
+    if found.price is not None:
+        rates = f"${found.price.tokens_in:g} in, ${found.price.tokens_out:g} out per million tokens"
+        money = f"about ${found.money:.4f} ({rates}: {found.price.source})"
+    time = f"about {timedelta(seconds=round(found.seconds))} (seconds of a reply {source})"
+    if found.batch:
+        time = f"up to {found.seconds / 3600:.0f} hours (a batch)"
+    return (
+        f"tokens   about {found.tokens_in:,} in and {found.tokens_out:,} out"
+        f" (in {'by the tokenizer of the endpoint' if found.counted else 'estimated: characters / 4'}, out {source})\n"
+        f"money    {money}\n"
+        f"time     {time}\n"
+        "No LLM was asked, nothing was changed."
+    )
+
+
+def expected_json(found: Expected) -> dict[str, Any]:
+    """The same as JSON."""
+    return {
+        "calls": found.calls,
+        "tokens_in": found.tokens_in,
+        "tokens_out": found.tokens_out,
+        "tokens_in_counted": found.counted,
+        "price": vars(found.price) if found.price else None,
+        "money": found.money,
+        "seconds": found.seconds,
+        "batch": found.batch,
+    }

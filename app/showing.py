@@ -1,0 +1,89 @@
+"""The command ``show``: everything known of one head, or a table of all heads, sorted and filtered by their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from enum import Enum
+from operator import attrgetter
+from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar
+
+import typer
+
+from app import options as o
+
+if TYPE_CHECKING:
+    from app.terminal import HeadLine
+
+__all__ = ["show"]
+
+T = TypeVar("T")
+
+
+class Order(str, Enum):
+    """What the table of heads is sorted by: layers from the first on, the others from the largest down."""
+
+    layer = "layer"
+    score = "score"
+    saliency = "saliency"
+    evidence = "evidence"
+
+
+_LARGEST: dict[Order, Callable[[HeadLine], float | None]] = {
+    Order.score: attrgetter("score"),
+    Order.saliency: attrgetter("saliency"),
+    Order.evidence: attrgetter("effect"),
+}
+
+
+def show(
+    model: o.Model,
+    head: Annotated[
+        str | None, typer.Argument(metavar="[L.H]", help="A head, such as 25.0; none: a table of all.")
+    ] = None,
+    catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE,
+    sort: Annotated[
+        Order, typer.Option("--sort", help="Sort the table; evidence: by the strongest effect.")
+    ] = Order.layer,
+    min_score: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option("--min-score", metavar="X", help="Only heads whose description scores so much or more."),
+    ] = None,
+    suppressed: Annotated[
+        bool, typer.Option("--suppressed", help="Show the tokens that a head pushes down, not those it promotes.")
+    ] = False,
+    json_path: o.Json = None,
+) -> None:
+    """Show everything known of one head, or a table of all heads."""
+    from app.terminal import HeadLine, draw_head, draw_heads, write_json
+    from describe import pipeline
+    from describe.catalog import Catalogue
+    from describe.records import HeadId
+
+    with Catalogue(catalog) as opened:
+        if head is not None:
+            record = pipeline.head_record(opened, model, HeadId.parse(head))
+            write_json(record, json_path) if json_path else draw_head(record, suppressed=suppressed)
+            return
+        info, extraction_id = pipeline.find(opened, model)
+        records = opened.head_records(info, extraction_id)
+        if json_path:
+            write_json(_chosen(records, HeadLine.of, sort, min_score), json_path)
+        else:
+            draw_heads(_chosen(map(HeadLine.of, records), lambda line: line, sort, min_score))
+
+
+def _chosen(heads: Iterable[T], line_of: Callable[[T], HeadLine], sort: Order, min_score: float | None) -> list[T]:
+    """The heads that score enough, in order; where a figure is not known, last."""
+    lines = ((head, line_of(head)) for head in heads)
+    found = [
+        (h, line) for h, line in lines if min_score is None or (line.score is not None and line.score >= min_score)
+    ]
+    if sort in _LARGEST:
+        figure = _LARGEST[sort]
+
+        def rank(one: tuple[Any, HeadLine]) -> tuple[bool, float]:
+            value = figure(one[1])
+            return value is None, -(value or 0.0)
+
+        found.sort(key=rank)
+    return [head for head, _ in found]

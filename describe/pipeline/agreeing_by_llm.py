@@ -1,0 +1,226 @@
+"""``headscribe stability --judge LLM``: an LLM is asked whether two descriptions of a head say the same."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from describe.catalog import Caller, Catalogue
+from describe.catalog.rows import now
+from describe.errors import RunEndedError
+from describe.pipeline.agreeing import StabilityResult
+from describe.pipeline.asking import Part, ask_about
+from describe.pipeline.common import Progress
+from describe.pipeline.limits import Limits
+from describe.pipeline.told import Group, Said, Stable, save_stable, stable
+from describe.pipeline.work import Work, place_of, unfinished
+from describe.records import HeadId, Score
+from describe.versions import versions
+
+if TYPE_CHECKING:
+    from describe.labelling import Inquiry, Template
+    from describe.llm import LLM, Request
+    from describe.scoring import Judgement
+
+__all__ = ["by_llm"]
+
+SETTINGS = {"version": 1, "seed": 0}
+"""What a comparison depends on besides judge and descriptions."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What comparing the descriptions of one head came to: ``stable``, or why there is nothing."""
+
+    stable: Stable | None = None
+    failure: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """What is compared of a group: every two of its descriptions, and as many pairs with others', by their places."""
+
+    group: Group
+    own: list[tuple[int, int]]
+    others: list[tuple[int, int]]
+    settings: dict[str, Any]
+
+
+def by_llm(
+    catalogue: Catalogue,
+    result: StabilityResult,
+    said: list[Said],
+    several: list[Group],
+    judge: LLM,
+    request: Request | None,
+    template: str | None,
+    concurrency: int,
+    limits: Limits | None,
+    retry_failed: bool,
+    fresh: bool,
+    progress: Progress,
+) -> StabilityResult:
+    """Have an LLM compare the descriptions of each group, and each of these with one of another head."""
+    from describe.llm import Request, identity
+    from describe.scoring import load_agreement_template
+
+    request, limits = request or Request(), limits or Limits()
+    method = load_agreement_template(template)
+    purse = limits.purse(judge)
+    settings = request.provenance() | identity(judge)
+    judge_id = catalogue.register_labeller(str(judge), method.name, method.text, settings)
+    run = _Run(
+        catalogue, result.extraction_id, judge, judge_id, method, settings, limits, retry_failed, fresh, progress
+    )
+    compared = {way: {g.unit: _pairs(g, said) for g in several if g.suppressed == way} for way in (False, True)}
+    parts = [(pairs, run.part(said, pairs, suppressed=way)) for way, pairs in compared.items()]
+    finished, stopped = True, None
+    taken = f"another run has {judge} compare these descriptions: let it finish"
+    try:
+        finished = ask_about([part for _, part in parts], judge, request, limits, purse, concurrency, taken=taken)
+    except RunEndedError as error:
+        stopped = str(error)
+    ended = [(p, part.work.outcomes.get(unit, "missing")) for pairs, part in parts for unit, p in pairs.items()]
+    done = [p for p, cause in ended if cause is None]
+    return replace(
+        result,
+        judge=str(judge),
+        heads=sorted(_kept(catalogue, result.extraction_id, str(judge), done, said)),
+        failures={str(p.group.unit): cause for p, cause in ended if cause not in (None, "missing")},
+        missing=sum(cause == "missing" for _, cause in ended),
+        interrupted=not finished,
+        stopped=stopped,
+        spent=purse.spent,
+    )
+
+
+def _pairs(group: Group, said: list[Said]) -> _Pairs:
+    """The pairs of a group. Which descriptions of others is drawn by hash, so that new ones change little."""
+    from describe.scoring import matched
+
+    layer = set(matched(group.unit, {said[place].unit for place in group.others}))
+    near = [place for place in group.others if said[place].unit in layer]
+    own = list(combinations(group.own, 2))
+
+    def luck(number: int, place: int) -> bytes:
+        return hashlib.sha256(f"{SETTINGS['seed']} {group.unit} {number} {said[place].id}".encode()).digest()
+
+    others = (
+        [(i, min(near, key=lambda place: luck(number, place))) for number, (i, _) in enumerate(own)] if near else []
+    )
+    compared = {
+        "descriptions": [said[place].id for place in group.own],
+        "others": [said[place].id for _, place in others],
+    }
+    return _Pairs(group, own, others, SETTINGS | compared)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One LLM that compares."""
+
+    catalogue: Catalogue
+    extraction_id: int
+    judge: LLM
+    judge_id: int
+    template: Template
+    settings: dict[str, Any]
+    limits: Limits
+    retry_failed: bool
+    fresh: bool
+    progress: Progress
+
+    def part(self, said: list[Said], pairs: dict[HeadId, _Pairs], *, suppressed: bool) -> Part[Compared]:
+        """What is to be asked of descriptions of what heads promote, or of what they suppress."""
+        found = {unit: self._outcome(one, said) for unit, one in pairs.items()}
+        outcomes = {unit: outcome for unit, outcome in found.items() if outcome is not None}
+        causes = {unit: failure for unit, (failure, _) in outcomes.items()}
+        pending = unfinished(list(pairs), causes, self.retry_failed)
+        work = Work(
+            self.catalogue,
+            Caller(self.judge_id, self.extraction_id, str(self.judge), place_of(self.settings), self.template.hash),
+            _saving(self.catalogue, self.judge_id, pairs, said),
+            outcomes=causes,
+            failed={unit: at for unit, (failure, at) in outcomes.items() if failure is not None},
+            since=now() if self.fresh else None,
+            give_up_after=self.limits.give_up_after,
+            stage="suppressed" if suppressed else "compare",
+            total=len(pending),
+            progress=self.progress,
+        )
+        return Part(pending, _inquiring(self.template, said, pairs, suppressed), work)
+
+    def _outcome(self, pairs: _Pairs, said: list[Said]) -> tuple[str | None, datetime] | None:
+        """The cause of failure, or None, and when, if every description of the group has its score; else None."""
+        found = self.catalogue.scores.outcomes(self.extraction_id, self.judge_id, "stability", pairs.settings)
+        of_group = [found.get(said[place].id) for place in pairs.group.own]
+        return next((one for one in of_group if one is None or one[0] is not None), of_group[0])
+
+
+def _saving(
+    catalogue: Catalogue, judge_id: int, pairs: dict[HeadId, _Pairs], said: list[Said]
+) -> Callable[[HeadId, Compared], None]:
+    made_by = versions("openai")
+
+    def save(unit: HeadId, outcome: Compared) -> None:
+        settings = pairs[unit].settings
+        if outcome.stable is not None:
+            save_stable(catalogue, judge_id, outcome.stable, settings, made_by)
+            return
+        failed = Score("stability", None, n=len(pairs[unit].group.own), failure=outcome.failure, detail=outcome.detail)
+        for place in pairs[unit].group.own:
+            catalogue.scores.save(said[place].id, judge_id, failed, settings, made_by)
+
+    return save
+
+
+def _inquiring(
+    template: Template, said: list[Said], pairs: dict[HeadId, _Pairs], suppressed: bool
+) -> Callable[[HeadId], Inquiry[Compared]]:
+    from describe.scoring import AgreementQuestion, Judgement
+
+    def agreement(a: Said, b: Said) -> Inquiry[Judgement]:
+        """Of an abstention, and of what is the same to the letter, nobody is asked."""
+        if a.unclear or b.unclear or a.sentence == b.sentence:
+            return Judgement((float(a.unclear == b.unclear),))
+        claims = (a.inputs, a.pattern), (b.inputs, b.pattern)
+        judged: Judgement = yield AgreementQuestion.of(template, *claims, suppressed=suppressed)
+        return judged
+
+    def inquire(unit: HeadId) -> Inquiry[Compared]:
+        asked = pairs[unit]
+        found: list[float] = []
+        for number, (i, j) in enumerate(asked.own + asked.others):
+            first, second = (i, j) if number % 2 == 0 else (j, i)  # a liking for either place cancels
+            judged = yield from agreement(said[first], said[second])
+            if judged.failure is not None:
+                return Compared(failure=judged.failure, detail=judged.detail)
+            found.append(judged.probabilities[0])
+        inside = np.eye(len(asked.group.own))
+        place = {where: i for i, where in enumerate(asked.group.own)}
+        for (i, j), value in zip(asked.own, found, strict=False):
+            inside[place[i], place[j]] = inside[place[j], place[i]] = value
+        outside = float(np.mean(found[len(asked.own) :])) if asked.others else None
+        return Compared(stable(inside, outside, [said[where].id for where in asked.group.own]))
+
+    return inquire
+
+
+def _kept(
+    catalogue: Catalogue, extraction_id: int, judge: str, done: list[_Pairs], said: list[Said]
+) -> Iterator[tuple[HeadId, Stable]]:
+    """What the catalogue holds of the groups that were compared."""
+    newest = catalogue.scores.newest(extraction_id)
+    for pairs in done:
+        ids = [said[place].id for place in pairs.group.own]
+        scores = [newest[number]["stability"][judge] for number in ids]
+        own = tuple(score["found"]["own"] for score in scores)
+        central = next(n for n, score in zip(ids, scores, strict=True) if score["found"]["representative"])
+        yield pairs.group.unit, Stable(scores[0]["value"], scores[0]["placebo"], central, tuple(ids), own)

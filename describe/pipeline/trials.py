@@ -1,0 +1,139 @@
+"""What is judged: descriptions of heads and roles, the rows to judge each by, and a wrong description of each."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from describe.catalog import Catalogue, Told
+from describe.errors import CatalogueError
+from describe.pipeline.asking import Part
+from describe.pipeline.by_role import of_role
+from describe.records import Evidence, HeadId, HeadMapping, Score
+
+if TYPE_CHECKING:
+    from describe.scoring import Trial
+
+__all__ = ["TRIAL", "JudgedPart", "RowsOf", "Trials", "check_kept", "chosen_authors", "evidence_of", "too_few"]
+
+TRIAL = {"version": 1, "rows": 15, "reach": 5, "seed": 0}
+"""What rows are judged: so many of the head's next most salient, so many of its random ones, and as many of others."""
+
+NO_ROWS = "no_rows"
+
+
+class RowsOf:
+    """The rows of an extraction's heads and roles, each with what its description is about as targets.
+
+    ``suppressed``: descriptions of whole heads are about what these push down; those of roles go by the role's sign.
+    """
+
+    def __init__(self, catalogue: Catalogue, extraction_id: int, *, suppressed: bool) -> None:
+        found = catalogue.roles.of_extraction(extraction_id, None)
+        self._roles = {unit: role for of_head in found.values() for unit, role in of_head.items()}
+        self._whole = lru_cache(256)(lambda head: catalogue.mapping(extraction_id, head, held_out=True))
+        self.suppressed = suppressed
+
+    def pushes_down(self, unit: HeadId) -> bool:
+        """Whether a description of a head or role is about what it pushes down."""
+        role = self._roles.get(unit)
+        return self.suppressed if role is None else role.sign == "suppresses"
+
+    def of(self, unit: HeadId, *, suppressed: bool) -> HeadMapping:
+        """The rows of a head or role; none of a role that the catalogue does not hold."""
+        from describe.scoring import seen
+
+        role, mapping = self._roles.get(unit), self._whole(unit._replace(role=0))
+        if unit.role:
+            mapping = HeadMapping(unit, ()) if role is None else of_role(mapping, unit, role)
+        salient, held_out, sampled = (
+            tuple(seen(row, suppressed=suppressed) for row in rows)
+            for rows in (mapping.salient, mapping.held_out, mapping.sampled)
+        )
+        return HeadMapping(unit, salient, held_out=held_out, sampled=sampled)
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Descriptions of one extraction by one author, and what each is judged by.
+
+    Attributes:
+        told: those to be judged, ``others``: all by this author of the model's own heads, to draw wrong ones from.
+        rows: of this extraction, ``own_rows``: of the model's own heads, all of which are ``heads``.
+    """
+
+    told: dict[HeadId, Told]
+    others: dict[HeadId, Told]
+    rows: RowsOf
+    own_rows: RowsOf
+    heads: list[HeadId]
+    vocab_size: int
+
+    def trial(self, unit: HeadId) -> Trial:
+        """The rows to judge a head's or role's description by: held-out ones of its own, and of other heads."""
+        from describe.scoring import draw_trial, matched
+
+        down = self.rows.pushes_down(unit)
+        others = {other: self.own_rows.of(other, suppressed=down) for other in matched(unit, self.heads)}
+        n, reach, seed = (TRIAL[name] for name in ("rows", "reach", "seed"))
+        return draw_trial(self.rows.of(unit, suppressed=down), others, self.vocab_size, n=n, reach=reach, seed=seed)
+
+    def wrong(self, unit: HeadId) -> Told | None:
+        """A description of another head or role by the same author, drawn at random among those of the same layer.
+
+        It is about what that head promotes if this one's is, so that it is not known for wrong by this alone.
+        """
+        from describe.scoring import matched
+
+        down = self.rows.pushes_down(unit)
+        others = matched(unit, [other for other in self.others if self.own_rows.pushes_down(other) == down])
+        drawn = random.Random(f"{TRIAL['seed']} {unit} wrong")  # noqa: S311  (no secret)
+        return self.others[drawn.choice(others)] if others else None
+
+
+@dataclass(frozen=True)
+class JudgedPart(Part[Score]):
+    """Descriptions of one extraction by one author, to be judged."""
+
+    trials: Trials
+
+
+def chosen_authors(descriptions: list[Told], llm: str | None = None, prompt: str | None = None) -> list[int]:
+    """The labellers whose descriptions count: of namesakes the one with the most, the newer of equals."""
+    numbers: dict[tuple[str, str], dict[int, int]] = {}
+    for told in descriptions:
+        if llm in (None, told.llm) and prompt in (None, told.prompt):
+            of_name = numbers.setdefault((told.llm, told.prompt), {})
+            of_name[told.labeller_id] = of_name.get(told.labeller_id, 0) + 1
+    return sorted(max((number, id) for id, number in of_name.items())[1] for of_name in numbers.values())
+
+
+def check_kept(catalogue: Catalogue, model: str, own: int) -> None:
+    """Raises `CatalogueError` where the catalogue holds no rows to judge by."""
+    older = catalogue.saved_heads(own) - catalogue.saved_heads(own, complete=True)
+    if older:
+        raise CatalogueError(
+            f"an older headscribe kept no held-out rows of {len(older)} heads: run headscribe extract {model} again"
+        )
+
+
+def evidence_of(catalogue: Catalogue, extraction_id: int, author: Told) -> dict[HeadId, list[Evidence]]:
+    """All that was significant of heads and roles when statistics described them."""
+    found = dict(catalogue.evidence.of_extraction(extraction_id, author.settings))
+    for of_head in catalogue.roles.of_extraction(extraction_id, None, author.settings).values():
+        found |= {unit: list(role.evidence) for unit, role in of_head.items() if role.evidence is not None}
+    return found
+
+
+def too_few(trial: Trial, measure: str) -> Score:
+    """The outcome where there are no rows to judge by."""
+    detail = "too few held-out rows are left without the tokens that many heads of the layer share"
+    return Score(
+        "likelihood" if measure == "likelihood" else "detection",
+        None,
+        n=len(trial.rows),
+        failure=NO_ROWS,
+        detail=detail,
+    )
