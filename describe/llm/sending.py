@@ -12,15 +12,15 @@ import os
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-import aiohttp
-from yarl import URL
+from typing import TYPE_CHECKING, Any
 
 from describe.errors import CallError, LLMError
 from describe.llm.failures import answered_with, retry_after
 from describe.llm.wire import Wire
 from describe.versions import headscribe_version
+
+if TYPE_CHECKING:
+    import aiohttp
 
 __all__ = ["Answer", "Sender", "shown_address"]
 
@@ -60,6 +60,9 @@ class Sender:
     """
 
     def __init__(self, base_url: str, api_key: str, wire: Wire) -> None:
+        import aiohttp
+        from yarl import URL
+
         url = URL(base_url)
         user = b64encode(f"{url.user}:{url.password or ''}".encode()).decode() if url.user else None
         self._url = url.with_user(None)
@@ -89,6 +92,8 @@ class Sender:
 
         So no exception that carries the server's own words, with the key perhaps among them, is ever on its way.
         """
+        import aiohttp
+
         try:
             async with self._session.post(
                 self._url.joinpath(*path.split("/")), data=json.dumps(body).encode(), headers={CLIENT_ID: name}
@@ -122,6 +127,8 @@ class Sender:
 
 def shown_address(base_url: str) -> str:
     """An endpoint as people are shown it: without a user, a password or a query."""
+    from yarl import URL
+
     return str(URL(base_url).with_user(None).with_query(None))
 
 
