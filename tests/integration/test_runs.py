@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import traceback
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -316,6 +317,19 @@ def test_no_traceback_holds_the_key(
     with pytest.raises(LLMError, match="no key has") as raised:
         describe(catalogue, tiny_llama)
     assert KEY not in "".join(traceback.format_exception(raised.value))
+
+
+def test_the_account_and_a_user_in_the_address_are_sent(
+    catalogue: Catalogue, tiny_llama: Path, fake_llm: FakeLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-1")
+    describe(catalogue, tiny_llama, heads="0.0")
+    monkeypatch.setenv("OPENAI_BASE_URL", fake_llm.url.replace("127.0.0.1", "ada:secret-word@127.0.0.1"))
+    describe(catalogue, tiny_llama, heads="0.1")
+    plain, named = ({name.lower(): value for name, value in call.headers.items()} for call in fake_llm.calls)
+    assert (plain["authorization"], plain["openai-organization"]) == (f"Bearer {KEY}", "org-1")
+    assert named["authorization"] == "Basic " + b64encode(b"ada:secret-word").decode()
+    assert {call["endpoint"] for call in calls(catalogue, tiny_llama)} == {fake_llm.url}
 
 
 def test_the_report_needs_no_llm(tiny_llama: Path, fake_llm: FakeLLM, headscribe: Run) -> None:
