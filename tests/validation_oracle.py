@@ -158,7 +158,7 @@ def batch_predictions(model: Any, ids: Tensor, removed: list[tuple[int, int]]) -
     def zero(layer: int) -> Callable[..., Any]:
         def hook(_module: Any, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
             z = arguments[0].clone().unflatten(-1, (n_heads, -1))
-            for at, head, _ in removed:
+            for at, head, *_ in removed:
                 if at == layer:
                     z[:, -1, head] = 0
             return (z.flatten(-2),)
