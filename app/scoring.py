@@ -94,7 +94,7 @@ def score(
             code = _exit_code(result)
         found = pipeline.score_report(opened, model)
     if plots:
-        from app.charts import save_scores
+        from app.score_chart import save_scores
 
         save_scores(found, plots)
     if json_path:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from annotations.report.charts import drawable
-from app.charts import save_scores
+from app.score_chart import save_scores
 from app.score_tables import best_share, draw_curves, draw_heads_to_look_at
 from describe.pipeline.score_report import _curve
 
