@@ -35,7 +35,7 @@ def _score_points(row: dict[str, Any]) -> pd.DataFrame:
     value = "auroc" if row["measure"] == "detection" else "bits"
     curves = {"descriptions": row["curve"], "wrong descriptions": row["wrong_curve"]}
     points = [(p["coverage"], p[value], of) for of, curve in curves.items() for p in curve]
-    for kind, placebo in row["placebos"].items():
+    for kind, placebo in row["placebos"].items() if row.get("of") != "roles" else ():  # placebos are whole heads
         if placebo and placebo[value]:
             share = placebo["described"] / placebo["heads"]
             points.append((share, placebo[value]["value"], f"placebo heads ({kind})"))

@@ -39,7 +39,7 @@ def draw_heads_to_look_at(found: Sequence[dict[str, Any]]) -> None:
     for row in found:
         if row["unclear_with_evidence"]:
             typer.echo(f"Unclear although there is evidence, {of_whom(row)}: {_named(row['unclear_with_evidence'])}")
-        for kind, placebo in row["placebos"].items():
+        for kind, placebo in row["placebos"].items() if row.get("of") != "roles" else ():
             if placebo and placebo["described_heads"]:
                 typer.echo(f"Described though a placebo ({kind}), {of_whom(row)}: {_named(placebo['described_heads'])}")
 

@@ -54,6 +54,8 @@ def test_the_table_shows_wrong_ones_sorted_alike_and_the_heads_to_look_at(
     assert "0.950 0.900 0.825 at 27 %" in " ".join(capsys.readouterr().out.split())
     assert "Unclear although there is evidence, openai:gpt/5 <b> (salient-1): 5.5" in said
     assert "Described though a placebo (shuffled), openai:gpt/5 <b> (salient-1): 0.1, 3.2" in said
+    draw_heads_to_look_at([row | {"of": "roles"}])
+    assert "placebo" not in capsys.readouterr().out, "placebos are whole heads"
 
 
 @pytest.mark.skipif(not drawable(), reason="needs headscribe[plots]")
