@@ -64,6 +64,7 @@ def score(
     fresh: Annotated[bool, typer.Option("--fresh", help="Ask even where the ledger has the reply already.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be asked and cost; ask nobody.")] = False,
     report: Annotated[bool, typer.Option("--report", help="Show what all judging came to; asks nobody.")] = False,
+    plots: o.Plots = None,
     json_path: o.Json = None,
     quiet: o.Quiet = False,
 ) -> int:
@@ -94,6 +95,10 @@ def score(
                 result = pipeline.score(opened, model, named, **asked, fresh=fresh, progress=progress)
             code = _exit_code(result)
         found = pipeline.score_report(opened, model)
+    if plots:
+        from app.score_chart import save_scores
+
+        save_scores(found, plots)
     if json_path:
         write_json(found, json_path)
     elif not quiet:
@@ -146,6 +151,7 @@ def _exit_code(result: ScoreResult) -> int:
 
 def _draw(model: str, found: list[dict[str, Any]]) -> None:
     """A line for each author and judge: no score without those of wrong descriptions and of placebos beside it."""
+    from app.score_tables import draw_curves, draw_heads_to_look_at
     from app.terminal import draw_table
 
     headings = (
@@ -183,6 +189,8 @@ def _draw(model: str, found: list[dict[str, Any]]) -> None:
     draw_table(of_placebos, _placebo_rows(found), title="Placebos: heads that nobody trained, described all the same")
     if any(placebo is None for row in found if row["of"] == "heads" for placebo in row["placebos"].values()):
         typer.echo("Placebos: headscribe describe MODEL --llm LLM --placebos 30, then score again.")
+    draw_curves(found)
+    draw_heads_to_look_at(found)
 
 
 def _placebo_rows(found: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:

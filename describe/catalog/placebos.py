@@ -9,7 +9,10 @@ from sqlalchemy import Engine, select
 from describe.catalog import schema
 from describe.catalog.rows import get_or_create, json_hash
 
-__all__ = ["PlaceboStore"]
+__all__ = ["NULL", "PlaceboStore"]
+
+NULL = "null"
+"""The kind of the random heads that evidence is held against; of these nobody is asked for a description."""
 
 
 class PlaceboStore:
@@ -42,7 +45,7 @@ class PlaceboStore:
         return {"model_id": of.model_id, "settings_hash": json_hash(of_placebo)}, {"settings": of_placebo}
 
     def of(self, own: int) -> dict[str, int]:
-        """The newest extraction of each kind of placebos of the extraction ``own``."""
+        """The newest extraction of each kind of placebos of the extraction ``own`` that are there to be described."""
         table = schema.extraction
         model = select(table.c.model_id).where(table.c.id == own).scalar_subquery()
         query = select(table).where(table.c.model_id == model).order_by(table.c.id)
@@ -51,5 +54,6 @@ class PlaceboStore:
         return {
             str(row.placebo): row.id
             for row in rows.values()
-            if row.placebo and {k: v for k, v in row.settings.items() if k != "placebo"} == rows[own].settings
+            if row.placebo not in (None, NULL)
+            and {k: v for k, v in row.settings.items() if k != "placebo"} == rows[own].settings
         }

@@ -6,15 +6,13 @@ import random
 from collections.abc import Iterator
 
 from describe.catalog import Catalogue
+from describe.catalog.placebos import NULL
 from describe.pipeline.common import N_SALIENT, N_TARGETS, Progress, choose_device, silent
 from describe.pipeline.extracting import named
 from describe.records import HeadId, HeadMapping
 from describe.versions import versions
 
 __all__ = ["random_mappings"]
-
-KIND = "null"
-"""Stored as one more kind of placebo, of which nobody is asked for a description."""
 
 
 def random_mappings(
@@ -34,9 +32,9 @@ def random_mappings(
     from describe.evidence import RANDOM
 
     settings = {**RANDOM, "salient": N_SALIENT}
-    extraction_id = catalogue.placebos.find(own, KIND, settings)
+    extraction_id = catalogue.placebos.find(own, NULL, settings)
     if extraction_id is None and keep:
-        extraction_id = catalogue.placebos.begin(own, KIND, settings, versions("torch"))
+        extraction_id = catalogue.placebos.begin(own, NULL, settings, versions("torch"))
     saved = set() if extraction_id is None else catalogue.saved_heads(extraction_id)
     every = [HeadId(group, number) for group in range(RANDOM["groups"]) for number in range(RANDOM["heads"])]
     found = {head: catalogue.mapping(extraction_id, head) for head in every if head in saved and extraction_id}

@@ -33,8 +33,8 @@ def score_report(catalogue: Catalogue, model: str) -> list[dict[str, Any]]:
     ``wrong`` is what descriptions of other heads get, ``pairing`` how many say how targets follow from sources (null
     for LLMs, whose words are free), ``placebos`` how many heads of each kind were described although they do nothing,
     and how such descriptions score; null where it was not tried. ``curve``: the mean score of the best-scored
-    descriptions, by the share of all heads that these are. Raises `CatalogueError` where the
-    catalogue does not hold the model.
+    descriptions, by the share of all heads that these are; ``wrong_curve``: that of the best-scored wrong ones, since
+    the best of any scores are good by luck too. Raises `CatalogueError` where the catalogue does not hold the model.
     """
     _, own = find(catalogue, model)
     told, scores = catalogue.scores.descriptions(own), catalogue.scores.newest(own)
@@ -82,6 +82,7 @@ def _judges(told: Iterable[Told], scores: Scores) -> list[tuple[str, str]]:
 def _row(told: list[Told], scores: Scores, judge: tuple[str, str | None], evident: set[HeadId]) -> dict[str, Any]:
     found = _scores(told, scores, judge)
     valued = [score for score in found if score["value"] is not None]
+    wrong = [score["placebo"] for score in valued if score["placebo"] is not None]
     failures = Counter(score["failure"] for score in found if score["failure"] is not None)
     return {
         "llm": told[0].llm,
@@ -96,7 +97,8 @@ def _row(told: list[Told], scores: Scores, judge: tuple[str, str | None], eviden
         "scored": len(valued),
         "failures": dict(failures),
         VALUE[judge[0]]: _mean([score["value"] for score in valued]),
-        "wrong": _mean([score["placebo"] for score in valued if score["placebo"] is not None]),
+        "wrong": _mean(wrong),
+        "wrong_curve": _curve(wrong, len(told), VALUE[judge[0]]),
         "balanced_accuracy": _mean([b["value"] for score in valued if (b := score["found"].get("balanced_accuracy"))]),
         "reach": _mean([score["found"]["reach"]["value"] for score in valued if score["found"].get("reach")]),
         "above_chance": sum(score["low"] > CHANCE[judge[0]] for score in valued),

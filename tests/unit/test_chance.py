@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
+from sqlalchemy import select
 
-from describe.catalog import Catalogue
+from describe.catalog import Catalogue, schema
 from describe.evidence import RANDOM
 from describe.maps import SourceVectors, random_operations
 from describe.pipeline import extract, find
@@ -31,12 +32,18 @@ def test_random_heads_are_maps_with_these_singular_values() -> None:
     assert torch.equal(found.sources, again.sources)
 
 
+def extractions(catalogue: Catalogue) -> int:
+    with catalogue.engine.connect() as connection:
+        return len(connection.execute(select(schema.extraction)).all())
+
+
 def test_they_are_drawn_once_and_are_nobodys_heads(tiny_llama: Path, tmp_path: Path) -> None:
     with Catalogue(str(tmp_path / "c.db"), create=True) as catalogue:
         own = extract(catalogue, str(tiny_llama), device="cpu").extraction_id
         tried = random_mappings(catalogue, str(tiny_llama), own, keep=False, device="cpu")
-        assert catalogue.placebos.of(own) == {}, "not kept"
+        assert extractions(catalogue) == 1, "not kept"
         drawn = random_mappings(catalogue, str(tiny_llama), own, device="cpu")
+        assert (extractions(catalogue), catalogue.placebos.of(own)) == (2, {})
         assert len(drawn) == RANDOM["groups"] * RANDOM["heads"]
         assert [[row.token_id for row in m.salient] for m in drawn] == [[r.token_id for r in m.salient] for m in tried]
         kept: list[int] = []
