@@ -131,7 +131,7 @@ def _options(host: str, port: int, no_browser: bool) -> dict[str, Any]:
         "logger.level": "warning",
         "runner.magicEnabled": False,
         "theme.light.primaryColor": "#2f6fab",  # of both: a theme without a mode would be light for everyone
-        "theme.dark.primaryColor": "#6aa6dd",
+        "theme.dark.primaryColor": "#3f83c4",
     }
 
 

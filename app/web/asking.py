@@ -32,6 +32,10 @@ class Kind:
 COMMANDS = {
     "extract": Kind("Extract", "Reads the salient mappings of heads from the weights.", ("heads", "device")),
     "describe": Kind("Describe", "Says in words what heads do. Extracts first what is missing.", ("heads", "device")),
+    "score": Kind(
+        "Score", "Judges descriptions on rows that their authors never saw, beside wrong ones.", ("heads", "judge")
+    ),
+    "roles": Kind("Roles", "Splits what a head does into groups of rows that do one thing.", ("heads", "device")),
     "relations": Kind("Operations", "Scores how strongly every head implements each operation.", ("device",)),
     "correlate": Kind(
         "Correlate", "Runs prompts: do heads write what their weights say? Minutes.", ("pairs", "device")
@@ -85,6 +89,13 @@ def _start(arguments: list[str]) -> None:
 _FIELDS: dict[str, Callable[[], Any]] = {
     "heads": lambda: st.text_input("Heads", "all", key="run-heads", help="all; heads such as 25.0,16.8; layers 20-25"),
     "device": lambda: st.selectbox("Device", ["auto", "cpu", "cuda", "mps"], key="run-device"),
+    "judge": lambda: st.selectbox(
+        "Judge",
+        ["statistics"],
+        key="run-judge",
+        disabled=True,
+        help="LLMs judge from the command line, where a budget is set: headscribe score MODEL --judge LLM --budget USD",
+    ),
     "pairs": lambda: st.number_input(
         "Pairs of each operation", 30, 100_000, None, key="run-pairs", placeholder="all", help="a sample is quicker"
     ),

@@ -26,6 +26,8 @@ from describe.catalog.scores import headline
 from describe.records import HeadId, Score
 from tests.attacks import HUGE, MODEL, TEXTS, attacked_catalogue
 from tests.study_samples import described_catalogue, design, rate_all
+from tests.whole_catalogue import MODEL as GPT2
+from tests.whole_catalogue import whole_catalogue
 
 NAME = f"{MODEL.name}@{MODEL.content_hash[:8]}"
 OURS = {
@@ -150,6 +152,25 @@ def test_the_head_page_has_everything(tmp_path: Path, monkeypatch: pytest.Monkey
         assert part in shown, part
     assert [button.label for button in test.button][:2] == ["Previous head, 0.0", "Next head, 0.2"]
     assert "R01" not in shown
+
+
+def test_roles_are_named_where_they_are_described_and_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    where = tmp_path / "c.db"
+    whole_catalogue(where, (GPT2,)).close()
+    test = visit(monkeypatch, where, "head_page.py", model=f"{GPT2.name}@{GPT2.content_hash[:8]}", head="1.1")
+    (cards, table, *_) = bodies(test)[1:]
+    assert cards.count("hs-role") == 1
+    assert '<b class="hs-role">role 2</b>' in cards
+    assert [line.split("</b>")[0] for line in table.split("<td ><b>")[1:]] == ["1", "2"]
+    assert "suppresses" in table
+    (link,) = test.get("link_button")
+    assert link.proto.url == "https://www.neuronpedia.org/gpt2-small/head/1/1"
+    found = bodies(visit(monkeypatch, where, "search_page.py", q="odd halves"))
+    assert len(found) == 2
+    assert all('<b class="hs-role">role 2</b>' in body for body in found)
+    whole = bodies(visit(monkeypatch, where, "search_page.py", q="number after"))
+    assert len(whole) == 4
+    assert not any("hs-role" in body for body in whole)
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,13 @@ def test_exported_names_are_there() -> None:
             assert hasattr(module, attribute), f"{name}.{attribute}"
 
 
+def test_every_module_that_writes_csv_guards_its_cells() -> None:
+    writers = ("to_csv(", "csv.writer(", "csv.DictWriter(")
+    found = [path for path in modules("describe", "annotations", "app") if any(w in path.read_text() for w in writers)]
+    assert found
+    assert all("no_formula(" in path.read_text() for path in found)
+
+
 def test_modules_and_functions_stay_small() -> None:
     for path in modules("describe", "annotations", "app"):
         text = path.read_text()

@@ -235,6 +235,18 @@ def fill(test: AppTest, label: str, value: Any) -> AppTest:
     return next(field for field in fields if field.label == label).set_value(value).run()
 
 
+@pytest.mark.parametrize(
+    ("command", "options"), [("score", ["--heads=0-1", "--judge=statistics"]), ("roles", ["--heads=0-1"])]
+)
+def test_scores_and_roles_are_runs_too(
+    catalogue: Catalogue, launched: list[Any], command: str, options: list[str]
+) -> None:
+    test = owner("runs_page.py", do=command)
+    fill(fill(test, "Model", "m"), "Heads", "0-1")
+    press(test, "Start")
+    assert launched == [[command, "m", *options]]
+
+
 def test_a_run_is_started_stopped_and_gone_on_with(catalogue: Catalogue, launched: list[Any]) -> None:
     test = owner("runs_page.py")
     press(test, "Start")

@@ -59,7 +59,8 @@ function descriptionCards(head) {
 }
 
 function descriptionCard({ state, llm, prompt, role, inputs, pattern, failure, reasoning, scores }) {
-  const source = make("span", "", prose("b", "", shared[llm]), prose("span", "prompt", shared[prompt] + (role ? `, role ${role}` : "")));
+  const who = role ? [make("b", "role", `role ${role}`), prose("b", "", shared[llm])] : [prose("b", "", shared[llm])];
+  const source = make("span", "", ...who, prose("span", "prompt", shared[prompt]));
   const card = make("section", "card", make("header", "", source, make("span", "badge", state)));
   card.dataset.state = state;
   if (failure !== null) card.append(make("h3", "", "Cause"), prose("p", "cause", failure));
