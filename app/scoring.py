@@ -32,6 +32,11 @@ JudgePrompt = Annotated[
 ]
 
 
+Measure = Annotated[
+    str, typer.Option("--measure", metavar="NAME", help="detection, or likelihood (a server with logprobs).")
+]
+
+
 def score(
     model: o.Model,
     judge: Judge = None,
@@ -46,10 +51,7 @@ def score(
         typer.Option("--prompt", metavar="NAME", help="Descriptions by this prompt template only."),
     ] = None,
     judge_prompt: JudgePrompt = None,
-    measure: Annotated[
-        str,
-        typer.Option("--measure", metavar="NAME", help="detection, or likelihood (a server with logprobs)."),
-    ] = "detection",
+    measure: Measure = "detection",
     concurrency: o.Concurrency = None,
     max_tokens: o.MaxTokens = 4096,
     timeout: o.Timeout = 120.0,

@@ -48,7 +48,24 @@ def _layer(report: Report) -> Any:
 
 
 def _calibration(report: Report) -> Any:
-    return _shares(report, "calibration")
+    """The reliability curve: over the height of the score the share that fits, with its interval, by describer."""
+    import altair as alt
+
+    rows = _rows([figure for figure in report.figures if figure.part == "calibration" and figure.unit == "share"])
+    if rows.empty:
+        return None
+    rows[["source", "from", "to"]] = rows["group"].str.extract(r"^(.*), score (-?[\d.]+) to (-?[\d.]+)$")
+    rows = rows.astype({"from": float, "to": float}).assign(middle=lambda found: (found["from"] + found["to"]) / 2)
+    base = alt.Chart(rows).encode(
+        x=alt.X("middle:Q", title="automatic score", scale=alt.Scale(zero=False, padding=12)),
+        color=alt.Color("source:N", title=None, legend=_TOP),
+    )
+    share = alt.Y("value:Q", title="share of answers that fit", axis=alt.Axis(format="%"))
+    curve = base.mark_line(point=alt.OverlayMarkDef(size=60)).encode(y=share.scale(domain=[0, 1]))
+    spans = base.mark_rule(strokeWidth=1, opacity=0.5).encode(x="from:Q", x2="to:Q", y="value:Q")
+    reach = base.mark_rule(strokeWidth=1.5).encode(y="low:Q", y2="high:Q").transform_filter("isValid(datum.low)")
+    counts = base.transform_calculate(label="'n = ' + datum.n").mark_text(align="left", dx=6, dy=-8)
+    return (spans + reach + curve + counts.encode(y="value:Q", text="label:N")).properties(width=420, height=240)
 
 
 def _shares(report: Report, part: str) -> Any:
@@ -143,7 +160,7 @@ _CHARTS: dict[str, tuple[str, Callable[[Report], Any]]] = {
     "detection": ("d' of each rater with its 95 % interval; the dashed line is chance", _detection),
     "confusion": ("Answers by pattern seen and what the describer said; colour is the share of the column", _confusion),
     "layer": ("Share of answers by layer; black lines are 95 % bootstrap intervals", _layer),
-    "calibration": ('Share of answers "fits" by the height of the automatic score', _calibration),
+    "calibration": ('Share of answers "fits" by the height of the automatic score: its reliability', _calibration),
     "times": ("Answers by active time, both stages together", _times),
 }
 

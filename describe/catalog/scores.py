@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, Row, select
 
 from describe.catalog import schema
 from describe.catalog.rows import aware, iso, json_hash, now, storable
@@ -105,6 +105,18 @@ class ScoreStore:
         )
         with self._engine.connect() as connection:
             return {row.description_id: (row.failure, aware(row.created)) for row in connection.execute(query)}
+
+    def by_judge(self, extraction_id: int, judge_id: int, measure: str) -> dict[tuple[int, str], Row[Any]]:
+        """All of a judge's scores of an extraction, by the description's id and the hash of their settings."""
+        head, description, table = schema.head, schema.description, schema.score
+        query = (
+            select(table)
+            .join(description, table.c.description_id == description.c.id)
+            .join(head, description.c.head_id == head.c.id)
+            .where(head.c.extraction_id == extraction_id, table.c.judge_id == judge_id, table.c.measure == measure)
+        )
+        with self._engine.connect() as connection:
+            return {(row.description_id, row.settings_hash): row for row in connection.execute(query)}
 
     def newest(self, extraction_id: int) -> dict[int, dict[str, Any]]:
         """The newest score of each description of an extraction by measure and judge, by the description's id."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sqlalchemy import Row
 
 from describe.catalog import Caller, Catalogue
-from describe.catalog.rows import now
+from describe.catalog.rows import aware, json_hash, now
 from describe.errors import RunEndedError
 from describe.pipeline.agreeing import StabilityResult
 from describe.pipeline.asking import Part, ask_about
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["by_llm"]
 
+Kept = Mapping[tuple[int, str], Row[Any]]
 SETTINGS = {"version": 1, "seed": 0}
 """What a comparison depends on besides judge and descriptions."""
 
@@ -88,11 +90,12 @@ def by_llm(
     except RunEndedError as error:
         stopped = str(error)
     ended = [(p, part.work.outcomes.get(unit, "missing")) for pairs, part in parts for unit, p in pairs.items()]
-    done = [p for p, cause in ended if cause is None]
+    kept = run.kept()
+    found = [(p.group.unit, _stable(p, kept, said)) for p, cause in ended if cause is None]
     return replace(
         result,
         judge=str(judge),
-        heads=sorted(_kept(catalogue, result.extraction_id, str(judge), done, said)),
+        heads=sorted(found, key=lambda one: one[0]),
         failures={str(p.group.unit): cause for p, cause in ended if cause not in (None, "missing")},
         missing=sum(cause == "missing" for _, cause in ended),
         interrupted=not finished,
@@ -139,7 +142,8 @@ class _Run:
 
     def part(self, said: list[Said], pairs: dict[HeadId, _Pairs], *, suppressed: bool) -> Part[Compared]:
         """What is to be asked of descriptions of what heads promote, or of what they suppress."""
-        found = {unit: self._outcome(one, said) for unit, one in pairs.items()}
+        kept = self.kept()
+        found = {unit: _outcome(one, kept, said) for unit, one in pairs.items()}
         outcomes = {unit: outcome for unit, outcome in found.items() if outcome is not None}
         causes = {unit: failure for unit, (failure, _) in outcomes.items()}
         pending = unfinished(list(pairs), causes, self.retry_failed)
@@ -157,11 +161,24 @@ class _Run:
         )
         return Part(pending, _inquiring(self.template, said, pairs, suppressed), work)
 
-    def _outcome(self, pairs: _Pairs, said: list[Said]) -> tuple[str | None, datetime] | None:
-        """The cause of failure, or None, and when, if every description of the group has its score; else None."""
-        found = self.catalogue.scores.outcomes(self.extraction_id, self.judge_id, "stability", pairs.settings)
-        of_group = [found.get(said[place].id) for place in pairs.group.own]
-        return next((one for one in of_group if one is None or one[0] is not None), of_group[0])
+    def kept(self) -> Kept:
+        """All that this LLM has found of the extraction's descriptions."""
+        return self.catalogue.scores.by_judge(self.extraction_id, self.judge_id, "stability")
+
+
+def _of_group(pairs: _Pairs, kept: Kept, said: list[Said]) -> list[Row[Any] | None]:
+    """What is kept of each description of a group, compared as now."""
+    key = json_hash(pairs.settings)
+    return [kept.get((said[place].id, key)) for place in pairs.group.own]
+
+
+def _outcome(pairs: _Pairs, kept: Kept, said: list[Said]) -> tuple[str | None, datetime] | None:
+    """The cause of failure, or None, and when; None where a description of the group has no score."""
+    rows = [row for row in _of_group(pairs, kept, said) if row is not None]
+    if len(rows) < len(pairs.group.own):
+        return None
+    first = next((row for row in rows if row.failure is not None), rows[0])
+    return first.failure, aware(first.created)
 
 
 def _saving(
@@ -213,14 +230,9 @@ def _inquiring(
     return inquire
 
 
-def _kept(
-    catalogue: Catalogue, extraction_id: int, judge: str, done: list[_Pairs], said: list[Said]
-) -> Iterator[tuple[HeadId, Stable]]:
-    """What the catalogue holds of the groups that were compared."""
-    newest = catalogue.scores.newest(extraction_id)
-    for pairs in done:
-        ids = [said[place].id for place in pairs.group.own]
-        scores = [newest[number]["stability"][judge] for number in ids]
-        own = tuple(score["found"]["own"] for score in scores)
-        central = next(n for n, score in zip(ids, scores, strict=True) if score["found"]["representative"])
-        yield pairs.group.unit, Stable(scores[0]["value"], scores[0]["placebo"], central, tuple(ids), own)
+def _stable(pairs: _Pairs, kept: Kept, said: list[Said]) -> Stable:
+    """What the catalogue holds of a group that was compared."""
+    rows = [row for row in _of_group(pairs, kept, said) if row is not None]
+    central = next(row.description_id for row in rows if row.found["representative"])
+    own = tuple(row.found["own"] for row in rows)
+    return Stable(rows[0].value, rows[0].placebo, central, tuple(row.description_id for row in rows), own)
