@@ -30,8 +30,6 @@ JudgePrompt = Annotated[
         "--judge-prompt", metavar="NAME", help="What the judge is asked: a template (default: judge-detection-1)."
     ),
 ]
-
-
 Measure = Annotated[
     str, typer.Option("--measure", metavar="NAME", help="detection, or likelihood (a server with logprobs).")
 ]
