@@ -41,7 +41,7 @@ test: $(READY)  ## everything; what cannot run here is skipped and says why
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 bench: $(READY)  ## ours against the literal equations, as ratios
 	$(BIN)/python -m benchmarks.extraction

@@ -35,8 +35,9 @@ def need(there: bool, what: str) -> None:
     pytest.skip(f"needs {what}")
 
 
-SLOW_FIRST = ("test_readme", "test_demo", "test_batches", "test_rating", "test_checks", "test_study_load")
-"""Files that two workers begin with, so that neither is left alone with one of them at the end."""
+SLOW_FIRST = ("test_demo", "test_rating", "test_study_load", "test_checks", "test_batches", "test_readme")
+"""Files that workers begin with, so that none is left alone with one of them at the end. The first makes what others
+need."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -74,17 +75,23 @@ def demo() -> str:
 
 
 @pytest.fixture(scope="session")
-def demo_extracted(demo: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A catalogue with all heads of `demo`, to be copied: made once for all workers."""
+def demo_catalogue(demo: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalogue with all heads of `demo` and their operations, described by statistics; to be copied.
+
+    Made once for all workers: it takes a minute or two.
+    """
     from filelock import FileLock
 
     from describe import pipeline
     from describe.catalog import Catalogue
+    from describe.llm import Request, parse_llm
 
     own = tmp_path_factory.getbasetemp()
-    where = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "demo-extracted.db"
+    where = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "demo-catalogue.db"
     with FileLock(where.with_suffix(".lock")), Catalogue(str(where), create=True) as catalogue:
-        pipeline.extract(catalogue, demo, device="cpu")
+        pipeline.relations(catalogue, demo, device="cpu")
+        result = pipeline.describe(catalogue, demo, parse_llm("statistics"), request=Request(), device="cpu")
+        assert (len(result.heads), result.missing, result.failures) == (270, [], {})
     return where
 
 

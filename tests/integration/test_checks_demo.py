@@ -13,7 +13,7 @@ from describe.catalog import Catalogue
 from describe.operations import load
 from describe.records import HeadId
 
-OPERATIONS = ("country_to_capital", "name_copying")
+OPERATIONS = ("name_copying",)
 
 
 @pytest.fixture(scope="module")

@@ -22,11 +22,11 @@ from tests.demo_oracle import HEADS, LAYERS, DemoOracle
 
 
 @pytest.fixture(scope="module")
-def catalogue(demo: str, demo_extracted: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def catalogue(demo_catalogue: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A catalogue with all heads of demo."""
-    where = shutil.copy(demo_extracted, tmp_path_factory.mktemp("demo") / "c.db")
+    where = shutil.copy(demo_catalogue, tmp_path_factory.mktemp("demo") / "c.db")
     with Catalogue(str(where)) as opened:
-        result = pipeline.extract(opened, demo, device="cpu")
+        result = pipeline.extract(opened, "demo", device="cpu")
         assert (result.new, len(result.heads)) == (0, LAYERS * HEADS)
         yield opened
 
@@ -40,7 +40,7 @@ def test_heads_equal_the_literal_equations(catalogue: Catalogue) -> None:
     literal_model = DemoOracle()
     x = literal_model.source_vectors()
     for head in ("0.0", "7.4", "16.8", "25.0", "29.5"):
-        layer, number = HeadId.parse(head)
+        layer, number, _ = HeadId.parse(head)
         literal = oracle.salient(x, literal_model.w_vo(layer, number), literal_model.embed, 40)
         rows = salient(catalogue, head)
         assert (len(rows), {len(row["targets"]) for row in rows}) == (30, {5})
@@ -90,13 +90,13 @@ def relations(catalogue: Catalogue) -> Any:
 
 
 def test_relation_scores_equal_full_top_k(catalogue: Catalogue, relations: Any) -> None:
-    """A head of every sixth layer, all operations: equal to the full projection in float64, in every cell."""
+    """A head of every twelfth layer, all operations: equal to the full projection in float64, in every cell."""
     literal_model = DemoOracle()
     x = literal_model.source_vectors()
     ids = {token: i for i, token in reversed(list(enumerate(open_model("demo").tokens)))}
     by_name = {found.name: found for found in relations.operations}
     checked = 0
-    for layer in range(0, LAYERS, 6):
+    for layer in range(0, LAYERS, 12):
         head = layer % HEADS if layer != 24 else 4  # 24.4 suppresses names
         w_vo = literal_model.w_vo(layer, head)
         sources = x if layer else literal_model.embed
@@ -112,7 +112,7 @@ def test_relation_scores_equal_full_top_k(catalogue: Catalogue, relations: Any) 
             assert found.scores[layer][head] == pytest.approx(float(top.double().mean()), abs=1e-12)
             assert found.suppression[layer][head] == pytest.approx(float(bottom.double().mean()), abs=1e-12)
             checked += 1
-    assert checked >= 50
+    assert checked >= 30
 
 
 def test_operations_of_demo_are_where_a_person_would_look(relations: Any) -> None:

@@ -15,16 +15,16 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
-def demo_heads(demo: str, demo_extracted: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+def demo_heads(demo_catalogue: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """All heads of `demo`, described by statistics, by name."""
     from describe import pipeline
     from describe.catalog import Catalogue
     from describe.llm import Request, parse_llm
 
-    where = shutil.copy(demo_extracted, tmp_path_factory.mktemp("statistics") / "c.db")
+    where = shutil.copy(demo_catalogue, tmp_path_factory.mktemp("statistics") / "c.db")
     with Catalogue(str(where)) as catalogue:
-        result = pipeline.describe(catalogue, demo, parse_llm("statistics"), request=Request(), device="cpu")
-        assert (result.new, result.missing, result.failures) == (270, [], {})
+        result = pipeline.describe(catalogue, "demo", parse_llm("statistics"), request=Request(), device="cpu")
+        assert (result.new, len(result.heads), result.missing, result.failures) == (0, 270, [], {})
         records = catalogue.head_records(result.model, result.extraction_id)
         return {f"{record['layer']}.{record['head']}": record for record in records}
 
