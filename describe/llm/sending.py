@@ -70,6 +70,7 @@ class Sender:
         self._patience = wire.request.timeout
         account = {name: os.environ[variable] for name, variable in _ACCOUNT.items() if os.environ.get(variable)}
         self._session = aiohttp.ClientSession(
+            trust_env=True,  # proxies
             connector=aiohttp.TCPConnector(
                 limit=0, keepalive_timeout=_KEPT, ssl=_trusted() if url.scheme == "https" else True
             ),

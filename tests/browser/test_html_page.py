@@ -161,6 +161,8 @@ def test_tip_names_the_head(page: Any, files: dict[str, str]) -> None:
 
 
 def test_search_marks_dims_and_clears(page: Any, files: dict[str, str]) -> None:
+    from playwright.sync_api import expect
+
     page.goto(files["small"])
     page.keyboard.press("/")
     page.keyboard.type("CAPITAL that")
@@ -169,6 +171,7 @@ def test_search_marks_dims_and_clears(page: Any, files: dict[str, str]) -> None:
         f"{head['layer']}.{head['head']}" for head in SMALL_HEADS
         if any("capital that" in (made["pattern"] or "") for made in head["descriptions"])
     }  # fmt: skip
+    expect(page.locator("#matches a > b")).to_have_count(len(wanted))  # the last letter may be to come yet
     assert set(page.locator("#matches a > b").all_inner_texts()) == wanted
     assert page.locator("#grid td.match").count() == len(wanted)
     assert page.locator("#matches mark").first.inner_text() == "capital that"
@@ -317,7 +320,7 @@ def test_5120_heads_load_and_search_quickly(page: Any, tmp_path: Path) -> None:
         " setTimeout(() => performance.mark('drawn'))))"
     )
     address = write(tmp_path / "large.html", model(80, 64, 8), large)
-    ready, drawn = min(loaded(page, address) for _ in range(3))  # what else the machine does is not the page's doing
+    ready, drawn = min(loaded(page, address) for _ in range(2))  # what else the machine does is not the page's doing
     assert page.evaluate("heads.filter((head) => head.rows).length") == 1, "rows are read when they are needed"
     page.evaluate("document.getElementById('search').value = ' word77'")
     searched, coloured = (
