@@ -1,12 +1,13 @@
 """Time and memory of extraction as a model grows, at the size of Llama-3.1-70B, and over two Ray workers.
 
-    python -m benchmarks.scale [growth] [ray] [llama-70b] [--memory 8GiB] [--folder DIR] [--json PATH]
+    python -m benchmarks.scale [growth] [ray] [llama-70b [--hidden N]] [--memory 8GiB] [--folder DIR] [--json PATH]
 
 Without a name: growth and ray. Checkpoints are random, written to a temporary folder and removed, or kept in
 ``--folder``. Each extraction is a process of its own, of which the peaks are taken: of its resident memory, pages of
 mapped files included, which the system may take back; and of the anonymous memory that is its own, looked at every
 20 ms.
-``llama-70b`` writes 8 GB and computes 1e14 multiply-adds; it says beforehand how long that takes here.
+``llama-70b`` writes 8 GB and computes 1e14 multiply-adds, nine tenths of them in the first MLP; it says beforehand how
+long that takes here. With ``--hidden`` the MLP has fewer units, and the time of the whole one is stated from that.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def _own_memory(pid: int) -> float:
     return next((float(line.split()[1]) / 2**10 for line in lines if line.startswith("RssAnon")), 0.0)
 
 
-def growth(folder: Path, memory: str) -> dict[str, Any]:
+def growth(folder: Path, _: argparse.Namespace) -> dict[str, Any]:
     """Time and memory of extraction, each dimension doubled in turn."""
     print("growth, from", BASE)
     print(f"{'':14} {'sources s':>10} {'a layer s':>10} {'own MiB':>10} {'floor s':>10} {'ours / floor':>13}")
@@ -135,7 +136,7 @@ def growth(folder: Path, memory: str) -> dict[str, Any]:
     return found
 
 
-def over_ray(folder: Path, memory: str) -> dict[str, Any]:
+def over_ray(folder: Path, _: argparse.Namespace) -> dict[str, Any]:
     """Two workers of one thread each against this process with two threads."""
     from describe import pipeline
     from describe.catalog import Catalogue
@@ -163,9 +164,10 @@ def over_ray(folder: Path, memory: str) -> dict[str, Any]:
     return {"local": both["local"], "ray": both["ray"], "start": start, "first": first}
 
 
-def llama_70b(folder: Path, memory: str) -> dict[str, Any]:
+def llama_70b(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
     """Two layers with the shapes of Llama-3.1-70B, within so much memory."""
-    shape = LLAMA_70B
+    memory, shape = asked.memory, replace(LLAMA_70B, hidden=asked.hidden)
+    whole = LLAMA_70B.hidden / shape.hidden
     of_sources, of_layer = shape.multiply_adds
     print(f"\nat the size of Llama-3.1-70B, {shape}, within {memory}")
     print(f"  multiply-adds: {of_sources:.2e} for the source vectors, {of_layer:.2e} for each layer")
@@ -175,13 +177,19 @@ def llama_70b(folder: Path, memory: str) -> dict[str, Any]:
         print(f"  written in {timed(lambda: shape.write(model)):.0f} s", flush=True)
     found = measure(model, memory)
     layer = found.layers / shape.layers
-    print(f"  source vectors {found.sources / 60:.1f} min, a layer {layer / 60:.2f} min")
-    print(f"  all {LLAMA_70B_LAYERS} layers: {(found.sources + LLAMA_70B_LAYERS * layer) / 3600:.2f} h on this machine")
+    sources = whole * found.sources
+    stated = "" if whole == 1 else f" (measured with {shape.hidden} units: {found.sources / 60:.1f} min)"
+    print(f"  source vectors {sources / 60:.1f} min{stated}, a layer {layer / 60:.2f} min")
+    print(f"  all {LLAMA_70B_LAYERS} layers: {(sources + LLAMA_70B_LAYERS * layer) / 3600:.2f} h on this machine")
     print(f"  peak: resident {found.resident / 1024:.2f} GiB, of its own {found.own / 1024:.2f} GiB; {found.plan}")
     return asdict(found)
 
 
-PARTS: dict[str, Callable[[Path, str], dict[str, Any]]] = {"growth": growth, "ray": over_ray, "llama-70b": llama_70b}
+PARTS: dict[str, Callable[[Path, argparse.Namespace], dict[str, Any]]] = {
+    "growth": growth,
+    "ray": over_ray,
+    "llama-70b": llama_70b,
+}
 
 
 def main() -> None:
@@ -189,6 +197,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("parts", nargs="*", metavar="PART", help="growth, ray or llama-70b (default: the first two)")
     parser.add_argument("--memory", default="8GiB", help="what llama-70b may take")
+    parser.add_argument("--hidden", type=int, default=LLAMA_70B.hidden, help="units of the first MLP of llama-70b")
     parser.add_argument("--folder", type=Path, help="keep the checkpoints here")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     arguments = parser.parse_args()
@@ -198,7 +207,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="headscribe-scale-") as temporary:
         for name in arguments.parts or ["growth", "ray"]:
             folder = Path(arguments.folder or temporary)
-            figures[name] = PARTS[name](folder, arguments.memory)
+            figures[name] = PARTS[name](folder, arguments)
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
 
