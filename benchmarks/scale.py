@@ -185,11 +185,8 @@ def llama_70b(folder: Path, asked: argparse.Namespace) -> dict[str, Any]:
     return asdict(found)
 
 
-PARTS: dict[str, Callable[[Path, argparse.Namespace], dict[str, Any]]] = {
-    "growth": growth,
-    "ray": over_ray,
-    "llama-70b": llama_70b,
-}
+Part = Callable[[Path, argparse.Namespace], dict[str, Any]]
+PARTS: dict[str, Part] = {"growth": growth, "ray": over_ray, "llama-70b": llama_70b}
 
 
 def main() -> None:
