@@ -1,37 +1,19 @@
-"""One request to an OpenAI-compatible endpoint over HTTP, and what came of it in our own terms.
-
-By aiohttp alone, not by the openai package: to look through its parameters and build its models takes that one several
-times as long as to send them. Batches, whose requests are few, go through the package.
-"""
+"""One request to an OpenAI-compatible endpoint over HTTP, and what came of it in our own terms."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-import os
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from describe.errors import CallError, LLMError
-from describe.llm.failures import answered_with, retry_after
 from describe.llm.wire import Wire
-from describe.versions import headscribe_version
-
-if TYPE_CHECKING:
-    import aiohttp
 
 __all__ = ["Answer", "Sender", "shown_address"]
 
 CLIENT_ID = "X-Client-Request-Id"
 """The header that gives our own name for a call, which OpenAI's support can search for."""
-
-_ACCOUNT = {"OpenAI-Organization": "OPENAI_ORG_ID", "OpenAI-Project": "OPENAI_PROJECT_ID"}
-"""Headers that name the account to bill, and where they are read from."""
-
-_KEPT = 4.0
-"""Seconds a connection is kept for the next request: fewer than the 5 after which uvicorn, and so vLLM, ends it."""
 
 
 @dataclass(frozen=True)
@@ -60,70 +42,47 @@ class Sender:
     """
 
     def __init__(self, base_url: str, api_key: str, wire: Wire) -> None:
-        import aiohttp
+        import openai
         from yarl import URL
 
         url = URL(base_url)
         user = b64encode(f"{url.user}:{url.password or ''}".encode()).decode() if url.user else None
-        self._url = url.with_user(None)
         self._wire = wire
-        self._patience = wire.request.timeout
-        account = {name: os.environ[variable] for name, variable in _ACCOUNT.items() if os.environ.get(variable)}
-        self._session = aiohttp.ClientSession(
-            trust_env=True,  # proxies
-            connector=aiohttp.TCPConnector(
-                limit=0, keepalive_timeout=_KEPT, ssl=_trusted() if url.scheme == "https" else True
-            ),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._patience, sock_read=self._patience),
-            headers={
-                "Authorization": f"Basic {user}" if user else f"Bearer {api_key}",
-                "Content-Type": "application/json",
-                "Accept": "application/json",
-                "User-Agent": f"headscribe/{headscribe_version()}",
-                **account,
-            },
+        self._client = openai.AsyncOpenAI(
+            api_key=api_key,
+            base_url=str(url.with_user(None)),
+            default_headers={"Authorization": f"Basic {user}"} if user else None,
+            max_retries=0,
+            timeout=wire.request.timeout,
+            http_client=openai.DefaultAioHttpClient(),  # a third of the CPU time of the default one
         )
 
     async def close(self) -> None:
         """Let go of the connections."""
-        await self._session.close()
+        await self._client.close()
 
     async def send(self, path: str, body: dict[str, Any], name: str) -> Answer:
         """Send a request, under our own name for it. Raises nothing: failures are part of the answer.
 
         So no exception that carries the server's own words, with the key perhaps among them, is ever on its way.
         """
-        import aiohttp
+        import httpx2
+        import openai
 
+        # By path, not by openai's typed method: to look through its parameters and build its models takes it longer
+        # than to send them.
         try:
-            async with self._session.post(
-                self._url.joinpath(*path.split("/")), data=json.dumps(body).encode(), headers={CLIENT_ID: name}
-            ) as response:
-                text = await response.read()
-        except asyncio.TimeoutError:
-            return Answer(failure=CallError("timeout", f"no answer within {self._patience:g} s"))
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            why = self._wire.line(str(error)) or type(error).__name__
-            return Answer(failure=CallError("connection", f"{self._wire.where} cannot be reached: {why}"))
-        if response.status >= 300:
-            return Answer(headers=response.headers, failure=self._refusal(response, text), unbilled=True)
+            response = await self._client.post(
+                f"/{path}", cast_to=httpx2.Response, body=body, options={"headers": {CLIENT_ID: name}}
+            )
+        except openai.APIStatusError as error:
+            return Answer(headers=error.response.headers, failure=self._wire.failed(error), unbilled=True)
+        except openai.OpenAIError as error:
+            return Answer(failure=self._wire.failed(error))
         try:
-            return Answer(json.loads(text), response.headers)
+            return Answer(response.json(), response.headers)
         except (ValueError, RecursionError):
-            return Answer(headers=response.headers, failure=self._wire.no_completion(text.decode("utf-8", "replace")))
-
-    def _refusal(self, response: aiohttp.ClientResponse, text: bytes) -> CallError | LLMError:
-        """What an answer with an HTTP status of failure means."""
-        said = text.decode("utf-8", "replace")
-        try:
-            told = json.loads(said)
-        except (ValueError, RecursionError):
-            told = None
-        error = told.get("error", told) if isinstance(told, dict) else None
-        code, message = (error.get("code"), error.get("message")) if isinstance(error, dict) else (None, said)
-        shown = self._wire.line(f"status {response.status}: {message or response.reason or ''}")
-        waits = retry_after(response.headers)
-        return answered_with(response.status, code, shown, self._wire.where, self._wire.model, waits)
+            return Answer(headers=response.headers, failure=self._wire.no_completion(response.text))
 
 
 def shown_address(base_url: str) -> str:
@@ -131,10 +90,3 @@ def shown_address(base_url: str) -> str:
     from yarl import URL
 
     return str(URL(base_url).with_user(None).with_query(None))
-
-
-def _trusted() -> Any:
-    """The certificates that the openai package trusts too."""
-    import httpx2
-
-    return httpx2.create_ssl_context()
