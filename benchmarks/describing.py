@@ -183,7 +183,7 @@ def resumed(folder: Path, n_heads: int) -> tuple[float, float]:
 
 def run() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--heads", type=int, default=2000)
+    parser.add_argument("--heads", type=int, default=5000)
     parser.add_argument("--calls-only", action="store_true", help="leave the large catalogues out")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -48,6 +49,7 @@ class Sender:
         url = URL(base_url)
         user = b64encode(f"{url.user}:{url.password or ''}".encode()).decode() if url.user else None
         self._wire = wire
+        self._door = asyncio.Lock()
         self._client = openai.AsyncOpenAI(
             api_key=api_key,
             base_url=str(url.with_user(None)),
@@ -65,7 +67,17 @@ class Sender:
         """Send a request, under our own name for it. Raises nothing: failures are part of the answer.
 
         So no exception that carries the server's own words, with the key perhaps among them, is ever on its way.
+
+        Answers that come in together are handed over one by one: what a caller then does without waiting, to its next
+        request, is done before the next has its answer. Otherwise all would be taken up first and all requests go out
+        last, to be answered together again, and the server would be idle meanwhile.
         """
+        answer = await self._sent(path, body, name)
+        async with self._door:
+            await asyncio.sleep(0)  # the request before, on its way out in a task of its own until Python 3.12
+        return answer
+
+    async def _sent(self, path: str, body: dict[str, Any], name: str) -> Answer:
         import httpx2
         import openai
 
