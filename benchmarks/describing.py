@@ -4,7 +4,8 @@
 
 The server is a process of its own that only counts bytes and waits; the model is a random one with as many heads as
 wanted. Of one run, in a process without torch, as the command is: CPU time per call, everything included, and its
-parts; transactions per call; and calls per second as a share of 64 / 0.2 s, which nobody can pass. The parts: heads
+parts; transactions per call; and calls per second as a share of 64 / 0.2 s, which nobody can pass, beside the share
+that a core busy all the time would reach at that CPU time per call. The parts: heads
 read from the catalogue, prompts made of them, results committed; the rest is HTTP, replies and the event loop. The
 server's own CPU time per call shows that it is not what is waited for. Then what a catalogue of 100,000 described heads
 costs a run that has nothing to do, and one that has a hundred heads left, as ratios to a catalogue of 1,000.
@@ -146,6 +147,7 @@ def _calls(place: Path, model: Path, server: int) -> dict[str, float]:
         "transactions_per_call": committing.calls / asked,
         "calls_per_second": asked / wall,
         "share_of_rate": asked / wall * LATENCY / IN_FLIGHT,
+        "share_that_one_core_allows": min(1.0, LATENCY / IN_FLIGHT * asked / used),
     }
 
 
