@@ -54,7 +54,7 @@ def model_evidence(
     ``mappings`` are all heads there are: what other heads do is what a head's commonest outputs are held against.
     ``random``: random heads, against which claims about one side are held too, if there are any.
     """
-    tests = _Tests(vocabulary, mappings, random)
+    tests = _Tests(vocabulary, mappings, _Chances(vocabulary, random))
     tested = [(mapping.id, evidence) for mapping in mappings for evidence in tests.on(mapping)]
     evidence_of: dict[HeadId, list[Evidence]] = {mapping.id: [] for mapping in mappings}
     corrected = _with_q_values([evidence for _, evidence in tested], np.empty(0))
@@ -75,26 +75,44 @@ def placebo_evidence(
     placebo is held to the standard of the model's own heads. (What the one row more or less would change in the tests
     on the other heads is left out.)
     """
-    tests = _Tests(vocabulary, mappings, random)
+    chances = _Chances(vocabulary, random)
+    tests = _Tests(vocabulary, mappings, chances)
     p_values = {m.id: _p_values(tests.on(m)) for m in mappings}
     found = {}
     for placebo in placebos:
-        tested = _Tests(vocabulary, [placebo if m.id == placebo.id else m for m in mappings], random).on(placebo)
+        tested = _Tests(vocabulary, [placebo if m.id == placebo.id else m for m in mappings], chances).on(placebo)
         others = [of_head for head, of_head in p_values.items() if head != placebo.id]
         found[placebo.id] = _with_q_values(tested, np.concatenate([np.empty(0), *others]))
     return found
 
 
+class _Chances:
+    """What random heads show by chance, for each set of hub tokens: made once, since placebos seldom change the set."""
+
+    def __init__(self, vocabulary: Vocabulary, random: Sequence[HeadMapping]) -> None:
+        self._vocabulary = vocabulary
+        self._drawn = [table for table in map(Table.of, random) if table.targets.size]
+        self._made: dict[bytes, Chance] = {}
+
+    def beside(self, shared: Ids) -> Chance | None:
+        """The random heads without these hub tokens; None where there are no random heads."""
+        if not self._drawn:
+            return None
+        key = shared.tobytes()
+        if key not in self._made:
+            self._made[key] = Chance(self._vocabulary, self._drawn, shared)
+        return self._made[key]
+
+
 class _Tests:
     """All tests on a head, held against the heads of a model."""
 
-    def __init__(self, vocabulary: Vocabulary, mappings: Sequence[HeadMapping], random: Sequence[HeadMapping]) -> None:
+    def __init__(self, vocabulary: Vocabulary, mappings: Sequence[HeadMapping], chances: _Chances) -> None:
         tables = [Table.of(mapping) for mapping in mappings]
         self._vocabulary = vocabulary
         self._shared = hubs([table.distinct for table in tables], len(vocabulary))
         self._rows = _Rows.of(tables, len(vocabulary))
-        drawn = [table for table in map(Table.of, random) if table.targets.size]
-        self._chance = Chance(vocabulary, drawn, self._shared) if drawn else None
+        self._chance = chances.beside(self._shared)
 
     def on(self, mapping: HeadMapping) -> list[Evidence]:
         """What is found of a head, not yet corrected for the number of tests; nothing where it has no rows."""
