@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Optional
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from app import options as o
 
 if TYPE_CHECKING:
-    from describe.pipeline import StabilityResult
+    from describe.pipeline import StabilityPlan, StabilityResult
 
 __all__ = ["stability"]
 
@@ -43,6 +44,7 @@ def stability(
     price_out: o.PriceOut = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Compare again where that failed.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Ask even where the ledger has the reply already.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be asked and cost; ask nobody.")] = False,
     json_path: o.Json = None,
     quiet: o.Quiet = False,
 ) -> int:
@@ -53,20 +55,19 @@ def stability(
     from describe.llm import Request, parse_llm
 
     named = parse_llm(judge) if judge else None
+    asked: dict[str, Any] = {
+        "request": Request(max_tokens=max_tokens, timeout=timeout, attempts=attempts),
+        "template": judge_prompt,
+        "heads": heads,
+        "concurrency": concurrency or (1 if named is not None and named.provider == "gguf" else 8),
+        "limits": pipeline.Limits(rpm, tpm, budget, price_in, price_out, give_up_after),
+        "retry_failed": retry_failed,
+    }
     with Catalogue(catalog) as opened, progress_bars(quiet) as progress:
+        if dry_run:
+            return _dry_run(pipeline.plan_stability(opened, model, named, **asked), json_path)
         result = pipeline.stability(
-            opened,
-            model,
-            embedding=embedding,
-            judge=named,
-            request=Request(max_tokens=max_tokens, timeout=timeout, attempts=attempts),
-            template=judge_prompt,
-            heads=heads,
-            concurrency=concurrency or (1 if named is not None and named.provider == "gguf" else 8),
-            limits=pipeline.Limits(rpm, tpm, budget, price_in, price_out, give_up_after),
-            retry_failed=retry_failed,
-            fresh=fresh,
-            progress=progress,
+            opened, model, embedding=embedding, judge=named, **asked, fresh=fresh, progress=progress
         )
     if json_path:
         found = [{"layer": u.layer, "head": u.head, "role": u.role or None} | asdict(s) for u, s in result.heads]
@@ -74,6 +75,20 @@ def stability(
     elif not quiet:
         _draw(result)
     return _exit_code(result)
+
+
+def _dry_run(found: StabilityPlan, json_path: Path | None) -> int:
+    from app.plans import amounts, expected_json
+    from app.terminal import write_json
+
+    if json_path:
+        listed = {"model": found.model.name, "heads": found.heads, "prompts": found.prompts}
+        write_json(listed | expected_json(found), json_path)
+        return 0
+    typer.echo(f"compare  the descriptions of {len(found.heads)} heads or roles of {found.model.name}")
+    typer.echo(f"calls    {found.calls}, pairs with other heads' descriptions too")
+    typer.echo(amounts(found))
+    return 0
 
 
 def _draw(result: StabilityResult) -> None:

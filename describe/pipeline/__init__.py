@@ -4,6 +4,7 @@ call these. Importing this package imports no torch; extracting does.
 
 from describe.pipeline.ablating import AblateResult, ablate, ablation_curves, ablation_rows
 from describe.pipeline.agreeing import StabilityResult, stability
+from describe.pipeline.agreement_plan import StabilityPlan, plan_stability
 from describe.pipeline.checking import check_described
 from describe.pipeline.common import Progress, find
 from describe.pipeline.comparing import Comparison, compare, comparison
@@ -41,6 +42,7 @@ __all__ = [
     "RolesResult",
     "ScorePlan",
     "ScoreResult",
+    "StabilityPlan",
     "StabilityResult",
     "ablate",
     "ablation_curves",
@@ -64,6 +66,7 @@ __all__ = [
     "open_engine",
     "plan",
     "plan_scores",
+    "plan_stability",
     "prompt_of",
     "relations",
     "relations_all",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from describe.llm import LLM, Request
     from describe.pipeline.limits import Limits
 
-__all__ = ["StabilityResult", "Stable", "agreements", "stability"]
+__all__ = ["StabilityResult", "Stable", "agreements", "stability", "to_compare"]
 
 PROMPT, METHOD = (
     "agreement-1",
@@ -85,6 +85,21 @@ def stability(
         raise InputError("name what compares descriptions: --embedding MODEL, or --judge LLM")
     if template is not None and (judge is None or judge.provider == "statistics"):
         raise InputError("only an LLM as --judge takes a --judge-prompt: nobody else is asked")
+    result, said, several = to_compare(catalogue, model, heads)
+    if judge is None or judge.provider == "statistics":
+        return _by_machine(catalogue, result, said, several, embedding, progress)
+    from describe.pipeline.agreeing_by_llm import by_llm
+
+    return by_llm(
+        catalogue, result, said, several, judge, request, template, concurrency, limits, retry_failed, fresh, progress
+    )
+
+
+def to_compare(catalogue: Catalogue, model: str, heads: str) -> tuple[StabilityResult, list[Said], list[Group]]:
+    """A result with nothing compared yet, all descriptions, and the groups of those to be compared.
+
+    Raises `InputError` when no head has two descriptions.
+    """
     info, extraction_id = find(catalogue, model)
     wanted = set(parse_heads(heads, info.n_layers, info.n_heads))
     said = all_said(catalogue, extraction_id)
@@ -93,13 +108,7 @@ def stability(
     if not several:
         raise InputError(f"no head of {info.name} has two descriptions yet: describe again with another --seed")
     result = StabilityResult(info, extraction_id, "", [], [group.unit for group in asked if len(group.own) == 1])
-    if judge is None or judge.provider == "statistics":
-        return _by_machine(catalogue, result, said, several, embedding, progress)
-    from describe.pipeline.agreeing_by_llm import by_llm
-
-    return by_llm(
-        catalogue, result, said, several, judge, request, template, concurrency, limits, retry_failed, fresh, progress
-    )
+    return result, said, several
 
 
 def _by_machine(

@@ -17,7 +17,7 @@ from describe.catalog.rows import aware, json_hash, now
 from describe.errors import RunEndedError
 from describe.pipeline.agreeing import StabilityResult
 from describe.pipeline.asking import Part, ask_about
-from describe.pipeline.common import Progress
+from describe.pipeline.common import Progress, silent
 from describe.pipeline.limits import Limits
 from describe.pipeline.told import Group, Said, Stable, save_stable, stable
 from describe.pipeline.work import Work, place_of, unfinished
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from describe.llm import LLM, Request
     from describe.scoring import Judgement
 
-__all__ = ["by_llm"]
+__all__ = ["by_llm", "comparing"]
 
 Kept = Mapping[tuple[int, str], Row[Any]]
 SETTINGS = {"version": 1, "seed": 0}
@@ -46,7 +46,7 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class _Pairs:
+class Pairs:
     """What is compared of a group: every two of its descriptions, and as many pairs with others', by their places."""
 
     group: Group
@@ -70,19 +70,13 @@ def by_llm(
     progress: Progress,
 ) -> StabilityResult:
     """Have an LLM compare the descriptions of each group, and each of these with one of another head."""
-    from describe.llm import Request, identity
-    from describe.scoring import load_agreement_template
+    from describe.llm import Request
 
     request, limits = request or Request(), limits or Limits()
-    method = load_agreement_template(template)
     purse = limits.purse(judge)
-    settings = request.provenance() | identity(judge)
-    judge_id = catalogue.register_labeller(str(judge), method.name, method.text, settings)
-    run = _Run(
-        catalogue, result.extraction_id, judge, judge_id, method, settings, limits, retry_failed, fresh, progress
+    run, parts = comparing(
+        catalogue, result.extraction_id, said, several, judge, request, template, limits, retry_failed, fresh, progress
     )
-    compared = {way: {g.unit: _pairs(g, said) for g in several if g.suppressed == way} for way in (False, True)}
-    parts = [(pairs, run.part(said, pairs, suppressed=way)) for way, pairs in compared.items()]
     finished, stopped = True, None
     taken = f"another run has {judge} compare these descriptions: let it finish"
     try:
@@ -104,7 +98,37 @@ def by_llm(
     )
 
 
-def _pairs(group: Group, said: list[Said]) -> _Pairs:
+def comparing(
+    catalogue: Catalogue,
+    extraction_id: int,
+    said: list[Said],
+    several: list[Group],
+    judge: LLM,
+    request: Request,
+    template: str | None,
+    limits: Limits,
+    retry_failed: bool,
+    fresh: bool = False,
+    progress: Progress = silent,
+    *,
+    keep: bool = True,
+) -> tuple[Comparing, list[tuple[dict[HeadId, Pairs], Part[Compared]]]]:
+    """An LLM that compares, and what it is to be asked, of what heads promote and of what they suppress.
+
+    Unless ``keep``, nothing is entered in the catalogue.
+    """
+    from describe.llm import identity
+    from describe.scoring import load_agreement_template
+
+    method, settings = load_agreement_template(template), request.provenance() | identity(judge)
+    known = catalogue.register_labeller if keep else catalogue.find_labeller
+    judge_id = known(str(judge), method.name, method.text, settings)
+    run = Comparing(catalogue, extraction_id, judge, judge_id, method, settings, limits, retry_failed, fresh, progress)
+    compared = {way: {g.unit: _pairs(g, said) for g in several if g.suppressed == way} for way in (False, True)}
+    return run, [(pairs, run.part(said, pairs, suppressed=way)) for way, pairs in compared.items()]
+
+
+def _pairs(group: Group, said: list[Said]) -> Pairs:
     """The pairs of a group. Which descriptions of others is drawn by hash, so that new ones change little."""
     from describe.scoring import matched
 
@@ -122,17 +146,17 @@ def _pairs(group: Group, said: list[Said]) -> _Pairs:
         "descriptions": [said[place].id for place in group.own],
         "others": [said[place].id for _, place in others],
     }
-    return _Pairs(group, own, others, SETTINGS | compared)
+    return Pairs(group, own, others, SETTINGS | compared)
 
 
 @dataclass(frozen=True)
-class _Run:
-    """One LLM that compares."""
+class Comparing:
+    """One LLM that compares; ``judge_id``: None where it is new, and not kept."""
 
     catalogue: Catalogue
     extraction_id: int
     judge: LLM
-    judge_id: int
+    judge_id: int | None
     template: Template
     settings: dict[str, Any]
     limits: Limits
@@ -140,17 +164,18 @@ class _Run:
     fresh: bool
     progress: Progress
 
-    def part(self, said: list[Said], pairs: dict[HeadId, _Pairs], *, suppressed: bool) -> Part[Compared]:
+    def part(self, said: list[Said], pairs: dict[HeadId, Pairs], *, suppressed: bool) -> Part[Compared]:
         """What is to be asked of descriptions of what heads promote, or of what they suppress."""
         kept = self.kept()
         found = {unit: _outcome(one, kept, said) for unit, one in pairs.items()}
         outcomes = {unit: outcome for unit, outcome in found.items() if outcome is not None}
         causes = {unit: failure for unit, (failure, _) in outcomes.items()}
         pending = unfinished(list(pairs), causes, self.retry_failed)
+        judge_id = self.judge_id or 0
         work = Work(
             self.catalogue,
-            Caller(self.judge_id, self.extraction_id, str(self.judge), place_of(self.settings), self.template.hash),
-            _saving(self.catalogue, self.judge_id, pairs, said),
+            Caller(judge_id, self.extraction_id, str(self.judge), place_of(self.settings), self.template.hash),
+            _saving(self.catalogue, judge_id, pairs, said),
             outcomes=causes,
             failed={unit: at for unit, (failure, at) in outcomes.items() if failure is not None},
             since=now() if self.fresh else None,
@@ -163,16 +188,18 @@ class _Run:
 
     def kept(self) -> Kept:
         """All that this LLM has found of the extraction's descriptions."""
+        if self.judge_id is None:
+            return {}
         return self.catalogue.scores.by_judge(self.extraction_id, self.judge_id, "stability")
 
 
-def _of_group(pairs: _Pairs, kept: Kept, said: list[Said]) -> list[Row[Any] | None]:
+def _of_group(pairs: Pairs, kept: Kept, said: list[Said]) -> list[Row[Any] | None]:
     """What is kept of each description of a group, compared as now."""
     key = json_hash(pairs.settings)
     return [kept.get((said[place].id, key)) for place in pairs.group.own]
 
 
-def _outcome(pairs: _Pairs, kept: Kept, said: list[Said]) -> tuple[str | None, datetime] | None:
+def _outcome(pairs: Pairs, kept: Kept, said: list[Said]) -> tuple[str | None, datetime] | None:
     """The cause of failure, or None, and when; None where a description of the group has no score."""
     rows = [row for row in _of_group(pairs, kept, said) if row is not None]
     if len(rows) < len(pairs.group.own):
@@ -182,7 +209,7 @@ def _outcome(pairs: _Pairs, kept: Kept, said: list[Said]) -> tuple[str | None, d
 
 
 def _saving(
-    catalogue: Catalogue, judge_id: int, pairs: dict[HeadId, _Pairs], said: list[Said]
+    catalogue: Catalogue, judge_id: int, pairs: dict[HeadId, Pairs], said: list[Said]
 ) -> Callable[[HeadId, Compared], None]:
     made_by = versions("openai")
 
@@ -199,7 +226,7 @@ def _saving(
 
 
 def _inquiring(
-    template: Template, said: list[Said], pairs: dict[HeadId, _Pairs], suppressed: bool
+    template: Template, said: list[Said], pairs: dict[HeadId, Pairs], suppressed: bool
 ) -> Callable[[HeadId], Inquiry[Compared]]:
     from describe.scoring import AgreementQuestion, Judgement
 
@@ -230,7 +257,7 @@ def _inquiring(
     return inquire
 
 
-def _stable(pairs: _Pairs, kept: Kept, said: list[Said]) -> Stable:
+def _stable(pairs: Pairs, kept: Kept, said: list[Said]) -> Stable:
     """What the catalogue holds of a group that was compared."""
     rows = [row for row in _of_group(pairs, kept, said) if row is not None]
     central = next(row.description_id for row in rows if row.found["representative"])

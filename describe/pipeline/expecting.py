@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from describe.catalog import Catalogue
 from describe.pipeline.common import find_model
 from describe.pipeline.limits import Limits
 
 if TYPE_CHECKING:
+    from describe.labelling import Inquiry
     from describe.llm import LLM, Form, Price
 
-__all__ = ["Expected", "expect"]
+__all__ = ["Expected", "expect", "questions"]
 
 TYPICAL_REPLY, TYPICAL_SECONDS = 300.0, 5.0
 """Tokens of a reply and seconds until it comes, where the ledger has no call to this LLM yet."""
@@ -82,6 +83,21 @@ def expect(
         experience=known is not None,
         batch=batch,
     )
+
+
+def questions(inquiry: Inquiry[Any]) -> list[Any]:
+    """All questions of a judge's inquiry, were each answered with "it may be or not"."""
+    from describe.scoring import Judgement
+
+    found: list[Any] = []
+    answer = None
+    while True:
+        try:
+            question = inquiry.send(answer)
+        except StopIteration:
+            return found
+        found.append(question)
+        answer = Judgement((0.5,) * getattr(question, "n", 2))
 
 
 def _tokens_in(llm: LLM, prompts: Sequence[str], form: Form) -> tuple[float, bool]:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from describe.catalog import Catalogue
 from describe.errors import InputError
-from describe.pipeline.expecting import Expected, expect
+from describe.pipeline.expecting import Expected, expect, questions
 from describe.pipeline.limits import Limits
 from describe.pipeline.scoring import Measure, judging
 from describe.records import ModelInfo
 
 if TYPE_CHECKING:
-    from describe.labelling import Inquiry
     from describe.llm import LLM, Request
 
 __all__ = ["ScorePlan", "plan_scores"]
@@ -61,7 +60,7 @@ def plan_scores(
     descriptions, prompts, no_rows, form = [], [], 0, None
     for part in parts:
         for unit in part.pending:
-            asked = _questions(part.inquire(unit))
+            asked = questions(part.inquire(unit))
             prompts += [question.prompt for question in asked]
             no_rows += not asked
             form = asked[0].form if asked else form
@@ -80,18 +79,3 @@ def plan_scores(
         template_hash=run.template.hash,
     )
     return ScorePlan(**vars(expected), model=run.info, descriptions=descriptions, no_rows=no_rows, prompts=prompts)
-
-
-def _questions(inquiry: Inquiry[Any]) -> list[Any]:
-    """All questions of an inquiry, were each answered with "it may be or not"."""
-    from describe.scoring import Judgement
-
-    found: list[Any] = []
-    answer = None
-    while True:
-        try:
-            question = inquiry.send(answer)
-        except StopIteration:
-            return found
-        found.append(question)
-        answer = Judgement((0.5,) * getattr(question, "n", 2))

@@ -85,6 +85,8 @@ def test_an_llm_says_whether_descriptions_agree(
     asked: dict[str, Any] = {"judge": parse_llm("openai:judge"), "request": Request(timeout=5.0, attempts=1)}
     with Catalogue(str(tmp_path / "c.db"), create=True) as catalogue:
         described(catalogue, tiny_llama)
+        plan = pipeline.plan_stability(catalogue, str(tiny_llama), **asked)
+        assert (plan.heads, fake_llm.calls) == (["0.0", "0.1"], []), "a dry run asks nobody"
         fake_llm.misbehave = lambda call: Action(body=completion("no JSON"))
         failed = pipeline.stability(catalogue, str(tiny_llama), **asked)
         assert failed.failures["0.0"] == "invalid"
@@ -93,6 +95,8 @@ def test_an_llm_says_whether_descriptions_agree(
         before = len(fake_llm.calls)
         result = pipeline.stability(catalogue, str(tiny_llama), **asked, retry_failed=True)
         calls = fake_llm.calls[before:]
+        assert sorted(call.prompt for call in calls) == sorted(plan.prompts), "and says to the letter what will be asked"
+        assert pipeline.plan_stability(catalogue, str(tiny_llama), **asked).calls == 0
         towns, mixed = (stable for _, stable in result.heads)
         assert towns.own == pytest.approx((0.6, 0.6, 0.2)), "two are the same to the letter, of which nobody is asked"
         assert towns.representative in towns.descriptions[:2]
@@ -177,3 +181,9 @@ def test_bad_input_is_one_line(tmp_path: Path, tiny_llama: Path, headscribe: Cal
     assert "2 heads or roles" not in shown.stdout
     assert "0.0" in shown.stdout
     assert "mean" in shown.stdout
+    dry = headscribe("stability", tiny_llama, "--judge", "openai:gpt-5-mini", "--dry-run", OPENAI_API_KEY="none")
+    assert dry.returncode == 0, dry.stderr
+    assert "2 heads or roles" in dry.stdout
+    assert "No LLM was asked, nothing was changed." in dry.stdout
+    free = headscribe("stability", tiny_llama, "--judge", "statistics", "--dry-run")
+    assert (free.returncode, free.stderr.count("\n")) == (2, 1)
