@@ -95,7 +95,7 @@ def test_an_llm_says_whether_descriptions_agree(
         before = len(fake_llm.calls)
         result = pipeline.stability(catalogue, str(tiny_llama), **asked, retry_failed=True)
         calls = fake_llm.calls[before:]
-        assert sorted(call.prompt for call in calls) == sorted(plan.prompts), "and says to the letter what will be asked"
+        assert sorted(call.prompt for call in calls) == sorted(plan.prompts), "to the letter"
         assert pipeline.plan_stability(catalogue, str(tiny_llama), **asked).calls == 0
         towns, mixed = (stable for _, stable in result.heads)
         assert towns.own == pytest.approx((0.6, 0.6, 0.2)), "two are the same to the letter, of which nobody is asked"
