@@ -75,8 +75,9 @@ def test_from_the_map_to_a_head_that_is_alike_and_back_by_search(address: str, b
     found, permanent = at(page), page.url
     context.close()
     elsewhere = browser.new_context(viewport={"width": 390, "height": 844}).new_page()
-    elsewhere.goto(permanent)
-    assert at(elsewhere) == found
+    for link in (permanent, permanent.replace("/head?", "/?")):
+        elsewhere.goto(link)
+        assert at(elsewhere) == found
     unharmed(elsewhere)
     elsewhere.context.close()
     assert not troubles
