@@ -24,6 +24,7 @@ from sqlalchemy import (
     bindparam,
     column,
     exists,
+    func,
     insert,
     select,
     text,
@@ -69,8 +70,10 @@ def add_description(
 def fill(connection: Connection) -> None:
     """Enter the heads and descriptions that are not in the index: those of an older catalogue."""
     head, told = schema.head, schema.description
+    # Not "IS NULL", for which SQLite takes the index of description_id and goes through all heads for each.
+    of_tokens = func.coalesce(passage.c.description_id, 0) == 0
     heads = select(head.c.id, head.c.extraction_id, head.c.salient).where(
-        ~exists().where(passage.c.head_id == head.c.id, passage.c.description_id.is_(None))
+        ~exists().where(passage.c.head_id == head.c.id, of_tokens)
     )
     descriptions = (
         select(told.c.id, head.c.extraction_id, told.c.head_id, told.c.inputs, told.c.pattern)

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import func, select
 
 from app.main import main
 from describe.catalog import Catalogue
+from describe.catalog.database import begin_write
+from describe.catalog.passages import fill, passage
 from describe.catalog.terms import head_terms, marked, prose_terms, query_terms
 from describe.records import Description, HeadId, HeadMapping, MappingRow, ModelInfo, Target
 from tests.attacks import FORMULAS, HIDDEN, HTML, MARKDOWN, TEXTS, attacked_catalogue, texts_of
@@ -56,6 +59,24 @@ def test_a_head_is_found_as_soon_as_it_is_saved(catalogue: Catalogue) -> None:
     assert found(catalogue, "capital paris") == found(catalogue, "unclear") == []
     (head,) = catalogue.search.find("lond capital")["heads"]
     assert (head["model"], head["llm"], head["tokens"]) == ("m@abababab", "openai:x", ["london", "londoned"])
+
+
+def test_to_look_for_heads_not_indexed_among_twice_as_many_takes_twice_as_long(catalogue: Catalogue) -> None:
+    """By the steps of SQLite's machine."""
+    extraction = begin(catalogue)
+    steps = []
+    for n_heads in (100, 200):
+        for place in range(len(catalogue.saved_heads(extraction)), n_heads):
+            save(catalogue, extraction, HeadId(*divmod(place, 100)), "word")
+        with begin_write(catalogue.engine) as connection:
+            made: Any = connection.connection.dbapi_connection
+            counted: list[None] = []
+            made.set_progress_handler(lambda: counted.append(None), 10)  # noqa: B023
+            fill(connection)
+            made.set_progress_handler(None, 10)
+            steps.append(len(counted))
+            assert connection.execute(select(func.count()).select_from(passage)).scalar() == n_heads
+    assert steps[1] < 2.5 * steps[0]
 
 
 def test_descriptions_come_before_tokens_and_can_be_asked_alone(catalogue: Catalogue) -> None:
