@@ -268,6 +268,7 @@ def test_owner_pages_are_not_there_for_others(study: Study, invited: list[Invita
     code = f"code={invited[1].code}"
     for path in (f"/studies?{code}", f"/new?{code}", f"/report_page?{code}&owner=True", "/studies", "/?owner=1"):
         page = tab(path)
+        page.get_by_text("Is there a pattern" if code in path else "Your personal code").first.wait_for()
         text = page.inner_text("body")
         assert study.name not in text
         assert "Raters per item" not in text
