@@ -53,9 +53,7 @@ def choose_models(models: list[dict[str, Any]], *, all_of_them: bool) -> list[di
     named = {one["model"]: one for one in models}
     if len(models) == 1:
         return models
-    if asked := st.query_params.get_all("model"):
-        with suppress(StreamlitAPIException):  # still bound by the page that was left a moment ago
-            st.query_params["model"] = [_written(name, list(named)) for name in asked]
+    _write_out(list(named))
     words = "All models" if all_of_them else visible(models[0]["model"])
     chosen = st.multiselect(
         "Models", list(named), format_func=_shown, key="model", bind="query-params", placeholder=words
@@ -85,9 +83,7 @@ def chosen_model() -> tuple[int, ModelInfo] | None:
         st.page_link("runs_page.py", label="Start it here")
         return None
     names = list(found)
-    if asked := st.query_params.get("model"):
-        with suppress(StreamlitAPIException):
-            st.query_params["model"] = _written(asked, names)
+    _write_out(names)
     model = found[chosen_in_address("Model", "model", names, names[0], visible)]
     return catalogue().find_model(f"{model.name}@{model.content_hash}")
 
@@ -112,12 +108,14 @@ def chosen_in_address(
     return chosen
 
 
-def _written(asked: str, names: list[str]) -> str:
-    """A model's name as these addresses write it, where it was given by its name alone; else as it was given."""
-    if asked not in names:
-        with suppress(CatalogueError):
-            return address(catalogue().find_model(asked)[1])
-    return asked
+def _write_out(names: list[str]) -> None:
+    """Write models that the page's address gives by their names alone as addresses do, so that they are ``names``."""
+    asked = st.query_params.get_all("model")
+    if all(name in names for name in asked):
+        return
+    with suppress(CatalogueError, StreamlitAPIException):  # unknown; bound by the page that was left a moment ago
+        found = [name if name in names else address(catalogue().find_model(name)[1]) for name in asked]
+        st.query_params["model"] = found
 
 
 def address(model: ModelInfo) -> str:
