@@ -13,7 +13,7 @@ from describe.text import quoted, visible
 
 if TYPE_CHECKING:
     from describe.pipeline import Differences
-    from describe.pipeline.differing import ModelDifferences
+    from describe.pipeline.diff import ModelDifferences
 
 __all__ = ["draw_differences"]
 

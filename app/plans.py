@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from describe.pipeline.expecting import Expected
+    from describe.pipeline.llm_stage.estimate import Expected
 
 __all__ = ["amounts", "expected_json"]
 

@@ -35,7 +35,7 @@ from describe.catalog.database import begin_write
 from describe.catalog.writes import Writes
 from describe.labelling import Template
 from describe.llm import Request, parse_llm
-from describe.pipeline.extracting import extraction_settings
+from describe.pipeline.extraction.extract import extraction_settings
 from describe.records import HeadId, HeadMapping, MappingRow, ModelInfo, Target
 from describe.weights import content_hash, locate
 from tests import tiny

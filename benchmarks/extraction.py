@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 
-from describe.pipeline.computing import Means, extract_layers
+from describe.pipeline.extraction.compute import Means, extract_layers
 from describe.weights import HeadWeights, open_model
 from tests import oracle
 from tests.demo_oracle import DemoOracle

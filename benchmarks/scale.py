@@ -140,7 +140,7 @@ def over_ray(folder: Path, _: argparse.Namespace) -> dict[str, Any]:
     """Two workers of one thread each against this process with two threads."""
     from describe import pipeline
     from describe.catalog import Catalogue
-    from describe.pipeline.engines import LOCAL, Engine, open_engine
+    from describe.pipeline.extraction.engines import LOCAL, Engine, open_engine
 
     model = str(FOR_RAY.write(folder / "ray"))
     torch.set_num_threads(2)

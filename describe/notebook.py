@@ -26,7 +26,7 @@ from describe.catalog.links import neuronpedia
 from describe.catalog.scores import MEASURES, headline
 from describe.errors import InputError
 from describe.operations import load_operations
-from describe.pipeline.reading import extracted
+from describe.pipeline.stored import extracted
 from describe.records import THRESHOLD, HeadId, ModelInfo, parse_heads
 from describe.text import quoted, visible
 

@@ -61,7 +61,7 @@ def _serve(address: str) -> None:
 
     import app.commands
     import describe.evidence
-    import describe.pipeline.computing
+    import describe.pipeline.extraction.compute
 
     del aiohttp, altair, openai, vl_convert, pandas, scipy, torch, transformers, AutoTokenizer, app, describe
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)

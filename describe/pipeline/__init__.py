@@ -2,28 +2,28 @@
 call these. Importing this package imports no torch; extracting does.
 """
 
-from describe.pipeline.ablating import AblateResult, ablate, ablation_curves, ablation_rows
-from describe.pipeline.agreeing import StabilityResult, stability
-from describe.pipeline.agreement_plan import StabilityPlan, plan_stability
-from describe.pipeline.checking import check_described
 from describe.pipeline.common import Progress, find
-from describe.pipeline.comparing import Comparison, compare, comparison
-from describe.pipeline.correlating import CorrelateResult, correlate, correlation_rows
-from describe.pipeline.describing import DescribeResult, describe
-from describe.pipeline.differing import Differences, diff, diff_describers
-from describe.pipeline.engines import open_engine
-from describe.pipeline.extracting import ExtractResult, extract, extract_all
-from describe.pipeline.importing import import_heads
-from describe.pipeline.known import KnownChecks, known_checks, known_relations
-from describe.pipeline.limits import Batching, Limits
-from describe.pipeline.planning import Plan, plan, prompt_of
-from describe.pipeline.reading import export, head_record, report, search
-from describe.pipeline.relating import RelationsResult, relations, relations_all
-from describe.pipeline.score_plan import ScorePlan, plan_scores
+from describe.pipeline.description_estimate import Plan, plan, prompt_of
+from describe.pipeline.descriptions import DescribeResult, describe
+from describe.pipeline.diff import Differences, diff, diff_describers
+from describe.pipeline.extraction.engines import open_engine
+from describe.pipeline.extraction.extract import ExtractResult, extract, extract_all
+from describe.pipeline.imports import import_heads
+from describe.pipeline.inference.ablation import AblateResult, ablate, ablation_curves, ablation_rows
+from describe.pipeline.inference.correlation import CorrelateResult, correlate, correlation_rows
+from describe.pipeline.inference.described_heads import check_described
+from describe.pipeline.llm_stage.limits import Batching, Limits
+from describe.pipeline.operations.comparison import Comparison, compare, comparison
+from describe.pipeline.operations.relations import RelationsResult, relations, relations_all
+from describe.pipeline.roles import RolesResult, roles
+from describe.pipeline.score_estimate import ScorePlan, plan_scores
 from describe.pipeline.score_report import score_report
-from describe.pipeline.scoring import ScoreResult, score
-from describe.pipeline.self_testing import Finding, self_test
-from describe.pipeline.splitting import RolesResult, roles
+from describe.pipeline.scores import ScoreResult, score
+from describe.pipeline.self_test import Finding, self_test
+from describe.pipeline.stability import StabilityResult, stability
+from describe.pipeline.stability_estimate import StabilityPlan, plan_stability
+from describe.pipeline.stored import export, head_record, report, search
+from describe.pipeline.stored_checks import KnownChecks, known_checks, known_relations
 
 __all__ = [
     "AblateResult",

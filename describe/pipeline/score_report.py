@@ -8,8 +8,8 @@ from typing import Any
 
 from describe.catalog import Catalogue, Told
 from describe.pipeline.common import find
-from describe.pipeline.placebos import KINDS
-from describe.pipeline.trials import chosen_authors, evidence_of
+from describe.pipeline.extraction.placebos import KINDS
+from describe.pipeline.held_out import chosen_authors, evidence_of
 from describe.records import HeadId
 
 __all__ = ["score_report"]

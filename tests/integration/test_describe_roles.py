@@ -18,8 +18,8 @@ from describe.catalog import Catalogue
 from describe.catalog.roles import Role
 from describe.errors import CatalogueError
 from describe.llm import Request, parse_llm
-from describe.pipeline.by_role import roles_settings
-from describe.pipeline.stating import statistics_settings
+from describe.pipeline.evidence import statistics_settings
+from describe.pipeline.role_rows import roles_settings
 from describe.records import Evidence, HeadId
 from describe.text import quoted
 from tests.fake_llm import Action, FakeLLM, completion, right_answer

@@ -20,8 +20,8 @@ import torch
 from describe import pipeline
 from describe.catalog import Catalogue
 from describe.errors import InputError
-from describe.pipeline.computing import Means
-from describe.pipeline.engines import LOCAL, RankJob, open_engine, opener
+from describe.pipeline.extraction.compute import Means
+from describe.pipeline.extraction.engines import LOCAL, RankJob, open_engine, opener
 from tests.conftest import need
 from tests.synthetic import Synthetic
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from describe.pipeline.self_testing import find_planted, self_test
+from describe.pipeline.self_test import find_planted, self_test
 from describe.records import THRESHOLD
 from describe.validation import open_runner
 from describe.validation.planted import planted_model

@@ -18,7 +18,7 @@ from describe import pipeline
 from describe.catalog import Catalogue
 from describe.errors import CheckpointError, InputError
 from describe.llm import Request, parse_llm
-from describe.pipeline.agreeing import agreements
+from describe.pipeline.stability import agreements
 from describe.records import Description, HeadId
 from describe.scoring import shared_words
 from describe.validation.embedding import embed

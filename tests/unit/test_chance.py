@@ -11,7 +11,7 @@ from describe.catalog import Catalogue, schema
 from describe.evidence import RANDOM
 from describe.maps import SourceVectors, random_operations
 from describe.pipeline import extract, find
-from describe.pipeline.chance import random_mappings
+from describe.pipeline.extraction.random_heads import random_mappings
 
 
 def test_random_heads_are_maps_with_these_singular_values() -> None:

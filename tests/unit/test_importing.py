@@ -220,7 +220,7 @@ def test_a_catalogue_made_for_nothing_is_not_left_behind(tmp_path: Path) -> None
 def test_a_line_that_never_ends_is_not_read_to_its_end(
     exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("describe.pipeline.importing.LONGEST", 1 << 20)
+    monkeypatch.setattr("describe.pipeline.imports.LONGEST", 1 << 20)
     refused(exported, tmp_path, b"x" * (1 << 21), "line 1 of .* is longer than 1 MiB")
 
 

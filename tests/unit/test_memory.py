@@ -24,7 +24,7 @@ from describe.maps import (
     salient_operations,
     source_vectors,
 )
-from describe.pipeline.memory import parse_memory
+from describe.pipeline.extraction.memory import parse_memory
 from describe.records import ModelInfo
 from describe.weights import HeadWeights, open_model
 from describe.weights.model import joined

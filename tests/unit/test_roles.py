@@ -18,7 +18,7 @@ from describe.catalog.database import _alembic
 from describe.catalog.roles import Role
 from describe.maps import cluster_rows, output_space
 from describe.maps.roles import DRAWS, correlations, reach, singular_values, written
-from describe.pipeline.by_role import of_role, role_units
+from describe.pipeline.role_rows import of_role, role_units
 from describe.records import Description, Evidence, HeadId, HeadMapping, MappingRow, Score, Target
 from tests.planted_roles import DH, World, clusters, planted_head, random_weights, world
 from tests.unit.test_catalogue import filled

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from describe.catalog import Caller, Catalogue, SavedBatch
 from describe.catalog.rows import aware, now
 from describe.errors import InputError, RunEndedError
-from describe.pipeline.asking import Part, ask_about
 from describe.pipeline.common import Progress, silent
-from describe.pipeline.extracting import ExtractResult, extract
-from describe.pipeline.limits import Batching, Limits, check_batch
-from describe.pipeline.placebos import make_placebos
-from describe.pipeline.splitting import by_role
-from describe.pipeline.stating import Loader, material, state, statistics_method, statistics_settings
-from describe.pipeline.work import Work, place_of, unfinished
+from describe.pipeline.evidence import Loader, material, state, statistics_method, statistics_settings
+from describe.pipeline.extraction.extract import ExtractResult, extract
+from describe.pipeline.extraction.placebos import make_placebos
+from describe.pipeline.llm_stage.limits import Batching, Limits, check_batch
+from describe.pipeline.llm_stage.record import Work, place_of, unfinished
+from describe.pipeline.llm_stage.run import Part, ask_about
+from describe.pipeline.roles import by_role
 from describe.records import Description, HeadId, ModelInfo
 from describe.versions import versions
 
@@ -244,7 +244,7 @@ class _Run:
     def in_batches(self, parts: list[_Part]) -> bool:
         """The same through batches. Where they are not waited for, those of every part are submitted."""
         from describe.llm import connect_batches
-        from describe.pipeline.batching import describe_in_batches
+        from describe.pipeline.llm_stage.batch import describe_in_batches
 
         batch = self._batch or Batching()
         waiting: RunEndedError | None = None

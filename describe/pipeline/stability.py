@@ -11,13 +11,13 @@ import numpy as np
 from describe.catalog import Catalogue
 from describe.errors import InputError
 from describe.pipeline.common import Progress, find, silent
-from describe.pipeline.told import Floats, Group, Said, Stable, all_said, grouped, save_stable, stable
+from describe.pipeline.description_groups import Floats, Group, Said, Stable, all_said, grouped, save_stable, stable
 from describe.records import HeadId, ModelInfo, parse_heads
 from describe.versions import versions
 
 if TYPE_CHECKING:
     from describe.llm import LLM, Request
-    from describe.pipeline.limits import Limits
+    from describe.pipeline.llm_stage.limits import Limits
 
 __all__ = ["StabilityResult", "Stable", "agreements", "stability", "to_compare"]
 
@@ -88,7 +88,7 @@ def stability(
     result, said, several = to_compare(catalogue, model, heads)
     if judge is None or judge.provider == "statistics":
         return _by_machine(catalogue, result, said, several, embedding, progress)
-    from describe.pipeline.agreeing_by_llm import by_llm
+    from describe.pipeline.stability_by_llm import by_llm
 
     return by_llm(
         catalogue, result, said, several, judge, request, template, concurrency, limits, retry_failed, fresh, progress

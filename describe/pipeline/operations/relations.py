@@ -11,13 +11,13 @@ from describe.catalog import Catalogue
 from describe.errors import InputError
 from describe.operations import Operation, Problem, load_operations
 from describe.pipeline.common import Progress, reading, silent
-from describe.pipeline.engines import LOCAL, Engine, RankJob, opener
-from describe.pipeline.memory import parse_memory
+from describe.pipeline.extraction.engines import LOCAL, Engine, RankJob, opener
+from describe.pipeline.extraction.memory import parse_memory
 from describe.records import MIN_PAIRS, LayerScores, ModelInfo, OperationScores
 from describe.versions import versions
 
 if TYPE_CHECKING:
-    from describe.pipeline.computing import Means
+    from describe.pipeline.extraction.compute import Means
     from describe.weights import HeadWeights
 
 __all__ = ["RelationsResult", "relations", "relations_all"]
@@ -119,7 +119,7 @@ def relations_all(
     chosen, problems = load_operations(operations)
     where = engine.device(device, "float64")
 
-    from describe.pipeline.computing import Means
+    from describe.pipeline.extraction.compute import Means
 
     means, opened = Means(where, "float64", allowed), opener()
     models = list(dict.fromkeys(models))

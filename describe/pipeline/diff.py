@@ -10,7 +10,7 @@ from describe.catalog import Catalogue
 from describe.catalog.differences import changes, described_otherwise, pairs
 from describe.errors import InputError
 from describe.pipeline.common import find
-from describe.pipeline.reading import extracted
+from describe.pipeline.stored import extracted
 from describe.records import HeadId, ModelInfo
 
 __all__ = ["Differences", "ModelDifferences", "diff", "diff_describers"]

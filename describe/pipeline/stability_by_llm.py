@@ -15,12 +15,12 @@ from sqlalchemy import Row
 from describe.catalog import Caller, Catalogue
 from describe.catalog.rows import aware, json_hash, now
 from describe.errors import RunEndedError
-from describe.pipeline.agreeing import StabilityResult
-from describe.pipeline.asking import Part, ask_about
 from describe.pipeline.common import Progress, silent
-from describe.pipeline.limits import Limits
-from describe.pipeline.told import Group, Said, Stable, save_stable, stable
-from describe.pipeline.work import Work, place_of, unfinished
+from describe.pipeline.description_groups import Group, Said, Stable, save_stable, stable
+from describe.pipeline.llm_stage.limits import Limits
+from describe.pipeline.llm_stage.record import Work, place_of, unfinished
+from describe.pipeline.llm_stage.run import Part, ask_about
+from describe.pipeline.stability import StabilityResult
 from describe.records import HeadId, Score
 from describe.versions import versions
 

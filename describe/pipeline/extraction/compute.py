@@ -27,8 +27,8 @@ from describe.maps import (
     source_vectors,
 )
 from describe.pipeline.common import N_HELD_OUT, N_SALIENT, N_SAMPLED, N_TARGETS
-from describe.pipeline.engines import RankJob
-from describe.pipeline.memory import room
+from describe.pipeline.extraction.engines import RankJob
+from describe.pipeline.extraction.memory import room
 from describe.records import ModelInfo
 from describe.weights import HeadWeights
 from describe.weights.model import LayerWeights, joined

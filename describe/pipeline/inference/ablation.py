@@ -15,8 +15,8 @@ from describe.catalog.checks import plain
 from describe.errors import InputError
 from describe.operations import Operation, Problem, load_operations
 from describe.pipeline.common import Progress, silent
-from describe.pipeline.correlating import Testbed, open_testbed
-from describe.pipeline.relating import as_row, relations
+from describe.pipeline.inference.correlation import Testbed, open_testbed
+from describe.pipeline.operations.relations import as_row, relations
 from describe.records import MIN_PAIRS, Ablation, HeadId, ModelInfo, OperationScores
 from describe.text import visible
 

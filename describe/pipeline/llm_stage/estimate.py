@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from describe.catalog import Catalogue
 from describe.pipeline.common import find_model
-from describe.pipeline.limits import Limits
+from describe.pipeline.llm_stage.limits import Limits
 
 if TYPE_CHECKING:
     from describe.labelling import Inquiry

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from describe.catalog import Catalogue
-from describe.pipeline.extracting import extract
-from describe.pipeline.relating import relations
+from describe.pipeline.extraction.extract import extract
+from describe.pipeline.operations.relations import relations
 from describe.records import THRESHOLD, HeadId, OperationScores
 
 if TYPE_CHECKING:

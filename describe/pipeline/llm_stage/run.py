@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from describe.pipeline.limits import Limits
-from describe.pipeline.work import Outcome, Work, run_async
+from describe.pipeline.llm_stage.limits import Limits
+from describe.pipeline.llm_stage.record import Outcome, Work, run_async
 from describe.records import HeadId
 
 if TYPE_CHECKING:

@@ -30,12 +30,12 @@ from describe.llm import (
     reply_of,
 )
 from describe.pipeline.common import Progress
-from describe.pipeline.in_flight import InFlight
-from describe.pipeline.limits import Batching
+from describe.pipeline.llm_stage.limits import Batching
+from describe.pipeline.llm_stage.open_batches import InFlight
 from describe.records import Call, Description, HeadId
 
 if TYPE_CHECKING:
-    from describe.pipeline.work import Work
+    from describe.pipeline.llm_stage.record import Work
 
 __all__ = ["describe_in_batches"]
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from describe.catalog import Catalogue, Told
 from describe.errors import CatalogueError
-from describe.pipeline.asking import Part
-from describe.pipeline.by_role import of_role
+from describe.pipeline.llm_stage.run import Part
+from describe.pipeline.role_rows import of_role
 from describe.records import Evidence, HeadId, HeadMapping, Score
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from describe.catalog import Catalogue
 from describe.catalog.roles import Role, Sign
-from describe.pipeline.by_role import roles_settings, split_already, tested_roles
-from describe.pipeline.chance import random_mappings
 from describe.pipeline.common import N_TARGETS, Progress, choose_device, silent
-from describe.pipeline.extracting import extract
-from describe.pipeline.stating import statistics_settings
+from describe.pipeline.evidence import statistics_settings
+from describe.pipeline.extraction.extract import extract
+from describe.pipeline.extraction.random_heads import random_mappings
+from describe.pipeline.role_rows import roles_settings, split_already, tested_roles
 from describe.records import HeadId, HeadMapping, MappingRow, ModelInfo
 from describe.versions import versions
 
@@ -121,7 +121,7 @@ def _split_heads(
 
     from describe.maps import cluster_rows, output_space
     from describe.maps.roles import correlations, singular_values, written
-    from describe.pipeline.computing import Means, kept_sources, kept_unembed
+    from describe.pipeline.extraction.compute import Means, kept_sources, kept_unembed
     from describe.weights import open_model
 
     means = Means(choose_device(device, dtype), dtype, None)

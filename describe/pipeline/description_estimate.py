@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from describe.catalog import Catalogue
 from describe.errors import CatalogueError, InputError
-from describe.pipeline.by_role import split_already
 from describe.pipeline.common import find
-from describe.pipeline.describing import llm_method, load_prompt
-from describe.pipeline.expecting import Expected, expect
-from describe.pipeline.limits import Batching, Limits, check_batch
-from describe.pipeline.stating import material
-from describe.pipeline.work import unfinished
+from describe.pipeline.descriptions import llm_method, load_prompt
+from describe.pipeline.evidence import material
+from describe.pipeline.llm_stage.estimate import Expected, expect
+from describe.pipeline.llm_stage.limits import Batching, Limits, check_batch
+from describe.pipeline.llm_stage.record import unfinished
+from describe.pipeline.role_rows import split_already
 from describe.records import HeadId, ModelInfo, parse_heads
 
 if TYPE_CHECKING:

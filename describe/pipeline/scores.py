@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING, Any, Literal
 from describe.catalog import Caller, Catalogue, Told
 from describe.catalog.rows import now
 from describe.errors import InputError, RunEndedError
-from describe.pipeline.asking import ask_about
 from describe.pipeline.common import Progress, find, silent
-from describe.pipeline.limits import Limits
-from describe.pipeline.trials import TRIAL, JudgedPart, RowsOf, Trials, check_kept, chosen_authors, evidence_of, too_few
-from describe.pipeline.work import Work, place_of, unfinished
+from describe.pipeline.held_out import (
+    TRIAL,
+    JudgedPart,
+    RowsOf,
+    Trials,
+    check_kept,
+    chosen_authors,
+    evidence_of,
+    too_few,
+)
+from describe.pipeline.llm_stage.limits import Limits
+from describe.pipeline.llm_stage.record import Work, place_of, unfinished
+from describe.pipeline.llm_stage.run import ask_about
 from describe.records import Evidence, HeadId, ModelInfo, Score, parse_heads
 from describe.versions import versions
 

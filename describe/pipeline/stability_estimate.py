@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from describe.catalog import Catalogue
 from describe.errors import InputError
-from describe.pipeline.agreeing import to_compare
-from describe.pipeline.agreeing_by_llm import comparing
-from describe.pipeline.expecting import Expected, expect, questions
-from describe.pipeline.limits import Limits
+from describe.pipeline.llm_stage.estimate import Expected, expect, questions
+from describe.pipeline.llm_stage.limits import Limits
+from describe.pipeline.stability import to_compare
+from describe.pipeline.stability_by_llm import comparing
 from describe.records import ModelInfo
 
 if TYPE_CHECKING:

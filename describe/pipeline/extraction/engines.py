@@ -18,7 +18,7 @@ from describe.records import ModelInfo
 if TYPE_CHECKING:
     import torch
 
-    from describe.pipeline.computing import Found, Means, Ranked
+    from describe.pipeline.extraction.compute import Found, Means, Ranked
     from describe.weights import HeadWeights
 
 __all__ = ["LOCAL", "Engine", "Job", "Local", "RankJob", "open_engine", "opener"]
@@ -71,14 +71,14 @@ class Local:
         return choose_device(name, dtype)
 
     def extract(self, jobs: Iterable[Job], means: Means, opened: Opener) -> Iterator[tuple[int, Found]]:
-        from describe.pipeline.computing import extract_layers
+        from describe.pipeline.extraction.compute import extract_layers
 
         for number, job in enumerate(jobs):
             if job.layers:
                 yield from ((number, found) for found in extract_layers(opened(job.model), job.layers, means))
 
     def rank(self, jobs: Iterable[RankJob], means: Means, opened: Opener) -> Iterator[tuple[int, Ranked]]:
-        from describe.pipeline.computing import Ranking
+        from describe.pipeline.extraction.compute import Ranking
 
         for number, job in enumerate(jobs):
             if job.layers:
@@ -104,7 +104,7 @@ def open_engine(name: str, ray_address: str | None = None) -> Iterator[Engine]:
             raise InputError("--ray-address goes with --engine ray")
         yield LOCAL
         return
-    from describe.pipeline.over_ray import ray_cluster
+    from describe.pipeline.extraction.ray_engine import ray_cluster
 
     with ray_cluster(ray_address) as cluster:
         yield cluster

@@ -18,7 +18,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from describe.errors import HeadscribeError, InputError
-from describe.pipeline.computing import (
+from describe.pipeline.extraction.compute import (
     Found,
     Means,
     Ranked,
@@ -26,8 +26,8 @@ from describe.pipeline.computing import (
     kept_unembed,
     salient_layers,
 )
-from describe.pipeline.engines import Job, Opener, RankJob
-from describe.pipeline.memory import SHARE
+from describe.pipeline.extraction.engines import Job, Opener, RankJob
+from describe.pipeline.extraction.memory import SHARE
 
 if TYPE_CHECKING:
     import torch
@@ -71,7 +71,7 @@ def ray_cluster(address: str | None) -> Iterator[OverRay]:
 
 
 class OverRay:
-    """Spreads the layers of models over a cluster; the results are those of `describe.pipeline.engines.Local`."""
+    """Spreads the layers of models over a cluster; the results are those of `Local`."""
 
     @cached_property
     def _resources(self) -> dict[str, float]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from describe.catalog import Catalogue
 from describe.catalog.placebos import NULL
 from describe.pipeline.common import N_SALIENT, N_TARGETS, Progress, choose_device, silent
-from describe.pipeline.extracting import named
+from describe.pipeline.extraction.extract import named
 from describe.records import HeadId, HeadMapping
 from describe.versions import versions
 
@@ -59,7 +59,7 @@ def _draw(catalogue: Catalogue, model: str, own: int, groups: list[int], device:
     from describe.evidence import RANDOM
     from describe.maps import random_operations
     from describe.maps.roles import singular_values
-    from describe.pipeline.computing import Means, kept_sources, kept_unembed
+    from describe.pipeline.extraction.compute import Means, kept_sources, kept_unembed
     from describe.weights import open_model
 
     weights, means = open_model(model), Means(choose_device(device, "float32"), "float32")

@@ -8,8 +8,8 @@ from typing import Any
 from describe.catalog import Catalogue
 from describe.errors import InputError
 from describe.pipeline.common import Progress, find, silent
-from describe.pipeline.correlating import open_testbed, read_prompt_templates
-from describe.pipeline.relating import standard_k
+from describe.pipeline.inference.correlation import open_testbed, read_prompt_templates
+from describe.pipeline.operations.relations import standard_k
 from describe.records import DynamicHits, HeadId, parse_heads
 
 __all__ = ["check_described"]

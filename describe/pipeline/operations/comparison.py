@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from describe.catalog import Catalogue
 from describe.errors import InputError
 from describe.pipeline.common import Progress, silent
-from describe.pipeline.relating import relations
+from describe.pipeline.operations.relations import relations
 from describe.records import THRESHOLD, ModelInfo, OperationScores
 
 if TYPE_CHECKING:

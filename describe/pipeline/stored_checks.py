@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from describe.catalog import Catalogue
 from describe.catalog.checks import ablation as as_ablation
 from describe.catalog.checks import dynamic_hits as as_hits
-from describe.pipeline.correlating import Sources
+from describe.pipeline.inference.correlation import Sources
 from describe.records import Ablation, DynamicHits, HeadId, OperationScores
 
 if TYPE_CHECKING:

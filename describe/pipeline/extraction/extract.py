@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from describe.catalog import Catalogue
 from describe.errors import InputError
 from describe.pipeline.common import N_HELD_OUT, N_SALIENT, N_TARGETS, Progress, known, reading, silent
-from describe.pipeline.engines import LOCAL, Engine, Job, opener
-from describe.pipeline.memory import parse_memory
+from describe.pipeline.extraction.engines import LOCAL, Engine, Job, opener
+from describe.pipeline.extraction.memory import parse_memory
 from describe.records import HeadId, HeadMapping, MappingRow, ModelInfo, Target, parse_heads
 from describe.versions import versions
 from describe.weights import content_hash, locate
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
 
     from describe.maps import SalientOperations
-    from describe.pipeline.computing import Means
+    from describe.pipeline.extraction.compute import Means
     from describe.weights import HeadWeights
 
 __all__ = ["ExtractResult", "extract", "extract_all", "named"]
@@ -88,7 +88,7 @@ def extract_all(
     todo = [model for model, found in zip(models, there, strict=True) if found is None]
     new = {}
     if todo:
-        from describe.pipeline.computing import Means
+        from describe.pipeline.extraction.compute import Means
 
         means = Means(engine.device(device, dtype), dtype, allowed)
         opened = opener()

@@ -9,8 +9,8 @@ from typing import Any
 from describe.catalog import Catalogue
 from describe.errors import InputError
 from describe.labelling import Template
-from describe.pipeline.chance import random_mappings
 from describe.pipeline.common import Progress, silent
+from describe.pipeline.extraction.random_heads import random_mappings
 from describe.records import Description, Evidence, HeadId, HeadMapping
 
 __all__ = ["Loader", "material", "state", "statistics_method", "statistics_settings"]
@@ -64,7 +64,7 @@ def state(
     evidence = _tested(catalogue, model, extraction_id, own, random)
     suppress: set[HeadId] = set()
     if any(head.role for head in heads):
-        from describe.pipeline.by_role import evidence_of_roles
+        from describe.pipeline.role_rows import evidence_of_roles
 
         of_roles, suppress = evidence_of_roles(catalogue, model, extraction_id, random)
         evidence |= of_roles

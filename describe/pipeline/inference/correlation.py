@@ -15,7 +15,7 @@ from describe.catalog.checks import plain
 from describe.errors import InputError
 from describe.operations import Operation, Problem, load_operations
 from describe.pipeline.common import Progress, choose_device, silent
-from describe.pipeline.relating import as_row, relations
+from describe.pipeline.operations.relations import as_row, relations
 from describe.records import MIN_PAIRS, DynamicHits, HeadId, ModelInfo, OperationScores, parse_heads
 from describe.versions import versions
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from describe.catalog import Catalogue
 from describe.pipeline.common import Progress, choose_device
-from describe.pipeline.extracting import named
+from describe.pipeline.extraction.extract import named
 from describe.records import HeadId, HeadMapping
 from describe.versions import versions
 
@@ -66,7 +66,7 @@ def make_placebos(
 
 def _shuffled(catalogue: Catalogue, own: int, weights: HeadWeights, heads: list[HeadId]) -> Iterator[HeadMapping]:
     from describe.maps import shuffled
-    from describe.pipeline.computing import seeds_of
+    from describe.pipeline.extraction.compute import seeds_of
 
     for head in heads:
         seed = seeds_of(weights.info, head.layer)[head.head]
@@ -75,7 +75,7 @@ def _shuffled(catalogue: Catalogue, own: int, weights: HeadWeights, heads: list[
 
 def _random(weights: HeadWeights, heads: list[HeadId], device: str, dtype: str) -> Iterator[HeadMapping]:
     from describe.maps import random_heads
-    from describe.pipeline.computing import Means, salient_rows, seeds_of
+    from describe.pipeline.extraction.compute import Means, salient_rows, seeds_of
 
     if not heads:
         return

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from describe.catalog import Catalogue
 from describe.errors import InputError
-from describe.pipeline.expecting import Expected, expect, questions
-from describe.pipeline.limits import Limits
-from describe.pipeline.scoring import Measure, judging
+from describe.pipeline.llm_stage.estimate import Expected, expect, questions
+from describe.pipeline.llm_stage.limits import Limits
+from describe.pipeline.scores import Measure, judging
 from describe.records import ModelInfo
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""``headscribe relations`` and ``compare``: the predefined operations in the weights of heads."""
