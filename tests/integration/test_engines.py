@@ -21,7 +21,8 @@ from describe import pipeline
 from describe.catalog import Catalogue
 from describe.errors import InputError
 from describe.pipeline.extraction.compute import Means
-from describe.pipeline.extraction.engines import LOCAL, RankJob, open_engine, opener
+from describe.pipeline.extraction.engines import LOCAL, open_engine
+from describe.pipeline.extraction.jobs import RankJob, opener
 from tests.conftest import need
 from tests.synthetic import Synthetic
 

@@ -27,7 +27,7 @@ from describe.maps import (
     source_vectors,
 )
 from describe.pipeline.common import N_HELD_OUT, N_SALIENT, N_SAMPLED, N_TARGETS
-from describe.pipeline.extraction.engines import RankJob
+from describe.pipeline.extraction.jobs import RankJob
 from describe.pipeline.extraction.memory import room
 from describe.records import ModelInfo
 from describe.weights import HeadWeights

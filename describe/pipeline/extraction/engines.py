@@ -5,47 +5,20 @@ An engine computes and returns; what comes of it is committed by who asked, so t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from describe.errors import InputError
 from describe.pipeline.common import choose_device
-from describe.records import ModelInfo
+from describe.pipeline.extraction.jobs import Job, Opener, RankJob
 
 if TYPE_CHECKING:
     import torch
 
     from describe.pipeline.extraction.compute import Found, Means, Ranked
-    from describe.weights import HeadWeights
 
-__all__ = ["LOCAL", "Engine", "Job", "Local", "RankJob", "open_engine", "opener"]
-
-Opener = Callable[[str], "HeadWeights"]
-
-
-@dataclass(frozen=True)
-class Job:
-    """Layers of a model to compute: MODEL, what it must turn out to be, and which layers."""
-
-    model: str
-    info: ModelInfo
-    layers: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class RankJob(Job):
-    """Layers of a model in which to rank targets.
-
-    Attributes:
-        triples: source, target and k of each pair.
-        first_mlp: sources are read through the first MLP in all layers but the first; else nowhere.
-    """
-
-    triples: tuple[tuple[int, int, int], ...]
-    first_mlp: bool
+__all__ = ["LOCAL", "Engine", "Local", "open_engine"]
 
 
 class Engine(Protocol):
@@ -95,7 +68,7 @@ ENGINES = ("local", "ray")
 def open_engine(name: str, ray_address: str | None = None) -> Iterator[Engine]:
     """An engine by its name, let go of at the end.
 
-    Raises `InputError` for an unknown name, an address without Ray, and as `over_ray.ray_cluster` does.
+    Raises `InputError` for an unknown name, an address without Ray, and as `ray_engine.ray_cluster` does.
     """
     if name not in ENGINES:
         raise InputError(f"there is no engine '{name}': {' or '.join(ENGINES)}")
@@ -108,10 +81,3 @@ def open_engine(name: str, ray_address: str | None = None) -> Iterator[Engine]:
 
     with ray_cluster(ray_address) as cluster:
         yield cluster
-
-
-def opener() -> Opener:
-    """What opens models, and keeps a few of them open: all are looked at before the first is computed."""
-    from describe.weights import open_model
-
-    return lru_cache(maxsize=4)(open_model)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from describe.catalog import Catalogue
 from describe.errors import InputError
 from describe.pipeline.common import N_HELD_OUT, N_SALIENT, N_TARGETS, Progress, known, reading, silent
-from describe.pipeline.extraction.engines import LOCAL, Engine, Job, opener
+from describe.pipeline.extraction.engines import LOCAL, Engine
+from describe.pipeline.extraction.jobs import Job, opener
 from describe.pipeline.extraction.memory import parse_memory
 from describe.records import HeadId, HeadMapping, MappingRow, ModelInfo, Target, parse_heads
 from describe.versions import versions

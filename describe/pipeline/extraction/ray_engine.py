@@ -26,7 +26,7 @@ from describe.pipeline.extraction.compute import (
     kept_unembed,
     salient_layers,
 )
-from describe.pipeline.extraction.engines import Job, Opener, RankJob
+from describe.pipeline.extraction.jobs import Job, Opener, RankJob
 from describe.pipeline.extraction.memory import SHARE
 
 if TYPE_CHECKING:

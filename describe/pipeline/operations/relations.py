@@ -11,7 +11,8 @@ from describe.catalog import Catalogue
 from describe.errors import InputError
 from describe.operations import Operation, Problem, load_operations
 from describe.pipeline.common import Progress, reading, silent
-from describe.pipeline.extraction.engines import LOCAL, Engine, RankJob, opener
+from describe.pipeline.extraction.engines import LOCAL, Engine
+from describe.pipeline.extraction.jobs import RankJob, opener
 from describe.pipeline.extraction.memory import parse_memory
 from describe.records import MIN_PAIRS, LayerScores, ModelInfo, OperationScores
 from describe.versions import versions

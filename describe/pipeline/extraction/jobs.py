@@ -1,0 +1,46 @@
+"""Jobs for an engine: which layers of which model to compute, and how its weights are opened where that happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from describe.records import ModelInfo
+
+if TYPE_CHECKING:
+    from describe.weights import HeadWeights
+
+__all__ = ["Job", "Opener", "RankJob", "opener"]
+
+Opener = Callable[[str], "HeadWeights"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Layers of a model to compute: MODEL, what it must turn out to be, and which layers."""
+
+    model: str
+    info: ModelInfo
+    layers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class RankJob(Job):
+    """Layers of a model in which to rank targets.
+
+    Attributes:
+        triples: source, target and k of each pair.
+        first_mlp: sources are read through the first MLP in all layers but the first; else nowhere.
+    """
+
+    triples: tuple[tuple[int, int, int], ...]
+    first_mlp: bool
+
+
+def opener() -> Opener:
+    """What opens models, and keeps a few of them open: all are looked at before the first is computed."""
+    from describe.weights import open_model
+
+    return lru_cache(maxsize=4)(open_model)
