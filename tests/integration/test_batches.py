@@ -22,7 +22,8 @@ from describe import pipeline
 from describe.catalog import Catalogue
 from describe.errors import InputError, LLMError
 from describe.llm import Request, parse_llm
-from describe.pipeline import Batching, Limits, batching
+from describe.pipeline import Batching, Limits
+from describe.pipeline.llm_stage import batch as batching
 from tests.fake_batches import FakeBatches, Fate
 from tests.fake_llm import Action, Call, completion, right_answer
 from tests.integration.test_describe import assert_right, records
