@@ -18,7 +18,7 @@ from rich.text import Text
 from describe.catalog.scores import headline, scored, with_interval
 from describe.files import write_atomically
 from describe.records import THRESHOLD
-from describe.text import quoted, visible
+from describe.text import encodable, quoted, visible
 
 if TYPE_CHECKING:
     from describe.pipeline import Progress
@@ -221,7 +221,7 @@ def write_json(value: Any, path: Path) -> None:
     """JSON to a file, complete or not at all; to standard output for ``-``."""
     text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
     if str(path) == "-":
-        sys.stdout.write(text.encode("utf-8", "backslashreplace").decode())
+        sys.stdout.write(encodable(text))
     else:
         write_atomically(path, text)
 

@@ -11,7 +11,7 @@ import unicodedata
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["markdown", "no_formula", "quoted", "visible"]
+__all__ = ["encodable", "markdown", "no_formula", "quoted", "shortened", "visible"]
 
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}
 _HIDDEN = {
@@ -40,6 +40,16 @@ def visible(text: str) -> str:
 def quoted(text: str) -> str:
     """`visible` text in double quotes, inner quotes escaped: ``" them"``."""
     return '"' + visible(text).replace('"', '\\"') + '"'
+
+
+def shortened(text: str, most: int = 80) -> str:
+    """`visible` text of at most so many characters, as a message quotes what is wrong."""
+    return visible(text[:most])[:most] + ("…" if len(text) > most else "")
+
+
+def encodable(text: str) -> str:
+    """Text that UTF-8 can write: lone surrogates become escapes, everything else stays."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def markdown(text: str) -> str:

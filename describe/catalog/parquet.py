@@ -10,6 +10,7 @@ from typing import Any
 
 from describe.catalog.rows import finite_json
 from describe.errors import InputError
+from describe.text import encodable
 
 __all__ = ["pyarrow", "read_heads", "write_heads", "write_table"]
 
@@ -111,9 +112,9 @@ def _parsed(row: dict[str, Any], name: str) -> Any:
 
 
 def _encodable(value: Any) -> Any:
-    """Nested data whose texts are UTF-8: lone surrogates are written as escapes."""
+    """Nested data with `encodable` texts."""
     if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
+        return encodable(value)
     if isinstance(value, dict):
         return {_encodable(key): _encodable(item) for key, item in value.items()}
     return [_encodable(item) for item in value] if isinstance(value, list | tuple) else value

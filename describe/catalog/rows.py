@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, Table, select
 from sqlalchemy.exc import IntegrityError
 
 from describe.catalog.database import begin_write
+from describe.text import encodable
 
 __all__ = ["aware", "finite_json", "get_or_create", "iso", "json_hash", "now", "storable"]
 
@@ -69,7 +70,7 @@ def storable(value: Any) -> Any:
     """Text that every database can keep: NUL and lone surrogates are written as escapes."""
     if not isinstance(value, str):
         return value
-    return value.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
+    return encodable(value.replace("\0", "\\x00"))
 
 
 def now() -> datetime:

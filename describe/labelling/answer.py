@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
-import json_repair
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from describe.labelling.json_reply import first_reason, reply_object, without_thinking
 
 __all__ = [
     "ANSWER_SCHEMA",
@@ -16,7 +16,6 @@ __all__ = [
     "looks_like_refusal",
     "parse_answer",
     "parse_completion",
-    "reply_object",
 ]
 
 UNCLEAR = "Unclear"
@@ -47,7 +46,6 @@ class Answer(BaseModel):
 
 ANSWER_SCHEMA: dict[str, Any] = Answer.model_json_schema()
 
-_THINKING = re.compile(r"<think>.*?(</think>|\Z)", re.DOTALL | re.IGNORECASE)
 _REFUSAL = re.compile(
     r"\W*(i['’]?m (very |so )?sorry|sorry,|i (can['’]?t|cannot|can not|am unable|am not able|won['’]?t))", re.I
 )
@@ -63,7 +61,7 @@ def parse_answer(text: str) -> Answer:
     try:
         return Answer.model_validate({"reasoning": ""} | known)
     except ValidationError as error:
-        raise ValueError(_first_reason(error)) from error
+        raise ValueError(first_reason(error)) from error
 
 
 def parse_completion(text: str) -> Answer:
@@ -78,39 +76,9 @@ def parse_completion(text: str) -> Answer:
     try:
         return Answer(reasoning="", inputs=inputs, pattern=pattern)
     except ValidationError as error:
-        raise ValueError(_first_reason(error)) from error
-
-
-def reply_object(text: str, key: str) -> dict[str, Any]:
-    """The JSON object with this key in a reply, wherever in it. Raises ValueError when there is none."""
-    found = _json_object(_THINKING.sub("", text), key)
-    if found is None:
-        raise ValueError("the reply holds no JSON object")
-    return found
+        raise ValueError(first_reason(error)) from error
 
 
 def looks_like_refusal(text: str) -> bool:
     """A reply in words that declines the task instead of answering it."""
-    return "{" not in text and _REFUSAL.match(_THINKING.sub("", text).strip()) is not None
-
-
-def _first_reason(error: ValidationError) -> str:
-    first = error.errors()[0]
-    return f"the field {'.'.join(map(str, first['loc']))}: {first['msg']}"
-
-
-def _json_object(text: str, key: str) -> dict[str, Any] | None:
-    """The last JSON object with a key in a text; slightly broken JSON is repaired, JSON that ends too early is not."""
-    start, end = text.find("{"), text.rfind("}")
-    if start < 0 or end < start:
-        return None
-    for candidate in (text[start : end + 1], text[text.rfind("{") : end + 1]):
-        try:
-            found = json.loads(candidate, strict=False)
-        except ValueError:
-            found = json_repair.loads(candidate)
-        if isinstance(found, list):
-            found = next((item for item in reversed(found) if isinstance(item, dict)), None)
-        if isinstance(found, dict) and key in found:
-            return found
-    return None
+    return "{" not in text and _REFUSAL.match(without_thinking(text).strip()) is not None

@@ -8,9 +8,11 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from describe.errors import CallError
 from describe.labelling.answer import ANSWER_SCHEMA, looks_like_refusal, parse_answer, parse_completion
+from describe.labelling.json_reply import LONGEST
 from describe.labelling.template import Template, text_hash
 from describe.llm import Form, Message, Reply
 from describe.records import Description, HeadMapping
+from describe.text import encodable
 
 __all__ = ["DescribeQuestion", "Exchange", "Inquiry", "Question"]
 
@@ -120,8 +122,8 @@ class Exchange(Generic[T]):
             return following.failed(failure)
         except ValueError as error:
             reason = str(error)
-        if self.repairs < REPAIRS and isinstance(self.question.form, dict):
-            said: Message = {"role": "assistant", "content": reply.text}
+        if self.repairs < REPAIRS and isinstance(self.question.form, dict) and len(reply.text) <= LONGEST:
+            said: Message = {"role": "assistant", "content": encodable(reply.text)}
             return replace(following, messages=[*self.messages, said, _repair(reason)])
         return following.failed(CallError("refusal" if looks_like_refusal(reply.text) else "invalid", reason))
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from describe.errors import CallError
-from describe.labelling import Kind, Template, reply_object
+from describe.labelling import Kind, Template, first_reason, reply_object
 from describe.scoring.detection import Judgement, load_chat_template
 from describe.scoring.likelihood import Claim
 
@@ -64,7 +64,7 @@ class AgreementQuestion:
         try:
             answer = _Answer.model_validate({"probability": reply_object(reply, "probability")["probability"]})
         except ValidationError as error:
-            raise ValueError(f"the field probability: {error.errors()[0]['msg']}") from error
+            raise ValueError(first_reason(error)) from error
         return Judgement((answer.probability,), usage=usage)
 
     def failed(self, failure: CallError, usage: dict[str, Any]) -> Judgement:

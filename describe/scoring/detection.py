@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from describe.errors import CallError
-from describe.labelling import Kind, Template, load_template, reply_object, shown_rows
+from describe.labelling import Kind, Template, first_reason, load_template, reply_object, shown_rows
 from describe.records import HeadId, Score
 from describe.scoring.measures import Estimate, auroc, balanced_accuracy
 from describe.scoring.rows import Trial
@@ -64,13 +64,16 @@ class JudgeQuestion:
 
     def read(self, reply: str, usage: dict[str, Any]) -> Judgement:
         """The probabilities. Raises ValueError unless there is one for each row."""
+        rows = reply_object(reply, "rows")["rows"]
+        once = ValueError(f"each of the rows 1 to {self.n} must be there once")
+        if isinstance(rows, list) and len(rows) > self.n:
+            raise once
         try:
-            answer = _Answer.model_validate({"rows": reply_object(reply, "rows")["rows"]})
+            answer = _Answer.model_validate({"rows": rows})
         except ValidationError as error:
-            first = error.errors()[0]
-            raise ValueError(f"the field {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+            raise ValueError(first_reason(error)) from error
         if sorted(found.row for found in answer.rows) != list(range(1, self.n + 1)):
-            raise ValueError(f"each of the rows 1 to {self.n} must be there once")
+            raise once
         ordered = sorted(answer.rows, key=lambda found: found.row)
         return Judgement(tuple(found.probability for found in ordered), usage=usage)
 

@@ -17,8 +17,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel, Field, ValidationError
+
 from describe.errors import CallError
-from describe.labelling import Inquiry, Kind, Template, load_template, reply_object, shown_rows
+from describe.labelling import Inquiry, Kind, Template, first_reason, load_template, reply_object, shown_rows
 from describe.llm import Choice
 from describe.records import HeadId, MappingRow, Score
 from describe.scoring.detection import Judgement
@@ -33,6 +35,11 @@ LETTERS = ("A", "B")
 
 Claim = tuple[str, str]
 """What a description says of the inputs, and of what the head does."""
+
+
+class _Answer(BaseModel):
+    A: float = Field(ge=0, le=1.01)  # a server's rounded log-probabilities may add up to a little more than 1
+    B: float = Field(ge=0, le=1.01)
 
 
 @dataclass(frozen=True)
@@ -57,11 +64,14 @@ class ChoiceQuestion:
 
     def read(self, reply: str, usage: dict[str, Any]) -> Judgement:
         """The probabilities of A and of B, together 1. Raises ValueError when the LLM goes on with neither."""
-        found = reply_object(reply, LETTERS[0])
-        total = sum(found[letter] for letter in LETTERS)
+        try:
+            found = _Answer.model_validate(reply_object(reply, LETTERS[0]))
+        except ValidationError as error:
+            raise ValueError(first_reason(error)) from error
+        total = found.A + found.B
         if not total:
             raise ValueError("neither A nor B is among the likeliest tokens: the LLM does not choose")
-        return Judgement(tuple(found[letter] / total for letter in LETTERS), usage=usage)
+        return Judgement((found.A / total, found.B / total), usage=usage)
 
     def failed(self, failure: CallError, usage: dict[str, Any]) -> Judgement:
         return Judgement(failure=failure.cause, detail=str(failure), usage=usage)

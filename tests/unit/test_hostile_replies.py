@@ -1,0 +1,141 @@
+"""Replies that are made to break whoever reads them: they are no answer, and reading them takes bounded time."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import pytest
+
+from describe.labelling import DescribeQuestion, Exchange, load_template, parse_answer, reply_object
+from describe.labelling.json_reply import LONGEST, LONGEST_MENDED
+from describe.llm import Reply
+from describe.records import HeadId, HeadMapping, MappingRow, Target
+from describe.scoring import ChoiceQuestion, JudgeQuestion
+from describe.scoring.agreement import AgreementQuestion
+
+GOOD = '{"reasoning": "r", "inputs": "plural nouns", "pattern": "maps to pronouns"}'
+
+HOSTILE: dict[str, Callable[[int], str]] = {
+    "words": lambda n: "{" + "a: b, " * (n // 6) + "}",
+    "nested lists": lambda n: '{"pattern": ' + "[" * n + "]" * n + "}",
+    "nested objects": lambda n: '{"pattern":' * n + "1" + "}" * n,
+    "open braces": lambda n: "{" * n + "}",
+    "comments": lambda n: '{{"pattern": ' + "/*0x0x*/{" * (n // 9) + "}",
+    "quotes": lambda n: '{"pattern": ' + '"' * n + "}",
+    "quotes and signs": lambda n: '{{"pattern": [' + '>"' * (n // 2) + "}",
+    "backslashes": lambda n: '{"pattern": "' + "\\" * n + "}",
+    "digits": lambda n: '{"pattern": ' + "9" * n + "}",
+    "exponent": lambda n: '{"pattern": 1e' + "9" * n + "}",
+    "thinking": lambda n: "<think>" * n + GOOD,
+    "thoughts": lambda n: "<think></think>" * n + "{",
+    "fences": lambda n: "{" + "```json " * (n // 8) + "}",
+    "spaces": lambda n: "sorry" + " " * n + "{" + " " * n + "}",
+    "keys": lambda n: '{"pattern": 1, ' + ", ".join(f'"{i}": 0' for i in range(n // 8)) + "}",
+    "rows": lambda n: '{"rows": [' + ", ".join(['{"row": 1, "x": 2}'] * (n // 20)) + "]}",
+    "surrogates": lambda n: '{"inputs": "a", "pattern": "' + "\\ud83d" * (n // 6) + '"}',
+    "NUL": lambda n: "\0" * n + '{"pattern": "\0"}' + "\ud800" * n,
+}
+
+
+@lru_cache
+def questions() -> list[Any]:
+    mapping = HeadMapping(HeadId(0, 0), (MappingRow(0, " a", 1.0, (Target(1, " b", 1.0),)),))
+    chats = [DescribeQuestion.of(load_template(name), mapping) for name in ("salient-1", "completion-1")]
+    return [*chats, JudgeQuestion("which?", 3), AgreementQuestion("same?"), ChoiceQuestion("A or B?")]
+
+
+def read_by_all(reply: str) -> float:
+    """Have every question read a reply. Returns the CPU seconds of the slowest."""
+    slowest = 0.0
+    for question in questions():
+        began = time.thread_time()
+        step = Exchange.begin(question).answered(Reply(reply))
+        if isinstance(step, Exchange):
+            for message in step.messages:
+                message["content"].encode()
+            assert len(step.messages[-1]["content"]) < 1000
+        slowest = max(slowest, time.thread_time() - began)
+    return slowest
+
+
+@pytest.mark.parametrize("size", [LONGEST_MENDED - 50, 120_000, LONGEST + 1])
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_reply_is_no_answer_and_read_in_bounded_time(kind: str, size: int) -> None:
+    assert read_by_all(HOSTILE[kind](size)) < 2
+
+
+def test_whatever_comes_is_an_answer_or_none() -> None:
+    luck = random.Random(7)
+    signs = [
+        *"{}[]()\"'\\,: \n\t1-.eé“”`<>",
+        '"pattern": ',
+        '"rows": ',
+        '"A": ',
+        "null",
+        "true",
+        "NaN",
+        "1e999",
+        "<think>",
+    ]
+    for _ in range(200):
+        made = "".join(luck.choice(signs) for _ in range(luck.randrange(60)))
+        damaged = list(GOOD)
+        for _ in range(luck.randrange(4)):
+            damaged[luck.randrange(len(damaged))] = luck.choice(signs)
+        for reply in (made, "{" + made + "}", "".join(damaged)):
+            read_by_all(reply)
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (HOSTILE["nested lists"](3000), "nested too deeply"),
+        (HOSTILE["words"](LONGEST_MENDED + 100), "too long to be repaired"),
+        (HOSTILE["comments"](5000), "cannot be repaired"),
+        (" " * (LONGEST + 1), "is the most that is read"),
+    ],
+)
+def test_why_a_hostile_reply_is_no_answer(reply: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        parse_answer(reply)
+
+
+def test_a_repair_leaves_whoever_watches_calls_as_it_was() -> None:
+    def watcher(*_: object) -> None:
+        pass
+
+    before = sys.getprofile()
+    sys.setprofile(watcher)
+    try:
+        reply_object(GOOD.replace('"}', '",}'), "pattern")
+        with pytest.raises(ValueError, match="cannot be repaired"):
+            reply_object(HOSTILE["comments"](5000), "pattern")
+        assert sys.getprofile() is watcher
+    finally:
+        sys.setprofile(before)
+
+
+@pytest.mark.parametrize(
+    "letters", ['{"A": 1}', '{"A": "x", "B": 1}', '{"A": NaN, "B": 1}', '{"A": -1, "B": 1}', '{"A": 1e400, "B": 1}']
+)
+def test_probabilities_that_are_none(letters: str) -> None:
+    with pytest.raises(ValueError, match=r"the field [AB]:"):
+        ChoiceQuestion("A or B?").read(letters, {})
+
+
+@pytest.mark.parametrize("pattern", ["Maps <think> to </think>.", "Promotes <think> after a newline."])
+def test_an_answer_may_speak_of_thinking(pattern: str) -> None:
+    said = GOOD.replace("maps to pronouns", pattern)
+    for reply in (said, f"<think>{{well}} <think></think>\n{said}"):
+        assert parse_answer(reply).pattern == pattern
+
+
+def test_a_reply_that_is_too_long_to_read_is_not_sent_back() -> None:
+    step = Exchange.begin(JudgeQuestion("which?", 3)).answered(Reply("x" * (LONGEST + 1)))
+    assert not isinstance(step, Exchange)
+    assert step.failure == "invalid"
