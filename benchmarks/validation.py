@@ -18,9 +18,10 @@ from typing import Any
 
 import torch
 
+from describe.check_records import HitCounts
 from describe.maps import Unembedding, head_hits
 from describe.operations import load_operations
-from describe.records import HeadId, HitCounts
+from describe.records import HeadId
 from describe.validation import (
     PAPER_TEMPLATES,
     Asked,

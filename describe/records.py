@@ -13,14 +13,12 @@ __all__ = [
     "MIN_PAIRS",
     "SENT",
     "THRESHOLD",
-    "Ablation",
     "Call",
+    "Claim",
     "Description",
-    "DynamicHits",
     "Evidence",
     "HeadId",
     "HeadMapping",
-    "HitCounts",
     "LayerScores",
     "MappingRow",
     "ModelInfo",
@@ -106,6 +104,56 @@ class MappingRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """One thing that is said of a head's mappings, in numbers.
+
+    Attributes:
+        name: what was tested, a machine word.
+        kind: whether it is about the ``inputs``, the ``outputs``, or the ``pairing`` of the two.
+        wording: what is claimed, to stand in a sentence.
+        count, rows: how many show it, of how many looked at (rows; for properties of outputs, distinct tokens).
+        expected: the share that would show it by chance.
+    """
+
+    name: str
+    kind: Literal["inputs", "outputs", "pairing"]
+    wording: str
+    count: int
+    rows: int
+    expected: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence(Claim):
+    """One thing that a head's mappings show more often than chance, and how surely.
+
+    Attributes:
+        effect: Cohen's h, from the expected to the observed share.
+        p_value: the chance of as many by chance alone.
+        q_value: the larger p-value after Benjamini and Hochberg, over all tests on all heads of the run.
+        examples: some tokens, or pairs of tokens, that show it, as `describe.text.quoted` writes them.
+        random_expected, random_p_value: the same against random heads; None for pairings, or where none were drawn.
+    """
+
+    effect: float
+    p_value: float
+    q_value: float
+    examples: tuple[str, ...]
+    random_expected: float | None = None
+    random_p_value: float | None = None
+
+    @property
+    def share(self) -> float:
+        """The share that shows it."""
+        return self.count / self.rows
+
+    @property
+    def claim(self) -> Claim:
+        """What a description that states it claims."""
+        return Claim(self.name, self.kind, self.wording, self.count, self.rows, self.expected)
+
+
+@dataclass(frozen=True, slots=True)
 class HeadMapping:
     """The salient mapping rows of one head, from the most salient down.
 
@@ -130,6 +178,7 @@ class Description:
         inputs: what the source tokens share; None on failure.
         pattern: what the head does with them; None on failure, ``"Unclear"`` on abstention.
         unclear: the LLM abstained. A valid answer.
+        claims: what it says, by the statistics; empty where nobody knows: an LLM's words are free.
         failure: why there is no usable answer (a word of `describe.llm.CAUSES`), else None.
         detail: the failure in a sentence, else None.
         reply: the raw text of the last reply, if one came.
@@ -140,6 +189,7 @@ class Description:
     pattern: str | None = None
     reasoning: str | None = None
     unclear: bool = False
+    claims: tuple[Claim, ...] = ()
     failure: str | None = None
     detail: str | None = None
     reply: str | None = None
@@ -168,42 +218,6 @@ class Score:
     failure: str | None = None
     detail: str | None = None
     found: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """One thing that a head's mappings show more often than chance, and how surely.
-
-    Attributes:
-        name: what was tested, a machine word.
-        kind: whether it is about the ``inputs``, the ``outputs``, or the ``pairing`` of the two.
-        wording: what is claimed, to stand in a sentence.
-        count, rows: how many show it, of how many looked at (rows; for properties of outputs, distinct tokens).
-        expected: the share that would show it by chance.
-        effect: Cohen's h, from the expected to the observed share.
-        p_value: the chance of as many by chance alone.
-        q_value: the larger p-value after Benjamini and Hochberg, over all tests on all heads of the run.
-        examples: some tokens, or pairs of tokens, that show it, as `describe.text.quoted` writes them.
-        random_expected, random_p_value: the same against random heads; None for pairings, or where none were drawn.
-    """
-
-    name: str
-    kind: Literal["inputs", "outputs", "pairing"]
-    wording: str
-    count: int
-    rows: int
-    expected: float
-    effect: float
-    p_value: float
-    q_value: float
-    examples: tuple[str, ...]
-    random_expected: float | None = None
-    random_p_value: float | None = None
-
-    @property
-    def share(self) -> float:
-        """The share that shows it."""
-        return self.count / self.rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,54 +277,6 @@ class OperationScores:
     layers: tuple[int, ...]
     scores: tuple[tuple[float, ...], ...]
     suppression: tuple[tuple[float, ...], ...]
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class HitCounts:
-    """How many pairs each head promotes and suppresses, by layer and head."""
-
-    promoted: tuple[tuple[int, ...], ...]
-    suppressed: tuple[tuple[int, ...], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class DynamicHits:
-    """Pairs looked for in what heads write while the model runs; the dynamic scores are counts over ``pairs``.
-
-    Attributes:
-        k, pairs: a pair counts when its target is among the first (the last) k; so many were looked for in each.
-        templates: the prompts' templates.
-        in_context, of_source: as each head attends, and as if to the source alone, for each template.
-    """
-
-    k: int
-    pairs: int
-    templates: tuple[str, ...]
-    in_context: tuple[HitCounts, ...]
-    of_source: tuple[HitCounts, ...]
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Ablation:
-    """How often a model solves an operation's task while heads are removed.
-
-    Attributes:
-        prompts: how many prompts the accuracies (0 to 1) are over.
-        heads: the heads removed, strongest first.
-        numbers: after how many removed heads accuracy was taken.
-        base: with no head removed; ``targeted``: with the strongest so many; ``random``: with others, for each seed.
-        controls: by operation, its task's base accuracy and that with these same ``heads`` removed.
-    """
-
-    prompts: int
-    heads: tuple[str, ...]
-    numbers: tuple[int, ...]
-    base: float
-    targeted: tuple[float, ...]
-    random: tuple[tuple[float, ...], ...]
-    controls: dict[str, tuple[float, tuple[float, ...]]]
     seconds: float
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from describe.catalog import Catalogue
 from describe.catalog.checks import plain
-from describe.records import Ablation, DynamicHits, HitCounts, LayerScores, ModelInfo
+from describe.check_records import Ablation, DynamicHits, HitCounts
+from describe.records import LayerScores, ModelInfo
 from tests.study_samples import unsafe_but_quick
 
 __all__ = ["NAMES", "SHAPE", "add_checks", "add_model", "checked_catalogue"]

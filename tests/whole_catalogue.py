@@ -10,14 +10,13 @@ from sqlalchemy import select
 from describe.catalog import Catalogue, schema
 from describe.catalog.checks import plain
 from describe.catalog.roles import Role
+from describe.check_records import Ablation, DynamicHits, HitCounts
 from describe.records import (
-    Ablation,
+    Claim,
     Description,
-    DynamicHits,
     Evidence,
     HeadId,
     HeadMapping,
-    HitCounts,
     LayerScores,
     MappingRow,
     ModelInfo,
@@ -25,7 +24,7 @@ from describe.records import (
     Target,
 )
 
-__all__ = ["MODEL", "OTHER", "mapping", "whole_catalogue"]
+__all__ = ["MODEL", "OTHER", "VERSIONS", "mapping", "whole_catalogue"]
 
 MODEL = ModelInfo("openai-community/gpt2", "ab" * 32, "gpt2", 2, 2, 2, 8, 4, 500)
 OTHER = replace(MODEL, name="tiny", content_hash="cd" * 32, n_heads=3, n_kv_heads=1)
@@ -97,7 +96,10 @@ def _outcome(head: HeadId, number: int) -> Description:
     if head.layer == 1 and number:
         return Description("Unclear", "Unclear", "nothing in common", unclear=True, usage={"calls": 1})
     said = f'{{"pattern": "numbers of {head}"}}'
-    return Description("numbers", f"the number after {head}", "they rise", reply=said, prompt_hash="1" * 64)
+    claims = (Claim("n", "inputs", "numbers", 27, 30, 0.09),) * (1 - number)
+    return Description(
+        "numbers", f"the number after {head}", "they rise", False, claims, reply=said, prompt_hash="1" * 64
+    )
 
 
 def _score(catalogue: Catalogue, extraction: int) -> None:

@@ -12,7 +12,8 @@ from describe.catalog import schema
 from describe.catalog.heads import head_id
 from describe.catalog.relations import ABOUT
 from describe.catalog.rows import get_or_create, json_hash
-from describe.records import Ablation, DynamicHits, HeadId, HitCounts
+from describe.check_records import Ablation, DynamicHits, HitCounts
+from describe.records import HeadId
 
 __all__ = ["CheckStore", "HeadChecks", "ablation", "dynamic_hits", "plain", "removal_by_head"]
 

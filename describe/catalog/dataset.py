@@ -124,8 +124,8 @@ HEAD_COLUMNS = {
     " random `sample` of other tokens",
     "descriptions": "what was said of the head: `llm` and `prompt`; `role`, null where it is of the whole"
     " head; `inputs` and `pattern`, its words; `unclear`: the"
-    " describer abstained; `failure` and `detail`: why there is no usable answer; `reasoning`; `scores` and"
-    " `provenance`, JSON text",
+    " describer abstained; `failure` and `detail`: why there is no usable answer; `reasoning`; `claims`,"
+    " `scores` and `provenance`, JSON text",
     "roles": "JSON text: groups of the salient rows that do one thing together, each with its `sign`, `rows` (and those"
     " of `held_out.next`), `share` of the saliency and evidence; one role: the head does one thing",
     "relations": "JSON text: by operation, `score` and `suppression`, the shares of its pairs that the head promotes"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from sqlalchemy import Connection, and_, bindparam, select
 
 from describe.catalog import schema
@@ -36,7 +38,7 @@ def insert_description(
 ) -> None:
     """Enter the outcome of one head or role. An earlier failure gives way to it; an earlier answer stays."""
     table = schema.description
-    fields = {name: storable(getattr(outcome, name)) for name in Description.__dataclass_fields__}
+    fields = {name: storable(value) for name, value in asdict(outcome).items()}
     fields |= {"versions": versions, "created": now()}
     known = place(extraction_id, head) | {"by_labeller": labeller_id, "of_role": head.role}
     head_id, earlier, failure = connection.execute(_DESCRIBED, known).one()

@@ -100,6 +100,7 @@ def _description_record(row: Row[Any], scores: dict[str, Any]) -> dict[str, Any]
         "pattern": row.pattern,
         "unclear": row.unclear,
         "reasoning": row.reasoning,
+        "claims": row.claims,
         "failure": row.failure,
         "detail": row.detail,
         "scores": {measure: dict(sorted(judged.items())) for measure, judged in sorted(scores.items())},

@@ -16,6 +16,7 @@ from typing_extensions import NotRequired, TypedDict
 
 from describe.catalog.checks import ablation, removal_by_head
 from describe.catalog.forms import SHAPE
+from describe.catalog.stated_claims import add_claims
 from describe.text import visible
 
 __all__ = ["check"]
@@ -47,6 +48,7 @@ def check(record: Any) -> dict[str, Any]:
         if hashlib.sha256(made["template"].encode("utf-8", "surrogatepass")).hexdigest() != made["template_hash"]:
             raise ValueError(f"{where}.template_hash is not that of its template")
     _check_relations(head["relations"], provenance.get("relations"))
+    add_claims(head)
     return head
 
 
@@ -150,8 +152,11 @@ _Judged = _form("judged", prompt=_Prompt, judge=_Object, scored=_Moment, **_Labe
 _Figures = dict.fromkeys(("value", "low", "high", "placebo"), float | None)
 _Score = _form("score", **_Figures, n=_Count, failure=_Cause, detail=_Told, found=_Object, provenance=_Judged)
 _Described = _form("described", prompt_hash=_MaybeHash, reply=_Told, usage=_Object, described=_Moment, **_Labelled)
+_Kind: Any = Literal["inputs", "outputs", "pairing"]
+_Claim = _form("claim", name=_Text, kind=_Kind, wording=_Text, count=_Count, rows=_Size, expected=float)
 _Description = _form(
     "description",
+    {"claims": _List[_Claim]},
     llm=_Name,
     prompt=_Prompt,
     role=_Size | None,
@@ -166,7 +171,7 @@ _Evidence = _form(
     "evidence",
     {"random_expected": _Share | None, "random_p_value": _Share | None},
     name=_Text,
-    kind=Literal["inputs", "outputs", "pairing"],
+    kind=_Kind,
     wording=_Text,
     count=_Count,
     rows=_Size,

@@ -165,7 +165,7 @@ class _Import:
         labeller = self._labeller(
             found["llm"], found["prompt"], made["template"], made["settings"], made["template_hash"]
         )
-        told = ("inputs", "pattern", "reasoning", "unclear", "failure", "detail")
+        told = ("inputs", "pattern", "reasoning", "unclear", "claims", "failure", "detail")
         content = {part: storable(found[part]) for part in told} | {
             part: storable(made[part]) for part in ("reply", "prompt_hash")
         }
@@ -309,7 +309,7 @@ def _told(value: Any) -> Any:
 
 
 def _hits(rows: list[list[Row]], n_templates: int) -> Row:
-    """The counts of all heads as `describe.records.DynamicHits` has them: by template, then by layer and head."""
+    """The counts of all heads as `describe.check_records.DynamicHits` has them: by template, then by layer and head."""
     return {
         kind: [
             {side: [[head[kind][side][t] for head in row] for row in rows] for side in ("promoted", "suppressed")}

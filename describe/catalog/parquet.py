@@ -17,7 +17,7 @@ __all__ = ["pyarrow", "read_heads", "write_heads", "write_table"]
 AS_TEXT = ("roles", "relations", "evidence", "inference", "provenance")
 """What of a head is JSON text."""
 
-DESCRIPTION_AS_TEXT = ("scores", "provenance")
+DESCRIPTION_AS_TEXT = ("claims", "scores", "provenance")
 """What of a description is JSON text."""
 
 AT_ONCE = 64
@@ -69,7 +69,7 @@ def _schema() -> Any:
     row = pa.struct(
         [*token, ("saliency", pa.float64()), ("targets", pa.list_(target)), ("suppressed", pa.list_(target))]
     )
-    told = ["llm", "prompt", "inputs", "pattern", "reasoning", "failure", "detail", "scores", "provenance"]
+    told = ["llm", "prompt", "inputs", "pattern", "reasoning", "claims", "failure", "detail", "scores", "provenance"]
     description = pa.struct([*((name, pa.string()) for name in told), ("role", pa.int64()), ("unclear", pa.bool_())])
     return pa.schema(
         [
@@ -99,7 +99,8 @@ def _as_row(record: dict[str, Any]) -> dict[str, Any]:
 def _from_row(row: dict[str, Any]) -> dict[str, Any]:
     parsed = {name: _parsed(row, name) for name in AS_TEXT}
     descriptions = [
-        found | {name: _parsed(found, name) for name in DESCRIPTION_AS_TEXT} for found in row["descriptions"]
+        found | {name: _parsed(found, name) for name in DESCRIPTION_AS_TEXT if name != "claims" or name in found}
+        for found in row["descriptions"]
     ]
     return row | parsed | {"descriptions": descriptions}
 

@@ -110,13 +110,11 @@ head = Table(
     Column("layer", Integer, nullable=False),
     Column("head", Integer, nullable=False),
     Column("saliency", Float, nullable=False, comment="the largest saliency of a token"),
-    Column(
-        "salient", JSON, nullable=False, comment="[[token_id, token, saliency, [[token_id, token, logit], ...]], ...]"
-    ),
+    Column("salient", JSON, nullable=False, comment="[[token_id, token, saliency, [target, ...]], ...]"),
     Column(
         "suppressed",
         JSON(none_as_null=True),
-        comment="[[[token_id, token, logit], ...], ...], lowest logit first, by the sources of ``salient``",
+        comment="[[target, ...], ...], lowest logit first, by sources of ``salient``; [token_id, token, logit] each",
     ),
     Column(
         "held_out",
@@ -151,6 +149,7 @@ description = Table(
     Column("pattern", Text),
     Column("reasoning", Text),
     Column("unclear", Boolean, nullable=False),
+    Column("claims", JSON, nullable=False, server_default="[]", comment="what it says, `describe.records.Claim` each"),
     Column("failure", String(32), comment="why there is no usable answer; null for an answer"),
     Column("detail", Text, comment="the failure in a sentence"),
     Column("reply", Text, comment="the last reply as it came"),
@@ -300,7 +299,7 @@ operation_check = Table(
     Column("run_id", ForeignKey("check_run.id"), nullable=False),
     Column("operation_id", ForeignKey("operation.id"), nullable=False),
     Column("part", String(32), nullable=False, comment="single, multi (tokens a source); base, ablation"),
-    Column("found", JSON, nullable=False, comment="`describe.records.DynamicHits` or `Ablation`"),
+    Column("found", JSON, nullable=False, comment="`describe.check_records.DynamicHits` or `Ablation`"),
     Column("created", DateTime(timezone=True), nullable=False),
     UniqueConstraint("run_id", "operation_id", "part"),
 )

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, Row, select
 from describe.catalog import schema
 from describe.catalog.rows import aware, iso, json_hash, now, storable
 from describe.catalog.writes import Writes
-from describe.records import HeadId, Score
+from describe.records import Claim, HeadId, Score
 
 __all__ = ["MEASURES", "ScoreStore", "Told", "headline", "scored", "with_interval"]
 
@@ -36,6 +36,7 @@ class Told:
     inputs: str | None
     pattern: str | None
     unclear: bool
+    claims: tuple[Claim, ...]
     failure: str | None
 
     @property
@@ -78,7 +79,7 @@ class ScoreStore:
     def descriptions(self, extraction_id: int) -> list[Told]:
         """All descriptions of an extraction's heads and of their roles, in order of authors and heads."""
         head, description, labeller = schema.head, schema.description, schema.labeller
-        names = ("id", "labeller_id", "inputs", "pattern", "unclear", "failure")
+        names = ("id", "labeller_id", "inputs", "pattern", "unclear", "claims", "failure")
         query = (
             select(head.c.layer, head.c.head, description.c.role, *(description.c[name] for name in names))
             .add_columns(labeller.c.llm, labeller.c.prompt, labeller.c.settings)
@@ -89,7 +90,7 @@ class ScoreStore:
         )
         with self._engine.connect() as connection:
             rows = [row._asdict() for row in connection.execute(query)]
-        return [Told(head=HeadId(row.pop("layer"), row.pop("head"), row.pop("role")), **row) for row in rows]
+        return [_told(row) for row in rows]
 
     def outcomes(
         self, extraction_id: int, judge_id: int, measure: str, settings: dict[str, Any]
@@ -159,6 +160,11 @@ class ScoreStore:
                 },
             }
         return found
+
+
+def _told(row: dict[str, Any]) -> Told:
+    head = HeadId(row.pop("layer"), row.pop("head"), row.pop("role"))
+    return Told(**row | {"head": head, "claims": tuple(Claim(**claim) for claim in row["claims"])})
 
 
 def headline(description: dict[str, Any]) -> dict[str, Any] | None:

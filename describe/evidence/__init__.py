@@ -4,7 +4,7 @@ from describe.evidence.grammar import grammar_versions
 from describe.evidence.heads import hubs, model_evidence, placebo_evidence
 from describe.evidence.statistics import benjamini_hochberg
 from describe.evidence.vocabulary import Vocabulary
-from describe.evidence.words import METHOD, NAME, RANDOM, SETTINGS, claims_in, describe_evidence, significant
+from describe.evidence.words import METHOD, NAME, RANDOM, SETTINGS, describe_evidence, significant
 
 __all__ = [
     "METHOD",
@@ -13,7 +13,6 @@ __all__ = [
     "SETTINGS",
     "Vocabulary",
     "benjamini_hochberg",
-    "claims_in",
     "describe_evidence",
     "grammar_versions",
     "hubs",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from describe.evidence.properties import PROPERTIES
 from describe.evidence.relations import RELATIONS
 from describe.records import Description, Evidence
 
-__all__ = ["METHOD", "NAME", "RANDOM", "SETTINGS", "claims_in", "describe_evidence", "significant"]
+__all__ = ["METHOD", "NAME", "RANDOM", "SETTINGS", "describe_evidence", "significant"]
 
 UNCLEAR = "Unclear"
 
@@ -68,48 +69,47 @@ def significant(evidence: Iterable[Evidence]) -> list[Evidence]:
 
 
 def describe_evidence(evidence: Sequence[Evidence], *, suppresses: bool = False) -> Description:
-    """What the evidence says of one head; ``Unclear`` for a side of which it says nothing.
+    """What the evidence says of one head, in words and as claims; ``Unclear`` for a side of which it says nothing.
 
     ``evidence`` stands in the order in which it was tested: the specific before the general; ``suppresses``: it is of
     what the head pushes down, not of what it promotes.
     """
-    sure = set(map(id, significant(evidence)))
+    found = significant(evidence)
+    sure = set(map(id, found))
     claims = [e for e in evidence if id(e) in sure and e.share >= MIN_SHARE]
-    inputs = [_property(e) for e in _strongest([e for e in claims if e.kind == "inputs"])]
-    lead, verb = ("in what is suppressed, ", "suppresses") if suppresses else ("", "promotes")
-    pairing = [(e.effect, lead + _pairing(e)) for e in _strongest([e for e in claims if e.kind == "pairing"])]
-    outputs = [e for e in claims if e.kind == "outputs" and e.name not in _OF_ROWS]
-    common = [e for e in claims if e.name == "common_target" and e.share >= COMMON_SHARE]
-    told = [*pairing, *((e.effect, _outputs(e, suppresses)) for e in _strongest(outputs))]
-    if common:
-        one_set = any(e.name == "one_set" and e.share >= NEARLY for e in claims)
-        told.append((max(e.effect for e in common), _common(common, one_set, verb)))
-    told.sort(key=lambda claim: -claim[0])
-    pattern = [sentence for _, sentence in told[:CLAIMS]]
+    inputs = _strongest([e for e in claims if e.kind == "inputs"])
+    pattern = _pattern(claims, suppresses)
+    stated = {*map(id, inputs), *(id(e) for sentence in pattern for e in sentence.states)}
     return Description(
-        inputs="; ".join(inputs) or UNCLEAR,
-        pattern="; ".join(pattern) or UNCLEAR,
-        reasoning="\n".join(map(_line, significant(evidence))) or "Nothing is above chance.",
+        inputs="; ".join(map(_property, inputs)) or UNCLEAR,
+        pattern="; ".join(sentence.words for sentence in pattern) or UNCLEAR,
+        reasoning="\n".join(map(_line, found)) or "Nothing is above chance.",
         unclear=not pattern,
+        claims=tuple(e.claim for e in found if id(e) in stated),
     )
 
 
-def claims_in(inputs: str, pattern: str, evidence: Iterable[Evidence]) -> list[Evidence]:
-    """The evidence that a description by `describe_evidence` states in its words."""
+class _Sentence(NamedTuple):
+    """A sentence about what a head does, how strong the strongest of it is, and the evidence that it states."""
 
-    def stated(e: Evidence) -> bool:
-        if e.kind == "inputs":
-            return _property(e) in inputs
-        if e.kind == "pairing":
-            return _pairing(e) in pattern
-        if e.name in _OF_ROWS:
-            return (
-                any(f"{verb} " in pattern for verb in ("promotes", "suppresses"))
-                and f"{e.wording} ({e.count}" in pattern
-            )
-        return _outputs(e) in pattern
+    effect: float
+    words: str
+    states: Sequence[Evidence]
 
-    return [e for e in evidence if stated(e)]
+
+def _pattern(claims: Sequence[Evidence], suppresses: bool) -> list[_Sentence]:
+    """The strongest sentences about what a head does, the strongest first."""
+    lead, verb = ("in what is suppressed, ", "suppresses") if suppresses else ("", "promotes")
+    pairing = _strongest([e for e in claims if e.kind == "pairing"])
+    outputs = _strongest([e for e in claims if e.kind == "outputs" and e.name not in _OF_ROWS])
+    told = [_Sentence(e.effect, lead + _pairing(e), [e]) for e in pairing]
+    told += [_Sentence(e.effect, _outputs(e, suppresses), [e]) for e in outputs]
+    common = [e for e in claims if e.name == "common_target" and e.share >= COMMON_SHARE]
+    if common:
+        one_set = any(e.name == "one_set" and e.share >= NEARLY for e in claims)
+        named = _named(common)
+        told.append(_Sentence(max(e.effect for e in common), _common(named, one_set, verb), named))
+    return sorted(told, key=lambda sentence: -sentence.effect)[:CLAIMS]
 
 
 def _strongest(claims: Sequence[Evidence]) -> list[Evidence]:
@@ -139,12 +139,16 @@ def _pairing(claim: Evidence) -> str:
     return f"{claim.wording} ({claim.count} of {claim.rows} rows; {chance:.2g} expected by chance)"
 
 
-def _common(claims: Sequence[Evidence], one_set: bool, verb: str) -> str:
-    """The commonest outputs, words that differ only in case and spacing named once."""
+def _named(claims: Sequence[Evidence]) -> list[Evidence]:
+    """The commonest outputs that are named: four at most, words that differ only in case and spacing once."""
     words: dict[str, Evidence] = {}
     for claim in claims:
         words.setdefault(claim.wording[1:-1].strip().casefold(), claim)
-    first, *more = list(words.values())[:4]
+    return list(words.values())[:4]
+
+
+def _common(claims: Sequence[Evidence], one_set: bool, verb: str) -> str:
+    first, *more = claims
     named = [f"{first.wording} ({first.count} of {first.rows} rows)", *(f"{e.wording} ({e.count})" for e in more)]
     return f"{'whatever the input, ' if one_set else ''}{verb} {', '.join(named)}"
 

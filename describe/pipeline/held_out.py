@@ -11,12 +11,12 @@ from describe.catalog import Catalogue, Told
 from describe.errors import CatalogueError
 from describe.pipeline.llm_stage.run import Part
 from describe.pipeline.role_rows import of_role
-from describe.records import Evidence, HeadId, HeadMapping, Score
+from describe.records import HeadId, HeadMapping, Score
 
 if TYPE_CHECKING:
     from describe.scoring import Trial
 
-__all__ = ["TRIAL", "JudgedPart", "RowsOf", "Trials", "check_kept", "chosen_authors", "evidence_of", "too_few"]
+__all__ = ["TRIAL", "JudgedPart", "RowsOf", "Trials", "check_kept", "chosen_authors", "too_few"]
 
 TRIAL = {"version": 1, "rows": 15, "reach": 5, "seed": 0}
 """What rows are judged: so many of the head's next most salient, so many of its random ones, and as many of others."""
@@ -117,14 +117,6 @@ def check_kept(catalogue: Catalogue, model: str, own: int) -> None:
         raise CatalogueError(
             f"an older headscribe kept no held-out rows of {len(older)} heads: run headscribe extract {model} again"
         )
-
-
-def evidence_of(catalogue: Catalogue, extraction_id: int, author: Told) -> dict[HeadId, list[Evidence]]:
-    """All that was significant of heads and roles when statistics described them."""
-    found = dict(catalogue.evidence.of_extraction(extraction_id, author.settings))
-    for of_head in catalogue.roles.of_extraction(extraction_id, None, author.settings).values():
-        found |= {unit: list(role.evidence) for unit, role in of_head.items() if role.evidence is not None}
-    return found
 
 
 def too_few(trial: Trial, measure: str) -> Score:

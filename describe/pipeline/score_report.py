@@ -9,7 +9,7 @@ from typing import Any
 from describe.catalog import Catalogue, Told
 from describe.pipeline.common import find
 from describe.pipeline.extraction.placebos import KINDS
-from describe.pipeline.held_out import chosen_authors, evidence_of
+from describe.pipeline.held_out import chosen_authors
 from describe.records import HeadId
 
 __all__ = ["score_report"]
@@ -52,8 +52,8 @@ def score_report(catalogue: Catalogue, model: str) -> list[dict[str, Any]]:
             for kind, found in of_placebos.items():
                 if found is not None:
                     theirs = [one for one in placebos[kind][0] if one.labeller_id == author]
-                    found["pairing"] = _pairings(catalogue, extractions[kind], theirs)
-            pairing = _pairings(catalogue, own, by_author)
+                    found["pairing"] = _pairings(theirs)
+            pairing = _pairings(by_author)
             row = {"of": of} | _row(by_author, scores, judge, evident)
             rows.append(row | {"pairing": pairing, "placebos": of_placebos})
     return rows
@@ -127,15 +127,11 @@ def _placebo(told: list[Told], scores: Scores, author: int, judge: tuple[str, st
     }
 
 
-def _pairings(catalogue: Catalogue, extraction_id: int, told: list[Told]) -> int | None:
+def _pairings(told: list[Told]) -> int | None:
     """How many descriptions say how targets follow from sources; None where that is not known of the author."""
-    from describe.evidence import claims_in
-
     if told[0].llm != "statistics":
         return None
-    evidence = evidence_of(catalogue, extraction_id, told[0])
-    stated = ([*claims_in(one.inputs or "", one.pattern or "", evidence.get(one.head, []))] for one in told)
-    return sum(any(claim.kind == "pairing" for claim in claims) for claims in stated)
+    return sum(any(claim.kind == "pairing" for claim in one.claims) for one in told)
 
 
 def _scores(told: Iterable[Told], scores: Scores, judge: tuple[str, str | None]) -> list[dict[str, Any]]:

@@ -16,19 +16,18 @@ from describe.pipeline.held_out import (
     Trials,
     check_kept,
     chosen_authors,
-    evidence_of,
     too_few,
 )
 from describe.pipeline.llm_stage.limits import Limits
 from describe.pipeline.llm_stage.record import Work, place_of, unfinished
 from describe.pipeline.llm_stage.run import ask_about
-from describe.records import Evidence, HeadId, ModelInfo, Score, parse_heads
+from describe.records import HeadId, ModelInfo, Score, parse_heads
 from describe.versions import versions
 
 if TYPE_CHECKING:
     from describe.labelling import Inquiry, Template
     from describe.llm import LLM, Request
-    from describe.scoring import Claim, Judgement, StatisticsJudge, Trial
+    from describe.scoring import Claim, Judgement
 
 __all__ = ["Judging", "Measure", "ScoreResult", "judging", "score"]
 
@@ -240,16 +239,14 @@ class Judging:
             return
         judge = StatisticsJudge(Vocabulary(open_model(model).tokens))
         for part in (part for part in parts if part.pending):
-            trials, author = part.trials, part.trials.told[part.pending[0]]
-            own_evidence = evidence_of(self.catalogue, self.own, author)
-            evidence = evidence_of(self.catalogue, part.work.caller.extraction_id, author)
+            trials = part.trials
             for unit in part.pending:
                 trial, told, wrong = trials.trial(unit), trials.told[unit], trials.wrong(unit)
                 if not trial.enough:
                     part.work.keep(unit, too_few(trial, self.measure))
                     continue
-                own = _stated(judge, trial, told, evidence)
-                against = _stated(judge, trial, wrong, own_evidence) if wrong else None
+                own = judge.judge(trial, told.claims)
+                against = judge.judge(trial, wrong.claims) if wrong else None
                 part.work.keep(unit, detection(trial, own, against, wrong.head if wrong else None))
 
     def _inquiry(self, trials: Trials, unit: HeadId) -> Inquiry[Score]:
@@ -282,12 +279,3 @@ class Judging:
 
 def _words(told: Told) -> Claim:
     return told.inputs or "", told.pattern or ""
-
-
-def _stated(judge: StatisticsJudge, trial: Trial, told: Told, evidence: dict[HeadId, list[Evidence]]) -> Judgement:
-    if told.head not in evidence:
-        from describe.scoring import Judgement
-
-        detail = f"the evidence that the description of {told.head} rests on is not in the catalogue: describe again"
-        return Judgement(failure="no_evidence", detail=detail)
-    return judge.judge(trial, *_words(told), evidence[told.head])

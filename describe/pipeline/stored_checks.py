@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from describe.catalog import Catalogue
 from describe.catalog.checks import ablation as as_ablation
 from describe.catalog.checks import dynamic_hits as as_hits
+from describe.check_records import Ablation, DynamicHits
 from describe.pipeline.inference.correlation import Sources
-from describe.records import Ablation, DynamicHits, HeadId, OperationScores
+from describe.records import HeadId, OperationScores
 
 if TYPE_CHECKING:
     from describe.validation import Correlation

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from describe.records import DynamicHits, HeadId, HitCounts, OperationScores
+from describe.check_records import DynamicHits, HitCounts
+from describe.records import HeadId, OperationScores
 
 __all__ = ["Correlation", "Pearson", "correlations", "points"]
 

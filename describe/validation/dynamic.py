@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import torch
 
+from describe.check_records import HitCounts
 from describe.maps import Sought, Unembedding, head_hits
-from describe.records import HitCounts
 from describe.validation.prompts import Prompt
 from describe.validation.running import Runner
 

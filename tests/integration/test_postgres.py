@@ -20,6 +20,8 @@ from tests.attacks import HTML, TEXTS, attacked_catalogue
 from tests.fake_batches import FakeBatches, Fate
 from tests.fake_llm import FakeLLM
 from tests.integration.test_describe import QUICK
+from tests.older_catalogues import at_revision
+from tests.unit.test_claims import DESCRIBED, claims, filled
 from tests.whole_catalogue import whole_catalogue
 
 
@@ -154,3 +156,11 @@ def test_several_models_on_postgres(postgres_of_its_own: str, tmp_path: Path, ti
             kept.append(without_times(found))
     assert kept[0] == kept[1]
     assert [record["model"] for record in kept[0]] == ["tiny-llama"] * 12 + ["tiny-gpt2"] * 12
+
+
+def test_claims_of_an_older_catalogue_are_read_out_of_its_words(postgres_of_its_own: str, tmp_path: Path) -> None:
+    with filled(tmp_path / "now.db") as catalogue:
+        before = claims(catalogue)
+    at_revision("0013", tmp_path / "now.db", postgres_of_its_own, DESCRIBED)
+    with Catalogue(postgres_of_its_own) as upgraded:
+        assert claims(upgraded) == before

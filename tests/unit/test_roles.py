@@ -10,16 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from alembic import command
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from describe.catalog import Catalogue
-from describe.catalog.database import _alembic
 from describe.catalog.roles import Role
 from describe.maps import cluster_rows, output_space
 from describe.maps.roles import DRAWS, correlations, reach, singular_values, written
 from describe.pipeline.role_rows import of_role, role_units
 from describe.records import Description, Evidence, HeadId, HeadMapping, MappingRow, Score, Target
+from tests.older_catalogues import at_revision
 from tests.planted_roles import DH, World, clusters, planted_head, random_weights, world
 from tests.unit.test_catalogue import filled
 
@@ -181,7 +180,8 @@ def test_descriptions_and_scores_survive_the_upgrade(tmp_path: Path) -> None:
             description = connection.execute(query, {"l": labeller}).scalar_one()
         catalogue.scores.save(description, labeller, Score("detection", 0.9), {"seed": 0}, {})
     older = tmp_path / "older.db"
-    _at_revision_10(place, older)
+    tables = ("model", "extraction", "head", "labeller", "description", "score", "catalogue_info")
+    at_revision("0010", place, f"sqlite:///{older}", tables)
     with Catalogue(str(older)) as upgraded:
         record = next(upgraded.head_records(upgraded.models()[0], extraction, only=HEAD, labeller_id=labeller))
         (told,) = record["descriptions"]
@@ -191,20 +191,3 @@ def test_descriptions_and_scores_survive_the_upgrade(tmp_path: Path) -> None:
             assert connection.execute(text("PRAGMA foreign_key_check")).all() == []
             indexes = connection.execute(text("SELECT name FROM sqlite_master WHERE tbl_name = 'score'")).scalars()
             assert "ix_score_judge_id" in set(indexes)
-
-
-def _at_revision_10(now: Path, older: Path) -> None:
-    """The rows of a catalogue in one of revision 0010."""
-    engine, config = create_engine(f"sqlite:///{older}"), _alembic()
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0010")
-    engine.dispose()
-    engine = create_engine(f"sqlite:///{older}")
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text("ATTACH :now AS now"), {"now": str(now)})
-        tables = ("model", "extraction", "head", "labeller", "description", "score", "catalogue_info")
-        for name in tables:
-            columns = ", ".join(row.name for row in connection.execute(text(f"PRAGMA main.table_info({name})")))
-            connection.execute(text(f"INSERT INTO main.{name} ({columns}) SELECT {columns} FROM now.{name}"))
-    engine.dispose()

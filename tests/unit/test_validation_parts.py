@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from app.tables import csv_table, latex_table
+from describe.check_records import Ablation
 from describe.errors import InputError
 from describe.operations import load_operations
 from describe.pipeline import ablation_curves, ablation_rows
-from describe.records import Ablation, HeadId, OperationScores
+from describe.records import HeadId, OperationScores
 from describe.validation import (
     PAPER_TEMPLATES,
     Task,

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from describe.catalog import Catalogue
 from describe.catalog.checks import ablation as as_ablation
 from describe.catalog.checks import plain
+from describe.check_records import Ablation
 from describe.errors import InputError
 from describe.operations import Operation, Problem, load_operations
 from describe.pipeline.common import Progress, silent
 from describe.pipeline.inference.correlation import Testbed, open_testbed
 from describe.pipeline.operations.relations import as_row, relations
-from describe.records import MIN_PAIRS, Ablation, HeadId, ModelInfo, OperationScores
+from describe.records import MIN_PAIRS, HeadId, ModelInfo, OperationScores
 from describe.text import visible
 
 if TYPE_CHECKING:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from describe.catalog import Catalogue
 from describe.catalog.checks import dynamic_hits as as_hits
 from describe.catalog.checks import plain
+from describe.check_records import DynamicHits
 from describe.errors import InputError
 from describe.operations import Operation, Problem, load_operations
 from describe.pipeline.common import Progress, choose_device, silent
 from describe.pipeline.operations.relations import as_row, relations
-from describe.records import MIN_PAIRS, DynamicHits, HeadId, ModelInfo, OperationScores, parse_heads
+from describe.records import MIN_PAIRS, HeadId, ModelInfo, OperationScores, parse_heads
 from describe.versions import versions
 
 if TYPE_CHECKING:

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from describe.catalog import Catalogue
+from describe.check_records import DynamicHits
 from describe.errors import InputError
 from describe.pipeline.common import Progress, find, silent
 from describe.pipeline.inference.correlation import open_testbed, read_prompt_templates
 from describe.pipeline.operations.relations import standard_k
-from describe.records import DynamicHits, HeadId, parse_heads
+from describe.records import HeadId, parse_heads
 
 __all__ = ["check_described"]
 
