@@ -8,7 +8,7 @@ from alembic import command
 from sqlalchemy import create_engine, insert, inspect, select
 
 from describe.catalog import schema
-from describe.catalog.database import _alembic
+from describe.catalog.revisions import _alembic
 
 __all__ = ["at_revision"]
 

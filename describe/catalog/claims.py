@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from sqlalchemy import Engine, text
 
+from describe.catalog.sqlite_file import path_of
 from describe.errors import CatalogueError
 
 __all__ = ["claimed"]
@@ -21,12 +23,12 @@ def claimed(engine: Engine, what: str, taken: str) -> Iterator[None]:
 
     Raises `CatalogueError`, saying ``taken``, when another process holds it.
     """
-    backend, place = engine.url.get_backend_name(), engine.url.database
-    if backend == "postgresql":
+    place = path_of(engine.url)
+    if engine.dialect.name == "postgresql":
         with _claimed_in_postgresql(engine, what, taken):
             yield
-    elif backend == "sqlite" and place not in (None, ":memory:"):
-        with _claimed_by_file(Path(f"{place}.{what}.lock"), taken):
+    elif place is not None:
+        with _claimed_by_file(Path(f"{os.path.realpath(place)}.{what}.lock"), taken):
             yield
     else:
         yield

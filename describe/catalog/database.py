@@ -2,92 +2,204 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-import time
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime, timezone
-from functools import lru_cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, NoSuchModuleError
 
-from describe.catalog.schema import catalogue_info
+from describe.catalog.revisions import bring_up_to_date, copy_of_an_empty_catalogue
+from describe.catalog.sqlite_file import CatalogueMadeError, SqliteFile, forget_after_fork, path_of
+from describe.catalog.transactions import LOCK_WAIT, prepare_sqlite, writing
 from describe.errors import CatalogueError
-from describe.versions import headscribe_version
 
-if TYPE_CHECKING:
-    from alembic.config import Config
+__all__ = ["begin_founding", "begin_write", "connect", "let_go", "note_write", "write_often"]
 
-__all__ = ["begin_write", "connect", "write_often"]
 
-MAGIC = b"SQLite format 3\0"
+@dataclass
+class _Opened:
+    """A file that this process has open, through one engine, and by how many it is used."""
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+    file: SqliteFile
+    engine: Engine
+    query: str
+    users: int = 0
 
-SYNC_EVERY = 1.0
-"""Seconds between two waits for the disk of transactions that come often."""
+
+_opened: list[_Opened] = []
+_opening = threading.RLock()
+_of_parent: list[Any] = []
+"""In a forked process: connections of the one that it was forked from, which must not even be closed."""
 
 
 def connect(where: str, *, create: bool) -> Engine:
     """Open the catalogue at a SQLite path or any SQLAlchemy URL, at this version's schema.
 
-    A database that is not there or empty becomes a catalogue when ``create`` is set. An older catalogue is upgraded
-    in one transaction, after a copy of a SQLite file was written beside it. Raises `CatalogueError`, with nothing
-    changed, for a database of something else, of a newer headscribe, or that cannot be opened.
+    A database that is not there or empty becomes a catalogue when ``create`` is set: a SQLite file with the first thing
+    that is committed. An older catalogue is upgraded in one transaction, after a copy of a SQLite file was written
+    beside it. One file has one engine in a process, however often it is opened; `let_go` of it as often. Raises
+    `CatalogueError`, with nothing changed, for a database of something else, of a newer headscribe, or that cannot be
+    opened.
     """
     url = _url(where)
-    path = Path(url.database) if url.get_backend_name() == "sqlite" and url.database not in (None, ":memory:") else None
-    if path is not None:
-        _check_file(path, where, create)
+    path = path_of(url)
+    if path is None:
+        return _open(url, where, None, create)
+    with _opening:
+        file, query = SqliteFile(where, path, create), repr(sorted(url.query.items()))
+        known = next((one for one in _opened if one.query == query and one.file.is_same(file)), None)
+        if known is None:
+            known = _Opened(file, _open(url, where, file, create), query)
+            _opened.append(known)
+        known.users += 1
+        return known.engine
+
+
+def let_go(engine: Engine) -> None:
+    """Close an engine's connections, unless others use it still."""
+    with _opening:
+        known = next((one for one in _opened if one.engine is engine), None)
+        if known is not None:
+            known.users -= 1
+            if known.users:
+                return
+            _opened.remove(known)
+        engine.dispose()
+
+
+@contextmanager
+def begin_write(engine: Engine, *, often: bool = False, wait: float = LOCK_WAIT) -> Iterator[Connection]:
+    """A transaction that writes: on SQLite it takes the write lock at once, so that it cannot fail half-way.
+
+    What is committed outlives the process, however that ends. For transactions that come hundreds of times a second,
+    ``often`` waits for the disk only once in a second, so that a power failure may take that much of them. ``wait``:
+    the seconds for which others may hold the lock. Raises `CatalogueError`, with nothing written, when the catalogue's
+    file is not the one that was opened.
+    """
+    _found_empty(engine)
+    with writing(engine, often=often, wait=wait).begin() as connection:
+        yield connection
+    note_write(engine)
+
+
+@contextmanager
+def begin_founding(engine: Engine) -> Iterator[Connection]:
+    """A transaction that writes. A catalogue that is not there yet comes into being with what it commits, or not.
+
+    Raises `CatalogueMadeError` when another process made it meanwhile: the same is to be done again.
+    """
+    file = _file(engine)
+    if file is not None and file.missing:
+        with _founded(file) as connection:
+            yield connection
+    else:
+        with begin_write(engine) as connection:
+            yield connection
+
+
+def note_write(engine: Engine) -> None:
+    """Say that a transaction was committed: the catalogue's file may be another than before, by our own doing."""
+    file = _file(engine)
+    if file is not None:
+        file.wrote()
+
+
+def write_often(engine: Engine, *, wait: float = LOCK_WAIT) -> Connection:
+    """A connection of which every transaction writes, as often as `begin_write` says; each is to be noted."""
+    _found_empty(engine)
+    return writing(engine, often=True, wait=wait).connect()
+
+
+def _open(url: URL, where: str, file: SqliteFile | None, create: bool) -> Engine:
     try:
         engine = create_engine(url)
     except NoSuchModuleError as error:
         raise CatalogueError(f"'{_shown(url)}' names a database headscribe has no driver for: {error}") from error
     except ImportError as error:
         raise CatalogueError(f"the driver for '{_shown(url)}' is not installed ({error})") from error
-    if url.get_backend_name() == "sqlite":
-        _prepare_sqlite(engine)
+    except ArgumentError as error:
+        raise CatalogueError(f"'{_shown(url)}' names no database that can be opened") from error
+    if engine.dialect.name == "sqlite":
+        prepare_sqlite(engine)
+    if file is not None:
+        _watch(engine, file)
     try:
-        _bring_up_to_date(engine, path, where, create)
+        bring_up_to_date(engine, None if file is None else file.path, where, create)
     except DBAPIError as error:
         engine.dispose()
-        raise CatalogueError(
-            f"cannot open the catalogue '{_shown(url)}': {' '.join(str(error.orig).split())}"
-        ) from error
+        said = " ".join(str(error.orig).split())
+        if said == "file is not a database":
+            said = f"'{where}' is not a catalogue but some other file: it was left as it is"
+            raise CatalogueError(said) from error
+        raise CatalogueError(f"cannot open the catalogue '{_shown(url)}': {said}") from error
     except CatalogueError:
         engine.dispose()
         raise
     return engine
 
 
+def _watch(engine: Engine, file: SqliteFile) -> None:
+    """Have an engine's connections opened by `SqliteFile`, and nothing written where it would be lost."""
+    engine.update_execution_options(headscribe_file=file)
+
+    @event.listens_for(engine, "do_connect")
+    def connect(dialect: Any, record: Any, arguments: list[Any], options: dict[str, Any]) -> sqlite3.Connection:
+        if not file.missing:
+            return file.connect(dialect, arguments, options)
+        record.info["stands_in"] = True
+        connection: sqlite3.Connection = dialect.connect(":memory:", **options | {"uri": False})
+        copy_of_an_empty_catalogue(connection)
+        return connection
+
+    @event.listens_for(engine, "checkout")
+    def checkout(_connection: Any, record: Any, _proxy: Any) -> None:
+        if record.info.get("stands_in") and not file.missing:
+            raise DisconnectionError  # the pool opens another
+
+    @event.listens_for(engine, "begin", insert=True)
+    @event.listens_for(engine, "commit")
+    def check(connection: Connection) -> None:
+        if "headscribe_write" in connection.get_execution_options():
+            file.check()
+
+
 @contextmanager
-def begin_write(engine: Engine, *, often: bool = False) -> Iterator[Connection]:
-    """A transaction that writes: on SQLite it takes the write lock at once, so that it cannot fail half-way.
+def _founded(file: SqliteFile) -> Iterator[Connection]:
+    """The first transaction of a catalogue that is not there yet."""
+    with file.founding() as partial:
+        engine = create_engine(URL.create("sqlite", database=str(partial)), poolclass=NullPool)
+        prepare_sqlite(engine)
+        try:
+            with engine.connect() as connection:
+                copy_of_an_empty_catalogue(connection.connection.driver_connection)  # type: ignore[arg-type]
+            with writing(engine).begin() as connection:
+                yield connection
+        finally:
+            engine.dispose()
 
-    What is committed outlives the process, however that ends. For transactions that come hundreds of times a second,
-    ``often`` waits for the disk only once in `SYNC_EVERY` seconds, so that a power failure may take that much of them.
-    """
-    with _writing(engine, often).begin() as connection:
-        yield connection
+
+def _found_empty(engine: Engine) -> None:
+    """Make the catalogue's file if there is none yet."""
+    file = _file(engine)
+    if file is not None and file.missing:
+        with suppress(CatalogueMadeError), _founded(file):
+            pass
 
 
-def write_often(engine: Engine) -> Connection:
-    """A connection of which every transaction writes, as often as `begin_write` says."""
-    return _writing(engine, True).connect()
-
-
-@lru_cache(maxsize=16)
-def _writing(engine: Engine, often: bool) -> Engine:
-    return engine.execution_options(headscribe_write="often" if often else "safely")
+def _file(engine: Engine) -> SqliteFile | None:
+    file: SqliteFile | None = engine.get_execution_options().get("headscribe_file")
+    return file
 
 
 def _url(where: str) -> URL:
     if "://" not in where:
-        return URL.create("sqlite", database=str(Path(where).expanduser()))
+        return URL.create("sqlite", database=os.path.expanduser(where))
     try:
         return make_url(where)
     except (ArgumentError, ValueError) as error:
@@ -101,131 +213,16 @@ def _shown(url: URL) -> str:
     return url.database or "" if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
 
 
-def _check_file(path: Path, where: str, create: bool) -> None:
-    """Refuse what is no SQLite file before SQLite touches it."""
-    if path.is_dir():
-        raise CatalogueError(f"'{where}' is a directory: name a file for the catalogue")
-    if not path.exists():
-        if not create:
-            raise CatalogueError(f"there is no catalogue '{where}' yet: headscribe extract MODEL makes one")
-        if not path.parent.is_dir():
-            raise CatalogueError(f"cannot make the catalogue '{where}': there is no directory '{path.parent}'")
-        return
-    with path.open("rb") as file:
-        start = file.read(len(MAGIC))
-    if start and start != MAGIC:
-        raise CatalogueError(f"'{where}' is not a catalogue but some other file: it was left as it is")
+def _forked() -> None:
+    """In a forked process nothing of what was open may be used: SQLite's locks are not inherited."""
+    global _opening
+    _opening = threading.RLock()
+    for known in _opened:
+        _of_parent.append(known.engine.pool)
+        known.engine.dispose(close=False)
+    forget_after_fork([known.file for known in _opened])
+    _opened.clear()
 
 
-def _prepare_sqlite(engine: Engine) -> None:
-    @event.listens_for(engine, "connect")
-    def configure(connection: sqlite3.Connection, _record: Any) -> None:
-        connection.isolation_level = None  # transactions begin where `begin` below says, DDL included
-        for pragma in ("busy_timeout = 60000", "foreign_keys = ON", "synchronous = FULL"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    synced = 0.0
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        nonlocal synced
-        how = connection.get_execution_options().get("headscribe_write")
-        if how is not None:
-            wait = how == "safely" or time.monotonic() - synced >= SYNC_EVERY
-            synchronous = "FULL" if wait else "NORMAL"
-            if connection.info.get("synchronous") != synchronous:
-                sqlite: Any = connection.connection.driver_connection
-                sqlite.execute(f"PRAGMA synchronous = {synchronous}")
-                connection.info["synchronous"] = synchronous
-            synced = time.monotonic() if wait else synced
-        connection.exec_driver_sql("BEGIN" if how is None else "BEGIN IMMEDIATE")
-
-
-def _bring_up_to_date(engine: Engine, path: Path | None, where: str, create: bool) -> None:
-    found = _revision(engine, where)
-    if found == _newest():  # nothing of Alembic is loaded
-        return
-    revisions = _revisions()
-    if found is None and not create:
-        raise CatalogueError(f"'{where}' is empty: headscribe extract MODEL fills a catalogue")
-    if found is not None and found not in revisions:
-        raise CatalogueError(
-            f"the catalogue '{where}' was written by a newer headscribe (schema {found}, this one knows"
-            f" {revisions[0]}): upgrade headscribe; the catalogue was left as it is"
-        )
-    if found is not None and path is not None:
-        _back_up(engine, path, found)
-    if found is None and path is not None:
-        _outside_transaction(engine, "PRAGMA journal_mode = WAL")  # kept in the file
-    with begin_write(engine) as connection:
-        if _revision_of(connection) == revisions[0]:
-            return  # another process was quicker
-        from alembic import command
-
-        config = _alembic()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        if found is None:
-            connection.execute(
-                catalogue_info.insert().values(key="made_by", value=f"headscribe {headscribe_version()}")
-            )
-
-
-def _revision(engine: Engine, where: str) -> str | None:
-    """The schema revision found; None for an empty database. Raises `CatalogueError` for somebody else's."""
-    with engine.connect() as connection:
-        tables = set(inspect(connection).get_table_names())
-        if not tables:
-            return None
-        revision = _revision_of(connection) if {"alembic_version", "catalogue_info"} <= tables else None
-    if revision is None:
-        raise CatalogueError(f"'{where}' is the database of something else: it was left as it is")
-    return revision
-
-
-def _revision_of(connection: Connection) -> str | None:
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    revision = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    return None if revision is None else str(revision)
-
-
-def _back_up(engine: Engine, path: Path, revision: str) -> Path:
-    """A consistent copy of a SQLite catalogue beside it, complete before it gets its name."""
-    stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-    backup = path.with_name(f"{path.name}.schema-{revision}.{stamp}.backup")
-    partial = backup.with_name(backup.name + ".partial")
-    partial.unlink(missing_ok=True)
-    _outside_transaction(engine, "VACUUM INTO ?", str(partial))
-    partial.replace(backup)
-    return backup
-
-
-def _outside_transaction(engine: Engine, statement: str, *parameters: str) -> None:
-    """Run what SQLite refuses to run inside a transaction."""
-    connection = engine.raw_connection()
-    try:
-        connection.cursor().execute(statement, parameters)
-    finally:
-        connection.close()
-
-
-def _newest() -> str:
-    """The revision of this version's schema, as the files of revisions are named: ``r0010_scores.py``."""
-    return max(path.name[1:5] for path in (MIGRATIONS / "versions").glob("r*.py"))
-
-
-def _alembic() -> Config:
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    return config
-
-
-def _revisions() -> list[str]:
-    """All revisions, the newest first."""
-    from alembic.script import ScriptDirectory
-
-    return [script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions()]
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Table, select
 
 from describe.catalog import schema
-from describe.catalog.database import begin_write
+from describe.catalog.database import begin_founding
 from describe.catalog.forms import SHAPE
 from describe.catalog.imported import check
 from describe.catalog.passages import fill
@@ -49,9 +49,10 @@ def take_in(engine: Engine, heads: Iterable[tuple[str, Any]], pairs: Pairs) -> I
     """Enter heads, in the JSON form of one head, each with the place it comes from: ``line 3``.
 
     ``pairs``: those of known operations, by content hash; of others the catalogue keeps none. Raises `CatalogueError`,
-    with the place, for a head that is malformed, comes twice, or differs from what the catalogue holds.
+    with the place, for a head that is malformed, comes twice, or differs from what the catalogue holds, and
+    `CatalogueMadeError` when the catalogue was new and another process made it meanwhile: take in again.
     """
-    with begin_write(engine) as connection:
+    with begin_founding(engine) as connection:
         work = _Import(connection, pairs)
         place = "the file"
         try:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -17,7 +17,7 @@ from describe.catalog.batches import BatchStore
 from describe.catalog.browse import BrowseStore
 from describe.catalog.checks import CheckStore
 from describe.catalog.claims import claimed
-from describe.catalog.database import begin_write, connect
+from describe.catalog.database import begin_write, connect, let_go
 from describe.catalog.descriptions import insert_description
 from describe.catalog.evidence import EvidenceStore
 from describe.catalog.forms import (
@@ -41,7 +41,7 @@ from describe.catalog.runs import RunStore
 from describe.catalog.scores import ScoreStore
 from describe.catalog.search import SearchStore
 from describe.catalog.writes import Writes
-from describe.errors import CatalogueError, InputError
+from describe.errors import CatalogueError
 from describe.records import Description, HeadId, HeadMapping, ModelInfo
 
 __all__ = ["Catalogue"]
@@ -52,15 +52,14 @@ class Catalogue:
 
     Args:
         where: a SQLite file's path, or any SQLAlchemy URL.
-        create: make the catalogue when it is not there.
+        create: begin an empty catalogue when it is not there; a file is made when something is committed.
 
     Raises `CatalogueError` as `describe.catalog.database.connect` does. Use as a context manager, or `close` it.
     """
 
     def __init__(self, where: str, *, create: bool = False) -> None:
-        new = Path(where).expanduser() if create and "://" not in where else None
-        self._new = new if new is not None and not new.exists() else None
         self._engine = connect(where, create=create)
+        self._let_go = weakref.finalize(self, let_go, self._engine)
         self.writes = Writes(self._engine)
         self.relations = RelationStore(self._engine)
         self.evidence = EvidenceStore(self._engine)
@@ -78,18 +77,15 @@ class Catalogue:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        unused = self._new is not None and isinstance(error, InputError) and not self.models()
         self.close()
-        if unused and self._new is not None:  # a catalogue made only for bad input to be refused
-            self._new.unlink()
 
     def claim(self, what: str, taken: str) -> AbstractContextManager[None]:
         """Hold the claim to do something, as `describe.catalog.claims.claimed` does."""
         return claimed(self._engine, what, taken)
 
     def close(self) -> None:
-        """Let go of the database."""
-        self._engine.dispose()
+        """Let go of the database. Others in this process who opened the same file keep it."""
+        self._let_go()
 
     @property
     def engine(self) -> Engine:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
-from describe.catalog.database import begin_write, write_often
+from describe.catalog.database import begin_write, note_write, write_often
 
 __all__ = ["Writes"]
 
@@ -105,3 +105,4 @@ class Writes:
         else:
             with self._connection.begin():
                 yield self._connection
+            note_write(self._engine)

@@ -11,6 +11,7 @@ from describe.catalog.dataset import heads_of
 from describe.catalog.importing import Imported, take_in
 from describe.catalog.parquet import read_heads
 from describe.catalog.rows import finite_json
+from describe.catalog.sqlite_file import CatalogueMadeError
 from describe.errors import InputError
 from describe.operations import load_operations
 
@@ -31,7 +32,10 @@ def import_heads(catalogue: Catalogue, path: Path) -> Imported:
         raise InputError(f"there is no file '{path}'")
     pairs = {o.content_hash: [list(pair) for pair in o.pairs] for o in load_operations()[0]}
     try:
-        return take_in(catalogue.engine, _heads(path), pairs)
+        try:
+            return take_in(catalogue.engine, _heads(path), pairs)
+        except CatalogueMadeError:
+            return take_in(catalogue.engine, _heads(path), pairs)
     except OSError as error:
         raise InputError(f"cannot read '{path}': {error.strerror}") from error
 
