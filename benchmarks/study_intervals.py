@@ -10,7 +10,8 @@ import argparse
 import numpy as np
 from scipy.special import expit, logit
 
-from annotations.statistics import Interval, between, resample, wilson
+from annotations.statistics import Interval, between
+from describe.statistics import resample, wilson
 from tests.ratings import true_rate
 
 DESIGNS = ((2, 30, 2), (3, 30, 3), (5, 40, 3), (10, 40, 3), (10, 120, 3), (20, 100, 3))

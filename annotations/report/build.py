@@ -14,7 +14,8 @@ from annotations.report.exclusion import carefulness, judge, rules_in_words
 from annotations.report.figures import CONTROLS, OWN, SWAPPED, all_figures, confusion, own_and_other
 from annotations.report.frame import STRICT, checked, repeats
 from annotations.report.records import Counts, Figure, RaterLine, Report, Study
-from annotations.statistics import DRAWS, Interval, d_prime
+from annotations.statistics import Interval, d_prime
+from describe.statistics import DRAWS
 from describe.versions import headscribe_version
 
 __all__ = ["build"]

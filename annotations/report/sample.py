@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from annotations.report.records import Figure
-from annotations.statistics import Interval, agreement, auroc, between, d_prime, pairs_of, resample, wilson
+from annotations.statistics import Interval, agreement, between, d_prime, pairs_of
+from describe.statistics import auroc, resample, wilson
 
 __all__ = ["BOOTSTRAP", "DETECTION", "HEAD_BOOTSTRAP", "Sample"]
 
@@ -48,7 +49,8 @@ class Sample:
         if not n:
             return Figure(part, name, group, "share", None, 0, 0, note="no such answers")
         found = self._few(among) or between(self._shares(among, hit), BOOTSTRAP)
-        return Figure(part, name, group, "share", hits / n, n, hits, *_intervals(found, wilson(hits, n)))
+        share, low, high = wilson(hits, n)
+        return Figure(part, name, group, "share", share, n, hits, *_intervals(found, Interval("Wilson", low, high)))
 
     def difference(self, part: str, name: str, group: str, sides: tuple[Mask, Mask], hit: Mask) -> Figure:
         """The share of ``hit`` among the first side's answers minus the second's; both of the same draws."""

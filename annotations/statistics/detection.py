@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from annotations.statistics.intervals import CONFIDENCE
+from describe.statistics import CONFIDENCE
 
 __all__ = ["DPrime", "d_prime"]
 

@@ -2,7 +2,6 @@
 
 from describe.evidence.grammar import grammar_versions
 from describe.evidence.heads import hubs, model_evidence, placebo_evidence
-from describe.evidence.statistics import benjamini_hochberg
 from describe.evidence.vocabulary import Vocabulary
 from describe.evidence.words import METHOD, NAME, RANDOM, SETTINGS, describe_evidence, significant
 
@@ -12,7 +11,6 @@ __all__ = [
     "RANDOM",
     "SETTINGS",
     "Vocabulary",
-    "benjamini_hochberg",
     "describe_evidence",
     "grammar_versions",
     "hubs",

@@ -12,9 +12,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from describe.evidence.statistics import Scatter, beta_binomial_tail, scatter
 from describe.evidence.table import Table, commonest
 from describe.evidence.vocabulary import Vocabulary
+from describe.statistics import Scatter, beta_binomial_tail, scatter
 
 __all__ = ["Chance"]
 

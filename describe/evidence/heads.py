@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from describe.evidence.chance import Chance
-from describe.evidence.statistics import benjamini_hochberg, binomial_tail, cohens_h, shuffled_tail
 from describe.evidence.table import Table, commonest
 from describe.evidence.vocabulary import Vocabulary
 from describe.records import Evidence, HeadId, HeadMapping
+from describe.statistics import benjamini_hochberg, binomial_tail, cohens_h, shuffled_tail
 from describe.text import quoted
 
 __all__ = ["hubs", "model_evidence", "placebo_evidence"]

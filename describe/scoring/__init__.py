@@ -4,7 +4,7 @@ from describe.scoring.agreement import WORDS_METHOD, AgreementQuestion, load_agr
 from describe.scoring.detection import Judgement, JudgeQuestion, detection, load_judge_template
 from describe.scoring.evidence import METHOD, SETTINGS, StatisticsJudge
 from describe.scoring.likelihood import ChoiceQuestion, Claim, likelihood, load_choice_template
-from describe.scoring.measures import Estimate, auroc, balanced_accuracy, mean_over_heads, wilson
+from describe.scoring.measures import balanced_accuracy, mean_over_heads
 from describe.scoring.rows import Trial, draw_trial, matched, seen
 
 __all__ = [
@@ -14,12 +14,10 @@ __all__ = [
     "AgreementQuestion",
     "ChoiceQuestion",
     "Claim",
-    "Estimate",
     "JudgeQuestion",
     "Judgement",
     "StatisticsJudge",
     "Trial",
-    "auroc",
     "balanced_accuracy",
     "detection",
     "draw_trial",
@@ -31,5 +29,4 @@ __all__ = [
     "mean_over_heads",
     "seen",
     "shared_words",
-    "wilson",
 ]

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from describe.errors import CallError
 from describe.labelling import Kind, Template, first_reason, load_template, reply_object, shown_rows
 from describe.records import HeadId, Score
-from describe.scoring.measures import Estimate, auroc, balanced_accuracy
+from describe.scoring.measures import balanced_accuracy
 from describe.scoring.rows import Trial
+from describe.statistics import Estimate, auroc_of
 
 __all__ = ["JudgeQuestion", "Judgement", "detection", "load_chat_template", "load_judge_template"]
 
@@ -106,11 +107,11 @@ def detection(trial: Trial, own: Judgement, wrong: Judgement | None, wrong_head:
     if failed is not None:
         return Score("detection", None, n=len(trial.rows), failure=failed.failure, detail=failed.detail)
     ours, others = trial.split(own.probabilities)
-    value = auroc(ours, others)
+    value = auroc_of(ours, others)
     reach = trial.split(own.probabilities, reach=True)
     found: dict[str, Any] = {
         "balanced_accuracy": balanced_accuracy(ours, others)._asdict(),
-        "reach": auroc(*reach)._asdict() if all(reach) else None,
+        "reach": auroc_of(*reach)._asdict() if all(reach) else None,
         "own": ours,
         "others": others,
         "usage": own.usage,
@@ -133,7 +134,7 @@ def _placebo(trial: Trial, wrong: Judgement | None, head: HeadId | None) -> Esti
     if wrong is None:
         return None
     sides = trial.split(wrong.probabilities, without=head)
-    return auroc(*sides) if all(sides) else None
+    return auroc_of(*sides) if all(sides) else None
 
 
 _JUDGING = Kind(

@@ -11,18 +11,19 @@ import numpy as np
 import pytest
 
 from describe.errors import InputError
-from describe.evidence import Vocabulary, benjamini_hochberg, describe_evidence, hubs, model_evidence, significant
+from describe.evidence import Vocabulary, describe_evidence, hubs, model_evidence, significant
 from describe.evidence.grammar import FUNCTION_WORDS, load_grammar
-from describe.evidence.statistics import (
+from describe.operations import load_operations
+from describe.records import Description, Evidence, HeadId, HeadMapping, MappingRow, Target
+from describe.statistics import (
     Scatter,
+    benjamini_hochberg,
     beta_binomial_tail,
     binomial_tail,
     cohens_h,
     scatter,
     shuffled_tail,
 )
-from describe.operations import load_operations
-from describe.records import Description, Evidence, HeadId, HeadMapping, MappingRow, Target
 from tests.html_samples import ATTACKS
 
 _PLURALS = (

@@ -15,14 +15,13 @@ from describe.records import Evidence, HeadId, HeadMapping, MappingRow, Target
 from describe.scoring import (
     Judgement,
     JudgeQuestion,
-    auroc,
     balanced_accuracy,
     detection,
     draw_trial,
     load_judge_template,
     matched,
-    wilson,
 )
+from describe.statistics import auroc_of, wilson
 
 
 def row(source: int, *targets: int) -> MappingRow:
@@ -39,15 +38,15 @@ def test_auroc_is_the_chance_of_ranking_right_and_its_interval_covers() -> None:
     luck = random.Random(1)
     own, others = ([luck.choice([0.1, 0.5, 0.9]) for _ in range(n)] for n in (7, 9))
     by_pairs = sum(1.0 if a > b else 0.5 if a == b else 0.0 for a, b in product(own, others)) / 63
-    found = auroc(own, others)
+    found = auroc_of(own, others)
     assert found.value == pytest.approx(by_pairs)
     assert found.low < found.value < found.high
-    perfect = auroc([0.9] * 15, [0.1] * 15)
+    perfect = auroc_of([0.9] * 15, [0.1] * 15)
     assert perfect.value == perfect.high == 1
     assert 0.7 < perfect.low < 1
     covered = 0
     for _ in range(400):  # normal scores 1 apart: AUROC = Phi(1 / sqrt 2)
-        drawn = auroc([luck.gauss(1, 1) for _ in range(15)], [luck.gauss(0, 1) for _ in range(15)])
+        drawn = auroc_of([luck.gauss(1, 1) for _ in range(15)], [luck.gauss(0, 1) for _ in range(15)])
         covered += drawn.low <= 0.7602 <= drawn.high
     assert 0.91 < covered / 400 <= 0.99
 

@@ -12,7 +12,8 @@ from scipy.special import expit, logit
 from scipy.stats import binom, norm
 
 from annotations.report.sample import Sample
-from annotations.statistics import Interval, agreement, auroc, between, d_prime, pairs_of, resample, wilson
+from annotations.statistics import Interval, agreement, between, d_prime, pairs_of
+from describe.statistics import auroc, resample, wilson
 from tests.ratings import true_rate
 
 _ = None

@@ -1,9 +1,10 @@
-"""The bootstrap of ratings: heads and raters are both samples, and crossed.
+"""The bootstrap: heads are a sample, and so are raters, with whom they are crossed.
 
 Two answers about one head are alike, and so are two answers of one rater; a bootstrap of single answers takes them for
 independent and comes out too narrow. The pigeonhole bootstrap (Owen 2007, doi:10.1214/07-AOAS122) draws heads with
 replacement and, independently, raters with replacement; an answer counts as often as its head was drawn times as often
-as its rater was. It is conservative: where neither heads nor raters differ, it is wider than it need be.
+as its rater was. It is conservative: where neither heads nor raters differ, it is wider than it need be. With one
+rater, or none, it is the common bootstrap over heads.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from annotations.statistics.intervals import DRAWS
-
-__all__ = ["Resampling", "resample"]
+__all__ = ["DRAWS", "Resampling", "resample"]
 
 Floats = npt.NDArray[np.float64]
+
+DRAWS = 2000
+"""Of a bootstrap, unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +44,13 @@ class Resampling:
         return self.heads @ cells
 
 
-def resample(n_heads: int, n_raters: int, seed: int, draws: int = DRAWS) -> Resampling:
+def resample(n_heads: int, n_raters: int = 1, seed: int = 0, draws: int = DRAWS) -> Resampling:
     """Draw ``draws`` times from ``n_heads`` and ``n_raters``; the same seed gives the same draws."""
     random = np.random.default_rng(seed)
     return Resampling(_counts(random, n_heads, draws), _counts(random, n_raters, draws))
 
 
 def _counts(random: np.random.Generator, n: int, draws: int) -> Floats:
-    return random.multinomial(n, np.full(n, 1 / n), size=draws).astype(np.float64)
+    """How often each of n is in each draw, (draws, n)."""
+    drawn = random.integers(0, n, (draws, n)) + n * np.arange(draws)[:, None]
+    return np.bincount(drawn.ravel(), minlength=draws * n).reshape(draws, n).astype(np.float64)

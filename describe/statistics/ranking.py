@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["auroc"]
+from describe.statistics.intervals import Estimate, newcombe
+
+__all__ = ["auroc", "auroc_of"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,3 +33,9 @@ def auroc(scores: Any, positive: Any, weights: Any = None) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         found: Floats = (for_yes * below).sum(1) / (for_yes.sum(1) * for_no.sum(1))
     return found
+
+
+def auroc_of(own: Sequence[float], others: Sequence[float]) -> Estimate:
+    """The AUROC with which scores tell ``own`` rows from ``others``, one of either at least; Newcombe's interval."""
+    scores, positive = [*own, *others], [True] * len(own) + [False] * len(others)
+    return newcombe(float(auroc(scores, positive)[0]), len(own), len(others))

@@ -1,4 +1,7 @@
-"""The tests behind every piece of evidence, in numpy: tails, shuffles, effect size, false discovery rate."""
+"""The tests behind every piece of evidence: tails, shuffles, effect size, false discovery rate.
+
+scipy.stats takes half a second to import, so it is imported where a test is made.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +38,10 @@ def cohens_h(share: Floats, expected: Floats) -> Floats:
 
 def binomial_tail(count: NDArray[np.int_], n: NDArray[np.int_], p: Floats) -> Floats:
     """P(X >= count) for X ~ Binomial(n, p), exact, elementwise on arrays that broadcast."""
-    count, n, p = np.broadcast_arrays(count, n, np.clip(p, 1e-300, 1 - 1e-15))
-    factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, int(n.max(initial=0)) + 1)))])
-    k = np.arange(len(factorials))
-    left = n[..., None] - k
-    log_pmf = factorials[n][..., None] - factorials[k] - factorials[np.maximum(left, 0)]
-    log_pmf = log_pmf + k * np.log(p)[..., None] + left * np.log1p(-p)[..., None]
-    tail: Floats = (np.exp(log_pmf) * ((k >= count[..., None]) & (left >= 0))).sum(-1)
-    return np.minimum(tail, 1.0)
+    from scipy.stats import binom
+
+    tail: Floats = binom.sf(np.asarray(count) - 1, n, p)
+    return tail
 
 
 class Scatter(NamedTuple):
@@ -66,13 +65,12 @@ def scatter(count: NDArray[np.int_], n: NDArray[np.int_]) -> Scatter:
 
 def beta_binomial_tail(count: NDArray[np.int_], n: int, of: Scatter) -> Floats:
     """P(X >= count) for X ~ BetaBinomial(n, m (1 - rho) / rho, (1 - m) (1 - rho) / rho), m the mean; T counts."""
-    from scipy.special import betaln, gammaln
+    from scipy.stats import betabinom
 
     k = np.arange(n + 1)
-    a, b = (share * (1 - of.rho) / of.rho for share in (of.mean, 1 - of.mean))
-    chosen = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
-    log_pmf = chosen + betaln(k + a[:, None], n - k + b[:, None]) - betaln(a, b)[:, None]
-    tail: Floats = (np.exp(log_pmf) * (k >= count[:, None])).sum(1)
+    a, b = (share[:, None] * (1 - of.rho[:, None]) / of.rho[:, None] for share in (of.mean, 1 - of.mean))
+    chances = betabinom.pmf(k, n, a, b)
+    tail: Floats = (chances * (k >= count[:, None])).sum(1)  # betabinom.sf is 1 - cdf, and loses what is below 1e-16
     return np.minimum(tail, 1.0)
 
 
@@ -102,19 +100,16 @@ def benjamini_hochberg(p_values: Floats) -> Floats:
     """The q-value of each test: the smallest false discovery rate at which it is a discovery (Benjamini & Hochberg
     1995, J. R. Stat. Soc. B 57:289-300).
     """
-    order = np.argsort(p_values, kind="stable")[::-1]
-    scaled = p_values[order] * len(p_values) / np.arange(len(p_values), 0, -1)
-    q_values = np.empty_like(p_values)
-    q_values[order] = np.minimum(np.minimum.accumulate(scaled), 1.0)
+    from scipy.stats import false_discovery_control
+
+    q_values: Floats = false_discovery_control(p_values, method="bh")
     return q_values
 
 
 def _poisson_binomial_tail(chances: Floats, count: NDArray[np.int_]) -> Floats:
     """P(X >= count) for X the number of successes with these chances (T x n), one test a row."""
-    tests, n = chances.shape
-    pmf = np.zeros((tests, n + 1))
-    pmf[:, 0] = 1.0
-    for chance in chances.T[..., None]:
-        pmf = pmf * (1 - chance) + np.pad(pmf, ((0, 0), (1, 0)))[:, :-1] * chance
-    tail: Floats = (pmf * (np.arange(n + 1) >= count[:, None])).sum(1)
-    return np.minimum(tail, 1.0)
+    from scipy.stats import poisson_binom
+
+    failures = chances.shape[1] - count  # so many at most: of successes, sf is 1 - cdf, and loses what is below 1e-16
+    tail: Floats = poisson_binom.cdf(failures, 1 - chances)
+    return tail
