@@ -27,7 +27,7 @@ from describe.versions import versions
 if TYPE_CHECKING:
     from describe.labelling import Inquiry, Template
     from describe.llm import LLM, Request
-    from describe.scoring import Claim, Judgement
+    from describe.scoring import Judgement, Words
 
 __all__ = ["Judging", "Measure", "ScoreResult", "judging", "score"]
 
@@ -277,5 +277,5 @@ class Judging:
         return detection(trial, own, against, wrong_head)
 
 
-def _words(told: Told) -> Claim:
+def _words(told: Told) -> Words:
     return told.inputs or "", told.pattern or ""

@@ -3,7 +3,7 @@
 from describe.scoring.agreement import WORDS_METHOD, AgreementQuestion, load_agreement_template, shared_words
 from describe.scoring.detection import Judgement, JudgeQuestion, detection, load_judge_template
 from describe.scoring.evidence import METHOD, SETTINGS, StatisticsJudge
-from describe.scoring.likelihood import ChoiceQuestion, Claim, likelihood, load_choice_template
+from describe.scoring.likelihood import ChoiceQuestion, Words, likelihood, load_choice_template
 from describe.scoring.measures import balanced_accuracy, mean_over_heads
 from describe.scoring.rows import Trial, draw_trial, matched, seen
 
@@ -13,11 +13,11 @@ __all__ = [
     "WORDS_METHOD",
     "AgreementQuestion",
     "ChoiceQuestion",
-    "Claim",
     "JudgeQuestion",
     "Judgement",
     "StatisticsJudge",
     "Trial",
+    "Words",
     "balanced_accuracy",
     "detection",
     "draw_trial",

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from describe.errors import CallError
 from describe.labelling import Kind, Template, first_reason, reply_object
 from describe.scoring.detection import Judgement, load_chat_template
-from describe.scoring.likelihood import Claim
+from describe.scoring.likelihood import Words
 
 __all__ = ["WORDS_METHOD", "AgreementQuestion", "load_agreement_template", "shared_words"]
 
@@ -50,7 +50,7 @@ class AgreementQuestion:
     prompt: str
 
     @classmethod
-    def of(cls, template: Template, a: Claim, b: Claim, *, suppressed: bool) -> AgreementQuestion:
+    def of(cls, template: Template, a: Words, b: Words, *, suppressed: bool) -> AgreementQuestion:
         """Ask of two descriptions. Raises `TemplateError` when the template cannot be rendered."""
         told = {name: dict(zip(("inputs", "pattern"), claim, strict=True)) for name, claim in (("a", a), ("b", b))}
         return cls(template.fill(told | {"suppressed": suppressed}))

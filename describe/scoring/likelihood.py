@@ -27,13 +27,13 @@ from describe.scoring.detection import Judgement
 from describe.scoring.measures import mean_over_rows
 from describe.scoring.rows import Trial
 
-__all__ = ["ChoiceQuestion", "Claim", "likelihood", "load_choice_template"]
+__all__ = ["ChoiceQuestion", "Words", "likelihood", "load_choice_template"]
 
 DEFAULT_PROMPT = "judge-likelihood-1"
 
 LETTERS = ("A", "B")
 
-Claim = tuple[str, str]
+Words = tuple[str, str]
 """What a description says of the inputs, and of what the head does."""
 
 
@@ -50,7 +50,7 @@ class ChoiceQuestion:
 
     @classmethod
     def of(
-        cls, template: Template, claim: Claim | None, lists: Sequence[MappingRow], own: int, *, suppressed: bool
+        cls, template: Template, claim: Words | None, lists: Sequence[MappingRow], own: int, *, suppressed: bool
     ) -> ChoiceQuestion:
         """Ask about the source of the row ``own`` of the two in ``lists``. Raises `TemplateError`."""
         inputs, pattern = claim or (None, None)
@@ -77,12 +77,12 @@ class ChoiceQuestion:
         return Judgement(failure=failure.cause, detail=str(failure), usage=usage)
 
 
-Choose = Callable[[Claim | None, Sequence[MappingRow], int], ChoiceQuestion]
+Choose = Callable[[Words | None, Sequence[MappingRow], int], ChoiceQuestion]
 """The question about a description, or about none, two rows, and which of them is the head's own."""
 
 
 def likelihood(
-    choose: Choose, trial: Trial, claim: Claim, wrong: Claim | None, wrong_head: HeadId | None
+    choose: Choose, trial: Trial, claim: Words, wrong: Words | None, wrong_head: HeadId | None
 ) -> Inquiry[Score]:
     """The mean of the bits that a description saves, over own rows, with Student's t interval; beside it what the
     description of ``wrong_head`` saves on the same rows, its own left out as the other choice.
@@ -95,7 +95,7 @@ def likelihood(
     if len(pairs) < 2:
         detail = "too few rows of other heads are left without those of the head with the wrong description"
         return Score("likelihood", None, n=len(pairs), failure="no_rows", detail=detail)
-    claims: list[Claim | None] = [None, claim] if wrong is None else [None, claim, wrong]
+    claims: list[Words | None] = [None, claim] if wrong is None else [None, claim, wrong]
     logs: list[list[float]] = [[] for _ in claims]
     for number, (row, other) in enumerate(pairs):
         place = number % 2
