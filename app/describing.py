@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from app import options as o
+from app.llm_options import DEFAULTS, LLMOptions, exit_code, listed, with_llm_options
 
 if TYPE_CHECKING:
     from describe.catalog import Catalogue
-    from describe.pipeline import DescribeResult, Plan
+    from describe.pipeline import Plan
 
 __all__ = ["describe"]
 
 
+@with_llm_options
 def describe(
     model: o.Model,
     llm: o.LLMName = None,
@@ -31,24 +33,9 @@ def describe(
     roles: Annotated[
         bool, typer.Option("--roles", help="Heads that do several things: describe each role (headscribe roles).")
     ] = False,
-    concurrency: o.Concurrency = None,
     temperature: Annotated[float, typer.Option("--temperature", min=0, help="Sampling temperature.")] = 0.0,
     seed: Annotated[int, typer.Option("--seed", help="Sampling seed, where the server has one.")] = 0,
-    max_tokens: o.MaxTokens = 2048,
-    timeout: o.Timeout = 120.0,
-    attempts: o.Attempts = 6,
-    give_up_after: o.GiveUpAfter = 5,
-    rpm: o.Rpm = None,
-    tpm: o.Tpm = None,
-    budget: o.Budget = None,
-    price_in: o.PriceIn = None,
-    price_out: o.PriceOut = None,
-    batch: o.Batch = False,
-    poll: o.Poll = 60.0,
-    no_wait: o.NoWait = False,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Ask again about heads that failed.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Ask even where the ledger has the reply already.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be asked and cost; ask nobody.")] = False,
+    llm_options: LLMOptions = DEFAULTS,
     show_prompt: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option("--show-prompt", metavar="L.H", help="Show what would be asked about a head; needs no LLM."),
@@ -61,30 +48,19 @@ def describe(
 ) -> int:
     """Describe heads by an LLM; extracts first if needed. A run that was cut short goes on where it was."""
     from describe.catalog import Catalogue
-    from describe.llm import Request, parse_llm
-    from describe.pipeline import Batching, Limits
+    from describe.llm import parse_llm
 
     if report:
         return _report(catalog, model, json_path)
     if show_prompt is not None:
         return _show_prompt(catalog, model, show_prompt, prompt, json_path)
     named = parse_llm(llm)
-    asked: dict[str, Any] = {
-        "request": Request(
-            max_tokens=max_tokens, temperature=temperature, seed=seed, timeout=timeout, attempts=attempts
-        ),
-        "concurrency": concurrency or (1 if named.provider == "gguf" else 8),
-        "limits": Limits(rpm, tpm, budget, price_in, price_out, give_up_after),
-        "batch": Batching(poll, not no_wait) if batch else None,
-        "heads": heads,
-        "prompt": prompt,
-        "roles": roles,
-        "retry_failed": retry_failed,
-    }
-    with Catalogue(catalog, create=not dry_run) as opened:
-        if dry_run:
+    asked = llm_options.terms(named, temperature=temperature, seed=seed)
+    asked |= {"heads": heads, "prompt": prompt, "roles": roles, "placebos": placebos}
+    with Catalogue(catalog, create=not llm_options.dry_run) as opened:
+        if llm_options.dry_run:
             return _dry_run(opened, model, named, asked, json_path)
-        asked |= {"placebos": placebos, "fresh": fresh, "device": device, "dtype": dtype}
+        asked |= {"fresh": llm_options.fresh, "device": device, "dtype": dtype}
         return _run(opened, model, named, asked, json_path, quiet)
 
 
@@ -103,37 +79,11 @@ def _run(opened: Catalogue, model: str, llm: Any, asked: dict[str, Any], json_pa
         found = opened.head_records(result.model, result.extraction_id, labeller_id=result.labeller_id)
         records = [record for record in found if (record["layer"], record["head"]) in wanted]
         write_json(records, json_path) if json_path else draw_heads(map(HeadLine.of, records))
-    return _exit_code(result)
-
-
-def _exit_code(result: DescribeResult) -> int:
-    """The exit code, and on standard error which heads have no answer."""
-    if result.failures:
-        listed = _listed([f"{head} ({cause})" for head, cause in result.failures.items()])
-        typer.echo(f"headscribe: {len(result.failures)} heads failed: {listed}; --retry-failed asks again", err=True)
-    if result.stopped:
-        typer.echo(
-            f"headscribe: stopped: {result.stopped}; {len(result.missing)} heads are missing:"
-            f" {_listed(list(map(str, result.missing)))}; the same command again goes on",
-            err=True,
-        )
-    if result.interrupted:
-        going_on = f" and {', '.join(result.batches)} goes on at the server" if result.batches else ""
-        typer.echo(
-            f"headscribe: interrupted; {len(result.missing)} heads are missing{going_on},"
-            " run the same command again to go on",
-            err=True,
-        )
-        return 130
-    return 1 if result.failures or result.stopped else 0
-
-
-def _listed(items: list[str]) -> str:
-    return ", ".join(items[:20]) + (f" and {len(items) - 20} more" if len(items) > 20 else "")
+    return exit_code(result, "heads")
 
 
 def _dry_run(opened: Catalogue, model: str, llm: Any, asked: dict[str, Any], json_path: Path | None) -> int:
-    from app.plans import amounts
+    from app.plans import amounts, waiting
     from app.terminal import write_json
     from describe import pipeline
 
@@ -142,9 +92,10 @@ def _dry_run(opened: Catalogue, model: str, llm: Any, asked: dict[str, Any], jso
         write_json(_plan_json(found), json_path)
         return 0
     typer.echo(
-        f"heads    {len(found.heads)} of {found.model.name} to describe: {_listed(list(map(str, found.heads)))}"
-        f"{f' ({found.in_batches} more wait in batches)' if found.in_batches else ''}\n"
-        f"prompts  {len(found.prompts)} ready, {len(found.heads) - len(found.prompts)} to extract first\n"
+        f"heads    {len(found.heads)} of {found.model.name} to describe: {listed(found.heads)}"
+        f"{waiting(found)}\n"
+        f"prompts  {len(found.prompts)} ready, {len(found.heads) - len(found.prompts)} to extract first"
+        f"{f'; and those of {found.placebos} placebos' if found.placebos else ''}\n"
         f"{amounts(found)}"
     )
     return 0
@@ -157,8 +108,8 @@ def _plan_json(found: Plan) -> dict[str, Any]:
         "model": found.model.name,
         "heads": [str(head) for head in found.heads],
         "prompts": {str(head): text for head, text in found.prompts.items()},
+        "placebos": found.placebos,
         **expected_json(found),
-        "in_batches": found.in_batches,
     }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from describe.pipeline.llm_stage.estimate import Expected
 
-__all__ = ["amounts", "expected_json"]
+__all__ = ["amounts", "expected_json", "waiting"]
 
 
 def amounts(found: Expected) -> str:
@@ -30,6 +30,11 @@ def amounts(found: Expected) -> str:
     )
 
 
+def waiting(found: Expected) -> str:
+    """How many wait in batches already, in parentheses; empty where none do."""
+    return f" ({found.in_batches} more wait in batches)" if found.in_batches else ""
+
+
 def expected_json(found: Expected) -> dict[str, Any]:
     """The same as JSON."""
     return {
@@ -41,4 +46,5 @@ def expected_json(found: Expected) -> dict[str, Any]:
         "money": found.money,
         "seconds": found.seconds,
         "batch": found.batch,
+        "in_batches": found.in_batches,
     }

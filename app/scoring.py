@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
 import typer
 
 from app import options as o
+from app.llm_options import LLMOptions, exit_code, with_llm_options
 
 if TYPE_CHECKING:
-    from describe.pipeline import ScorePlan, ScoreResult
+    from describe.pipeline import ScorePlan
 
 __all__ = ["score"]
 
 NOT_RUN = "not run"
+JUDGING = LLMOptions(max_tokens=4096)
 
 
 Judge = Annotated[
@@ -35,6 +37,7 @@ Measure = Annotated[
 ]
 
 
+@with_llm_options
 def score(
     model: o.Model,
     judge: Judge = None,
@@ -50,19 +53,7 @@ def score(
     ] = None,
     judge_prompt: JudgePrompt = None,
     measure: Measure = "detection",
-    concurrency: o.Concurrency = None,
-    max_tokens: o.MaxTokens = 4096,
-    timeout: o.Timeout = 120.0,
-    attempts: o.Attempts = 6,
-    give_up_after: o.GiveUpAfter = 5,
-    rpm: o.Rpm = None,
-    tpm: o.Tpm = None,
-    budget: o.Budget = None,
-    price_in: o.PriceIn = None,
-    price_out: o.PriceOut = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Judge again where judging failed.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Ask even where the ledger has the reply already.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be asked and cost; ask nobody.")] = False,
+    llm_options: LLMOptions = JUDGING,
     report: Annotated[bool, typer.Option("--report", help="Show what all judging came to; asks nobody.")] = False,
     plots: o.Plots = None,
     json_path: o.Json = None,
@@ -72,28 +63,19 @@ def score(
     from app.terminal import progress_bars, write_json
     from describe import pipeline
     from describe.catalog import Catalogue
-    from describe.llm import Request, parse_llm
+    from describe.llm import parse_llm
 
     with Catalogue(catalog) as opened:
         code = 0
         if not report:
             named = parse_llm(judge)
-            asked: dict[str, Any] = {
-                "request": Request(max_tokens=max_tokens, timeout=timeout, attempts=attempts),
-                "heads": heads,
-                "llm": llm,
-                "prompt": prompt,
-                "template": judge_prompt,
-                "measure": _measure(measure),
-                "concurrency": concurrency or (1 if named.provider == "gguf" else 8),
-                "limits": pipeline.Limits(rpm, tpm, budget, price_in, price_out, give_up_after),
-                "retry_failed": retry_failed,
-            }
-            if dry_run:
+            asked = llm_options.terms(named) | {"heads": heads, "llm": llm, "prompt": prompt}
+            asked |= {"template": judge_prompt, "measure": _measure(measure)}
+            if llm_options.dry_run:
                 return _dry_run(pipeline.plan_scores(opened, model, named, **asked), json_path)
             with progress_bars(quiet) as progress:
-                result = pipeline.score(opened, model, named, **asked, fresh=fresh, progress=progress)
-            code = _exit_code(result)
+                result = pipeline.score(opened, model, named, **asked, fresh=llm_options.fresh, progress=progress)
+            code = exit_code(result, "descriptions")
         found = pipeline.score_report(opened, model)
     if plots:
         from app.score_chart import save_scores
@@ -117,7 +99,7 @@ def _measure(name: str) -> Literal["detection", "likelihood"]:
 
 
 def _dry_run(found: ScorePlan, json_path: Path | None) -> int:
-    from app.plans import amounts, expected_json
+    from app.plans import amounts, expected_json, waiting
     from app.terminal import write_json
 
     if json_path:
@@ -125,28 +107,10 @@ def _dry_run(found: ScorePlan, json_path: Path | None) -> int:
         write_json({"model": found.model.name, **listed, **expected_json(found)}, json_path)
         return 0
     left_out = f", {found.no_rows} of them without rows to judge by" if found.no_rows else ""
-    typer.echo(f"judge    {len(found.descriptions)} descriptions of {found.model.name}{left_out}")
+    typer.echo(f"judge    {len(found.descriptions)} descriptions of {found.model.name}{left_out}{waiting(found)}")
     typer.echo(f"calls    {found.calls}, wrong descriptions of the same heads too")
     typer.echo(amounts(found))
     return 0
-
-
-def _exit_code(result: ScoreResult) -> int:
-    """The exit code, and on standard error what has no score."""
-    if result.failures:
-        listed = ", ".join(f"{what} ({cause})" for what, cause in list(result.failures.items())[:20])
-        typer.echo(
-            f"headscribe: {len(result.failures)} descriptions could not be judged: {listed}; --retry-failed judges"
-            " them again",
-            err=True,
-        )
-    if result.stopped or result.interrupted:
-        why = f"stopped: {result.stopped}" if result.stopped else "interrupted"
-        typer.echo(
-            f"headscribe: {why}; {result.missing} descriptions have no score yet; the same command again goes on",
-            err=True,
-        )
-    return 130 if result.interrupted else 1 if result.failures or result.stopped else 0
 
 
 def _draw(model: str, found: list[dict[str, Any]]) -> None:

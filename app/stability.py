@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
 from app import options as o
+from app.llm_options import DEFAULTS, LLMOptions, exit_code, with_llm_options
 
 if TYPE_CHECKING:
     from describe.pipeline import StabilityPlan, StabilityResult
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["stability"]
 
 
+@with_llm_options
 def stability(
     model: o.Model,
     embedding: Annotated[
@@ -32,19 +34,7 @@ def stability(
     ] = None,
     catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE,
     heads: o.Heads = "all",
-    concurrency: o.Concurrency = None,
-    max_tokens: o.MaxTokens = 2048,
-    timeout: o.Timeout = 120.0,
-    attempts: o.Attempts = 6,
-    give_up_after: o.GiveUpAfter = 5,
-    rpm: o.Rpm = None,
-    tpm: o.Tpm = None,
-    budget: o.Budget = None,
-    price_in: o.PriceIn = None,
-    price_out: o.PriceOut = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Compare again where that failed.")] = False,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Ask even where the ledger has the reply already.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be asked and cost; ask nobody.")] = False,
+    llm_options: LLMOptions = DEFAULTS,
     json_path: o.Json = None,
     quiet: o.Quiet = False,
 ) -> int:
@@ -52,40 +42,33 @@ def stability(
     from app.terminal import progress_bars, write_json
     from describe import pipeline
     from describe.catalog import Catalogue
-    from describe.llm import Request, parse_llm
+    from describe.llm import parse_llm
 
     named = parse_llm(judge) if judge else None
-    asked: dict[str, Any] = {
-        "request": Request(max_tokens=max_tokens, timeout=timeout, attempts=attempts),
-        "template": judge_prompt,
-        "heads": heads,
-        "concurrency": concurrency or (1 if named is not None and named.provider == "gguf" else 8),
-        "limits": pipeline.Limits(rpm, tpm, budget, price_in, price_out, give_up_after),
-        "retry_failed": retry_failed,
-    }
+    asked = llm_options.terms(named) | {"template": judge_prompt, "heads": heads}
     with Catalogue(catalog) as opened, progress_bars(quiet) as progress:
-        if dry_run:
+        if llm_options.dry_run:
             return _dry_run(pipeline.plan_stability(opened, model, named, **asked), json_path)
         result = pipeline.stability(
-            opened, model, embedding=embedding, judge=named, **asked, fresh=fresh, progress=progress
+            opened, model, embedding=embedding, judge=named, **asked, fresh=llm_options.fresh, progress=progress
         )
     if json_path:
         found = [{"layer": u.layer, "head": u.head, "role": u.role or None} | asdict(s) for u, s in result.heads]
         write_json({"model": result.model.name, "judge": result.judge, "heads": found}, json_path)
     elif not quiet:
         _draw(result)
-    return _exit_code(result)
+    return exit_code(result, "heads")
 
 
 def _dry_run(found: StabilityPlan, json_path: Path | None) -> int:
-    from app.plans import amounts, expected_json
+    from app.plans import amounts, expected_json, waiting
     from app.terminal import write_json
 
     if json_path:
         listed = {"model": found.model.name, "heads": found.heads, "prompts": found.prompts}
         write_json(listed | expected_json(found), json_path)
         return 0
-    typer.echo(f"compare  the descriptions of {len(found.heads)} heads or roles of {found.model.name}")
+    typer.echo(f"compare  the descriptions of {len(found.heads)} heads or roles of {found.model.name}{waiting(found)}")
     typer.echo(f"calls    {found.calls}, pairs with other heads' descriptions too")
     typer.echo(amounts(found))
     return 0
@@ -106,14 +89,3 @@ def _draw(result: StabilityResult) -> None:
     headings = ("head", "descriptions", "agreement", "placebo: with other heads'")
     draw_table(headings, rows, title=f"{result.model.name}: stability by {result.judge}", right=(1, 2, 3))
     typer.echo(f"{len(result.single)} heads or roles have one description only")
-
-
-def _exit_code(result: StabilityResult) -> int:
-    """The exit code, and on standard error what could not be compared."""
-    if result.failures:
-        listed = ", ".join(f"{head} ({cause})" for head, cause in list(result.failures.items())[:20])
-        typer.echo(f"headscribe: {len(result.failures)} heads failed: {listed}; --retry-failed asks again", err=True)
-    if result.stopped or result.interrupted:
-        why = f"stopped: {result.stopped}" if result.stopped else "interrupted"
-        typer.echo(f"headscribe: {why}; {result.missing} heads are missing; the same command again goes on", err=True)
-    return 130 if result.interrupted else 1 if result.failures or result.stopped else 0

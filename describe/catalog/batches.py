@@ -70,20 +70,28 @@ class BatchStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def prepare(self, caller: Caller, key: str, omitted: Sequence[str], queued: Sequence[Queued]) -> SavedBatch | None:
+    def prepare(
+        self, caller: Caller, task: str, key: str, omitted: Sequence[str], queued: Sequence[Queued]
+    ) -> SavedBatch | None:
         """Commit a batch that is about to be uploaded, with those of the requests that are not in flight already.
 
-        Returns None when all are.
+        ``task``: what it is asked for, among all that the caller asks. Returns None when all are in flight.
         """
         while True:
             try:
                 with begin_write(self._engine) as connection:
-                    return self._prepare(connection, caller, key, omitted, queued)
+                    return self._prepare(connection, caller, task, key, omitted, queued)
             except IntegrityError:
                 continue  # another process was quicker with one of them: look again
 
     def _prepare(
-        self, connection: Connection, caller: Caller, key: str, omitted: Sequence[str], queued: Sequence[Queued]
+        self,
+        connection: Connection,
+        caller: Caller,
+        task: str,
+        key: str,
+        omitted: Sequence[str],
+        queued: Sequence[Queued],
     ) -> SavedBatch | None:
         table, head = schema.batch_request, schema.head
         taken = set(connection.execute(select(table.c.in_flight).where(table.c.in_flight.is_not(None))).scalars())
@@ -94,6 +102,7 @@ class BatchStore:
         row = schema.batch.insert().values(
             labeller_id=caller.labeller_id,
             extraction_id=caller.extraction_id,
+            task=task,
             key=key,
             omitted=list(omitted),
             state="prepared",
@@ -149,8 +158,11 @@ class BatchStore:
             connection.execute(table.update().where(table.c.id == waiting.id).values(call_id=call_id))
             return True
 
-    def unfinished(self, extraction_id: int, labeller_id: int) -> list[SavedBatch]:
-        """The batches of a labeller at work on an extraction that were not collected to their end, oldest first."""
+    def unfinished(self, extraction_id: int, labeller_id: int, task: str | None = None) -> list[SavedBatch]:
+        """The batches of a labeller at work on an extraction that were not collected to their end, oldest first.
+
+        ``task``: those of this task alone.
+        """
         table = schema.batch
         query = (
             select(table)
@@ -158,6 +170,8 @@ class BatchStore:
             .where(table.c.finished.is_(None))
             .order_by(table.c.id)
         )
+        if task is not None:
+            query = query.where(table.c.task == task)
         with self._engine.connect() as connection:
             return [
                 SavedBatch(

@@ -202,6 +202,7 @@ batch = Table(
     Column("id", Integer, primary_key=True),
     Column("labeller_id", ForeignKey("labeller.id"), nullable=False),
     Column("extraction_id", ForeignKey("extraction.id"), nullable=False),
+    Column("task", String(64), nullable=False, server_default="describe", comment="for what, of all the labeller does"),
     Column("key", String(64), nullable=False, unique=True, comment="by which the server's batch is found again"),
     Column("file_id", String(256), comment="the server's name for the uploaded requests"),
     Column("server_id", String(256), comment="the server's name for the batch"),

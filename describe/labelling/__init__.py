@@ -1,7 +1,7 @@
 """From mappings to descriptions: prompt, reply, answer; many heads at once."""
 
 from describe.labelling.answer import ANSWER_SCHEMA, UNCLEAR, Answer, parse_answer
-from describe.labelling.exchange import DescribeQuestion, Exchange, Inquiry, Question
+from describe.labelling.exchange import DescribeQuestion, Exchange, Inquiry, Question, run_ahead
 from describe.labelling.json_reply import first_reason, reply_object
 from describe.labelling.run import Asks, ask, inquire, work_through
 from describe.labelling.template import DEFAULT_PROMPT, Kind, Template, load_template, shown_rows, template_names
@@ -24,6 +24,7 @@ __all__ = [
     "load_template",
     "parse_answer",
     "reply_object",
+    "run_ahead",
     "shown_rows",
     "template_names",
     "work_through",

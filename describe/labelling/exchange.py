@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from describe.errors import CallError
-from describe.labelling.answer import ANSWER_SCHEMA, looks_like_refusal, parse_answer, parse_completion
+from describe.labelling.answer import ANSWER_SCHEMA, UNCLEAR, looks_like_refusal, parse_answer, parse_completion
 from describe.labelling.json_reply import LONGEST
 from describe.labelling.template import Template, text_hash
 from describe.llm import Form, Message, Reply
 from describe.records import Description, HeadMapping
 from describe.text import encodable
 
-__all__ = ["DescribeQuestion", "Exchange", "Inquiry", "Question"]
+__all__ = ["DescribeQuestion", "Exchange", "Inquiry", "Question", "run_ahead"]
 
 REPAIRS = 1
 """So many times a reply that cannot be read goes back, with the reason."""
@@ -37,6 +37,11 @@ class Question(Protocol[T_co]):
     @property
     def form(self) -> Form: ...
 
+    @property
+    def assumed(self) -> T_co:
+        """An answer like any other, to go on with where there is none yet: by this it is known what else is asked."""
+        ...
+
     def read(self, reply: str, usage: dict[str, Any]) -> T_co:
         """What a reply says. Raises ValueError with a reason that can be sent back, `CallError` where it is no use."""
         ...
@@ -48,6 +53,22 @@ class Question(Protocol[T_co]):
 
 Inquiry = Generator[Question[Any], Any, T]
 """Questions about one head, one after the other: each is sent what came of the one before; the outcome is returned."""
+
+
+def run_ahead(inquiry: Inquiry[T], answered: Callable[[Question[Any]], Any]) -> T | None:
+    """Run an inquiry by the answers there are; a question without one (None) is taken for answered as it assumes.
+
+    Returns the outcome; None where it rests on something assumed.
+    """
+    answer, certain = None, True
+    while True:
+        try:
+            question = inquiry.send(answer)
+        except StopIteration as done:
+            return done.value if certain else None
+        answer = answered(question)
+        if answer is None:
+            answer, certain = question.assumed, False
 
 
 @dataclass(frozen=True)
@@ -70,6 +91,10 @@ class DescribeQuestion:
     @property
     def form(self) -> Form:
         return None if self.template.completion else ANSWER_SCHEMA
+
+    @property
+    def assumed(self) -> Description:
+        return Description(UNCLEAR, UNCLEAR, unclear=True)
 
     def read(self, reply: str, usage: dict[str, Any]) -> Description:
         """A description or an abstention. Raises `CallError` when the reply repeats an example of the prompt."""

@@ -9,7 +9,7 @@ from describe.llm.money import Price, Purse, estimated_tokens, find_price, most_
 from describe.llm.pacing import Pacer
 from describe.llm.spec import LLM, parse_llm
 from describe.llm.tokens import tokens_per_character
-from describe.llm.wire import reply_of
+from describe.llm.wire import Wire, reply_of
 
 __all__ = [
     "ANSWERED",
@@ -31,6 +31,7 @@ __all__ = [
     "Purse",
     "Reply",
     "Request",
+    "Wire",
     "connect",
     "connect_batches",
     "endpoint",

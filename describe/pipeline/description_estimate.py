@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 from describe.catalog import Catalogue
 from describe.errors import CatalogueError, InputError
 from describe.pipeline.common import find
-from describe.pipeline.descriptions import llm_method, load_prompt
+from describe.pipeline.descriptions import description_task, llm_method, load_prompt
 from describe.pipeline.evidence import material
-from describe.pipeline.llm_stage.estimate import Expected, expect
-from describe.pipeline.llm_stage.limits import Batching, Limits, check_batch
-from describe.pipeline.llm_stage.record import unfinished
+from describe.pipeline.extraction.placebos import drawn_heads, known_placebos
+from describe.pipeline.llm_stage.estimate import Expected, expect, questions, to_ask
+from describe.pipeline.llm_stage.limits import Batching, Limits, Terms
+from describe.pipeline.llm_stage.run import LLMStage
 from describe.pipeline.role_rows import split_already
 from describe.records import HeadId, ModelInfo, parse_heads
 
 if TYPE_CHECKING:
+    from describe.labelling import Question
     from describe.llm import LLM, Request
 
 __all__ = ["Plan", "plan", "prompt_of"]
@@ -27,15 +29,14 @@ class Plan(Expected):
     """What a run would do.
 
     Attributes:
-        heads: the heads to be described, each by one call.
+        heads: the heads to be described, each by one call; ``placebos``: how many placebo heads besides.
         prompts: what would be asked of those that are in the catalogue; of the others, an average is assumed.
-        in_batches: heads that wait in a batch already.
     """
 
     model: ModelInfo
     heads: list[HeadId]
+    placebos: int
     prompts: dict[HeadId, str]
-    in_batches: int
 
 
 def plan(
@@ -47,6 +48,7 @@ def plan(
     heads: str = "all",
     prompt: str | None = None,
     roles: bool = False,
+    placebos: int = 0,
     concurrency: int = 8,
     limits: Limits | None = None,
     batch: Batching | None = None,
@@ -56,43 +58,41 @@ def plan(
 
     Raises `InputError` as `describe` does, and when no head of the model is in the catalogue yet.
     """
-    from describe.labelling import ANSWER_SCHEMA
-
     if llm.provider == "statistics":
         raise InputError("--llm statistics asks nobody and costs nothing: there is nothing to try dry")
-    limits = limits or Limits()
     template, settings = llm_method(llm, request, prompt)
-    check_batch(llm, template, batch is not None)
-    limits.purse(llm, batch=batch is not None)
-    info, extraction_id = find(catalogue, model)
-    load, depends = material(catalogue, model, extraction_id, template, keep=False)
-    settings |= depends
-    labeller = catalogue.find_labeller(str(llm), template.name, template.text, settings)
-    outcomes = {} if labeller is None else catalogue.described_heads(extraction_id, labeller)
-    batches = [] if labeller is None else catalogue.batches.unfinished(extraction_id, labeller)
-    in_batches = {waiting.head for found in batches for waiting in found.waiting.values()}
-    wanted = parse_heads(heads, info.n_layers, info.n_heads)
-    if roles:
-        wanted, load = split_already(catalogue, extraction_id, template, load, wanted)
-    pending = [head for head in unfinished(wanted, outcomes, retry_failed) if head not in in_batches]
-    saved = catalogue.saved_heads(extraction_id)
+    stage = LLMStage(
+        catalogue, llm, request, template, Terms(concurrency, limits or Limits(), batch, retry_failed=retry_failed)
+    )
+    info, own = find(catalogue, model)
+    load, depends = material(catalogue, model, own, template, keep=False)
+    stage.enter(settings | depends, keep=False)
+    saved = catalogue.saved_heads(own)
     if not saved:
         raise CatalogueError(f"no head of {info.name} is in the catalogue yet: run headscribe extract {model}")
-    prompts = {head: template.render(load(head)) for head in pending if head._replace(role=0) in saved}
-    measured = list(prompts.values()) or [template.render(load(min(saved)))]
+    wanted = parse_heads(heads, info.n_layers, info.n_heads)
+    of_placebos = drawn_heads(saved | set(wanted), placebos)
+    kinds = known_placebos(catalogue, own) if placebos else {}
+    made = [extraction_id for extraction_id in kinds.values() if extraction_id is not None]
+    if roles:
+        wanted, load = split_already(catalogue, own, template, load, wanted)
+    tasks = [description_task(stage, own, wanted, load)]
+    tasks += [description_task(stage, extraction_id, of_placebos, load) for extraction_id in made]
+    pending, in_batches = to_ask(stage, tasks)
+    units = [unit for place, unit in pending if place == 0]
+    n_placebos = len(pending) - len(units) + len(of_placebos) * (len(kinds) - len(made))
+    asked: dict[HeadId, Question[Any]] = {
+        unit: questions(tasks[0], unit)[0] for unit in units if unit._replace(role=0) in saved
+    }
     expected = expect(
-        catalogue,
+        stage,
         model,
-        llm,
-        measured,
-        len(pending),
-        form=ANSWER_SCHEMA,
-        max_tokens=request.max_tokens,
-        concurrency=concurrency,
-        limits=limits,
-        batch=batch is not None,
+        list(asked.values()) or questions(tasks[0], min(saved)),
+        calls=len(units) + n_placebos,
+        in_batches=in_batches,
     )
-    return Plan(**vars(expected), model=info, heads=pending, prompts=prompts, in_batches=len(in_batches))
+    prompts = {unit: question.prompt for unit, question in asked.items()}
+    return Plan(**vars(expected), model=info, heads=units, placebos=n_placebos, prompts=prompts)
 
 
 def prompt_of(catalogue: Catalogue, model: str, head: HeadId, prompt: str | None = None) -> dict[str, Any]:

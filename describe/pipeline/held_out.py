@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from describe.catalog import Catalogue, Told
 from describe.errors import CatalogueError
-from describe.pipeline.llm_stage.run import Part
 from describe.pipeline.role_rows import of_role
 from describe.records import HeadId, HeadMapping, Score
 
 if TYPE_CHECKING:
     from describe.scoring import Trial
 
-__all__ = ["TRIAL", "JudgedPart", "RowsOf", "Trials", "check_kept", "chosen_authors", "too_few"]
+__all__ = ["TRIAL", "RowsOf", "Trials", "check_kept", "chosen_authors", "too_few"]
 
 TRIAL = {"version": 1, "rows": 15, "reach": 5, "seed": 0}
 """What rows are judged: so many of the head's next most salient, so many of its random ones, and as many of others."""
@@ -60,7 +59,7 @@ class Trials:
     """Descriptions of one extraction by one author, and what each is judged by.
 
     Attributes:
-        told: those to be judged, ``others``: all by this author of the model's own heads, to draw wrong ones from.
+        told: those that can be judged, ``others``: all of the model's own heads, to draw wrong ones from.
         rows: of this extraction, ``own_rows``: of the model's own heads, all of which are ``heads``.
     """
 
@@ -91,13 +90,6 @@ class Trials:
         others = matched(unit, [other for other in self.others if self.own_rows.pushes_down(other) == down])
         drawn = random.Random(f"{TRIAL['seed']} {unit} wrong")  # noqa: S311  (no secret)
         return self.others[drawn.choice(others)] if others else None
-
-
-@dataclass(frozen=True)
-class JudgedPart(Part[Score]):
-    """Descriptions of one extraction by one author, to be judged."""
-
-    trials: Trials
 
 
 def chosen_authors(descriptions: list[Told], llm: str | None = None, prompt: str | None = None) -> list[int]:

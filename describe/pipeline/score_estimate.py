@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from describe.catalog import Catalogue
 from describe.errors import InputError
-from describe.pipeline.llm_stage.estimate import Expected, expect, questions
-from describe.pipeline.llm_stage.limits import Limits
-from describe.pipeline.scores import Measure, judging
+from describe.pipeline.llm_stage.estimate import Expected, expect, questions, to_ask
+from describe.pipeline.llm_stage.limits import Batching, Limits, Terms
+from describe.pipeline.scores import Judging, Measure
 from describe.records import ModelInfo
 
 if TYPE_CHECKING:
@@ -48,34 +48,23 @@ def plan_scores(
     measure: Measure = "detection",
     concurrency: int = 8,
     limits: Limits | None = None,
+    batch: Batching | None = None,
     retry_failed: bool = False,
 ) -> ScorePlan:
     """What `score` would do with these arguments. Raises as it does, and where the judge is ``statistics``."""
     if judge.provider == "statistics":
         raise InputError("--judge statistics asks nobody and costs nothing: there is nothing to try dry")
-    limits = limits or Limits()
-    run, parts = judging(
-        catalogue, model, judge, request, heads, llm, prompt, template, measure, limits, retry_failed, keep=False
+    terms = Terms(concurrency, limits or Limits(), batch, retry_failed=retry_failed)
+    judging = Judging(catalogue, model, judge, request, template, measure, terms)
+    tasks = judging.tasks(heads, llm, prompt, keep=False)
+    pending, in_batches = to_ask(judging.stage, tasks)
+    asked = [questions(tasks[place], unit) for place, unit in pending]
+    found = [question for of_unit in asked for question in of_unit]
+    expected = expect(judging.stage, model, found, in_batches=in_batches, reply=REPLY[measure], of_template=True)
+    return ScorePlan(
+        **vars(expected),
+        model=judging.info,
+        descriptions=[f"{unit} by {tasks[place].trials.told[unit].llm}" for place, unit in pending],
+        no_rows=sum(not of_unit for of_unit in asked),
+        prompts=[question.prompt for question in found],
     )
-    descriptions, prompts, no_rows, form = [], [], 0, None
-    for part in parts:
-        for unit in part.pending:
-            asked = questions(part.inquire(unit))
-            prompts += [question.prompt for question in asked]
-            no_rows += not asked
-            form = asked[0].form if asked else form
-            descriptions.append(f"{unit} by {part.trials.told[unit].llm}")
-    expected = expect(
-        catalogue,
-        model,
-        judge,
-        prompts,
-        len(prompts),
-        form=form,
-        max_tokens=request.max_tokens,
-        concurrency=concurrency,
-        limits=limits,
-        reply=REPLY[measure],
-        template_hash=run.template.hash,
-    )
-    return ScorePlan(**vars(expected), model=run.info, descriptions=descriptions, no_rows=no_rows, prompts=prompts)

@@ -2,57 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from describe.catalog import Caller, Catalogue, Told
-from describe.catalog.rows import now
-from describe.errors import InputError, RunEndedError
+from describe.catalog import Catalogue, Told
+from describe.errors import InputError
 from describe.pipeline.common import Progress, find, silent
-from describe.pipeline.held_out import (
-    TRIAL,
-    JudgedPart,
-    RowsOf,
-    Trials,
-    check_kept,
-    chosen_authors,
-    too_few,
-)
-from describe.pipeline.llm_stage.limits import Limits
-from describe.pipeline.llm_stage.record import Work, place_of, unfinished
-from describe.pipeline.llm_stage.run import ask_about
-from describe.records import HeadId, ModelInfo, Score, parse_heads
+from describe.pipeline.held_out import TRIAL, RowsOf, Trials, check_kept, chosen_authors, too_few
+from describe.pipeline.llm_stage.limits import Batching, Limits, Terms
+from describe.pipeline.llm_stage.record import TaskRecord
+from describe.pipeline.llm_stage.run import LLMStage, StageResult
+from describe.pipeline.llm_stage.task import Task
+from describe.records import HeadId, Score, parse_heads
 from describe.versions import versions
 
 if TYPE_CHECKING:
     from describe.labelling import Inquiry, Template
     from describe.llm import LLM, Request
-    from describe.scoring import Judgement, Words
+    from describe.scoring import Judgement, StatisticsJudge, Words
 
-__all__ = ["Judging", "Measure", "ScoreResult", "judging", "score"]
+__all__ = ["Judging", "Measure", "ScoreResult", "score"]
 
 Measure = Literal["detection", "likelihood"]
 
 
-@dataclass(frozen=True)
-class ScoreResult:
-    """What judging came to.
+@dataclass(frozen=True, kw_only=True)
+class ScoreResult(StageResult):
+    """What judging came to; ``judged``: how many descriptions were to be judged, those of placebos too."""
 
-    Attributes:
-        judged: the descriptions that were to be judged, those of placebos too.
-        failures: the causes, by head and author; ``missing``: how many descriptions have no outcome.
-        stopped: why the run ended by itself before all was done, else None.
-    """
-
-    model: ModelInfo
-    extraction_id: int
     judged: int
-    new: int
-    failures: dict[str, str]
-    missing: int
-    interrupted: bool
-    stopped: str | None = None
-    spent: float = 0.0
 
 
 def score(
@@ -68,6 +47,7 @@ def score(
     measure: Measure = "detection",
     concurrency: int = 8,
     limits: Limits | None = None,
+    batch: Batching | None = None,
     retry_failed: bool = False,
     fresh: bool = False,
     progress: Progress = silent,
@@ -79,175 +59,146 @@ def score(
 
     ``llm``, ``prompt``: whose descriptions; all by default, by ``statistics`` only where that is the judge, which can
     judge no others. ``template``: what the judge is asked. What has a score is not judged again, what failed only with
-    ``retry_failed``; with ``fresh`` no reply that the ledger has is used again. A role is judged by its own held-out
-    rows. Abstentions are not judged. Raises `InputError` where there is nothing to judge, rows to judge by
-    were not kept, or judge or selection cannot be used; `CatalogueError` while another run judges the same.
+    ``retry_failed``; with ``fresh`` no reply that the ledger has is used again. With ``batch``, calls go through the
+    Batch API. A role is judged by its own held-out rows. Abstentions are not judged. Raises `InputError` where there is
+    nothing to judge, rows to judge by were not kept, or judge or selection cannot be used; `CatalogueError` while
+    another run judges the same.
     """
-    limits = limits or Limits()
-    purse = limits.purse(judge)
-    run, parts = judging(
-        catalogue, model, judge, request, heads, llm, prompt, template, measure, limits, retry_failed, fresh, progress
-    )
-    finished, stopped = True, None
-    try:
-        if judge.provider == "statistics":
-            run.by_statistics(model, parts)
-        else:
-            taken = f"another run has {judge} judge these descriptions in the same way: let it finish"
-            finished = ask_about(parts, judge, request, limits, purse, concurrency, taken=taken)
-    except RunEndedError as error:
-        stopped = str(error)
-    outcomes = [
-        (told, part.work.outcomes.get(head, "missing")) for part in parts for head, told in part.trials.told.items()
-    ]
+    terms = Terms(concurrency, limits or Limits(), batch, retry_failed, fresh, progress)
+    judging = Judging(catalogue, model, judge, request, template, measure, terms)
+    tasks = judging.tasks(heads, llm, prompt)
+    taken = f"another run has {judge} judge these descriptions in the same way: let it finish"
+    ran = judging.stage.run(tasks, taken, judging.by_statistics() if judge.provider == "statistics" else None)
+    outcomes = {
+        f"{unit} by {task.trials.told[unit].llm}": record.outcomes.get(unit, "missing")
+        for task, record in zip(tasks, ran.records, strict=True)
+        for unit in task.units
+    }
     return ScoreResult(
-        model=run.info,
-        extraction_id=run.own,
-        judged=len(outcomes),
-        new=sum(part.work.done for part in parts),
-        failures={f"{t.head} by {t.llm}": cause for t, cause in outcomes if cause not in (None, "missing")},
-        missing=sum(cause == "missing" for _, cause in outcomes),
-        interrupted=not finished,
-        stopped=stopped,
-        spent=purse.spent,
+        model=judging.info,
+        extraction_id=judging.own,
+        judged=sum(len(task.units) for task in tasks),
+        failures={what: cause for what, cause in outcomes.items() if cause not in (None, "missing")},
+        missing=[what for what, cause in outcomes.items() if cause == "missing"],
+        **ran.result(),
     )
 
 
-def judging(
-    catalogue: Catalogue,
-    model: str,
-    judge: LLM,
-    request: Request,
-    heads: str,
-    llm: str | None,
-    prompt: str | None,
-    template: str | None,
-    measure: Measure,
-    limits: Limits,
-    retry_failed: bool,
-    fresh: bool = False,
-    progress: Progress = silent,
-    *,
-    keep: bool = True,
-) -> tuple[Judging, list[JudgedPart]]:
-    """What `score` is to judge, with its arguments; ``keep``: enter the judge into the catalogue if it is new."""
-    info, own = find(catalogue, model)
-    method, settings = _method(judge, request, template, measure)
-    if judge.provider == "statistics":
-        if llm not in (None, "statistics"):
-            raise InputError(
-                f"--judge statistics can judge the claims of --llm statistics only, not the words of {llm}: name an LLM"
-            )
-        llm = "statistics"
-    authors = chosen_authors(catalogue.scores.descriptions(own), llm, prompt)
-    if not authors:
-        by = " ".join(filter(None, (llm, prompt))) or "anyone"
-        raise InputError(f"no head of {model} is described by {by}: run headscribe describe {model}")
-    check_kept(catalogue, model, own)
-    enter = catalogue.register_labeller if keep else catalogue.find_labeller
-    judge_id = enter(str(judge), method.name, method.text, settings)
-    run = Judging(
-        catalogue, info, own, judge, judge_id, method, settings, measure, limits, retry_failed, fresh, progress
-    )
-    wanted = set(parse_heads(heads, info.n_layers, info.n_heads))
-    return run, [part for author in authors for part in run.parts(author, wanted)]
+@dataclass(frozen=True)
+class JudgedTask(Task[Score]):
+    """Descriptions of one extraction by one author, to be judged."""
+
+    trials: Trials
 
 
-def _method(judge: LLM, request: Request, template: str | None, measure: Measure) -> tuple[Template, dict[str, Any]]:
-    """What the judge is asked, or how statistics judge, and what the outcome depends on."""
-    from describe.labelling import Template
-    from describe.llm import identity
-    from describe.scoring import METHOD, SETTINGS, load_choice_template, load_judge_template
-
-    if judge.provider != "statistics":
-        load = load_judge_template if measure == "detection" else load_choice_template
-        return load(template), request.provenance() | identity(judge)
-    if measure != "detection":
-        raise InputError("--judge statistics has no likelihoods: name an LLM, or leave out --measure")
-    if template is not None:
-        raise InputError("--judge statistics takes no --judge-prompt: it asks nobody")
-    return Template("evidence-judge-1", METHOD), dict(SETTINGS)
-
-
-@dataclass
 class Judging:
-    """One judge at work on the descriptions of several authors; ``judge_id`` is None where it is new and not kept."""
+    """One judge at work, by one measure, on the descriptions of several authors.
 
-    catalogue: Catalogue
-    info: ModelInfo
-    own: int
-    judge: LLM
-    judge_id: int | None
-    template: Template
-    settings: dict[str, Any]
-    measure: Measure
-    limits: Limits
-    retry_failed: bool
-    fresh: bool
-    progress: Progress
-    made_by: dict[str, str] = field(default_factory=lambda: versions("openai"))
+    Raises `InputError` where the catalogue does not hold the model, or judge, template or terms cannot be used.
+    """
 
-    def parts(self, author: int, wanted: set[HeadId]) -> list[JudgedPart]:
-        """What is to be judged of an author: descriptions of the model's own heads, then those of each placebo."""
-        own = [told for told in self.catalogue.scores.descriptions(self.own) if told.labeller_id == author]
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        model: str,
+        judge: LLM,
+        request: Request,
+        template: str | None,
+        measure: Measure,
+        terms: Terms,
+    ) -> None:
+        method, self._settings = _method(judge, request, template, measure)
+        self.stage = LLMStage(catalogue, judge, request, method, terms)
+        self.info, self.own = find(catalogue, model)
+        self.catalogue = catalogue
+        self.measure = measure
+        self._model = model
+
+    def tasks(self, heads: str, llm: str | None, prompt: str | None, *, keep: bool = True) -> list[JudgedTask]:
+        """What is to be judged, author by author: the model's own heads and roles, then each kind of placebos.
+
+        ``keep``: enter the judge into the catalogue if it is new.
+        """
+        if self.stage.llm.provider == "statistics":
+            if llm not in (None, "statistics"):
+                raise InputError(
+                    "--judge statistics can judge the claims of --llm statistics only, not the words of"
+                    f" {llm}: name an LLM"
+                )
+            llm = "statistics"
+        told = self.catalogue.scores.descriptions(self.own)
+        authors = chosen_authors(told, llm, prompt)
+        if not authors:
+            by = " ".join(filter(None, (llm, prompt))) or "anyone"
+            raise InputError(f"no head of {self._model} is described by {by}: run headscribe describe {self._model}")
+        check_kept(self.catalogue, self._model, self.own)
+        self.stage.enter(self._settings, keep=keep)
+        wanted = set(parse_heads(heads, self.info.n_layers, self.info.n_heads))
+        return [task for author in authors for task in self._of_author(author, told, wanted)]
+
+    def _of_author(self, author: int, told: list[Told], wanted: set[HeadId]) -> list[JudgedTask]:
+        own = [one for one in told if one.labeller_id == author]
         rows = RowsOf(self.catalogue, self.own, suppressed=any(t.settings.get("shows") == "suppressed" for t in own))
-        others = {told.head: told for told in own if told.answers}
-        found = [self._part(self.own, {u: t for u, t in others.items() if u._replace(role=0) in wanted}, others, rows)]
+        others = {one.head: one for one in own if one.answers}
+        units = [unit for unit in others if unit._replace(role=0) in wanted]
+        heads = sorted(self.catalogue.saved_heads(self.own))
+        trials = Trials(others, others, rows, rows, heads, self.info.vocab_size)
+        found = [self._task(self.own, author, units, trials)]
         for placebo in self.catalogue.placebos.of(self.own).values():
-            by_author = [told for told in self.catalogue.scores.descriptions(placebo) if told.labeller_id == author]
-            told = {one.head: one for one in by_author if one.answers}
-            found.append(self._part(placebo, told, {}, rows))
+            by_author = [one for one in self.catalogue.scores.descriptions(placebo) if one.labeller_id == author]
+            answers = {one.head: one for one in by_author if one.answers}
+            of_placebo = RowsOf(self.catalogue, placebo, suppressed=rows.suppressed)
+            trials = Trials(answers, {}, of_placebo, rows, heads, self.info.vocab_size)
+            found.append(self._task(placebo, author, list(answers), trials))
         return found
 
-    def _part(
-        self, extraction_id: int, told: dict[HeadId, Told], others: dict[HeadId, Told], own_rows: RowsOf
-    ) -> JudgedPart:
-        catalogue = self.catalogue
-        judge_id = self.judge_id or 0
-        done = catalogue.scores.outcomes(extraction_id, judge_id, self.measure, TRIAL)
-        outcomes = {unit: done[one.id] for unit, one in told.items() if one.id in done}
-        pending = unfinished(list(told), {unit: failure for unit, (failure, _) in outcomes.items()}, self.retry_failed)
+    def _task(self, extraction_id: int, author: int, units: list[HeadId], trials: Trials) -> JudgedTask:
+        scores, judge = self.catalogue.scores, self.stage.labeller_id or 0
+        done = scores.outcomes(extraction_id, judge, self.measure, TRIAL)
+        outcomes = {unit: done[one.id] for unit, one in trials.told.items() if one.id in done}
+        made_by = versions("openai")
 
         def save(unit: HeadId, outcome: Score) -> None:
-            catalogue.scores.save(told[unit].id, judge_id, outcome, TRIAL, self.made_by)
+            scores.save(trials.told[unit].id, judge, outcome, TRIAL, made_by)
 
-        work = Work(
-            catalogue,
-            Caller(judge_id, extraction_id, str(self.judge), place_of(self.settings), self.template.hash),
-            save,
+        return JudgedTask(
+            name=f"{self.measure} of {author}",
+            shown="judge" if extraction_id == self.own else "placebos",
+            extraction_id=extraction_id,
+            units=units,
+            inquire=lambda unit: self._inquiry(trials, unit),
+            save=save,
             outcomes={unit: failure for unit, (failure, _) in outcomes.items()},
             failed={unit: at for unit, (failure, at) in outcomes.items() if failure is not None},
-            since=now() if self.fresh else None,
-            give_up_after=self.limits.give_up_after,
-            stage="judge" if extraction_id == self.own else "placebos",
-            total=len(pending),
-            progress=self.progress,
+            trials=trials,
         )
-        down = own_rows.suppressed
-        rows = own_rows if extraction_id == self.own else RowsOf(catalogue, extraction_id, suppressed=down)
-        heads = sorted(catalogue.saved_heads(self.own))
-        trials = Trials(told, others, rows, own_rows, heads, self.info.vocab_size)
-        return JudgedPart(pending, lambda unit: self._inquiry(trials, unit), work, trials)
 
-    def by_statistics(self, model: str, parts: list[JudgedPart]) -> None:
-        """Judge all that is pending."""
+    def by_statistics(self) -> Callable[[TaskRecord[Score]], None]:
+        """The judge that asks nobody: judges what is pending of a task."""
         from describe.evidence import Vocabulary
         from describe.scoring import StatisticsJudge, detection
         from describe.weights import open_model
 
-        if not any(part.pending for part in parts):
-            return
-        judge = StatisticsJudge(Vocabulary(open_model(model).tokens))
-        for part in (part for part in parts if part.pending):
-            trials = part.trials
-            for unit in part.pending:
+        judges: list[StatisticsJudge] = []
+
+        def judge_all(record: TaskRecord[Score]) -> None:
+            task = record.task
+            assert isinstance(task, JudgedTask)
+            if not record.pending:
+                return
+            if not judges:
+                judges.append(StatisticsJudge(Vocabulary(open_model(self._model).tokens)))
+            trials = task.trials
+            for unit in record.pending:
                 trial, told, wrong = trials.trial(unit), trials.told[unit], trials.wrong(unit)
                 if not trial.enough:
-                    part.work.keep(unit, too_few(trial, self.measure))
+                    record.keep(unit, too_few(trial, self.measure))
                     continue
-                own = judge.judge(trial, told.claims)
-                against = judge.judge(trial, wrong.claims) if wrong else None
-                part.work.keep(unit, detection(trial, own, against, wrong.head if wrong else None))
+                own = judges[0].judge(trial, told.claims)
+                against = judges[0].judge(trial, wrong.claims) if wrong else None
+                record.keep(unit, detection(trial, own, against, wrong.head if wrong else None))
+
+        return judge_all
 
     def _inquiry(self, trials: Trials, unit: HeadId) -> Inquiry[Score]:
         """What a judge is asked of one description, and of a wrong one."""
@@ -264,10 +215,10 @@ class Judging:
             return too_few(trial, self.measure)
 
         def judging(one: Told) -> JudgeQuestion:
-            return JudgeQuestion.of(self.template, trial, *_words(one), suppressed=down)
+            return JudgeQuestion.of(self.stage.template, trial, *_words(one), suppressed=down)
 
         def choosing(*asked: Any) -> ChoiceQuestion:
-            return ChoiceQuestion.of(self.template, *asked, suppressed=down)
+            return ChoiceQuestion.of(self.stage.template, *asked, suppressed=down)
 
         if self.measure == "likelihood":
             claims = _words(told), _words(wrong) if wrong else None
@@ -275,6 +226,22 @@ class Judging:
         own: Judgement = yield judging(told)
         against: Judgement | None = (yield judging(wrong)) if wrong and own.failure is None else None
         return detection(trial, own, against, wrong_head)
+
+
+def _method(judge: LLM, request: Request, template: str | None, measure: Measure) -> tuple[Template, dict[str, Any]]:
+    """What the judge is asked, or how statistics judge, and what the outcome depends on."""
+    from describe.labelling import Template
+    from describe.llm import identity
+    from describe.scoring import METHOD, SETTINGS, load_choice_template, load_judge_template
+
+    if judge.provider != "statistics":
+        load = load_judge_template if measure == "detection" else load_choice_template
+        return load(template), request.provenance() | identity(judge)
+    if measure != "detection":
+        raise InputError("--judge statistics has no likelihoods: name an LLM, or leave out --measure")
+    if template is not None:
+        raise InputError("--judge statistics takes no --judge-prompt: it asks nobody")
+    return Template("evidence-judge-1", METHOD), dict(SETTINGS)
 
 
 def _words(told: Told) -> Words:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,12 +12,14 @@ from describe.catalog import Catalogue
 from describe.errors import InputError
 from describe.pipeline.common import Progress, find, silent
 from describe.pipeline.description_groups import Floats, Group, Said, Stable, all_said, grouped, save_stable, stable
+from describe.pipeline.llm_stage.limits import Batching, Limits, Terms
+from describe.pipeline.llm_stage.run import StageResult
+from describe.pipeline.stability_by_llm import Comparing
 from describe.records import HeadId, ModelInfo, parse_heads
 from describe.versions import versions
 
 if TYPE_CHECKING:
     from describe.llm import LLM, Request
-    from describe.pipeline.llm_stage.limits import Limits
 
 __all__ = ["StabilityResult", "Stable", "agreements", "stability", "to_compare"]
 
@@ -33,28 +35,17 @@ not (0). A description's own agreement is its mean over the others of its head; 
 WORDS = "shared-words-1"
 
 
-@dataclass(frozen=True)
-class StabilityResult:
+@dataclass(frozen=True, kw_only=True)
+class StabilityResult(StageResult):
     """The agreement of each head or role that has two descriptions or more; ``single``: those that have one.
 
-    ``heads`` are in order; one that is described by what it promotes and by what it suppresses comes twice.
-
-    Attributes:
-        judge: who compared.
-        failures: of a judge that is an LLM, the causes by head; ``missing``: how many heads have no outcome.
-        stopped: why the run ended by itself before all was done, else None.
+    ``heads`` are in order; one that is described by what it promotes and by what it suppresses comes twice. ``judge``:
+    who compared.
     """
 
-    model: ModelInfo
-    extraction_id: int
     judge: str
     heads: list[tuple[HeadId, Stable]]
     single: list[HeadId]
-    failures: dict[str, str] = field(default_factory=dict)
-    missing: int = 0
-    interrupted: bool = False
-    stopped: str | None = None
-    spent: float = 0.0
 
 
 def stability(
@@ -68,6 +59,7 @@ def stability(
     heads: str = "all",
     concurrency: int = 8,
     limits: Limits | None = None,
+    batch: Batching | None = None,
     retry_failed: bool = False,
     fresh: bool = False,
     progress: Progress = silent,
@@ -85,41 +77,74 @@ def stability(
         raise InputError("name what compares descriptions: --embedding MODEL, or --judge LLM")
     if template is not None and (judge is None or judge.provider == "statistics"):
         raise InputError("only an LLM as --judge takes a --judge-prompt: nobody else is asked")
-    result, said, several = to_compare(catalogue, model, heads)
+    if batch is not None and (judge is None or judge.provider == "statistics"):
+        raise InputError("only an LLM as --judge can be asked in a --batch: nobody else is asked")
+    from describe.llm import Request
+
+    descriptions = to_compare(catalogue, model, heads)
     if judge is None or judge.provider == "statistics":
-        return _by_machine(catalogue, result, said, several, embedding, progress)
-    from describe.pipeline.stability_by_llm import by_llm
-
-    return by_llm(
-        catalogue, result, said, several, judge, request, template, concurrency, limits, retry_failed, fresh, progress
-    )
+        return _by_machine(catalogue, descriptions, embedding, progress)
+    terms = Terms(concurrency, limits or Limits(), batch, retry_failed, fresh, progress)
+    return _by_llm(catalogue, descriptions, judge, request or Request(), template, terms)
 
 
-def to_compare(catalogue: Catalogue, model: str, heads: str) -> tuple[StabilityResult, list[Said], list[Group]]:
-    """A result with nothing compared yet, all descriptions, and the groups of those to be compared.
+@dataclass(frozen=True)
+class ToCompare:
+    """Descriptions to be compared: all of an extraction, and in which groups of two or more those ``asked`` for are.
 
-    Raises `InputError` when no head has two descriptions.
+    Attributes:
+        groups: all such groups, ``single``: the heads and roles asked for that have one description.
     """
+
+    model: ModelInfo
+    extraction_id: int
+    said: list[Said]
+    groups: list[Group]
+    asked: list[Group]
+    single: list[HeadId]
+
+
+def to_compare(catalogue: Catalogue, model: str, heads: str) -> ToCompare:
+    """What `stability` compares of these heads. Raises `InputError` when none of them has two descriptions."""
     info, extraction_id = find(catalogue, model)
     wanted = set(parse_heads(heads, info.n_layers, info.n_heads))
     said = all_said(catalogue, extraction_id)
-    asked = [group for group in grouped(said) if group.unit._replace(role=0) in wanted]
+    groups = grouped(said)
+    asked = [group for group in groups if group.unit._replace(role=0) in wanted]
     several = [group for group in asked if len(group.own) > 1]
     if not several:
         raise InputError(f"no head of {info.name} has two descriptions yet: describe again with another --seed")
-    result = StabilityResult(info, extraction_id, "", [], [group.unit for group in asked if len(group.own) == 1])
-    return result, said, several
+    single = [group.unit for group in asked if len(group.own) == 1]
+    return ToCompare(info, extraction_id, said, [group for group in groups if len(group.own) > 1], several, single)
+
+
+def _by_llm(
+    catalogue: Catalogue, found: ToCompare, judge: LLM, request: Request, template: str | None, terms: Terms
+) -> StabilityResult:
+    """Have an LLM compare the descriptions of each group, and each of these with one of another head."""
+    comparing = Comparing(catalogue, found.extraction_id, found.said, found.groups, judge, request, template, terms)
+    tasks = comparing.tasks(found.asked)
+    ran = comparing.stage.run(tasks, f"another run has {judge} compare these descriptions: let it finish")
+    causes = [(group, ran.records[group.suppressed].outcomes.get(group.unit, "missing")) for group in found.asked]
+    return StabilityResult(
+        model=found.model,
+        extraction_id=found.extraction_id,
+        judge=str(judge),
+        heads=sorted(
+            ((group.unit, comparing.found(group)) for group, cause in causes if cause is None), key=lambda one: one[0]
+        ),
+        single=found.single,
+        failures={str(group.unit): cause for group, cause in causes if cause not in (None, "missing")},
+        missing=[str(group.unit) for group, cause in causes if cause == "missing"],
+        **ran.result(),
+    )
 
 
 def _by_machine(
-    catalogue: Catalogue,
-    result: StabilityResult,
-    said: list[Said],
-    several: list[Group],
-    embedding: str | None,
-    progress: Progress,
+    catalogue: Catalogue, descriptions: ToCompare, embedding: str | None, progress: Progress
 ) -> StabilityResult:
     """By the vectors of an embedding model, or without one by the words that descriptions share."""
+    said = descriptions.said
     sentences = [one.sentence for one in said]
     progress("compare", 0, len(sentences))
     unclear = [one.unclear for one in said]
@@ -140,13 +165,19 @@ def _by_machine(
     judge = catalogue.register_labeller(name, prompt, method, settings)
     made_by = versions(*(("torch", "transformers") if embedding else ()), "numpy")
     found = []
-    for group in several:
+    for group in descriptions.asked:
         outside = float(agree[np.ix_(group.own, group.others)].mean()) if group.others else None
         of_group = stable(agree[np.ix_(group.own, group.own)], outside, [said[place].id for place in group.own])
         found.append((group.unit, of_group))
         compared = {"descriptions": list(of_group.descriptions), "others": len(group.others)}
         save_stable(catalogue, judge, of_group, settings | compared, made_by)
-    return StabilityResult(result.model, result.extraction_id, name, found, result.single)
+    return StabilityResult(
+        model=descriptions.model,
+        extraction_id=descriptions.extraction_id,
+        judge=name,
+        heads=found,
+        single=descriptions.single,
+    )
 
 
 def agreements(vectors: Floats, unclear: Sequence[bool]) -> Floats:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from describe.catalog import Catalogue
 from describe.errors import InputError
-from describe.pipeline.llm_stage.estimate import Expected, expect, questions
-from describe.pipeline.llm_stage.limits import Limits
+from describe.pipeline.llm_stage.estimate import Expected, expect, questions, to_ask
+from describe.pipeline.llm_stage.limits import Batching, Limits, Terms
 from describe.pipeline.stability import to_compare
-from describe.pipeline.stability_by_llm import comparing
+from describe.pipeline.stability_by_llm import Comparing
 from describe.records import ModelInfo
 
 if TYPE_CHECKING:
@@ -41,30 +41,18 @@ def plan_stability(
     heads: str = "all",
     concurrency: int = 8,
     limits: Limits | None = None,
+    batch: Batching | None = None,
     retry_failed: bool = False,
 ) -> StabilityPlan:
     """What `stability` would do with these arguments. Raises as it does, and where it would ask no LLM."""
     if judge is None or judge.provider == "statistics":
         raise InputError("only an LLM as --judge is asked and costs anything: there is nothing to try dry")
-    limits = limits or Limits()
-    result, said, several = to_compare(catalogue, model, heads)
-    run, parts = comparing(
-        catalogue, result.extraction_id, said, several, judge, request, template, limits, retry_failed, keep=False
-    )
-    asked = [(unit, questions(part.inquire(unit))) for _, part in parts for unit in part.pending]
-    found = [question for _, of_unit in asked for question in of_unit]
-    expected = expect(
-        catalogue,
-        model,
-        judge,
-        [question.prompt for question in found],
-        len(found),
-        form=found[0].form if found else None,
-        max_tokens=request.max_tokens,
-        concurrency=concurrency,
-        limits=limits,
-        reply=REPLY,
-        template_hash=run.template.hash,
-    )
-    units = [str(unit) for unit, _ in asked]
-    return StabilityPlan(**vars(expected), model=result.model, heads=units, prompts=[one.prompt for one in found])
+    found = to_compare(catalogue, model, heads)
+    terms = Terms(concurrency, limits or Limits(), batch, retry_failed=retry_failed)
+    comparing = Comparing(catalogue, found.extraction_id, found.said, found.groups, judge, request, template, terms)
+    tasks = comparing.tasks(found.asked, keep=False)
+    pending, in_batches = to_ask(comparing.stage, tasks)
+    asked = [question for place, unit in pending for question in questions(tasks[place], unit)]
+    expected = expect(comparing.stage, model, asked, in_batches=in_batches, reply=REPLY, of_template=True)
+    units = [str(unit) for _, unit in pending]
+    return StabilityPlan(**vars(expected), model=found.model, heads=units, prompts=[one.prompt for one in asked])

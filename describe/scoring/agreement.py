@@ -59,6 +59,10 @@ class AgreementQuestion:
     def form(self) -> dict[str, Any]:
         return _SCHEMA
 
+    @property
+    def assumed(self) -> Judgement:
+        return Judgement((0.5,))
+
     def read(self, reply: str, usage: dict[str, Any]) -> Judgement:
         """The probability that they do. Raises ValueError where there is none."""
         try:

@@ -63,6 +63,10 @@ class JudgeQuestion:
     def form(self) -> dict[str, Any]:
         return _SCHEMA
 
+    @property
+    def assumed(self) -> Judgement:
+        return Judgement((0.5,) * self.n)
+
     def read(self, reply: str, usage: dict[str, Any]) -> Judgement:
         """The probabilities. Raises ValueError unless there is one for each row."""
         rows = reply_object(reply, "rows")["rows"]

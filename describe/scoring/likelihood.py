@@ -62,6 +62,10 @@ class ChoiceQuestion:
     def form(self) -> Choice:
         return Choice(LETTERS)
 
+    @property
+    def assumed(self) -> Judgement:
+        return Judgement((0.5,) * len(LETTERS))
+
     def read(self, reply: str, usage: dict[str, Any]) -> Judgement:
         """The probabilities of A and of B, together 1. Raises ValueError when the LLM goes on with neither."""
         try:

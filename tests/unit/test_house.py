@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+PACKAGES = ("describe", "annotations", "app")
 
 # Each part -> the parts it may import, besides itself. What stands lower may not know what stands higher.
 BASE = {"errors", "records", "check_records", "statistics", "text", "files", "versions"}
@@ -68,6 +69,21 @@ def test_imports_run_downward() -> None:
         used = {part(name) for name in names if name.startswith("describe.")} - {own, ""}
         used &= set(MAY_IMPORT)
         assert used <= MAY_IMPORT[own], f"{path.relative_to(ROOT)} imports {sorted(used - MAY_IMPORT[own])}"
+
+
+def test_no_two_files_import_each_other() -> None:
+    """Nor in a longer circle, whether at the top of a file, within functions or for types."""
+    paths = {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in modules(*PACKAGES)}
+    names = {name.removesuffix(".__init__"): path for name, path in paths.items()}
+    imports = {}
+    for name, path in names.items():
+        found = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+        each = [(node.module or "", alias.name) for node in found for alias in node.names]
+        imports[name] = {f"{of}.{what}" if f"{of}.{what}" in names else of for of, what in each} - {name}
+    while leaves := [name for name, found in imports.items() if not found & imports.keys()]:
+        for name in leaves:
+            del imports[name]
+    assert not imports, sorted(imports)
 
 
 def test_human_studies_know_no_face() -> None:

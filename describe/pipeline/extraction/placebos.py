@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from describe.versions import versions
 if TYPE_CHECKING:
     from describe.weights import HeadWeights
 
-__all__ = ["KINDS", "make_placebos"]
+__all__ = ["KINDS", "drawn_heads", "known_placebos", "make_placebos"]
 
 KINDS = {"shuffled": "targets shuffled over the rows", "random": "random W_VO with the same spectrum"}
 """The kinds of placebo heads, and what they are."""
@@ -34,8 +34,7 @@ def make_placebos(
     """
     if number == 0:
         return []
-    drawn = sorted(catalogue.saved_heads(own), key=lambda head: hashlib.sha256(f"{SEED} {head}".encode()).digest())
-    heads = sorted(drawn[:number])
+    heads = drawn_heads(catalogue.saved_heads(own), number)
     parts, missing = [], {}
     for kind in KINDS:
         extraction_id = catalogue.placebos.begin(own, kind, {"seed": SEED}, versions("torch"))
@@ -62,6 +61,16 @@ def make_placebos(
             done += 1
             progress("make", done, total)
     return parts
+
+
+def drawn_heads(heads: Iterable[HeadId], number: int) -> list[HeadId]:
+    """The heads of a model's extracted ones that there are placebos of, in order."""
+    return sorted(sorted(heads, key=lambda head: hashlib.sha256(f"{SEED} {head}".encode()).digest())[:number])
+
+
+def known_placebos(catalogue: Catalogue, own: int) -> dict[str, int | None]:
+    """The extraction of each kind of placebos that `make_placebos` makes; None where nobody has made any."""
+    return {kind: catalogue.placebos.find(own, kind, {"seed": SEED}) for kind in KINDS}
 
 
 def _shuffled(catalogue: Catalogue, own: int, weights: HeadWeights, heads: list[HeadId]) -> Iterator[HeadMapping]:

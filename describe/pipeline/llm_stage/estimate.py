@@ -1,4 +1,4 @@
-"""What calls to an LLM will take before any is made: tokens, money, time. Asks nobody and changes nothing."""
+"""What the tasks of an LLM stage will take before anyone is asked: tokens, money, time. Changes nothing."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from describe.catalog import Catalogue
 from describe.pipeline.common import find_model
 from describe.pipeline.llm_stage.limits import Limits
+from describe.pipeline.llm_stage.run import LLMStage
+from describe.pipeline.llm_stage.task import Task
+from describe.records import HeadId
 
 if TYPE_CHECKING:
-    from describe.labelling import Inquiry
-    from describe.llm import LLM, Form, Price
+    from describe.labelling import Question
+    from describe.llm import LLM, Price
 
-__all__ = ["Expected", "expect", "questions"]
+__all__ = ["Expected", "expect", "questions", "to_ask"]
 
 TYPICAL_REPLY, TYPICAL_SECONDS = 300.0, 5.0
 """Tokens of a reply and seconds until it comes, where the ledger has no call to this LLM yet."""
@@ -33,6 +35,7 @@ class Expected:
         price: None when it is not known, and then ``money``, US dollars, is too.
         seconds: by the rate limits and the concurrency given.
         batch: through the Batch API, at half the price; the server takes up to `DAY`, whatever the limits.
+        in_batches: heads or roles that wait in a batch already, and are not counted.
         counted: the endpoint's own tokenizer counted the prompts; otherwise tokens in are characters / 4.
         experience: tokens and seconds of a reply are from calls to this LLM in the ledger, not assumed.
     """
@@ -46,79 +49,87 @@ class Expected:
     counted: bool
     experience: bool
     batch: bool
+    in_batches: int
+
+
+def to_ask(stage: LLMStage, tasks: Sequence[Task[Any]]) -> tuple[list[tuple[int, HeadId]], int]:
+    """What a run would ask about, by the task's place and the head or role; and how many wait in batches already."""
+    records = stage.records(tasks)
+    pending = [
+        (place, unit)
+        for place, record in enumerate(records)
+        for unit in record.pending
+        if unit not in (record.waiting if record.batches else ())
+    ]
+    return pending, sum(len(record.waiting) for record in records)
+
+
+def questions(task: Task[Any], unit: HeadId) -> list[Question[Any]]:
+    """All that is asked about a head or role, whatever the answers are."""
+    from describe.labelling import run_ahead
+
+    found: list[Question[Any]] = []
+    run_ahead(task.inquire(unit), found.append)
+    return found
 
 
 def expect(
-    catalogue: Catalogue,
+    stage: LLMStage,
     model: str,
-    llm: LLM,
-    prompts: Sequence[str],
-    calls: int,
+    asked: Sequence[Question[Any]],
     *,
-    form: Form,
-    max_tokens: int,
-    concurrency: int,
-    limits: Limits,
-    batch: bool = False,
+    calls: int | None = None,
+    in_batches: int = 0,
     reply: float = TYPICAL_REPLY,
-    template_hash: str | None = None,
+    of_template: bool = False,
 ) -> Expected:
-    """What ``calls`` with prompts such as these will take; ``form``: of the replies, sent with each.
+    """What these questions will take.
 
-    ``reply``: tokens of a reply where the ledger has no call to this LLM, with this template if one is given.
+    Args:
+        calls: how many there are, where not all can be put yet; these then stand for all.
+        reply: tokens of a reply where the ledger has no call to this LLM.
+        of_template: by calls with the stage's template alone.
     """
-    price = limits.purse(llm, batch=batch).price
-    mean_in, counted = _tokens_in(llm, prompts, form)
-    known = _experience(catalogue, model, llm, template_hash)
+    calls = len(asked) if calls is None else calls
+    limits, price = stage.terms.limits, stage.purse.price
+    mean_in, counted = _tokens_in(stage.llm, asked)
+    known = _experience(stage, model, stage.template.hash if of_template else None)
     reply, latency = known or (reply, TYPICAL_SECONDS)
-    tokens_in, tokens_out = round(calls * mean_in), round(calls * min(reply, max_tokens))
+    tokens_in, tokens_out = round(calls * mean_in), round(calls * min(reply, stage.request.max_tokens))
+    apart = latency / stage.terms.concurrency
+    batch = stage.terms.batch is not None
     return Expected(
         calls=calls,
         tokens_in=tokens_in,
         tokens_out=tokens_out,
         price=price,
         money=price.of(tokens_in, tokens_out) if price else None,
-        seconds=DAY if batch else _seconds(calls, tokens_in + tokens_out, latency / concurrency, limits),
+        seconds=DAY if batch else _seconds(calls, tokens_in + tokens_out, apart, limits),
         counted=counted,
         experience=known is not None,
         batch=batch,
+        in_batches=in_batches,
     )
 
 
-def questions(inquiry: Inquiry[Any]) -> list[Any]:
-    """All questions of a judge's inquiry, were each answered with "it may be or not"."""
-    from describe.scoring import Judgement
-
-    found: list[Any] = []
-    answer = None
-    while True:
-        try:
-            question = inquiry.send(answer)
-        except StopIteration:
-            return found
-        found.append(question)
-        answer = Judgement((0.5,) * getattr(question, "n", 2))
-
-
-def _tokens_in(llm: LLM, prompts: Sequence[str], form: Form) -> tuple[float, bool]:
-    """The mean tokens of a request with such a prompt, and whether the endpoint's own tokenizer counted them."""
+def _tokens_in(llm: LLM, asked: Sequence[Question[Any]]) -> tuple[float, bool]:
+    """The mean tokens of such a request, and whether the endpoint's own tokenizer counted them."""
     from describe.llm import estimated_tokens, tokens_per_character
 
-    if not prompts:
+    if not asked:
         return 0.0, False
-    sent = json.dumps(form) if isinstance(form, dict) else ""
-    texts = [prompt + sent for prompt in prompts]
+    texts = [one.prompt + (json.dumps(one.form) if isinstance(one.form, dict) else "") for one in asked]
     counted = tokens_per_character(llm, texts)
     if counted is None:
         return sum(map(estimated_tokens, texts)) / len(texts), False
     return counted * sum(map(len, texts)) / len(texts), True
 
 
-def _experience(catalogue: Catalogue, model: str, llm: LLM, template_hash: str | None) -> tuple[float, float] | None:
+def _experience(stage: LLMStage, model: str, template_hash: str | None) -> tuple[float, float] | None:
     """The mean tokens of a reply and the mean seconds until it came, of calls to an LLM about this model's heads."""
-    model_id, _ = find_model(catalogue, model)
-    summary = catalogue.ledger.summary(model_id, template_hash)
-    good = [row for row in summary if row["llm"] == str(llm) and row["outcome"] == "ok"]
+    model_id, _ = find_model(stage.catalogue, model)
+    summary = stage.catalogue.ledger.summary(model_id, template_hash)
+    good = [row for row in summary if row["llm"] == str(stage.llm) and row["outcome"] == "ok"]
     calls = sum(row["calls"] for row in good)
     if not calls:
         return None

@@ -1,17 +1,18 @@
-"""What a run of ``headscribe describe`` may do, and how it waits."""
+"""How a run asks an LLM: its limits, its budget, and the options that describe, score and stability share."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from describe.errors import InputError
+from describe.pipeline.common import Progress, silent
 
 if TYPE_CHECKING:
     from describe.labelling import Template
     from describe.llm import LLM, Pacer, Purse
 
-__all__ = ["Batching", "Limits", "check_batch"]
+__all__ = ["Batching", "Limits", "Terms"]
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,33 @@ class Batching:
     wait: bool = True
 
 
-def check_batch(llm: LLM, template: Template, batch: bool) -> None:
-    """Raises `InputError` when a batch is wanted of what has none."""
-    if batch and template.completion:
-        raise InputError(f"--batch asks chats only, and the prompt '{template.name}' is a text to go on with")
-    if batch and llm.provider != "openai":
-        raise InputError(f"--batch needs a server with OpenAI's Batch API, --llm openai:MODEL: {llm} has none")
+@dataclass(frozen=True)
+class Terms:
+    """The options of a run that asks an LLM, whatever it asks.
+
+    Attributes:
+        concurrency: heads asked about at once, at most.
+        batch: through the Batch API, and how; None for direct calls.
+        retry_failed: ask again about what failed.
+        fresh: use no reply that the ledger has.
+    """
+
+    concurrency: int = 8
+    limits: Limits = field(default_factory=Limits)
+    batch: Batching | None = None
+    retry_failed: bool = False
+    fresh: bool = False
+    progress: Progress = silent
+
+    def purse(self, llm: LLM, template: Template) -> Purse:
+        """The money of a run on these terms.
+
+        Raises `InputError` for a concurrency below 1, a batch of what has none, and a budget without a price.
+        """
+        if self.concurrency < 1:
+            raise InputError("--concurrency must be at least 1")
+        if self.batch and template.completion:
+            raise InputError(f"--batch asks chats only, and the prompt '{template.name}' is a text to go on with")
+        if self.batch and llm.provider != "openai":
+            raise InputError(f"--batch needs a server with OpenAI's Batch API, --llm openai:MODEL: {llm} has none")
+        return self.limits.purse(llm, batch=self.batch is not None)

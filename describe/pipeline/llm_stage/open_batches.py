@@ -1,4 +1,4 @@
-"""The batches of a run that are at the server. Each step is committed before the next, so that any process goes on."""
+"""A task's batches at the server. Each step is committed before the next, so that any process goes on."""
 
 from __future__ import annotations
 
@@ -6,38 +6,40 @@ import secrets
 import tempfile
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
-from describe.catalog import Caller, Queued, SavedBatch, Waiting
-from describe.catalog.batches import RELEASED, BatchStore
+from describe.catalog import Queued, SavedBatch, Waiting
+from describe.catalog.batches import RELEASED
 from describe.errors import LLMError, RunEndedError
 from describe.llm import BatchClient, Purse
+from describe.pipeline.llm_stage.record import TaskRecord
 from describe.records import Call, HeadId
 
-__all__ = ["InFlight"]
+__all__ = ["OpenBatches"]
 
 
-class InFlight:
+class OpenBatches:
     """Batches from before their upload until they are collected, with the money set aside for their requests.
 
-    ``open`` holds them by their id in the catalogue; ``tries`` says how often each request, by its hash, was submitted.
+    Attributes:
+        open: by their id in the catalogue.
+        tries: how often each request, by its hash, was submitted.
+        waiting: how many requests about each head or role no answer has come to.
     """
 
-    def __init__(self, store: BatchStore, caller: Caller, client: BatchClient, purse: Purse) -> None:
+    def __init__(self, record: TaskRecord[Any], client: BatchClient, purse: Purse) -> None:
         self.open: dict[int, SavedBatch] = {}
         self.tries: Counter[str] = Counter()
-        self._store = store
-        self._caller = caller
+        self.waiting: Counter[HeadId] = Counter()
+        self._store = record.catalogue.batches
+        self._caller = record.caller
+        self._task = record.task.name
         self._client = client
         self._purse = purse
 
-    @property
-    def heads(self) -> set[HeadId]:
-        """The heads that something is being asked about."""
-        return {waiting.head for batch in self.open.values() for waiting in batch.waiting.values()}
-
     def take_up(self) -> None:
         """Go on with the batches of earlier processes; one that never came to the server is released."""
-        for batch in self._store.unfinished(self._caller.extraction_id, self._caller.labeller_id):
+        for batch in self._store.unfinished(self._caller.extraction_id, self._caller.labeller_id, self._task):
             if batch.server_id is None:
                 found = self._client.find(batch.key, batch.file_id) if batch.file_id else None
                 if found is None:
@@ -59,7 +61,7 @@ class InFlight:
         `RunEndedError` when another process has taken the batch for dead: then nothing of it is left at the server.
         """
         key, omitted = secrets.token_hex(16), sorted(self._client.wire.refused)
-        batch = self._store.prepare(self._caller, key, omitted, [queued for queued, _ in part])
+        batch = self._store.prepare(self._caller, self._task, key, omitted, [queued for queued, _ in part])
         mine = batch.waiting if batch else {}
         elsewhere = [queued for queued, _ in part if queued.custom_id not in mine]
         for queued in elsewhere:
@@ -86,11 +88,13 @@ class InFlight:
     def enter(self, waiting: Waiting, call: Call, cost: float) -> None:
         """Commit what came of a request, once, and settle what was set aside for it."""
         self._purse.settle(waiting.most, cost)
+        self.waiting[waiting.head] -= 1
         self._store.enter(waiting, self._caller, call)
 
     def settle(self, waiting: Waiting, *, billed: bool) -> None:
         """Settle for a request of which nothing came."""
         self._purse.settle(waiting.most, waiting.most if billed else 0.0)
+        self.waiting[waiting.head] -= 1
 
     def let_go(self, batch: SavedBatch, state: str) -> None:
         """Commit that nothing more is to be had of a batch."""
@@ -100,3 +104,4 @@ class InFlight:
     def _watch(self, batch: SavedBatch) -> None:
         self.open[batch.id] = batch
         self.tries.update(waiting.request_hash for waiting in batch.waiting.values())
+        self.waiting.update(waiting.head for waiting in batch.waiting.values())

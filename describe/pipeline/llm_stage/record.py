@@ -1,76 +1,60 @@
-"""What a run that asks an LLM about heads does with the catalogue: describing and judging alike."""
+"""One task's dealings with the catalogue: calls and outcomes into it, earlier answers and open batches out of it."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from describe.catalog import Caller, Catalogue
+from describe.catalog.rows import aware, now
 from describe.errors import RunEndedError
-from describe.pipeline.common import Progress
+from describe.pipeline.llm_stage.limits import Terms
+from describe.pipeline.llm_stage.task import Outcome, Task
 from describe.records import SENT, Call, HeadId
 
-__all__ = ["Outcome", "Work", "place_of", "run_async", "unfinished"]
+__all__ = ["TaskRecord"]
 
-
-class Outcome(Protocol):
-    """What is found out about a head: an answer, or a failure with its cause and a sentence on it."""
-
-    @property
-    def failure(self) -> str | None: ...
-
-    @property
-    def detail(self) -> str | None: ...
-
-
-T = TypeVar("T")
 TOutcome = TypeVar("TOutcome", bound=Outcome)
 
 
-class Work(Generic[TOutcome]):
-    """One run's dealings with the catalogue: calls and outcomes into it, earlier answers out of it.
+class TaskRecord(Generic[TOutcome]):
+    """What a run keeps of a task, and has to do of it.
 
-    Args:
-        save: commits a head's outcome.
-        outcomes: the cause of failure, or None, of each head that has an outcome; added to.
-        failed: when the heads that failed did so: an answer from before is not used again.
-        since: no answer from before this moment is used; None: all are.
-        give_up_after: the run ends when so many heads in a row got no answer.
-        stage, total: for ``progress``.
+    Making one changes nothing.
+
+    Attributes:
+        outcomes: the cause of failure, or None, of each head or role that has an outcome; added to.
+        batches: those at the server that are not collected, of whatever units of the task.
+        pending: the units to ask about: those without an outcome, and on request those that failed.
+        done: how many outcomes this run has committed.
     """
 
-    def __init__(
-        self,
-        catalogue: Catalogue,
-        caller: Caller,
-        save: Callable[[HeadId, TOutcome], None],
-        *,
-        outcomes: dict[HeadId, str | None],
-        failed: dict[HeadId, datetime],
-        since: datetime | None,
-        give_up_after: int,
-        stage: str,
-        total: int,
-        progress: Progress,
-    ) -> None:
-        self.done = 0
+    def __init__(self, catalogue: Catalogue, caller: Caller, task: Task[TOutcome], terms: Terms) -> None:
         self.catalogue = catalogue
         self.caller = caller
-        self.outcomes = outcomes
-        self.fresh = since is not None
-        self._save = save
-        self._failed = failed
-        self._since = since
-        self._give_up_after = give_up_after
-        self._stage = stage
-        self._total = total
-        self._progress = progress
+        self.task = task
+        self.outcomes = dict(task.outcomes)
+        self.batches = catalogue.batches.unfinished(task.extraction_id, caller.labeller_id, task.name)
+        self.pending = [
+            unit
+            for unit in task.units
+            if unit not in self.outcomes or (terms.retry_failed and self.outcomes[unit] is not None)
+        ]
+        self.done = 0
+        self.fresh = terms.fresh
+        # Of a fresh run the replies that its own batches bring are used, also when an earlier process submitted them.
+        self._since = min([now(), *(aware(found.created) for found in self.batches)]) if terms.fresh else None
+        self._give_up_after = terms.limits.give_up_after
+        self._progress = terms.progress
+        self._total = len(self.pending)
         self._unanswered: list[tuple[HeadId, TOutcome]] = []
         self._hashes: set[str] | None = None
+
+    @property
+    def waiting(self) -> set[HeadId]:
+        """The heads or roles about which something waits in a batch."""
+        return {request.head for found in self.batches for request in found.waiting.values()}
 
     @contextmanager
     def alone(self, taken: str) -> Iterator[None]:
@@ -82,7 +66,7 @@ class Work(Generic[TOutcome]):
         from describe.llm import ANSWERED
 
         caller = self.caller
-        with self.catalogue.claim(f"{self._stage}-{caller.extraction_id}-{caller.labeller_id}", taken):
+        with self.catalogue.claim(f"{self.task.shown}-{caller.extraction_id}-{caller.labeller_id}", taken):
             self.catalogue.ledger.give_up_sent(caller)
             self._hashes = self.catalogue.ledger.hashes(caller.llm, ANSWERED)
             with self.catalogue.writes.often():
@@ -100,7 +84,7 @@ class Work(Generic[TOutcome]):
 
         if self._hashes is not None and request_hash not in self._hashes:
             return None
-        since = self._since or (self._failed.get(head) if head is not None else None)
+        since = self._since or (self.task.failed.get(head) if head is not None else None)
         return self.catalogue.ledger.find(request_hash, ANSWERED, since)
 
     def commit(self, head: HeadId, outcome: TOutcome) -> None:
@@ -129,33 +113,7 @@ class Work(Generic[TOutcome]):
 
     def keep(self, head: HeadId, outcome: TOutcome) -> None:
         """Commit an outcome as it is."""
-        self._save(head, outcome)
+        self.task.save(head, outcome)
         self.outcomes[head] = outcome.failure
         self.done += 1
-        self._progress(self._stage, self.done, self._total)
-
-
-def unfinished(heads: list[HeadId], outcomes: dict[HeadId, str | None], retry_failed: bool) -> list[HeadId]:
-    """The heads to ask about: those without an outcome, and on request those that failed."""
-    return [head for head in heads if head not in outcomes or (retry_failed and outcomes[head] is not None)]
-
-
-def place_of(settings: dict[str, Any]) -> str:
-    """Where an LLM answers: its endpoint, or the content hash of its file; nowhere for statistics."""
-    return str(settings.get("endpoint") or settings.get("content_hash") or "")
-
-
-def run_async(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine to its end, in a thread of its own where a loop runs already, as in a notebook."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(work())
-    loop = asyncio.new_event_loop()
-    task = loop.create_task(work())
-    with ThreadPoolExecutor(1) as thread:
-        try:
-            return thread.submit(loop.run_until_complete, task).result()
-        except KeyboardInterrupt:
-            loop.call_soon_threadsafe(task.cancel)
-            raise
+        self._progress(self.task.shown, self.done, self._total)

@@ -1,71 +1,197 @@
-"""How describing and judging ask an LLM: the heads of several extractions one after the other, from one purse."""
+"""The stage that asks an LLM about heads: one labeller, its tasks one after the other or in batches, from one purse."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from describe.pipeline.llm_stage.limits import Limits
-from describe.pipeline.llm_stage.record import Outcome, Work, run_async
-from describe.records import HeadId
+from describe.catalog import Caller, Catalogue
+from describe.errors import InputError, RunEndedError
+from describe.pipeline.llm_stage.limits import Terms
+from describe.pipeline.llm_stage.record import TaskRecord
+from describe.pipeline.llm_stage.task import Task
+from describe.records import ModelInfo
 
 if TYPE_CHECKING:
-    from describe.labelling import Inquiry
-    from describe.llm import LLM, Pacer, Purse, Request
+    from describe.labelling import Template
+    from describe.llm import LLM, Pacer, Request
 
-__all__ = ["Part", "ask_about"]
+__all__ = ["LLMStage", "StageResult", "StageRun"]
 
-TOutcome = TypeVar("TOutcome", bound=Outcome)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Part(Generic[TOutcome]):
-    """What is to be asked about the heads of one extraction.
+class StageRun:
+    """What a run of an LLM stage came to.
 
     Attributes:
-        inquire: what is asked about a head, question by question, and what the answers come to.
+        records: of each task, in order, its outcomes.
+        interrupted: by Ctrl-C or SIGTERM.
+        stopped: why the run ended by itself before all was done, else None.
+        spent: US dollars, as far as prices are known.
+        batches: the server's names for the batches that are to be collected.
     """
 
-    pending: list[HeadId]
-    inquire: Callable[[HeadId], Inquiry[TOutcome]]
-    work: Work[TOutcome]
+    records: list[TaskRecord[Any]]
+    interrupted: bool
+    stopped: str | None
+    spent: float
+    batches: list[str]
+
+    def result(self) -> dict[str, Any]:
+        """The fields of a `StageResult` that are the same whatever was asked."""
+        new = sum(record.done for record in self.records)
+        names = ("interrupted", "stopped", "spent", "batches")
+        return {"new": new} | {name: getattr(self, name) for name in names}
 
 
-def ask_about(
-    parts: Sequence[Part[Any]],
-    llm: LLM,
-    request: Request,
-    limits: Limits,
-    purse: Purse,
-    concurrency: int,
-    *,
-    taken: str,
-) -> bool:
-    """Ask about one part after the other. Returns whether all were done: False after an interrupt.
+@dataclass(frozen=True, kw_only=True)
+class StageResult:
+    """What describing, judging or comparing came to, as far as it does not matter which.
 
-    ``taken``: what to say where another run asks the same. Raises `CatalogueError` there, `LLMError` when no call will
-    ever succeed, and `RunEndedError` when the run must end.
+    Attributes:
+        new: how many outcomes this run committed.
+        failures: the causes by what was asked about; ``missing``: what has no outcome.
+        interrupted, stopped, spent, batches: as in `StageRun`.
     """
 
-    async def ask_one(part: Part[Any], pacer: Pacer) -> bool:
-        from describe.labelling import inquire, work_through
-        from describe.llm import Oversight, connect
+    model: ModelInfo
+    extraction_id: int
+    new: int = 0
+    interrupted: bool = False
+    stopped: str | None = None
+    spent: float = 0.0
+    batches: list[str] = field(default_factory=list)
+    failures: dict[Any, str] = field(default_factory=dict)
+    missing: list[Any] = field(default_factory=list)
 
-        with part.work.alone(taken):
-            async with connect(llm, request, concurrency, Oversight(pacer, purse, part.work)) as client:
-                asked = await work_through(
-                    part.pending, lambda head: inquire(client, part.inquire(head), head), part.work.commit, concurrency
-                )
-            if asked:
-                part.work.keep_unanswered()
-        return asked
 
-    async def run() -> bool:
-        pacer = limits.pacer(concurrency, request.longest_wait)
-        for part in parts:
-            if part.pending and not await ask_one(part, pacer):
+class LLMStage:
+    """One LLM, asked in one way, with one purse for all tasks. Or who answers in its place: statistics.
+
+    Raises `InputError` as `Terms.purse` does, before anything is entered in the catalogue.
+    """
+
+    def __init__(self, catalogue: Catalogue, llm: LLM, request: Request, template: Template, terms: Terms) -> None:
+        self.purse = terms.purse(llm, template)
+        self.catalogue = catalogue
+        self.llm = llm
+        self.request = request
+        self.template = template
+        self.terms = terms
+        self.settings: dict[str, Any] = {}
+        self.labeller_id: int | None = None
+
+    def enter(self, settings: dict[str, Any], *, keep: bool = True) -> int:
+        """Enter the LLM with its template as a labeller, or find it; ``settings``: what its answers depend on besides.
+
+        Returns its id; unless ``keep`` nothing is entered, and the id of one that is not there is 0.
+        """
+        known = self.catalogue.register_labeller if keep else self.catalogue.find_labeller
+        self.settings = settings
+        self.labeller_id = known(str(self.llm), self.template.name, self.template.text, settings)
+        return self.labeller_id or 0
+
+    def records(self, tasks: Sequence[Task[Any]]) -> list[TaskRecord[Any]]:
+        """What there is to do of each task. Changes nothing."""
+        place = str(self.settings.get("endpoint") or self.settings.get("content_hash") or "")
+        of = (self.labeller_id or 0, str(self.llm), place, self.template.hash)
+        return [
+            TaskRecord(self.catalogue, Caller(of[0], task.extraction_id, *of[1:]), task, self.terms) for task in tasks
+        ]
+
+    def run(
+        self, tasks: Sequence[Task[Any]], taken: str, machine: Callable[[TaskRecord[Any]], None] | None = None
+    ) -> StageRun:
+        """Find out what the tasks ask for, each outcome committed when it comes in.
+
+        ``taken``: what to say where another run asks the same. ``machine`` finds out about a task's pending units where
+        no LLM is asked.
+
+        Raises `CatalogueError` where another run is at it, `LLMError` when no call will ever succeed, and `InputError`
+        where a direct run would ask what waits in a batch.
+        """
+        records = self.records(tasks)
+        self._check_waiting(records)
+        finished, stopped = True, None
+        try:
+            if machine is not None:
+                for record in records:
+                    machine(record)
+            elif self.terms.batch is not None:
+                finished = self._in_batches(records)
+            else:
+                finished = _run_async(lambda: self._directly(records, taken))
+        except RunEndedError as error:
+            stopped = str(error)
+        left = [found for record in self.records(tasks) for found in record.batches]
+        return StageRun(records, not finished, stopped, self.purse.spent, _at_server(left))
+
+    def _check_waiting(self, records: Sequence[TaskRecord[Any]]) -> None:
+        waiting = sum(len(record.waiting & set(record.pending)) for record in records)
+        if self.terms.batch is None and waiting:
+            names = ", ".join(_at_server([found for record in records for found in record.batches]))
+            raise InputError(
+                f"{waiting} of these heads wait in a batch ({names or 'one that was being submitted'}): the same"
+                " command with --batch collects it"
+            )
+
+    def _in_batches(self, records: Sequence[TaskRecord[Any]]) -> bool:
+        from describe.llm import connect_batches
+        from describe.pipeline.llm_stage.batch import ask_in_batches
+
+        asked = [record for record in records if record.pending or record.batches]
+        if not asked:
+            return True
+        with connect_batches(self.llm, self.request) as client:
+            return ask_in_batches(asked, client, self.purse, self.terms)
+
+    async def _directly(self, records: Sequence[TaskRecord[Any]], taken: str) -> bool:
+        """One task after the other. Returns whether all were done: False after an interrupt."""
+        pacer = self.terms.limits.pacer(self.terms.concurrency, self.request.longest_wait)
+        for record in records:
+            if record.pending and not await self._ask(record, pacer, taken):
                 return False
         return True
 
-    return run_async(run)
+    async def _ask(self, record: TaskRecord[Any], pacer: Pacer, taken: str) -> bool:
+        from describe.labelling import inquire, work_through
+        from describe.llm import Oversight, connect
+
+        concurrency = self.terms.concurrency
+        with record.alone(taken):
+            async with connect(self.llm, self.request, concurrency, Oversight(pacer, self.purse, record)) as client:
+                asked = await work_through(
+                    record.pending,
+                    lambda unit: inquire(client, record.task.inquire(unit), unit),
+                    record.commit,
+                    concurrency,
+                )
+            if asked:
+                record.keep_unanswered()
+        return asked
+
+
+def _at_server(batches: list[Any]) -> list[str]:
+    """The server's names for batches."""
+    return [found.server_id for found in batches if found.server_id is not None]
+
+
+def _run_async(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine to its end, in a thread of its own where a loop runs already, as in a notebook."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work())
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(work())
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            return thread.submit(loop.run_until_complete, task).result()
+        except KeyboardInterrupt:
+            loop.call_soon_threadsafe(task.cancel)
+            raise
