@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from app.charts import _altair, _folder, _save
+from describe.measures import MEASURES
 from describe.text import visible
 
 __all__ = ["save_scores", "score_chart"]
@@ -32,7 +33,7 @@ def save_scores(found: list[dict[str, Any]], folder: Path) -> list[Path]:
 
 def _score_points(row: dict[str, Any]) -> pd.DataFrame:
     """``coverage``, ``score`` and ``of`` what: the descriptions and wrong ones, and each kind of placebo head."""
-    value = "auroc" if row["measure"] == "detection" else "bits"
+    value = MEASURES[row["measure"]].value
     curves = {"descriptions": row["curve"], "wrong descriptions": row["wrong_curve"]}
     points = [(p["coverage"], p[value], of) for of, curve in curves.items() for p in curve]
     for kind, placebo in row["placebos"].items() if row.get("of") != "roles" else ():  # placebos are whole heads
@@ -50,13 +51,13 @@ def score_chart(points: pd.DataFrame, title: str, measure: str) -> Any:
     alt = _altair()
     kinds = list(dict.fromkeys(points["of"]))
     scale = alt.Scale(domain=kinds, range=COLOURS[: len(kinds)])
-    detection = measure == "detection"
+    known = MEASURES[measure]
     base = alt.Chart(points, title=visible(title)).encode(
         x=alt.X("coverage:Q", title="share of all heads", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1])),
         y=alt.Y(
             "score:Q",
-            title="mean AUROC" if detection else "mean bits saved a row",
-            scale=alt.Scale(domain=[0.4, 1.0], clamp=True) if detection else alt.Undefined,
+            title=known.axis,
+            scale=alt.Scale(domain=list(known.span), clamp=True) if known.span else alt.Undefined,
         ),
         color=alt.Color("of:N", title=None, scale=scale),
     )

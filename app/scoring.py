@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from app import options as o
 from app.llm_options import LLMOptions, exit_code, with_llm_options
+from describe.measures import DEFAULT, MEASURES
 
 if TYPE_CHECKING:
     from describe.pipeline import ScorePlan
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["score"]
 
 NOT_RUN = "not run"
+_VALUES = " or ".join(row.title for row in MEASURES.values())
 JUDGING = LLMOptions(max_tokens=4096)
 
 
@@ -29,11 +31,11 @@ Judge = Annotated[
 JudgePrompt = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
-        "--judge-prompt", metavar="NAME", help="What the judge is asked: a template (default: judge-detection-1)."
+        "--judge-prompt", metavar="NAME", help="What the judge is asked: a template (default: that of the measure)."
     ),
 ]
 Measure = Annotated[
-    str, typer.Option("--measure", metavar="NAME", help="detection, or likelihood (a server with logprobs).")
+    str, typer.Option("--measure", metavar="NAME", help=f"{', or '.join(row.about for row in MEASURES.values())}.")
 ]
 
 
@@ -52,7 +54,7 @@ def score(
         typer.Option("--prompt", metavar="NAME", help="Descriptions by this prompt template only."),
     ] = None,
     judge_prompt: JudgePrompt = None,
-    measure: Measure = "detection",
+    measure: Measure = DEFAULT,
     llm_options: LLMOptions = JUDGING,
     report: Annotated[bool, typer.Option("--report", help="Show what all judging came to; asks nobody.")] = False,
     plots: o.Plots = None,
@@ -70,7 +72,7 @@ def score(
         if not report:
             named = parse_llm(judge)
             asked = llm_options.terms(named) | {"heads": heads, "llm": llm, "prompt": prompt}
-            asked |= {"template": judge_prompt, "measure": _measure(measure)}
+            asked |= {"template": judge_prompt, "measure": measure}
             if llm_options.dry_run:
                 return _dry_run(pipeline.plan_scores(opened, model, named, **asked), json_path)
             with progress_bars(quiet) as progress:
@@ -86,16 +88,6 @@ def score(
     elif not quiet:
         _draw(model, found)
     return code
-
-
-def _measure(name: str) -> Literal["detection", "likelihood"]:
-    if name == "detection":
-        return "detection"
-    if name == "likelihood":
-        return "likelihood"
-    from describe.errors import InputError
-
-    raise InputError(f"there is no measure '{name}'; there are: detection, likelihood")
 
 
 def _dry_run(found: ScorePlan, json_path: Path | None) -> int:
@@ -123,7 +115,7 @@ def _draw(model: str, found: list[dict[str, Any]]) -> None:
         "judge",
         "described",
         "scored",
-        "AUROC or bits",
+        _VALUES,
         "of wrong ones",
         "bal. accuracy",
         "failed",
@@ -134,7 +126,7 @@ def _draw(model: str, found: list[dict[str, Any]]) -> None:
             f"{row['judge']} ({row['judge_prompt']})" if row["judge"] else NOT_RUN,
             f"{row['described']} of {row['heads']}",
             str(row["scored"]),
-            _value(row),
+            _value(row, row["measure"]),
             _estimate(row["wrong"]) if row["wrong"] else f"placebo: {NOT_RUN}",
             _estimate(row["balanced_accuracy"]),
             str(sum(row["failures"].values())),
@@ -147,7 +139,7 @@ def _draw(model: str, found: list[dict[str, Any]]) -> None:
         "judge",
         "placebo heads",
         "described all the same",
-        "AUROC or bits",
+        _VALUES,
         "of pairing",
     )
     draw_table(of_placebos, _placebo_rows(found), title="Placebos: heads that nobody trained, described all the same")
@@ -166,12 +158,13 @@ def _placebo_rows(found: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
             else:
                 share = f"{placebo['described']} of {placebo['heads']}: {_estimate(placebo['false'])}"
                 pairing = "-" if placebo["pairing"] is None else str(placebo["pairing"])
-                yield *who, kind, share, _value(placebo), pairing
+                yield *who, kind, share, _value(placebo, row["measure"]), pairing
 
 
-def _value(row: dict[str, Any]) -> str:
-    """The mean score of a row; bits are marked."""
-    return f"{_estimate(row['bits'])} bits" if row.get("bits") else _estimate(row.get("auroc"))
+def _value(row: dict[str, Any], measure: str) -> str:
+    """The mean score of a row, in the unit of its measure."""
+    found = row[MEASURES[measure].value]
+    return f"{_estimate(found)}{MEASURES[measure].unit if found else ''}"
 
 
 def _estimate(found: dict[str, float] | None) -> str:

@@ -202,6 +202,7 @@ class Score:
     """How far a judge found a description true, by one measure; or why that is not known.
 
     Attributes:
+        measure: one of `describe.measures.ranked`.
         value: None on failure; ``low`` and ``high`` its 95 % confidence interval.
         placebo: the value that a wrong description of the same head gets; None: not tried.
         n: how many mapping rows were judged.
@@ -209,7 +210,7 @@ class Score:
         found: what else the measure gives.
     """
 
-    measure: Literal["detection", "likelihood", "stability"]
+    measure: str
     value: float | None
     low: float | None = None
     high: float | None = None

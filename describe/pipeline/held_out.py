@@ -13,7 +13,7 @@ from describe.pipeline.role_rows import of_role
 from describe.records import HeadId, HeadMapping, Score
 
 if TYPE_CHECKING:
-    from describe.scoring import Trial
+    from describe.scoring import Case, Trial, Words
 
 __all__ = ["TRIAL", "RowsOf", "Trials", "check_kept", "chosen_authors", "too_few"]
 
@@ -79,6 +79,14 @@ class Trials:
         n, reach, seed = (TRIAL[name] for name in ("rows", "reach", "seed"))
         return draw_trial(self.rows.of(unit, suppressed=down), others, self.vocab_size, n=n, reach=reach, seed=seed)
 
+    def case(self, unit: HeadId) -> Case:
+        """A head's or role's description to be judged, beside a wrong one."""
+        from describe.scoring import Case
+
+        wrong, down = self.wrong(unit), self.rows.pushes_down(unit)
+        words = _words(wrong) if wrong else None
+        return Case(self.trial(unit), _words(self.told[unit]), words, wrong.head if wrong else None, down)
+
     def wrong(self, unit: HeadId) -> Told | None:
         """A description of another head or role by the same author, drawn at random among those of the same layer.
 
@@ -90,6 +98,10 @@ class Trials:
         others = matched(unit, [other for other in self.others if self.own_rows.pushes_down(other) == down])
         drawn = random.Random(f"{TRIAL['seed']} {unit} wrong")  # noqa: S311  (no secret)
         return self.others[drawn.choice(others)] if others else None
+
+
+def _words(told: Told) -> Words:
+    return told.inputs or "", told.pattern or ""
 
 
 def chosen_authors(descriptions: list[Told], llm: str | None = None, prompt: str | None = None) -> list[int]:
@@ -114,10 +126,4 @@ def check_kept(catalogue: Catalogue, model: str, own: int) -> None:
 def too_few(trial: Trial, measure: str) -> Score:
     """The outcome where there are no rows to judge by."""
     detail = "too few held-out rows are left without the tokens that many heads of the layer share"
-    return Score(
-        "likelihood" if measure == "likelihood" else "detection",
-        None,
-        n=len(trial.rows),
-        failure=NO_ROWS,
-        detail=detail,
-    )
+    return Score(measure, None, n=len(trial.rows), failure=NO_ROWS, detail=detail)

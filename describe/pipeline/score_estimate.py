@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING
 
 from describe.catalog import Catalogue
 from describe.errors import InputError
+from describe.measures import DEFAULT
 from describe.pipeline.llm_stage.estimate import Expected, expect, questions, to_ask
 from describe.pipeline.llm_stage.limits import Batching, Limits, Terms
-from describe.pipeline.scores import Judging, Measure
+from describe.pipeline.scores import Judging
 from describe.records import ModelInfo
 
 if TYPE_CHECKING:
     from describe.llm import LLM, Request
 
 __all__ = ["ScorePlan", "plan_scores"]
-
-REPLY = {"detection": 600.0, "likelihood": 1.0}
-"""Tokens of a reply with the probabilities of 40 rows, and of a letter."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ def plan_scores(
     llm: str | None = None,
     prompt: str | None = None,
     template: str | None = None,
-    measure: Measure = "detection",
+    measure: str = DEFAULT,
     concurrency: int = 8,
     limits: Limits | None = None,
     batch: Batching | None = None,
@@ -60,7 +58,7 @@ def plan_scores(
     pending, in_batches = to_ask(judging.stage, tasks)
     asked = [questions(tasks[place], unit) for place, unit in pending]
     found = [question for of_unit in asked for question in of_unit]
-    expected = expect(judging.stage, model, found, in_batches=in_batches, reply=REPLY[measure], of_template=True)
+    expected = expect(judging.stage, model, found, in_batches=in_batches, reply=judging.measure.reply, of_template=True)
     return ScorePlan(
         **vars(expected),
         model=judging.info,

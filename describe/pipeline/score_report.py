@@ -7,18 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from describe.catalog import Catalogue, Told
+from describe.measures import DEFAULT, MEASURES
 from describe.pipeline.common import find
 from describe.pipeline.extraction.placebos import KINDS
 from describe.pipeline.held_out import chosen_authors
 from describe.records import HeadId
 
 __all__ = ["score_report"]
-
-VALUE = {"detection": "auroc", "likelihood": "bits"}
-"""What the value of a measure is called."""
-
-CHANCE = {"detection": 0.5, "likelihood": 0.0}
-"""The value of a description that says nothing."""
 
 Scores = dict[int, dict[str, Any]]
 
@@ -27,8 +22,8 @@ def score_report(catalogue: Catalogue, model: str) -> list[dict[str, Any]]:
     """A row for each author of descriptions, judge and measure, in JSON form; one without judge where none was.
 
     Descriptions of single roles have a row of their own: ``of`` says what is described, ``heads`` or ``roles``, and
-    ``heads`` how many of them there are. Placebos are whole heads. The mean score is ``auroc``, or of likelihood
-    ``bits``.
+    ``heads`` how many of them there are. Placebos are whole heads. The mean score is
+    ``auroc``, of likelihood ``bits``: whatever `describe.measures.MEASURES` calls it.
 
     ``wrong`` is what descriptions of other heads get, ``pairing`` how many say how targets follow from sources (null
     for LLMs, whose words are free), ``placebos`` how many heads of each kind were described although they do nothing,
@@ -47,7 +42,7 @@ def score_report(catalogue: Catalogue, model: str) -> list[dict[str, Any]]:
     for of, by_author in _by_author(told):
         author = by_author[0].labeller_id
         judges: list[tuple[str, str | None]] = [*_judges(by_author, scores)]
-        for judge in judges or [("detection", None)]:
+        for judge in judges or [(DEFAULT, None)]:
             of_placebos = {kind: _placebo(*placebos.get(kind, ([], {})), author, judge) for kind in KINDS}
             for kind, found in of_placebos.items():
                 if found is not None:
@@ -71,10 +66,7 @@ def _by_author(told: list[Told]) -> Iterator[tuple[str, list[Told]]]:
 def _judges(told: Iterable[Told], scores: Scores) -> list[tuple[str, str]]:
     """Each measure that LLMs or statistics took, with who took it."""
     taken = (
-        (measure, judge)
-        for one in told
-        for measure in ("detection", "likelihood")
-        for judge in scores.get(one.id, {}).get(measure, {})
+        (measure, judge) for one in told for measure in MEASURES for judge in scores.get(one.id, {}).get(measure, {})
     )
     return sorted(dict.fromkeys(taken))
 
@@ -96,13 +88,13 @@ def _row(told: list[Told], scores: Scores, judge: tuple[str, str | None], eviden
         "not_answered": sum(one.failure is not None for one in told),
         "scored": len(valued),
         "failures": dict(failures),
-        VALUE[judge[0]]: _mean([score["value"] for score in valued]),
+        MEASURES[judge[0]].value: _mean([score["value"] for score in valued]),
         "wrong": _mean(wrong),
-        "wrong_curve": _curve(wrong, len(told), VALUE[judge[0]]),
+        "wrong_curve": _curve(wrong, len(told), MEASURES[judge[0]].value),
         "balanced_accuracy": _mean([b["value"] for score in valued if (b := score["found"].get("balanced_accuracy"))]),
         "reach": _mean([score["found"]["reach"]["value"] for score in valued if score["found"].get("reach")]),
-        "above_chance": sum(score["low"] > CHANCE[judge[0]] for score in valued),
-        "curve": _curve([score["value"] for score in valued], len(told), VALUE[judge[0]]),
+        "above_chance": sum(score["low"] > MEASURES[judge[0]].chance for score in valued),
+        "curve": _curve([score["value"] for score in valued], len(told), MEASURES[judge[0]].value),
         "unclear_with_evidence": [
             str(one.head) for one in told if one.unclear and (one.head.role or one.head in evident)
         ],
@@ -122,7 +114,7 @@ def _placebo(told: list[Told], scores: Scores, author: int, judge: tuple[str, st
         "heads": len(answered),
         "described": len(described),
         "false": wilson(len(described), len(answered))._asdict(),
-        VALUE[judge[0]]: _mean(values),
+        MEASURES[judge[0]].value: _mean(values),
         "described_heads": [str(one.head) for one in described],
     }
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from describe.catalog import Catalogue, Told
 from describe.errors import InputError
+from describe.measures import DEFAULT, Measure, find_measure
 from describe.pipeline.common import Progress, find, silent
 from describe.pipeline.held_out import TRIAL, RowsOf, Trials, check_kept, chosen_authors, too_few
 from describe.pipeline.llm_stage.limits import Batching, Limits, Terms
@@ -20,11 +21,9 @@ from describe.versions import versions
 if TYPE_CHECKING:
     from describe.labelling import Inquiry, Template
     from describe.llm import LLM, Request
-    from describe.scoring import Judgement, StatisticsJudge, Words
+    from describe.scoring import StatisticsJudge
 
-__all__ = ["Judging", "Measure", "ScoreResult", "score"]
-
-Measure = Literal["detection", "likelihood"]
+__all__ = ["Judging", "ScoreResult", "score"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +43,7 @@ def score(
     llm: str | None = None,
     prompt: str | None = None,
     template: str | None = None,
-    measure: Measure = "detection",
+    measure: str = DEFAULT,
     concurrency: int = 8,
     limits: Limits | None = None,
     batch: Batching | None = None,
@@ -54,8 +53,8 @@ def score(
 ) -> ScoreResult:
     """Have a judge score the descriptions of a model, and those of its placebos, by held-out rows.
 
-    ``measure``: by detection, or by the bits that they save (likelihood), for which the judge's server must give
-    log-probabilities.
+    ``measure``: a row of `describe.measures.MEASURES`: detection, or the bits that descriptions save (likelihood), for
+    which the judge's server must give log-probabilities.
 
     ``llm``, ``prompt``: whose descriptions; all by default, by ``statistics`` only where that is the judge, which can
     judge no others. ``template``: what the judge is asked. What has a score is not judged again, what failed only with
@@ -104,14 +103,14 @@ class Judging:
         judge: LLM,
         request: Request,
         template: str | None,
-        measure: Measure,
+        measure: str,
         terms: Terms,
     ) -> None:
-        method, self._settings = _method(judge, request, template, measure)
+        self.measure = find_measure(measure)
+        method, self._settings = _method(judge, request, template, self.measure)
         self.stage = LLMStage(catalogue, judge, request, method, terms)
         self.info, self.own = find(catalogue, model)
         self.catalogue = catalogue
-        self.measure = measure
         self._model = model
 
     def tasks(self, heads: str, llm: str | None, prompt: str | None, *, keep: bool = True) -> list[JudgedTask]:
@@ -154,7 +153,7 @@ class Judging:
 
     def _task(self, extraction_id: int, author: int, units: list[HeadId], trials: Trials) -> JudgedTask:
         scores, judge = self.catalogue.scores, self.stage.labeller_id or 0
-        done = scores.outcomes(extraction_id, judge, self.measure, TRIAL)
+        done = scores.outcomes(extraction_id, judge, self.measure.name, TRIAL)
         outcomes = {unit: done[one.id] for unit, one in trials.told.items() if one.id in done}
         made_by = versions("openai")
 
@@ -162,7 +161,7 @@ class Judging:
             scores.save(trials.told[unit].id, judge, outcome, TRIAL, made_by)
 
         return JudgedTask(
-            name=f"{self.measure} of {author}",
+            name=f"{self.measure.name} of {author}",
             shown="judge" if extraction_id == self.own else "placebos",
             extraction_id=extraction_id,
             units=units,
@@ -176,10 +175,12 @@ class Judging:
     def by_statistics(self) -> Callable[[TaskRecord[Score]], None]:
         """The judge that asks nobody: judges what is pending of a task."""
         from describe.evidence import Vocabulary
-        from describe.scoring import StatisticsJudge, detection
+        from describe.scoring import StatisticsJudge, questions_of
         from describe.weights import open_model
 
         judges: list[StatisticsJudge] = []
+        of_judgements = questions_of(self.measure).of_judgements
+        assert of_judgements is not None
 
         def judge_all(record: TaskRecord[Score]) -> None:
             task = record.task
@@ -192,57 +193,35 @@ class Judging:
             for unit in record.pending:
                 trial, told, wrong = trials.trial(unit), trials.told[unit], trials.wrong(unit)
                 if not trial.enough:
-                    record.keep(unit, too_few(trial, self.measure))
+                    record.keep(unit, too_few(trial, self.measure.name))
                     continue
                 own = judges[0].judge(trial, told.claims)
                 against = judges[0].judge(trial, wrong.claims) if wrong else None
-                record.keep(unit, detection(trial, own, against, wrong.head if wrong else None))
+                record.keep(unit, of_judgements(trial, own, against, wrong.head if wrong else None))
 
         return judge_all
 
     def _inquiry(self, trials: Trials, unit: HeadId) -> Inquiry[Score]:
         """What a judge is asked of one description, and of a wrong one."""
-        from describe.scoring import ChoiceQuestion, JudgeQuestion, detection, likelihood
+        from describe.scoring import questions_of
 
-        trial, told, wrong, down = (
-            trials.trial(unit),
-            trials.told[unit],
-            trials.wrong(unit),
-            trials.rows.pushes_down(unit),
-        )
-        wrong_head = wrong.head if wrong else None
-        if not trial.enough:
-            return too_few(trial, self.measure)
-
-        def judging(one: Told) -> JudgeQuestion:
-            return JudgeQuestion.of(self.stage.template, trial, *_words(one), suppressed=down)
-
-        def choosing(*asked: Any) -> ChoiceQuestion:
-            return ChoiceQuestion.of(self.stage.template, *asked, suppressed=down)
-
-        if self.measure == "likelihood":
-            claims = _words(told), _words(wrong) if wrong else None
-            return (yield from likelihood(choosing, trial, *claims, wrong_head))
-        own: Judgement = yield judging(told)
-        against: Judgement | None = (yield judging(wrong)) if wrong and own.failure is None else None
-        return detection(trial, own, against, wrong_head)
+        case = trials.case(unit)
+        if not case.trial.enough:
+            return too_few(case.trial, self.measure.name)
+        return (yield from questions_of(self.measure).inquire(self.stage.template, case))
 
 
 def _method(judge: LLM, request: Request, template: str | None, measure: Measure) -> tuple[Template, dict[str, Any]]:
     """What the judge is asked, or how statistics judge, and what the outcome depends on."""
     from describe.labelling import Template
     from describe.llm import identity
-    from describe.scoring import METHOD, SETTINGS, load_choice_template, load_judge_template
+    from describe.scoring import METHOD, SETTINGS, questions_of
 
+    questions = questions_of(measure)
     if judge.provider != "statistics":
-        load = load_judge_template if measure == "detection" else load_choice_template
-        return load(template), request.provenance() | identity(judge)
-    if measure != "detection":
-        raise InputError("--judge statistics has no likelihoods: name an LLM, or leave out --measure")
+        return questions.load(template or measure.prompt), request.provenance() | identity(judge)
+    if questions.of_judgements is None:
+        raise InputError(f"--judge statistics cannot judge by {measure.name}: name an LLM, or leave out --measure")
     if template is not None:
         raise InputError("--judge statistics takes no --judge-prompt: it asks nobody")
     return Template("evidence-judge-1", METHOD), dict(SETTINGS)
-
-
-def _words(told: Told) -> Words:
-    return told.inputs or "", told.pattern or ""

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from describe.errors import CallError
 from describe.labelling import Kind, Template, first_reason, reply_object
 from describe.scoring.detection import Judgement, load_chat_template
-from describe.scoring.likelihood import Words
+from describe.scoring.rows import Words
 
 __all__ = ["WORDS_METHOD", "AgreementQuestion", "load_agreement_template", "shared_words"]
 

@@ -8,15 +8,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from describe.errors import CallError
-from describe.labelling import Kind, Template, first_reason, load_template, reply_object, shown_rows
+from describe.labelling import Inquiry, Kind, Template, first_reason, load_template, reply_object, shown_rows
 from describe.records import HeadId, Score
 from describe.scoring.measures import balanced_accuracy
-from describe.scoring.rows import Trial
+from describe.scoring.rows import Case, Trial, Words
 from describe.statistics import Estimate, auroc_of
 
-__all__ = ["JudgeQuestion", "Judgement", "detection", "load_chat_template", "load_judge_template"]
-
-DEFAULT_PROMPT = "judge-detection-1"
+__all__ = ["JudgeQuestion", "Judgement", "detection", "inquire", "load", "load_chat_template", "of_judgements"]
 
 
 @dataclass(frozen=True)
@@ -86,9 +84,9 @@ class JudgeQuestion:
         return Judgement(failure=failure.cause, detail=str(failure), usage=usage)
 
 
-def load_judge_template(name: str | None) -> Template:
+def load(name: str) -> Template:
     """A template for judges, as `load_template` finds it. Raises `TemplateError`, also for a text to go on with."""
-    return load_chat_template(name or DEFAULT_PROMPT, _JUDGING)
+    return load_chat_template(name, _JUDGING)
 
 
 def load_chat_template(name: str, kind: Kind) -> Template:
@@ -99,6 +97,19 @@ def load_chat_template(name: str, kind: Kind) -> Template:
 
         raise TemplateError(f"prompt template '{template.name}' is a text to go on with, and judges are asked in chats")
     return template
+
+
+def inquire(template: Template, case: Case) -> Inquiry[Score]:
+    """Ask about a description's rows, then about the same by a wrong description."""
+
+    def question(words: Words) -> JudgeQuestion:
+        return JudgeQuestion.of(template, case.trial, *words, suppressed=case.suppressed)
+
+    own: Judgement = yield question(case.words)
+    against: Judgement | None = None
+    if case.wrong is not None and own.failure is None:
+        against = yield question(case.wrong)
+    return detection(case.trial, own, against, case.wrong_head)
 
 
 def detection(trial: Trial, own: Judgement, wrong: Judgement | None, wrong_head: HeadId | None) -> Score:
@@ -132,6 +143,9 @@ def detection(trial: Trial, own: Judgement, wrong: Judgement | None, wrong_head:
         n=len(ours) + len(others),
         found=found,
     )
+
+
+of_judgements = detection
 
 
 def _placebo(trial: Trial, wrong: Judgement | None, head: HeadId | None) -> Estimate | None:

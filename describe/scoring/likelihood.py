@@ -25,16 +25,14 @@ from describe.llm import Choice
 from describe.records import HeadId, MappingRow, Score
 from describe.scoring.detection import Judgement
 from describe.scoring.measures import mean_over_rows
-from describe.scoring.rows import Trial
+from describe.scoring.rows import Case, Trial, Words
 
-__all__ = ["ChoiceQuestion", "Words", "likelihood", "load_choice_template"]
-
-DEFAULT_PROMPT = "judge-likelihood-1"
+__all__ = ["ChoiceQuestion", "inquire", "likelihood", "load", "of_judgements"]
 
 LETTERS = ("A", "B")
 
-Words = tuple[str, str]
-"""What a description says of the inputs, and of what the head does."""
+of_judgements = None
+"""Bits are no probabilities of rows: the judge that asks nobody has none."""
 
 
 class _Answer(BaseModel):
@@ -85,6 +83,15 @@ Choose = Callable[[Words | None, Sequence[MappingRow], int], ChoiceQuestion]
 """The question about a description, or about none, two rows, and which of them is the head's own."""
 
 
+def inquire(template: Template, case: Case) -> Inquiry[Score]:
+    """Have a judge choose without a description, with it and with a wrong one."""
+
+    def choose(*asked: Any) -> ChoiceQuestion:
+        return ChoiceQuestion.of(template, *asked, suppressed=case.suppressed)
+
+    return (yield from likelihood(choose, case.trial, case.words, case.wrong, case.wrong_head))
+
+
 def likelihood(
     choose: Choose, trial: Trial, claim: Words, wrong: Words | None, wrong_head: HeadId | None
 ) -> Inquiry[Score]:
@@ -125,11 +132,11 @@ _LEAST = 1e-6
 """No probability is taken for smaller: a row costs 20 bits at most."""
 
 
-def load_choice_template(name: str | None) -> Template:
+def load(name: str) -> Template:
     """The template that a judge goes on with, by name or path. Raises `TemplateError` when it cannot be used."""
     from describe.errors import TemplateError
 
-    template = load_template(name or DEFAULT_PROMPT, _CHOOSING)
+    template = load_template(name, _CHOOSING)
     if not template.completion:
         raise TemplateError(f"prompt template '{template.name}' is a chat: likelihood needs a text to go on with")
     return template

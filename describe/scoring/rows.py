@@ -17,7 +17,10 @@ import numpy as np
 from describe.evidence import hubs
 from describe.records import HeadId, HeadMapping, MappingRow
 
-__all__ = ["LEAST", "Trial", "draw_trial", "hub_targets", "matched", "seen"]
+__all__ = ["LEAST", "Case", "Trial", "Words", "draw_trial", "hub_targets", "matched", "seen"]
+
+Words = tuple[str, str]
+"""What a description says of the inputs, and of what the head does."""
 
 LEAST = 5
 """Fewer rows of the head itself, or of others, say too little."""
@@ -55,6 +58,23 @@ class Trial:
             if reaching == reach and head != left_out:
                 sides[head != self.head].append(value)
         return sides
+
+
+@dataclass(frozen=True)
+class Case:
+    """A description to be judged on a trial's rows.
+
+    Attributes:
+        words: what it says.
+        wrong: what a description of another head says, ``wrong_head``; None where there is none.
+        suppressed: it is about what the head pushes down, and the rows show that.
+    """
+
+    trial: Trial
+    words: Words
+    wrong: Words | None
+    wrong_head: HeadId | None
+    suppressed: bool
 
 
 def seen(row: MappingRow, *, suppressed: bool) -> MappingRow:

@@ -15,13 +15,14 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("describe", "annotations", "app")
 
 # Each part -> the parts it may import, besides itself. What stands lower may not know what stands higher.
-BASE = {"errors", "records", "check_records", "statistics", "text", "files", "versions"}
+BASE = {"errors", "records", "measures", "check_records", "statistics", "text", "files", "versions"}
 MAY_IMPORT = {
     "errors": set(),
     "text": set(),
     "versions": set(),
     "files": {"errors"},
     "records": {"errors"},
+    "measures": {"errors"},
     "check_records": set(),
     "statistics": set(),
     "weights": BASE,

@@ -11,6 +11,7 @@ import pytest
 from describe.evidence import describe_evidence
 from describe.labelling import Exchange
 from describe.llm import Reply
+from describe.measures import MEASURES
 from describe.records import Evidence, HeadId, HeadMapping, MappingRow, Target
 from describe.scoring import (
     Judgement,
@@ -18,9 +19,9 @@ from describe.scoring import (
     balanced_accuracy,
     detection,
     draw_trial,
-    load_judge_template,
     matched,
 )
+from describe.scoring.detection import load
 from describe.statistics import auroc_of, wilson
 
 
@@ -102,14 +103,15 @@ def test_replies_of_judges() -> None:
 def test_the_prompt_shows_description_and_rows_alone() -> None:
     maps = {HeadId(0, head): mapping(head) for head in range(1, 4)}
     trial = draw_trial(mapping(0), maps, 10_000, n=5, reach=0, seed=0)
-    prompt = JudgeQuestion.of(load_judge_template(None), trial, "INPUTS", "PATTERN", suppressed=False).prompt
+    template = load(MEASURES["detection"].prompt)
+    prompt = JudgeQuestion.of(template, trial, "INPUTS", "PATTERN", suppressed=False).prompt
     assert "Inputs: INPUTS" in prompt
     assert "PATTERN" in prompt
     assert "promotes" in prompt
     assert [f'{i}. "{shown.token}" -> "{shown.targets[0].token}"' for i, shown in enumerate(trial.rows, 1)] == [
         line for line in prompt.splitlines() if line[:1].isdigit()
     ]
-    assert "pushes down" in JudgeQuestion.of(load_judge_template(None), trial, "a", "b", suppressed=True).prompt
+    assert "pushes down" in JudgeQuestion.of(template, trial, "a", "b", suppressed=True).prompt
 
 
 def test_a_score_counts_a_failure_of_the_placebo_and_leaves_out_the_wrong_heads_own_rows() -> None:

@@ -1,0 +1,92 @@
+"""The measures of how far a description is true: one row each, and one file that asks for it.
+
+What is known of a measure without judging anything stands here, for the command line, dry runs, reports, charts and
+exports; its questions are in the module that the row names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from describe.errors import InputError
+
+__all__ = ["DEFAULT", "MEASURES", "Measure", "find_measure", "ranked"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measure.
+
+    Attributes:
+        name: as ``--measure`` and the catalogue have it; at most 32 characters.
+        value: what its value is called in the JSON of reports.
+        title, unit: the value as people read it; ``unit`` stands behind each figure.
+        axis, span: what a chart calls its mean, and from where to where it is drawn; None: as the values are.
+        chance: the value of a description that says nothing.
+        reply: tokens of one reply, where the ledger has none yet.
+        prompt: the template that a judge is asked with by default.
+        about: for ``--help``.
+        questions: the module that asks, as `describe.scoring.questions.MeasureQuestions` says.
+    """
+
+    name: str
+    value: str
+    title: str
+    unit: str
+    axis: str
+    span: tuple[float, float] | None
+    chance: float
+    reply: float
+    prompt: str
+    about: str
+    questions: str
+
+
+_ROWS = (
+    Measure(
+        name="detection",
+        value="auroc",
+        title="AUROC",
+        unit="",
+        axis="mean AUROC",
+        span=(0.4, 1.0),
+        chance=0.5,
+        reply=600.0,
+        prompt="judge-detection-1",
+        about="detection",
+        questions="describe.scoring.detection",
+    ),
+    Measure(
+        name="likelihood",
+        value="bits",
+        title="bits",
+        unit=" bits",
+        axis="mean bits saved a row",
+        span=None,
+        chance=0.0,
+        reply=1.0,
+        prompt="judge-likelihood-1",
+        about="likelihood (a server with logprobs)",
+        questions="describe.scoring.likelihood",
+    ),
+)
+
+MEASURES: dict[str, Measure] = {row.name: row for row in _ROWS}
+"""By name, the most telling first."""
+
+DEFAULT = _ROWS[0].name
+
+STABILITY = "stability"
+"""Kept as a score too: whether descriptions agree. It says nothing of whether they are true, so it is no row."""
+
+
+def find_measure(name: str) -> Measure:
+    """The measure of that name. Raises `InputError` where there is none."""
+    if name not in MEASURES:
+        raise InputError(f"there is no measure '{name}'; there are: {', '.join(MEASURES)}")
+    return MEASURES[name]
+
+
+def ranked() -> list[str]:
+    """What there are scores of, the most telling first."""
+    return [*MEASURES, STABILITY]
