@@ -101,6 +101,7 @@ def task(row: Row[Any]) -> Task:
         unclear=content["unclear"],
         said=StageA(**row.stage_a),
         before=StageB(**row.stage_b) if row.stage_b is not None else None,
+        reopened=None if row.reopened is None else aware(row.reopened),
     )
 
 

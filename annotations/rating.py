@@ -11,24 +11,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
-from functools import wraps
-from typing import Any, TypeVar
+from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
-from sqlalchemy.exc import DBAPIError
 
 from annotations import log, presenting, schema
 from annotations.assignment import assign, close, hold, left, repeats_due
+from annotations.patience import LONGEST_WAIT, Patience, patient
 from annotations.records import Outcome, Progress, StageA, StageB, Turn
 from annotations.seeded import hashed
 from describe.catalog import Catalogue
-from describe.catalog.database import begin_write
 from describe.catalog.rows import now, storable
 from describe.errors import InputError
 
 __all__ = ["RatingDesk"]
-
-TRIES = 4
 
 _MESSAGES = {
     "saved": "Saved.",
@@ -39,23 +35,6 @@ _MESSAGES = {
     "revoked": "This link is not valid any more.",
 }
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _again(method: F) -> F:
-    """Try again after a lost connection or a deadlock: every call is one transaction that can be repeated."""
-
-    @wraps(method)
-    def tried(*args: Any, **kwargs: Any) -> Any:
-        for attempt in range(TRIES):
-            try:
-                return method(*args, **kwargs)
-            except DBAPIError:
-                if attempt == TRIES - 1:
-                    raise
-
-    return tried  # type: ignore[return-value]
-
 
 class RatingDesk:
     """Where raters work. One for all threads of a process.
@@ -63,20 +42,24 @@ class RatingDesk:
     Args:
         catalogue: the open catalogue that holds the studies.
         clock: the moment, in UTC; another one in tests.
+        longest_wait: seconds that a call waits for a database that is locked or away.
 
     All methods take the id of a rater who has been let in (`annotations.access.find_rater`). They raise `InputError`
-    for what a page would never send (another rater's presentation, an answer that is none), and SQLAlchemy's
-    ``DBAPIError`` when the database stays away after some tries: nothing was saved then, as far as one can know, and
+    for what a page would never send (another rater's presentation, an answer that is none), and one of
+    `annotations.patience.AWAY` when the database could not be had: nothing was saved then, as far as one can know, and
     the same submission may be sent again.
     """
 
-    def __init__(self, catalogue: Catalogue, *, clock: Callable[[], datetime] = now) -> None:
+    def __init__(
+        self, catalogue: Catalogue, *, clock: Callable[[], datetime] = now, longest_wait: float = LONGEST_WAIT
+    ) -> None:
+        self.patience = Patience(catalogue.engine, longest_wait)
         self._engine = catalogue.engine
         self._clock = clock
 
     # -- what comes next ------------------------------------------------------------------------------------------
 
-    @_again
+    @patient
     def next_item(self, rater_id: int) -> Turn:
         """What this rater is to see now. The same, however often it is asked, until it is answered."""
         with self._engine.connect() as connection:
@@ -90,7 +73,7 @@ class RatingDesk:
         with self._as_rater(rater_id) as (connection, rater, study, at):
             return presenting.state(rater, study) or _next(connection, study, rater, at)
 
-    @_again
+    @patient
     def shown(self, rater_id: int, presentation: int, stage: str, submission: str) -> None:
         """Note that a stage was sent to the rater's page: once a page, its UUID being the same at every rerun."""
         with self._as_rater(rater_id) as (connection, _, study, at):
@@ -109,7 +92,7 @@ class RatingDesk:
                     shown_hash=presenting.shown_hash(row, stage),
                 )
 
-    @_again
+    @patient
     def progress(self, rater_id: int) -> Progress:
         """How far this rater is."""
         with self._engine.connect() as connection:
@@ -130,7 +113,7 @@ class RatingDesk:
 
     # -- before the items -----------------------------------------------------------------------------------------
 
-    @_again
+    @patient
     def consent(self, rater_id: int, submission: str) -> Outcome:
         """Note that the rater agreed to the consent text and the guideline as they are."""
         with self._as_rater(rater_id) as (connection, rater, study, at):
@@ -140,7 +123,7 @@ class RatingDesk:
                 log.add(connection, study, "consented", at, submission=submission, rater_id=rater.id, shown_hash=texts)
         return _SAVED
 
-    @_again
+    @patient
     def practise(self, rater_id: int, submission: str, number: int, a: StageA, b: StageB) -> Outcome:
         """Keep the answers to practice item ``number`` (from 0); the next one follows. They count for nothing."""
         with self._as_rater(rater_id) as (connection, rater, study, at):
@@ -150,18 +133,19 @@ class RatingDesk:
                 log.add(connection, study, "practised", at, submission=submission, rater_id=rater.id, payload=payload)
         return _SAVED
 
-    @_again
-    def note(self, rater_id: int, submission: str, event: str) -> None:
+    @patient
+    def note(self, rater_id: int, submission: str, event: str) -> Outcome:
         """Note that the rater ``"paused"`` or ``"resumed"``."""
         if event not in ("paused", "resumed"):
             raise InputError(f"'{event}' is nothing a rater does")
         with self._as_rater(rater_id) as (connection, rater, study, at):
             if log.found(connection, submission := log.valid_uuid(submission)) is None:
                 log.add(connection, study, event, at, submission=submission, rater_id=rater.id)
+        return _SAVED
 
     # -- answers --------------------------------------------------------------------------------------------------
 
-    @_again
+    @patient
     def answer_a(
         self, rater_id: int, presentation: int, submission: str, answer: StageA, *, active_ms: int | None = None
     ) -> Outcome:
@@ -178,7 +162,7 @@ class RatingDesk:
 
         return self._answer(rater_id, presentation, submission, "a", asdict(answer), active_ms, change)
 
-    @_again
+    @patient
     def answer_b(
         self, rater_id: int, presentation: int, submission: str, answer: StageB, *, active_ms: int | None = None
     ) -> Outcome:
@@ -203,7 +187,7 @@ class RatingDesk:
 
         return self._answer(rater_id, presentation, submission, "b", asdict(answer), active_ms, change)
 
-    @_again
+    @patient
     def undo_last(self, rater_id: int, submission: str) -> Outcome:
         """Go back to the last judgement: `next_item` shows it again in stage B, until it is answered anew.
 
@@ -230,7 +214,7 @@ class RatingDesk:
     @contextmanager
     def _as_rater(self, rater_id: int) -> Iterator[tuple[Connection, Row[Any], Row[Any], datetime]]:
         """A transaction that holds the rater's row, so that a rater's pages go one after the other."""
-        with begin_write(self._engine) as connection:
+        with self.patience.write() as connection:
             rater, study = presenting.who(connection, rater_id, lock=True)
             yield connection, rater, study, self._clock()
 

@@ -158,6 +158,7 @@ class Task:
         unclear: stage B: the description is an abstention; ``coverage`` need not be asked.
         said: stage B: what the rater said in stage A.
         before: the answer that is being revised after an undo, else None.
+        reopened: when the rater went back to it (UTC), else None.
     """
 
     presentation: int
@@ -169,6 +170,7 @@ class Task:
     unclear: bool = False
     said: StageA | None = None
     before: StageB | None = None
+    reopened: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

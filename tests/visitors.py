@@ -136,6 +136,7 @@ class Visitor:
         self._connection = connection
         self._page_hash = ""
         self._drawn: dict[tuple[int, ...], Drawn] = {}
+        self._passing: dict[tuple[int, ...], list[str]] = {}
         self._typed: dict[str, str] = {}
         self._run, self._fragments = "", frozenset[str]()
         self._news, self._ended = asyncio.Condition(), False
@@ -154,6 +155,10 @@ class Visitor:
     def notices(self) -> list[tuple[str, str]]:
         """The kind and the words of every notice."""
         return re.findall(r'class="hs-notice hs-(\w+)" role="\w+">(.*?)</p>', self.html(), re.S)
+
+    def waits(self) -> list[str]:
+        """The words beside every spinner."""
+        return [words for place in sorted(self._passing) for words in self._passing[place]]
 
     def buttons(self) -> dict[str, Any]:
         """The buttons that can be pressed, by their key."""
@@ -189,20 +194,20 @@ class Visitor:
         start, before = time.perf_counter(), self.finished
         await self._connection.send(message.SerializeToString())
         if wait:
-            await self.until(lambda: self.finished > before, timeout)
+            await self.until(lambda _: self.finished > before, timeout)
         return time.perf_counter() - start
 
-    async def until(self, holds: Callable[[], bool], timeout: float = 60) -> None:
-        """Wait until something holds of what was received.
+    async def until(self, holds: Callable[[Visitor], bool], timeout: float = 60) -> None:
+        """Wait until something holds of this tab.
 
         Raises ``asyncio.TimeoutError``, or ``ConnectionError`` when the server ended the connection.
         """
         await asyncio.wait_for(self._hears(holds), timeout)
 
-    async def _hears(self, holds: Callable[[], bool]) -> None:
+    async def _hears(self, holds: Callable[[Visitor], bool]) -> None:
         async with self._news:
-            await self._news.wait_for(lambda: holds() or self._ended)
-        if not holds():
+            await self._news.wait_for(lambda: holds(self) or self._ended)
+        if not holds(self):
             raise ConnectionError("the connection ended")
 
     # -- what the server sends ------------------------------------------------------------------------------------
@@ -242,6 +247,8 @@ class Visitor:
             self._drawn[place] = Drawn(delta.new_element, delta.fragment_id, self._run)
         elif delta.WhichOneof("type") == "add_block":
             self._drawn.pop(place, None)
+        else:
+            self._passing[place] = [one.spinner.text for one in delta.new_transient.elements]
 
     def _sweep(self) -> None:
         """Drop what the run that ended has not drawn again; the run of a fragment says nothing of the rest."""
@@ -250,6 +257,7 @@ class Visitor:
             return one.run != self._run and (not self._fragments or one.fragment in self._fragments)
 
         self._drawn = {place: one for place, one in self._drawn.items() if not stale(one)}
+        self._passing.clear()
 
     def _fragment_of(self, widget: str) -> str:
         for one in self._drawn.values():

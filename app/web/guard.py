@@ -6,8 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError
-
+from annotations.patience import AWAY
 from app.web.drawing import notice
 from describe.errors import HeadscribeError
 
@@ -23,7 +22,7 @@ def guarded() -> Iterator[None]:
         yield
     except HeadscribeError as error:
         notice(str(error), "bad")
-    except DBAPIError:
+    except AWAY:
         _log.exception("the database does not answer")
         notice(
             "The database does not answer just now. What was shown as saved is kept. Reload the page in a moment.",

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
-from typing import NamedTuple
+from typing import Any
 
 import streamlit as st
 
 from annotations.records import LONGEST_TEXT, StageA, StageB
 from app.web.drawing import notice
+from app.web.guard import guarded
 
-__all__ = ["ALL_KEYS", "ask_a", "ask_b", "forget", "keys_line", "mistaken_keys"]
+__all__ = ["ALL_KEYS", "Form", "answered_a", "answered_b", "draw", "forget", "form_a", "form_b", "keys_line"]
+__all__ += ["mistaken_keys", "not_saved"]
 
 
 @dataclass(frozen=True)
@@ -24,13 +27,6 @@ class Question:
     optional: bool = False
 
 
-class Draft(NamedTuple):
-    """What stands on the page: answers chosen by question, and the text that was typed."""
-
-    chosen: dict[str, str | None]
-    text: str | None
-
-
 PRESENCE = Question("presence", "Is there a pattern in the table?", {"clear": "1", "weak": "2", "none": "3"})
 FIT = Question("fit", "Does the description fit?", {"fits": "1", "partly": "2", "does not fit": "3", "can't tell": "4"})
 COVERAGE = Question("coverage", "How many rows does it cover?", {"none": "5", "few": "6", "most": "7", "all": "8"})
@@ -41,26 +37,55 @@ ALL_KEYS = {SAVE: "save and go on", UNDO: "back to the last", PAUSE: "pause", GU
 """The keys that are the same in both stages of an item."""
 
 
-def ask_a(name: str, save: str = "Save and go on") -> StageA | None:
-    """Ask about the table alone; the answer when it was complete and saving was asked for.
+@dataclass(frozen=True)
+class Form:
+    """The questions of one stage of one item.
 
-    ``name`` goes into the key of every widget: a key pressed for another item can then mean nothing here.
+    Attributes:
+        name: goes into the key of every widget: a key pressed for another item can then mean nothing here.
+        asked: the questions.
+        text: the words before the field for free text.
+        before: what was answered and is revised.
     """
-    draft = _ask(name, (PRESENCE,), "The pattern in your own words", {})
-    if not _complete(name, draft, (PRESENCE,), save):
-        return None
-    return StageA(draft.chosen["presence"] or "", draft.text)
+
+    name: str
+    asked: tuple[Question, ...]
+    text: str
+    before: StageB | None = None
 
 
-def ask_b(name: str, unclear: bool, before: StageB | None = None, save: str = "Save and go on") -> StageB | None:
-    """Ask about the description, as `ask_a`; ``before`` is what was answered and is revised."""
-    old = {question.name: getattr(before, question.name, None) for question in (FIT, COVERAGE, SCOPE)}
-    asked = (FIT,) if unclear else (FIT, COVERAGE, SCOPE)
-    draft = _ask(name, asked, "Comment", old, before.comment if before else None)
-    needed = (FIT,) if unclear or draft.chosen["fit"] == "can't tell" else (FIT, COVERAGE)
-    if not _complete(name, draft, needed, save):
+def form_a(name: str) -> Form:
+    """What is asked about the table alone."""
+    return Form(name, (PRESENCE,), "The pattern in your own words")
+
+
+def form_b(name: str, unclear: bool, before: StageB | None = None) -> Form:
+    """What is asked about the description; of one that is an abstention, only whether that fits."""
+    return Form(name, (FIT,) if unclear else (FIT, COVERAGE, SCOPE), "Comment", before)
+
+
+def draw(form: Form, save: str, on_save: Callable[..., None], *args: Any) -> None:
+    """Draw the questions, and the button that has ``on_save(*args)`` called before the page is drawn again."""
+    _questions(form)
+    st.button(save, key=f"{form.name}-save", shortcut=SAVE, type="primary", on_click=on_save, args=args)
+
+
+def answered_a(form: Form) -> StageA | None:
+    """What stands on the page; None, which the page will say, when an answer is missing."""
+    return StageA(_chosen(form, PRESENCE) or "", _text(form)) if _complete(form, (PRESENCE,)) else None
+
+
+def answered_b(form: Form) -> StageB | None:
+    """What stands on the page, as `answered_a`."""
+    fit_alone = COVERAGE not in form.asked or _chosen(form, FIT) == "can't tell"
+    if not _complete(form, (FIT,) if fit_alone else (FIT, COVERAGE)):
         return None
-    return StageB(draft.chosen["fit"] or "", draft.chosen.get("coverage"), draft.chosen.get("scope"), draft.text)
+    return StageB(_chosen(form, FIT) or "", _chosen(form, COVERAGE), _chosen(form, SCOPE), _text(form))
+
+
+def not_saved(form: Form, why: str) -> None:
+    """Have the page say, until something else is chosen, that an answer was not saved. What was entered stays."""
+    st.session_state[f"{form.name}-trouble"] = f"Not saved yet. {why}"
 
 
 def forget(name: str) -> None:
@@ -69,13 +94,12 @@ def forget(name: str) -> None:
         del st.session_state[key]
 
 
-def keys_line(stage: str, unclear: bool = False, others: dict[str, str] | None = None) -> None:
-    """Show all keys: those of a stage (``""``: of none) and ``others``, by default `ALL_KEYS`."""
-    asked = {"a": (PRESENCE,), "b": (FIT,) if unclear else (FIT, COVERAGE, SCOPE)}.get(stage, ())
-    pairs = [(key, answer) for question in asked for answer, key in question.keys.items()]
+def keys_line(form: Form | None = None, others: dict[str, str] | None = None) -> None:
+    """Show all keys: those of a form and ``others``, by default `ALL_KEYS`."""
+    pairs = [(key, answer) for question in (form.asked if form else ()) for answer, key in question.keys.items()]
     pairs += (ALL_KEYS if others is None else others).items()
     told = " · ".join(f"<kbd>{key}</kbd> {escape(words)}" for key, words in pairs)
-    st.html(f'<p class="hs-keys">Keys: {told}{" · <kbd>Tab</kbd> next field" if asked else ""}</p>')
+    st.html(f'<p class="hs-keys">Keys: {told}{" · <kbd>Tab</kbd> next field" if form else ""}</p>')
 
 
 def mistaken_keys() -> list[str]:
@@ -85,19 +109,27 @@ def mistaken_keys() -> list[str]:
     return [key for keys in both for key in keys if keys.count(key) > 1 or key in "CR?/"]
 
 
-def _ask(
-    name: str, asked: tuple[Question, ...], text: str, before: dict[str, str | None], written: str | None = None
-) -> Draft:
-    chosen = {question.name: _choose(name, question, before.get(question.name)) for question in asked}
-    typed = st.text_input(
-        f"{text} (optional)", value=written or "", key=f"{name}-text", max_chars=LONGEST_TEXT, autocomplete="off"
-    )
-    return Draft(chosen, typed.strip() or None)
+@st.fragment
+def _questions(form: Form) -> None:
+    """The part of the page that is drawn again when an answer is chosen: no database is asked, nothing else changes."""
+    with guarded():
+        for question in form.asked:
+            _choose(form, question)
+        st.text_input(
+            f"{form.text} (optional)",
+            value=(form.before and form.before.comment) or "",
+            key=f"{form.name}-text",
+            max_chars=LONGEST_TEXT,
+            autocomplete="off",
+        )
+        trouble = st.session_state.pop(f"{form.name}-trouble", None)
+        if trouble is not None:
+            notice(trouble, "bad")
 
 
-def _choose(name: str, question: Question, before: str | None) -> str | None:
-    key = f"{name}-{question.name}"
-    chosen: str | None = st.session_state.setdefault(key, before)
+def _choose(form: Form, question: Question) -> None:
+    key = f"{form.name}-{question.name}"
+    chosen: str | None = st.session_state.setdefault(key, getattr(form.before, question.name, None))
     optional = " <small>(optional)</small>" if question.optional else ""
     st.html(f'<p class="hs-question">{escape(question.words)}{optional}</p>')
     with st.container(horizontal=True, gap="small"):
@@ -110,7 +142,6 @@ def _choose(name: str, question: Question, before: str | None) -> str | None:
                 on_click=_pick,
                 args=(key, answer, question.optional),
             )
-    return chosen
 
 
 def _pick(key: str, answer: str, optional: bool) -> None:
@@ -118,11 +149,17 @@ def _pick(key: str, answer: str, optional: bool) -> None:
     st.session_state[key] = None if again else answer
 
 
-def _complete(name: str, draft: Draft, needed: tuple[Question, ...], save: str) -> bool:
-    """Draw the button that saves; whether it was pressed and everything needed was answered."""
-    if not st.button(save, key=f"{name}-save", shortcut=SAVE, type="primary"):
-        return False
-    open_ = next((question for question in needed if draft.chosen[question.name] is None), None)
+def _chosen(form: Form, question: Question) -> str | None:
+    found: str | None = st.session_state.get(f"{form.name}-{question.name}")
+    return found
+
+
+def _text(form: Form) -> str | None:
+    return str(st.session_state.get(f"{form.name}-text") or "").strip() or None
+
+
+def _complete(form: Form, needed: tuple[Question, ...]) -> bool:
+    open_ = next((question for question in needed if _chosen(form, question) is None), None)
     if open_ is not None:
-        notice(f"Not saved yet. {open_.words}", "bad")
+        not_saved(form, open_.words)
     return open_ is None

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 from html import escape
 
 import streamlit as st
 
 from annotations.access import LINK_PARAMETER
+from annotations.patience import AWAY
 from annotations.records import Outcome, Progress, Rater, Study, Task, Turn
 from annotations.storage import study_of
 from app.web.before_items import consent, practice
 from app.web.drawing import description, mapping_table, notice, said
 from app.web.gate import require_rater
-from app.web.questions import GUIDE, PAUSE, SAVE, UNDO, ask_a, ask_b, forget, keys_line
+from app.web.questions import (
+    GUIDE,
+    PAUSE,
+    SAVE,
+    UNDO,
+    Form,
+    answered_a,
+    answered_b,
+    draw,
+    forget,
+    form_a,
+    form_b,
+    keys_line,
+    not_saved,
+)
 from app.web.shared import catalogue, desk
 from app.web.submissions import done, submission
+from app.web.waiting import SAVING, WAITING, at_desk, patiently
 
 BREAK_EVERY = 25
 
@@ -25,13 +42,18 @@ ENDS = {
     "revoked": "This link is not valid any more. What you answered is kept.",
 }
 
+GAVE_UP = "The database did not answer for a minute. All that you chose and wrote still stands here: save it again."
+
+_log = logging.getLogger("headscribe.app")
+
 
 def rate() -> None:
-    """Draw what comes next for this rater."""
+    """Save what was asked to be saved, and draw what comes next for this rater."""
     rater = require_rater()
     if st.session_state.get("paused"):
         return _paused(rater)
-    turn = desk().next_item(rater.id)
+    _save_pressed(rater)
+    turn = patiently(WAITING, desk().next_item, rater.id)
     if turn.state == "consent":
         consent(rater, study_of(catalogue(), rater))
     elif turn.state == "practice":
@@ -42,40 +64,77 @@ def rate() -> None:
         _end(rater, turn)
 
 
+def _press(task: Task) -> None:
+    """Ask for an item's answers to be saved: by the run that begins now, or the next if something else is pressed."""
+    st.session_state["pressed"] = task
+
+
+def _save_pressed(rater: Rater) -> None:
+    """Save the item for which that was asked.
+
+    Another key of the rater may end this run wherever it uses the session. So until the answer is committed nothing
+    there is changed, and the next run sends the same submission, which counts once.
+    """
+    task: Task | None = st.session_state.get("pressed")
+    if task is None:
+        return
+    form = _form(task)
+    try:
+        outcome = _answered(rater, task, form)
+    except AWAY:
+        _log.exception("an answer could not be saved")
+        not_saved(form, GAVE_UP)
+        outcome = None
+    except Exception:  # of what no page would send: it is not tried again
+        del st.session_state["pressed"]
+        raise
+    if outcome is not None:
+        st.session_state["outcome"] = outcome
+    del st.session_state["pressed"]
+    if outcome is not None:
+        done(form.name)
+        forget(form.name)
+
+
+def _answered(rater: Rater, task: Task, form: Form) -> Outcome | None:
+    """What became of the answers on the page; None if some are missing."""
+    if task.stage == "a":
+        a = answered_a(form)
+        if a is None:
+            return None
+        return patiently(SAVING, desk().answer_a, rater.id, task.presentation, submission(form.name), a)
+    b = answered_b(form)
+    if b is None:
+        return None
+    return patiently(SAVING, desk().answer_b, rater.id, task.presentation, submission(form.name), b)
+
+
+def _form(task: Task) -> Form:
+    """The questions about an item. Each time that the rater goes back to it they are others, with other keys."""
+    if task.stage == "a":
+        return form_a(f"item-{task.presentation}-a")
+    again = f"-{task.reopened.timestamp():.6f}" if task.reopened else ""
+    return form_b(f"item-{task.presentation}-b{again}", task.unclear, task.before)
+
+
 def _item(rater: Rater, task: Task) -> None:
-    name = f"item-{task.presentation}-{task.stage}{'-again' if task.before else ''}"
-    if f"{name}-shown" not in st.session_state:
-        desk().shown(rater.id, task.presentation, task.stage, submission(f"{name}-shown"))
-        st.session_state[f"{name}-shown"] = True
+    form = _form(task)
+    if f"{form.name}-shown" not in st.session_state:
+        page = submission(f"{form.name}-shown")
+        patiently(WAITING, desk().shown, rater.id, task.presentation, task.stage, page)
+        st.session_state[f"{form.name}-shown"] = True
+        done(f"{form.name}-shown")
     progress = desk().progress(rater.id)
     _how_far(rater, task, progress)
     left, right = st.columns([5, 3], gap="medium")
     left.html(mapping_table(task.rows, f"Table of item {task.position}"))
     with right, st.container(gap="xsmall"):
-        outcome = _stage_a(rater, task, name) if task.stage == "a" else _stage_b(rater, task, name)
-        if outcome is not None:
-            done(name)
-            forget(name)
-            _go_on(outcome)
+        if task.said is not None:
+            st.html(said(task.said.presence, task.said.own_words))
+            st.html(description(task.inputs or "", task.pattern or "", task.unclear))
+        draw(form, "Save and go on", _press, task)
         _others(rater, progress)
-        keys_line(task.stage, task.unclear)
-
-
-def _stage_a(rater: Rater, task: Task, name: str) -> Outcome | None:
-    answer = ask_a(name)
-    if answer is None:
-        return None
-    return desk().answer_a(rater.id, task.presentation, submission(name), answer)
-
-
-def _stage_b(rater: Rater, task: Task, name: str) -> Outcome | None:
-    if task.said is not None:
-        st.html(said(task.said.presence, task.said.own_words))
-    st.html(description(task.inputs or "", task.pattern or "", task.unclear))
-    answer = ask_b(name, task.unclear, task.before)
-    if answer is None:
-        return None
-    return desk().answer_b(rater.id, task.presentation, submission(name), answer)
+        keys_line(form)
 
 
 def _how_far(rater: Rater, task: Task, progress: Progress) -> None:
@@ -93,9 +152,7 @@ def _how_far(rater: Rater, task: Task, progress: Progress) -> None:
 def _others(rater: Rater, progress: Progress) -> None:
     with st.container(horizontal=True, gap="small"):
         _undo(rater, progress)
-        if st.button("Pause", key="pause", shortcut=PAUSE, type="tertiary"):
-            desk().note(rater.id, submission("paused"), "paused")
-            done("paused")
+        if st.button("Pause", key="pause", shortcut=PAUSE, type="tertiary") and _noted(rater, "paused"):
             st.session_state["paused"] = True
             st.rerun()
         if st.button("Guideline", key="guideline", shortcut=GUIDE, type="tertiary"):
@@ -105,14 +162,19 @@ def _others(rater: Rater, progress: Progress) -> None:
 def _undo(rater: Rater, progress: Progress) -> None:
     key, off = f"undo-{progress.answered}", not progress.can_undo
     if st.button("Back to the last", key=key, shortcut=UNDO, type="tertiary", disabled=off):
-        outcome = desk().undo_last(rater.id, submission("undo"))
-        done("undo")
-        _go_on(None if outcome.saved else outcome)
+        outcome = at_desk(desk().undo_last, rater.id, submission("undo"))
+        if outcome is not None:
+            done("undo")
+            st.session_state["outcome"] = None if outcome.saved else outcome
+            st.rerun()
 
 
-def _go_on(outcome: Outcome | None) -> None:
-    st.session_state["outcome"] = outcome
-    st.rerun()
+def _noted(rater: Rater, event: str) -> bool:
+    """Note that the rater paused or resumed; whether that could be done."""
+    if at_desk(desk().note, rater.id, submission(event), event) is None:
+        return False
+    done(event)
+    return True
 
 
 @st.dialog("Guideline", width="large")
@@ -125,12 +187,10 @@ def _paused(rater: Rater) -> None:
     notice("All you answered is saved. You can close this page.", "well")
     st.write("To go on later, here or on another device, open your personal link again, or enter your code:")
     st.html(f"<p><code>{escape(st.query_params[LINK_PARAMETER])}</code></p>")
-    if st.button("Go on", key="resume", shortcut=SAVE, type="primary"):
-        desk().note(rater.id, submission("resumed"), "resumed")
-        done("resumed")
+    if st.button("Go on", key="resume", shortcut=SAVE, type="primary") and _noted(rater, "resumed"):
         st.session_state["paused"] = False
         st.rerun()
-    keys_line("", others={SAVE: "go on"})
+    keys_line(others={SAVE: "go on"})
 
 
 def _end(rater: Rater, turn: Turn) -> None:
@@ -144,7 +204,7 @@ def _end(rater: Rater, turn: Turn) -> None:
     with st.container(horizontal=True, gap="small"):
         _undo(rater, desk().progress(rater.id))
         st.button("Look again", key="look", shortcut=SAVE)
-    keys_line("", others={UNDO: "back to the last", SAVE: "look again"})
+    keys_line(others={UNDO: "back to the last", SAVE: "look again"})
 
 
 rate()

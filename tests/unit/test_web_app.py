@@ -18,6 +18,7 @@ from streamlit.testing.v1 import AppTest
 
 from annotations.access import code_hash, set_password
 from annotations.design import new_study
+from annotations.export import events
 from annotations.frame import ratings
 from annotations.rating import RatingDesk
 from annotations.records import Invitation, Row, Study
@@ -30,6 +31,7 @@ from app.serving import SCRIPT
 from app.web import gate
 from app.web.drawing import mapping_table, token
 from app.web.questions import mistaken_keys
+from app.web.shared import desk as shared_desk
 from describe.catalog import Catalogue
 from describe.catalog.database import begin_write
 from describe.catalog.rows import now
@@ -138,6 +140,22 @@ def test_nothing_is_saved_that_is_not_complete(catalogue: Catalogue, study: Stud
     press(press(test, "clear"), "Save and go on")
     press(press(test, "fits"), "Save and go on")
     assert "Not saved yet. How many rows" in words(test) or "Saved." in words(test)
+
+
+def test_what_could_not_be_saved_stays_on_the_page(
+    catalogue: Catalogue, study: Study, invited: list[Invitation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_in(RatingDesk(catalogue), invited[0].rater.id)
+    test = press(page(invited[0].code), "weak")
+    test.text_input[0].set_value("colours")
+    monkeypatch.setattr(shared_desk().patience, "longest", 0.1)
+    with begin_write(catalogue.engine):
+        assert "Not saved yet. The database did not answer" in words(press(test, "Save and go on"))
+    assert "✓ weak" in labels(test)
+    assert "Not saved" not in words(press(press(test, "clear"), "weak"))
+    assert "Saved." in words(press(test, "Save and go on"))
+    said = [event for event in events(catalogue, study) if event["type"] == "answered_a"]
+    assert [one["payload"]["own_words"] for one in said] == ["colours"]
 
 
 @pytest.mark.parametrize("ended", ["done", "waiting", "stopped", "revoked", "paused"])
