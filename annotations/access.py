@@ -19,7 +19,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy import Engine, bindparam, delete, insert, select
 
 from annotations import schema
 from annotations.records import Rater
@@ -49,6 +49,12 @@ _MISREAD = str.maketrans("ILO", "110", "- \t\r\n")
 _PASSWORD = "owner_password"  # noqa: S105  (the key it is stored under)
 _N, _R, _P = 2**15, 8, 1  # 32 MiB, tens of milliseconds
 
+_RATERS = schema.study_rater
+_LET_IN = select(_RATERS.c.id, _RATERS.c.study_id, _RATERS.c.pseudonym).where(
+    _RATERS.c.code_hash == bindparam("hash"), _RATERS.c.revoked.is_(None)
+)
+"""Asked at every click of a rater, and so put together once."""
+
 
 def new_code() -> str:
     """A code of 100 random bits, in four groups of five characters that cannot be mistaken for each other."""
@@ -68,12 +74,8 @@ def link(base_url: str, code: str) -> str:
 
 def find_rater(catalogue: Catalogue, code: str) -> Rater | None:
     """Who has this code; None for an unknown or revoked one. Ask `Attempts` first."""
-    table = schema.study_rater
-    query = select(table.c.id, table.c.study_id, table.c.pseudonym).where(
-        table.c.code_hash == code_hash(code), table.c.revoked.is_(None)
-    )
     with catalogue.engine.connect() as connection:
-        row = connection.execute(query).first()
+        row = connection.execute(_LET_IN, {"hash": code_hash(code)}).first()
     return None if row is None else Rater(*row)
 
 

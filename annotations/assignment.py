@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, func, insert, or_, select, update
 
 from annotations import log
 from annotations.schema import study_item as item
@@ -23,6 +23,45 @@ from annotations.schema import study_presentation as presentation
 from annotations.seeded import chance
 
 __all__ = ["Assigned", "assign", "close", "hold", "left", "repeats_due"]
+
+# Queries of every item, put together once: SQLAlchemy takes longer to build them than SQLite to answer.
+_WHOSE = bindparam("of_rater", type_=place.c.rater_id.type)
+_IN_STUDY = item.c.study_id == bindparam("of_study", type_=item.c.study_id.type)
+_OF_ITEM = place.c.item_id == bindparam("of_item", type_=place.c.item_id.type)
+_AT = bindparam("at", type_=place.c.leased_until.type)
+_FREE = or_(place.c.rater_id.is_(None), and_(place.c.answered.is_(None), place.c.leased_until < _AT))
+_GIVEN = select(presentation.c.id).where(presentation.c.item_id == item.c.id, presentation.c.rater_id == _WHOSE)
+_UNSEEN = ~_GIVEN.exists()
+
+_MINE = select(place.c.id).where(_OF_ITEM, place.c.rater_id == _WHOSE).with_for_update()
+_LEFT = (
+    select(func.count(item.c.id.distinct()))
+    .join(place, place.c.item_id == item.c.id)
+    .where(_IN_STUDY, place.c.answered.is_(None), _UNSEEN)
+)
+_HISTORY = (
+    select(presentation.c.item_id, presentation.c.occasion, presentation.c.closed, presentation.c.answered)
+    .add_columns(item.c.number, item.c.kind, item.c.block, item.c.touches)
+    .join(item, presentation.c.item_id == item.c.id)
+    .where(presentation.c.rater_id == _WHOSE)
+    .order_by(presentation.c.position)
+)
+_AVAILABLE = (
+    select(item.c.id, item.c.number, item.c.block, item.c.touches, func.count(place.c.id).label("free"))
+    .join(place, place.c.item_id == item.c.id)
+    .where(_IN_STUDY, _FREE, _UNSEEN)
+    .group_by(item.c.id)  # by the key, on which all other columns depend
+)
+_FREE_PLACE = (
+    select(place.c.id)
+    .where(_OF_ITEM, _FREE)
+    .order_by(place.c.rater_id.is_not(None), place.c.number)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
+_CHANGED_PLACE = update(place).where(place.c.id == bindparam("which"))
+_LEASED = _CHANGED_PLACE.values(leased_until=bindparam("until"))
+_TAKEN = _CHANGED_PLACE.values(rater_id=bindparam("by_rater"), leased_until=bindparam("until"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +96,10 @@ def assign(connection: Connection, study: Row[Any], rater: Row[Any], at: datetim
 
 def hold(connection: Connection, study: Row[Any], item_id: int, rater_id: int, at: datetime) -> int | None:
     """The rater's place at an item, its lease renewed: the one they hold, else a free one; None if all are taken."""
-    mine = select(place.c.id).where(place.c.item_id == item_id, place.c.rater_id == rater_id).with_for_update()
-    found = connection.execute(mine).scalar()
+    found = connection.execute(_MINE, {"of_item": item_id, "of_rater": rater_id}).scalar()
     if found is None:
         return _take(connection, study, item_id, rater_id, at)
-    connection.execute(update(place).where(place.c.id == found).values(leased_until=at + _lease(study)))
+    connection.execute(_LEASED, {"which": found, "until": at + _lease(study)})
     return int(found)
 
 
@@ -73,12 +111,7 @@ def close(connection: Connection, study: Row[Any], shown: Row[Any], at: datetime
 
 def left(connection: Connection, study_id: int, rater_id: int) -> int:
     """Items that this rater has not been given and that are not answered by all raters wanted."""
-    query = (
-        select(func.count(item.c.id.distinct()))
-        .join(place, place.c.item_id == item.c.id)
-        .where(item.c.study_id == study_id, place.c.answered.is_(None), _unseen(rater_id))
-    )
-    return int(connection.execute(query).scalar_one())
+    return int(connection.execute(_LEFT, {"of_study": study_id, "of_rater": rater_id}).scalar_one())
 
 
 def repeats_due(study: Row[Any], pseudonym: str, answered: int) -> int:
@@ -93,14 +126,7 @@ def repeats_due(study: Row[Any], pseudonym: str, answered: int) -> int:
 
 
 def _history(connection: Connection, rater_id: int) -> Sequence[Row[Any]]:
-    columns = (presentation.c.item_id, presentation.c.occasion, presentation.c.closed, presentation.c.answered)
-    query = (
-        select(*columns, item.c.number, item.c.kind, item.c.block, item.c.touches)
-        .join(item, presentation.c.item_id == item.c.id)
-        .where(presentation.c.rater_id == rater_id)
-        .order_by(presentation.c.position)
-    )
-    return list(connection.execute(query))
+    return list(connection.execute(_HISTORY, {"of_rater": rater_id}))
 
 
 def _repeat(study: Row[Any], rater: Row[Any], seen: Sequence[Row[Any]], not_now: set[str]) -> int | None:
@@ -116,13 +142,7 @@ def _repeat(study: Row[Any], rater: Row[Any], seen: Sequence[Row[Any]], not_now:
 
 def _available(connection: Connection, study_id: int, rater_id: int, at: datetime) -> Sequence[Row[Any]]:
     """Items with a free place that this rater has not been given, each with how many are free."""
-    query = (
-        select(item.c.id, item.c.number, item.c.block, item.c.touches, func.count(place.c.id).label("free"))
-        .join(place, place.c.item_id == item.c.id)
-        .where(item.c.study_id == study_id, _free(at), _unseen(rater_id))
-        .group_by(item.c.id)
-    )
-    return list(connection.execute(query))  # grouped by the key, on which all other columns depend
+    return list(connection.execute(_AVAILABLE, {"of_study": study_id, "of_rater": rater_id, "at": at}))
 
 
 def _in_order(
@@ -155,18 +175,10 @@ def _ending(available: Sequence[Row[Any]], distance: int) -> bool:
 
 def _take(connection: Connection, study: Row[Any], item_id: int, rater_id: int, at: datetime) -> int | None:
     """Take a free place of an item, never used ones before others' run-out ones; None if there is none."""
-    query = (
-        select(place.c.id)
-        .where(place.c.item_id == item_id, _free(at))
-        .order_by(place.c.rater_id.is_not(None), place.c.number)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
-    found = connection.execute(query).scalar()
+    found = connection.execute(_FREE_PLACE, {"of_item": item_id, "at": at}).scalar()
     if found is None:
         return None
-    taken = {"rater_id": rater_id, "leased_until": at + _lease(study)}
-    connection.execute(update(place).where(place.c.id == found).values(**taken))
+    connection.execute(_TAKEN, {"which": found, "by_rater": rater_id, "until": at + _lease(study)})
     return int(found)
 
 
@@ -178,15 +190,6 @@ def _present(
     payload = {"occasion": occasion, "position": position}
     log.add(connection, study, "assigned", at, rater_id=rater.id, presentation_id=made, payload=payload)
     return int(made)
-
-
-def _free(at: datetime) -> ColumnElement[bool]:
-    return or_(place.c.rater_id.is_(None), and_(place.c.answered.is_(None), place.c.leased_until < at))
-
-
-def _unseen(rater_id: int) -> ColumnElement[bool]:
-    given = select(presentation.c.id).where(presentation.c.item_id == item.c.id, presentation.c.rater_id == rater_id)
-    return ~given.exists()
 
 
 def _lease(study: Row[Any]) -> timedelta:

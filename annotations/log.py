@@ -6,7 +6,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, Row, bindparam, insert, select
 
 from annotations import schema
 from describe.catalog.rows import storable
@@ -37,6 +37,9 @@ EVENTS = {
 }
 """Every type of event, and what it says."""
 
+_ADD = insert(schema.study_event)
+_FOUND = select(schema.study_event).where(schema.study_event.c.uuid == bindparam("submission"))
+
 
 def add(
     connection: Connection,
@@ -65,13 +68,12 @@ def add(
         "app_version": headscribe_version(),
         "created": at,
     }
-    connection.execute(insert(schema.study_event), row)
+    connection.execute(_ADD, row)
 
 
 def found(connection: Connection, submission: str) -> Row[Any] | None:
     """The event of a submission that came before."""
-    table = schema.study_event
-    return connection.execute(select(table).where(table.c.uuid == submission)).first()
+    return connection.execute(_FOUND, {"submission": submission}).first()
 
 
 def new_uuid() -> str:

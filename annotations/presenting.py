@@ -34,6 +34,15 @@ _PRESENTED = (
 _OWN = _PRESENTED.where(_TABLE.c.id == bindparam("presentation_id"))
 _UNANSWERED = _TABLE.c.answered.is_(None) & _TABLE.c.closed.is_(None)
 _CURRENT = _PRESENTED.where(_TABLE.c.reopened.is_not(None) | _UNANSWERED).order_by(_TABLE.c.reopened.is_(None)).limit(1)
+_REOPENED = select(_TABLE.c.id).where(_TABLE.c.rater_id == _WHOSE, _TABLE.c.reopened.is_not(None))
+_LEASED_UNTIL = select(schema.study_place.c.leased_until).where(
+    schema.study_place.c.item_id == bindparam("item_id"), schema.study_place.c.rater_id == _WHOSE
+)
+_SIGNS = (
+    select(schema.study_event.c.type, schema.study_event.c.created)
+    .where(schema.study_event.c.presentation_id == bindparam("presentation_id"))
+    .order_by(schema.study_event.c.id)
+)
 
 
 def who(connection: Connection, rater_id: int, *, lock: bool = False) -> tuple[Row[Any], Row[Any]]:
@@ -71,17 +80,14 @@ def current(connection: Connection, rater_id: int) -> Row[Any] | None:
 
 def reopened(connection: Connection, rater_id: int) -> int | None:
     """The presentation that the rater went back to, if any."""
-    query = select(_TABLE.c.id).where(_TABLE.c.rater_id == rater_id, _TABLE.c.reopened.is_not(None))
-    return connection.execute(query).scalar()
+    return connection.execute(_REOPENED, {"rater_id": rater_id}).scalar()
 
 
 def surely_held(connection: Connection, study: Row[Any], shown: Row[Any], at: datetime) -> bool:
     """Whether nothing need be written: no place is needed, or the rater's has over half of its lease to come."""
     if shown.occasion == 2 or shown.answered is not None:
         return True
-    place = schema.study_place
-    query = select(place.c.leased_until).where(place.c.item_id == shown.item_id, place.c.rater_id == shown.rater_id)
-    until = connection.execute(query).scalar()
+    until = connection.execute(_LEASED_UNTIL, {"item_id": shown.item_id, "rater_id": shown.rater_id}).scalar()
     return until is not None and aware(until) > at + timedelta(minutes=study.settings["lease_minutes"]) / 2
 
 
@@ -116,9 +122,7 @@ def elapsed_ms(connection: Connection, presentation_id: int, stage: str, at: dat
     For the latter, no gap between two signs of the rater (showings, going back, the answer) counts for more than
     `AWAY`.
     """
-    table = schema.study_event
-    query = select(table.c.type, table.c.created).where(table.c.presentation_id == presentation_id)
-    events: list[Row[Any]] = list(connection.execute(query.order_by(table.c.id)))
+    events: list[Row[Any]] = list(connection.execute(_SIGNS, {"presentation_id": presentation_id}))
     signs = [aware(moment) for moment in _signs(events, stage)]
     gaps = [later - earlier for earlier, later in zip(signs, [*signs[1:], at], strict=True)]
     wall, active = sum(gaps, timedelta()), sum((min(gap, AWAY) for gap in gaps), timedelta())

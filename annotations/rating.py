@@ -13,7 +13,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from annotations import log, presenting, schema
 from annotations.assignment import assign, close, hold, left, repeats_due
@@ -34,6 +34,14 @@ _MESSAGES = {
     "nothing": "There is nothing to go back to.",
     "revoked": "This link is not valid any more.",
 }
+
+
+_SHOWN = schema.study_presentation
+_COUNTED = (
+    select(_SHOWN.c.occasion, func.count(_SHOWN.c.id), func.count(_SHOWN.c.answered))
+    .where(_SHOWN.c.rater_id == bindparam("rater_id"), _SHOWN.c.closed.is_(None))
+    .group_by(_SHOWN.c.occasion)
+)
 
 
 class RatingDesk:
@@ -97,11 +105,7 @@ class RatingDesk:
         """How far this rater is."""
         with self._engine.connect() as connection:
             rater, study = presenting.who(connection, rater_id)
-            table = schema.study_presentation
-            counted = select(table.c.occasion, func.count(table.c.id), func.count(table.c.answered)).where(
-                table.c.rater_id == rater_id, table.c.closed.is_(None)
-            )
-            counts = {row[0]: (row[1], row[2]) for row in connection.execute(counted.group_by(table.c.occasion))}
+            counts = {row[0]: (row[1], row[2]) for row in connection.execute(_COUNTED, {"rater_id": rater_id})}
             given, answered = counts.get(1, (0, 0))
             again, answered_again = counts.get(2, (0, 0))
             items = given + left(connection, study.id, rater_id)

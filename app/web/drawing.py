@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from html import escape
 from importlib import resources
 
@@ -36,6 +36,11 @@ def token(text: str) -> str:
 
 def mapping_table(rows: Sequence[Row], caption: str) -> str:
     """The table of an item: a row per source token, its targets strongest first. Scrolls in itself, by keyboard too."""
+    return _mapping_table(tuple(rows), caption)
+
+
+@lru_cache(maxsize=256)
+def _mapping_table(rows: tuple[Row, ...], caption: str) -> str:
     most = max((len(row.targets) for row in rows), default=0)
     heads = "".join(f'<th scope="col">{_ordinal(number)}</th>' for number in range(1, most + 1))
     body = "".join(

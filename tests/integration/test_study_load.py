@@ -127,7 +127,7 @@ def crowd(
         if background:
             background.join()
     assert set(ends) == {"done"}
-    found = ratings(catalogue, study)
+    found = patiently(lambda: ratings(catalogue, study))  # a connection that was killed may be left over
     assert found[found.occasion == 1].groupby("rater").size().tolist() == [items] * raters
     return study, set().union(*(one.saved for one in raters_))
 
