@@ -79,7 +79,12 @@ Budget = Annotated[
 ]
 PriceIn = Annotated[
     Optional[float],  # noqa: UP045
-    typer.Option("--price-in", min=0, metavar="USD", help="Price of a million tokens of prompts (default: our table)."),
+    typer.Option(
+        "--price-in",
+        min=0,
+        metavar="USD",
+        help="Price of a million tokens of prompts (default: the listed one).",
+    ),
 ]
 PriceOut = Annotated[
     Optional[float],  # noqa: UP045

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 __all__ = ["amounts", "expected_json", "waiting"]
 
 
+_PRICE = ("tokens_in", "tokens_out", "source")
+
+
 def amounts(found: Expected) -> str:
     """What calls would take, in lines."""
     source = "as calls to this LLM took" if found.experience else "assumed"
@@ -42,7 +45,7 @@ def expected_json(found: Expected) -> dict[str, Any]:
         "tokens_in": found.tokens_in,
         "tokens_out": found.tokens_out,
         "tokens_in_counted": found.counted,
-        "price": vars(found.price) if found.price else None,
+        "price": {name: getattr(found.price, name) for name in _PRICE} if found.price else None,
         "money": found.money,
         "seconds": found.seconds,
         "batch": found.batch,

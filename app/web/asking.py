@@ -157,8 +157,8 @@ def _asking(llm: LLM) -> dict[str, Any]:
             ("rpm", "Requests per minute", 1.0, 10.0, "what the server says"),
             ("tpm", "Tokens per minute", 1.0, 1000.0, "what the server says"),
             ("max-tokens", "Longest reply in tokens", 16, 256, "2048"),
-            ("price-in", "US \\$ per million tokens in", 0.0, 0.1, "our table"),
-            ("price-out", "US \\$ per million tokens out", 0.0, 0.1, "our table"),
+            ("price-in", "US \\$ per million tokens in", 0.0, 0.1, "as listed"),
+            ("price-out", "US \\$ per million tokens out", 0.0, 0.1, "as listed"),
             ("temperature", "Temperature", 0.0, 0.1, "0"),
             ("seed", "Seed", 0, 1, "0"),
         )

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib import resources
-from typing import Any
+from importlib.metadata import version
 
 from describe.errors import InputError, RunEndedError
 from describe.llm.spec import LLM
@@ -17,36 +15,62 @@ __all__ = ["Price", "Purse", "estimated_tokens", "find_price", "most_tokens"]
 PER = 1_000_000
 CHARACTERS_PER_TOKEN = 4
 
+LONG = 100_000
+"""Up to so many tokens no listed model's prompts cost more each; beyond, the list is asked of every call."""
+
+AT_ONCE = 1000
+"""Tokens whose price is looked up, so that it has no rounding in it."""
+
 
 @dataclass(frozen=True)
 class Price:
-    """US dollars per million tokens, and where that is known from."""
+    """US dollars per million tokens, and where that is known from.
+
+    Attributes:
+        tokens_cached: of prompts, or beginnings of them, that the server still had; None: as any others.
+        listed: provider and model in genai-prices, which knows what long prompts cost; None where it was not asked.
+        share: of the listed price that is paid.
+    """
 
     tokens_in: float
     tokens_out: float
     source: str
+    tokens_cached: float | None = None
+    listed: tuple[str, str] | None = None
+    share: float = 1.0
 
-    def of(self, tokens_in: float, tokens_out: float) -> float:
-        """US dollars for so many tokens."""
-        return (tokens_in * self.tokens_in + tokens_out * self.tokens_out) / PER
+    def of(self, tokens_in: float, tokens_out: float, tokens_cached: float = 0) -> float:
+        """US dollars of one call with so many tokens, or so many in the mean; cached ones are of ``tokens_in``."""
+        cached = min(max(tokens_cached, 0), tokens_in)
+        if self.listed is not None and tokens_in > LONG:
+            return self.share * _listed(*self.listed, input_tokens=round(tokens_in), output_tokens=round(tokens_out))
+        rate = self.tokens_in if self.tokens_cached is None else self.tokens_cached
+        return ((tokens_in - cached) * self.tokens_in + cached * rate + tokens_out * self.tokens_out) / PER
 
     def in_batch(self) -> Price:
         """The same for requests that wait for a batch: half."""
-        return Price(self.tokens_in / 2, self.tokens_out / 2, f"{self.source}; half of it in a batch")
+        return replace(
+            self,
+            tokens_in=self.tokens_in / 2,
+            tokens_out=self.tokens_out / 2,
+            tokens_cached=None if self.tokens_cached is None else self.tokens_cached / 2,
+            share=self.share / 2,
+            source=f"{self.source}; half of it in a batch",
+        )
 
 
 def find_price(
     llm: LLM, endpoint: str | None, price_in: float | None = None, price_out: float | None = None
 ) -> Price | None:
-    """The price of an LLM's tokens: as given, of a file on this machine nothing, or by our table; None if not known.
+    """The price of an LLM's tokens: as given, of a file on this machine nothing, or as listed; None if not known.
 
     Args:
-        endpoint: None for OpenAI's own; the table speaks of no other.
-        price_in, price_out: US dollars per million tokens, before the table's.
+        endpoint: None for the provider's own; the list speaks of no other.
+        price_in, price_out: US dollars per million tokens, before the list's.
 
-    Raises `InputError` when only one of the prices is given and the table does not have the other.
+    Raises `InputError` when only one of the prices is given and the list does not have the other.
     """
-    known = _table_price(llm, endpoint)
+    known = _known_price(llm, endpoint)
     if price_in is None and price_out is None:
         return known
     if known is None and (price_in is None or price_out is None):
@@ -58,17 +82,32 @@ def find_price(
     )
 
 
-def _table_price(llm: LLM, endpoint: str | None) -> Price | None:
+def _known_price(llm: LLM, endpoint: str | None) -> Price | None:
     if llm.provider == "gguf":
         return Price(0.0, 0.0, "a file on this machine")
-    table = _table()
-    found = table["prices"].get(llm.model) if endpoint is None else None
-    return Price(found[0], found[1], f"our table of {table['date']}; prices change, check them") if found else None
+    return _listed_price(llm.provider, llm.model) if endpoint is None else None
 
 
-@lru_cache(maxsize=1)
-def _table() -> Any:
-    return json.loads((resources.files("describe.llm") / "prices.json").read_text(encoding="utf-8"))
+@lru_cache(maxsize=64)
+def _listed_price(provider: str, model: str) -> Price | None:
+    """What genai-prices says of a model at its provider's own endpoint, from the list inside the package."""
+    try:
+        rates = [_listed(provider, model, **{side: AT_ONCE}) for side in ("input_tokens", "output_tokens")]
+        cached = _listed(provider, model, input_tokens=AT_ONCE, cache_read_tokens=AT_ONCE)
+    except LookupError:
+        return None
+    if not all(rates):  # sold by the minute or by the picture: of tokens, nothing is known
+        return None
+    per_million = PER / AT_ONCE
+    source = f"genai-prices {version('genai-prices')}; prices change, check them"
+    return Price(rates[0] * per_million, rates[1] * per_million, source, cached * per_million, (provider, model))
+
+
+def _listed(provider: str, model: str, **tokens: int) -> float:
+    """US dollars of one call by the list. Raises LookupError for a model that it does not have."""
+    from genai_prices import Usage, calc_price
+
+    return float(calc_price(Usage(**tokens), model, provider_id=provider).total_price)
 
 
 def estimated_tokens(text: str) -> int:
@@ -103,11 +142,11 @@ class Purse:
         self._in_flight = 0
         self._settled = asyncio.Event()
 
-    def cost(self, tokens_in: int | None, tokens_out: int | None) -> float | None:
+    def cost(self, tokens_in: int | None, tokens_out: int | None, tokens_cached: int | None = None) -> float | None:
         """US dollars of a call; None where tokens or price are not known."""
         if self.price is None or tokens_in is None or tokens_out is None:
             return None
-        return self.price.of(tokens_in, tokens_out)
+        return self.price.of(tokens_in, tokens_out, tokens_cached or 0)
 
     def most(self, tokens_in: int, tokens_out: int) -> float:
         """US dollars that a call of so many tokens can cost at most; 0 where no price is known."""

@@ -95,16 +95,16 @@ def expect(
     mean_in, counted = _tokens_in(stage.llm, asked)
     known = _experience(stage, model, stage.template.hash if of_template else None)
     reply, latency = known or (reply, TYPICAL_SECONDS)
-    tokens_in, tokens_out = round(calls * mean_in), round(calls * min(reply, stage.request.max_tokens))
+    mean_out = min(reply, stage.request.max_tokens)
     apart = latency / stage.terms.concurrency
     batch = stage.terms.batch is not None
     return Expected(
         calls=calls,
-        tokens_in=tokens_in,
-        tokens_out=tokens_out,
+        tokens_in=round(calls * mean_in),
+        tokens_out=round(calls * mean_out),
         price=price,
-        money=price.of(tokens_in, tokens_out) if price else None,
-        seconds=DAY if batch else _seconds(calls, tokens_in + tokens_out, apart, limits),
+        money=calls * price.of(mean_in, mean_out) if price else None,
+        seconds=DAY if batch else _seconds(calls, round(calls * (mean_in + mean_out)), apart, limits),
         counted=counted,
         experience=known is not None,
         batch=batch,

@@ -22,7 +22,7 @@ class Limits:
     Attributes:
         rpm, tpm: requests and tokens per minute; None for what the server's headers say.
         budget: US dollars that this run may spend; None for no limit.
-        price_in, price_out: US dollars per million tokens; None for what our table says.
+        price_in, price_out: US dollars per million tokens; None for what genai-prices lists.
         give_up_after: the run ends when so many heads in a row got no answer from the server after all tries.
     """
 
