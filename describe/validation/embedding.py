@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from describe.errors import CheckpointError
-from describe.weights import locate
+from describe.weights import check_files, locate
 
 __all__ = ["embed"]
 
@@ -44,6 +44,7 @@ def _load(model: str) -> tuple[Any, Any]:
     from transformers import AutoModel, AutoTokenizer
 
     location = locate(model)
+    check_files(location)
     options: dict[str, Any] = {"gguf_file": location.path.name} if location.is_gguf else {}
     folder = location.path.parent if location.is_gguf else location.path
     options |= {"local_files_only": True, "trust_remote_code": False}

@@ -284,9 +284,10 @@ def open_runner(model: str, info: ModelInfo, device: torch.device, dtype: torch.
     """Load MODEL to be run, in this precision. Raises `CheckpointError` when ``transformers`` cannot load it."""
     from transformers import AutoModelForCausalLM
 
-    from describe.weights import locate
+    from describe.weights import check_files, locate
 
     location = locate(model)
+    check_files(location)
     options: dict[str, Any] = {"gguf_file": location.path.name} if location.is_gguf else {}
     folder = location.path.parent if location.is_gguf else location.path
     options |= {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True, "dtype": dtype}

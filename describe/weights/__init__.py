@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from describe.weights.families import FAMILIES
 from describe.weights.family import Family
+from describe.weights.file_check import check_files
 from describe.weights.locate import Location, content_hash, locate, model_name
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ __all__ = [
     "HeadWeights",
     "LayerWeights",
     "Location",
+    "check_files",
     "content_hash",
     "locate",
     "model_name",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ __all__ = ["Assembly", "Entry", "Shape"]
 
 @dataclass(frozen=True)
 class Shape:
-    """What a configuration says, whatever the file calls it.
+    """What a configuration says, whatever the file calls it. Raises ValueError for sizes that no model has.
 
     Attributes:
         scale: what embeddings are multiplied by.
@@ -37,6 +38,16 @@ class Shape:
     scale: float = 1
     clamp: tuple[float, float] | None = None
     routing: Routing | None = None
+
+    def __post_init__(self) -> None:
+        names = ("n_layers", "n_heads", "n_kv_heads", "d_model", "d_head")
+        for name in names:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}")
+        if self.n_heads % self.n_kv_heads:
+            raise ValueError(f"{self.n_heads} heads cannot share {self.n_kv_heads} value matrices")
+        if not (isfinite(self.norm_eps) and self.norm_eps >= 0 and isfinite(self.scale)):
+            raise ValueError(f"the norms' epsilon is {self.norm_eps}, the scale of embeddings {self.scale}")
 
 
 @dataclass(frozen=True)

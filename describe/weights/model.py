@@ -56,6 +56,7 @@ class HeadWeights:
         self._family, self._shape, self._source, self._names = family, shape, source, names
         self._location = location
         vocab_size = self._vocab_size()
+        self._check_layers()
         self.tokens: list[str] = (
             gguf_tokens(source, vocab_size) if isinstance(source, GgufSource) else hub_tokens(location.path, vocab_size)
         )
@@ -127,12 +128,24 @@ class HeadWeights:
         if self._stored_transposed:
             value, output = value.mT, output.mT
         heads = (self._packing(layer), shape.n_heads, shape.n_kv_heads, shape.d_head)
-        self._check("value", value, (projection_size(*heads), shape.d_model), layer)
-        self._check("output", output, (shape.d_model, shape.n_heads * shape.d_head), layer)
         return LayerWeights(
             value=value[value_rows(*heads)].reshape(shape.n_kv_heads, shape.d_head, shape.d_model).mT,
             output=output.mT.reshape(shape.n_heads, shape.d_head, shape.d_model),
         )
+
+    def _check_layers(self) -> None:
+        """The promise that V and O of every layer are there, and as large as the configuration says."""
+        shape = self._shape
+        for layer in range(shape.n_layers):
+            outputs = projection_size(self._packing(layer), shape.n_heads, shape.n_kv_heads, shape.d_head)
+            wanted = {
+                "value": (outputs, shape.d_model),
+                "output": (shape.d_model, shape.n_heads * shape.d_head),
+            }
+            for role, expected in wanted.items():
+                found = self._source.shape(self._names(role, layer))
+                if found != (expected[::-1] if self._stored_transposed else expected):
+                    raise self._misfit(role, found, str(expected), layer)
 
     @property
     def _stored_transposed(self) -> bool:
@@ -155,10 +168,6 @@ class HeadWeights:
             if shape != (vocab_size, self._shape.d_model):
                 raise self._misfit(role, shape, f"({vocab_size}, {self._shape.d_model})")
         return vocab_size
-
-    def _check(self, role: str, tensor: Tensor, expected: tuple[int, int], layer: int) -> None:
-        if tuple(tensor.shape) != expected:
-            raise self._misfit(role, tuple(tensor.shape), str(expected), layer)
 
     def _misfit(self, role: str, shape: tuple[int, ...], expected: str, layer: int = 0) -> CheckpointError:
         return CheckpointError(

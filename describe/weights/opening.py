@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import json
 from pathlib import Path
 from typing import Any
 
 from describe.errors import CheckpointError
+from describe.text import shortened
 from describe.weights.assembling import Shape
 from describe.weights.experts import Routing
 from describe.weights.families import FAMILIES, family_of
 from describe.weights.family import Family
+from describe.weights.file_check import LARGEST_CONFIG, check_files, read_json
 from describe.weights.locate import Location, locate
 from describe.weights.model import HeadWeights
 from describe.weights.names import GgufNames, HubNames
@@ -27,6 +28,7 @@ def open_model(model: str) -> HeadWeights:
     Raises `CheckpointError` for whatever is not a decoder of a known family with all its parts.
     """
     location = locate(model)
+    check_files(location)
     return _open_gguf(location) if location.is_gguf else _open_directory(location)
 
 
@@ -38,14 +40,9 @@ def _open_directory(location: Location) -> HeadWeights:
 
 
 def _config(directory: Path) -> dict[str, Any]:
-    try:
-        config = json.loads((directory / "config.json").read_text())
-    except FileNotFoundError:
-        raise CheckpointError(f"{directory} holds no config.json: it is not a model in Hugging Face layout") from None
-    except (ValueError, OSError) as error:
-        raise CheckpointError(f"{directory / 'config.json'} cannot be read: {error}") from error
-    if not isinstance(config, dict):
-        raise CheckpointError(f"{directory / 'config.json'} is not a JSON object")
+    if not (directory / "config.json").is_file():
+        raise CheckpointError(f"{directory} holds no config.json: it is not a model in Hugging Face layout")
+    config: dict[str, Any] = read_json(directory / "config.json", LARGEST_CONFIG)
     return config
 
 
@@ -96,7 +93,7 @@ def _unknown(path: Path, what: str, name: str) -> CheckpointError:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     nearest = f"; the nearest that it knows is '{near[0]}'" if near else ""
     return CheckpointError(
-        f"{path.name} has the {what} '{name}', which headscribe does not know{nearest}."
+        f"{path.name} has the {what} '{shortened(name)}', which headscribe does not know{nearest}."
         " 'headscribe models' lists those it reads, docs/families.md says how to add one"
     )
 
@@ -122,7 +119,7 @@ def _hub_shape(directory: Path, family: Family, whole: Any) -> Shape:
             clamp=_clamp(config),
             routing=_routing(family, config),
         )
-    except (ValueError, TypeError, AttributeError, ZeroDivisionError) as error:
+    except (ValueError, TypeError, AttributeError, ArithmeticError, LookupError) as error:
         raise CheckpointError(f"{directory / 'config.json'} cannot be understood: {_reason(error)}") from error
 
 
@@ -175,12 +172,12 @@ def _routing(family: Family, config: Any) -> Routing | None:
 
 def _reason(error: Exception) -> str:
     """An error in one line."""
-    return " ".join(str(error).split()) or type(error).__name__
+    return shortened(" ".join(str(error).split()), 300) or type(error).__name__
 
 
 def _open_gguf(location: Location) -> HeadWeights:
     source = GgufSource(location.path)
-    architecture = str(source.metadata("general.architecture"))
+    architecture = shortened(str(source.metadata("general.architecture")))
     family = family_of(gguf=architecture)
     if family is None:
         _refuse(location.path, "bert" if architecture.endswith("bert") else architecture)
@@ -196,21 +193,24 @@ def _open_gguf(location: Location) -> HeadWeights:
 def _gguf_shape(source: GgufSource, architecture: str, family: Family) -> Shape:
     def number(key: str, default: Any = None) -> Any:
         value = source.metadata(f"{architecture}.{key}", default)
-        if not isinstance(value, (int, float)):
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise CheckpointError(f"{source.path} does not say its '{architecture}.{key}' as one number")
         return value
 
-    n_heads, d_model = int(number("attention.head_count")), int(number("embedding_length"))
     centred = family.norm_kind.startswith("layer")
     eps = "attention.layer_norm_epsilon" if centred else "attention.layer_norm_rms_epsilon"
-    return Shape(
-        n_layers=int(number("block_count")),
-        n_heads=n_heads,
-        n_kv_heads=int(number("attention.head_count_kv", n_heads)),
-        d_model=d_model,
-        d_head=int(number("attention.value_length", d_model // n_heads)),
-        norm_eps=float(number(eps)),
-        activation=family.activation,
-        tied="output.weight" not in source.names,
-        scale=_scale(family.scale, True if family.scale == "sqrt" else number("embedding_scale", 1.0), d_model),
-    )
+    try:
+        n_heads, d_model = int(number("attention.head_count")), int(number("embedding_length"))
+        return Shape(
+            n_layers=int(number("block_count")),
+            n_heads=n_heads,
+            n_kv_heads=int(number("attention.head_count_kv", n_heads)),
+            d_model=d_model,
+            d_head=int(number("attention.value_length", d_model // n_heads)),
+            norm_eps=float(number(eps)),
+            activation=family.activation,
+            tied="output.weight" not in source.names,
+            scale=_scale(family.scale, True if family.scale == "sqrt" else number("embedding_scale", 1.0), d_model),
+        )
+    except (ValueError, ArithmeticError) as error:
+        raise CheckpointError(f"{source.path} cannot be understood: {_reason(error)}") from error

@@ -6,17 +6,20 @@ the file, and the system may take them back at any time.
 
 from __future__ import annotations
 
-import json
 import mmap
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from describe.errors import CheckpointError
+from describe.text import shortened
+from describe.weights.file_check import LARGEST_CONFIG, LARGEST_INDEX, read_json
+from describe.weights.gguf_file import GgufFile, StoredTensor
 
 __all__ = ["GgufSource", "SafetensorsSource", "StoredRows", "TensorSource"]
 
@@ -136,10 +139,13 @@ def _gathered(stored: Tensor, rows: Tensor) -> Tensor:
 def _scale_block(directory: Path) -> tuple[int, int]:
     """Rows and columns that share a scale in ``NAME_scale_inv``."""
     try:
-        high, wide = json.loads((directory / "config.json").read_text())["quantization_config"]["weight_block_size"]
-        return int(high), int(wide)
-    except (OSError, ValueError, KeyError, TypeError):
+        told = read_json(directory / "config.json", LARGEST_CONFIG)["quantization_config"]["weight_block_size"]
+        high, wide = (int(size) for size in told)
+    except (CheckpointError, ValueError, KeyError, TypeError, OverflowError):
         return 128, 128  # as DeepSeek's, which says so only in its code
+    if not (0 < high < 1 << 20 and 0 < wide < 1 << 20):
+        raise CheckpointError(f"{directory / 'config.json'} cannot be understood: weight_block_size is {high}, {wide}")
+    return high, wide
 
 
 def _safe_open(path: Path) -> Any:
@@ -155,15 +161,15 @@ def _safetensors_files(directory: Path) -> dict[str, Path]:
     """Which file of the directory holds which tensor."""
     index = directory / "model.safetensors.index.json"
     if index.is_file():
-        try:
-            where = {
-                str(name): directory / str(file) for name, file in json.loads(index.read_text())["weight_map"].items()
-            }
-        except (ValueError, KeyError, AttributeError) as error:
-            raise CheckpointError(f"{index} is not a safetensors index: {error!r}") from error
+        told = read_json(index, LARGEST_INDEX)
+        names = told.get("weight_map") if isinstance(told, dict) else None
+        if not isinstance(names, dict):
+            raise CheckpointError(f"{index} is not a safetensors index: it has no weight_map")
+        where = {name: directory / str(file) for name, file in names.items()}
         for path in sorted(set(where.values())):
             if path.parent != directory or not path.is_file():
-                raise CheckpointError(f"{index} names the shard '{path.name}', which is not in the directory")
+                name = shortened(path.name)
+                raise CheckpointError(f"{index} names the shard '{name}', which is not in the directory")
         return where
     single = directory / "model.safetensors"
     if single.is_file():
@@ -199,44 +205,39 @@ class GgufSource:
     """A ``.gguf`` file. Quantised tensors are dequantised to float32 one by one as they are read."""
 
     def __init__(self, path: Path) -> None:
-        import gguf
-
         self.path = path
-        try:
-            self._reader = gguf.GGUFReader(path)
-        except Exception as error:  # a damaged file makes the reader fail in many ways
-            raise CheckpointError(f"{path} is truncated or not a GGUF file ({error}): fetch it again") from error
-        self._tensors = {tensor.name: tensor for tensor in self._reader.tensors}
+        self._file = GgufFile(path)
 
     @property
     def names(self) -> frozenset[str]:
-        return frozenset(self._tensors)
+        return frozenset(self._file.tensors)
 
     def shape(self, name: str) -> tuple[int, ...]:
-        return tuple(int(size) for size in reversed(self._tensor(name).shape))
+        return self._tensor(name).shape
 
     def read(self, name: str, rows: slice | Tensor | None = None) -> Tensor:
         import gguf
 
         stored = self._tensor(name)
-        chosen = stored.data[rows.numpy() if isinstance(rows, Tensor) else slice(None) if rows is None else rows]
+        kind = gguf.GGMLQuantizationType(stored.kind)
+        whole = np.frombuffer(self._file.data, np.uint8, stored.size, stored.start).reshape(*stored.shape[:-1], -1)
+        chosen = whole[rows.numpy() if isinstance(rows, Tensor) else slice(None) if rows is None else rows]
         try:
-            data = gguf.quants.dequantize(chosen, stored.tensor_type)
+            data = gguf.quants.dequantize(chosen, kind)
         except NotImplementedError as error:
             raise CheckpointError(
-                f"{self.path} stores '{name}' as {stored.tensor_type.name}, which cannot be dequantised here"
+                f"{self.path} stores '{name}' as {kind.name}, which cannot be dequantised here"
             ) from error
         ours = torch.from_numpy(data if data.flags.writeable else data.copy())
         if hasattr(mmap, "MADV_DONTNEED"):  # what was read stays in the file cache, and counts as ours no longer
-            self._reader.data._mmap.madvise(mmap.MADV_DONTNEED)
+            self._file.data.madvise(mmap.MADV_DONTNEED)
         return ours
 
-    def _tensor(self, name: str) -> Any:
-        if name not in self._tensors:
+    def _tensor(self, name: str) -> StoredTensor:
+        if name not in self._file.tensors:
             raise CheckpointError(f"{self.path} has no tensor '{name}': the file is incomplete")
-        return self._tensors[name]
+        return self._file.tensors[name]
 
     def metadata(self, key: str, default: Any = None) -> Any:
         """A metadata field's value; the default where the file has none."""
-        field = self._reader.fields.get(key)
-        return default if field is None else field.contents()
+        return self._file.metadata(key, default)

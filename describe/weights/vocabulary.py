@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from describe.errors import CheckpointError
+from describe.text import shortened
 from describe.weights.sources import GgufSource
 
 __all__ = ["encode", "encode_start", "gguf_tokens", "hub_tokens"]
@@ -45,6 +46,10 @@ def gguf_tokens(source: GgufSource, size: int) -> list[str]:
         raise CheckpointError(f"{source.path} holds no tokenizer")
     scheme: Scheme = "bytes" if source.metadata("tokenizer.ggml.model") == "gpt2" else "sentencepiece"
     kinds = source.metadata("tokenizer.ggml.token_type") or [1] * len(pieces)
+    if not (isinstance(pieces, list) and isinstance(pieces[0], str) and isinstance(kinds, list)):
+        raise CheckpointError(f"{source.path} does not list its tokens and their types")
+    if len(kinds) != len(pieces):
+        raise CheckpointError(f"{source.path} has {len(pieces)} tokens and the types of {len(kinds)}")
     plain = (3, 4)  # GGUF's token types "control" and "user defined": their text is not encoded
     named = [
         piece if kind in plain else _text(piece, scheme, i)
@@ -62,6 +67,8 @@ def encode(path: Path, tokens: list[str], text: str) -> list[int]:
     # Some tokenizers put the leading space there themselves, and would double it.
     candidates = (text, text.removeprefix(" "))
     found = [ids for t in candidates if (ids := list(tokenizer.encode(t, add_special_tokens=False)))]
+    if any(not 0 <= i < len(tokens) for ids in found for i in ids):
+        raise CheckpointError(f"the tokenizer of {path} makes tokens that the model does not have")
     exact = [ids for ids in found if "".join(tokens[i] for i in ids) == text]
     # Where tokens end inside a character their texts do not join to the whole; the start must be right all the same.
     starting = [ids for ids in found if tokens[ids[0]][:1] == text[:1]]
@@ -92,8 +99,10 @@ def _tokenizer(path: Path) -> Any:
     folder, options = (path.parent, {"gguf_file": path.name}) if path.is_file() else (path, {})
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
-    except Exception as error:  # transformers raises whatever its many tokenizers raise
-        reason = " ".join(str(error).split()) or type(error).__name__
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # transformers raises whatever its tokenizers raise, and what is in Rust panics
+        reason = shortened(" ".join(str(error).split()), 300) or type(error).__name__
         raise CheckpointError(f"the tokenizer in {path} cannot be loaded: {reason}") from error
 
 

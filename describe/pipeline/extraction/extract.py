@@ -14,7 +14,7 @@ from describe.pipeline.extraction.jobs import Job, opener
 from describe.pipeline.extraction.memory import parse_memory
 from describe.records import HeadId, HeadMapping, MappingRow, ModelInfo, Target, parse_heads
 from describe.versions import versions
-from describe.weights import content_hash, locate
+from describe.weights import check_files, content_hash, locate
 
 if TYPE_CHECKING:
     import torch
@@ -89,6 +89,8 @@ def extract_all(
     todo = [model for model, found in zip(models, there, strict=True) if found is None]
     new = {}
     if todo:
+        for model in todo:
+            check_files(locate(model))
         from describe.pipeline.extraction.compute import Means
 
         means = Means(engine.device(device, dtype), dtype, allowed)
