@@ -4,6 +4,7 @@ that shows a catalogue must take them for what they are. A script among them tha
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -153,7 +154,7 @@ def _relations(catalogue: Catalogue, model_id: int) -> None:
             run,
             {
                 "name": text,
-                "content_hash": text[:64],
+                "content_hash": hashlib.sha256(text.encode()).hexdigest(),
                 "category": HTML[0][:64],
                 "direction": text,
                 "pairs": [[text, text]],

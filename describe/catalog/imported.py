@@ -7,6 +7,7 @@ number is finite. What has no fixed form (settings, versions, usage) is any JSON
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import Annotated, Any, Literal
@@ -16,12 +17,21 @@ from typing_extensions import NotRequired, TypedDict
 
 from describe.catalog.checks import ablation, removal_by_head
 from describe.catalog.forms import SHAPE
+from describe.catalog.rows import iso, storable
 from describe.catalog.stated_claims import add_claims
-from describe.text import visible
+from describe.sizes import check_sizes
+from describe.text import shortened
 
 __all__ = ["check"]
 
 MANY = 2**31 - 1
+"""The largest whole number of a column."""
+
+DEEPEST = 32
+"""Levels of lists and objects in what has no fixed form; ours have five."""
+
+LONGEST_LIST, LONGEST_TEXT = 10_000, 1 << 24
+"""Elements of a list, and characters of a text."""
 
 _typed_dict: Any = TypedDict
 
@@ -33,6 +43,7 @@ def check(record: Any) -> dict[str, Any]:
     except ValidationError as error:
         raise ValueError(_told(error)) from None
     shape, provenance = head["provenance"]["shape"], head["provenance"]
+    check_sizes(shape)
     for name, limit in (("layer", "n_layers"), ("head", "n_heads")):
         if head[name] >= shape[limit]:
             raise ValueError(f"{name} {head[name]} is outside the model, which has {shape[limit]}")
@@ -48,6 +59,9 @@ def check(record: Any) -> dict[str, Any]:
         if hashlib.sha256(made["template"].encode("utf-8", "surrogatepass")).hexdigest() != made["template_hash"]:
             raise ValueError(f"{where}.template_hash is not that of its template")
     _check_relations(head["relations"], provenance.get("relations"))
+    for where, k in _ks(head):
+        if k > shape["vocab_size"]:
+            raise ValueError(f"{where} is {k}, and the vocabulary has {shape['vocab_size']} tokens")
     add_claims(head)
     return head
 
@@ -73,17 +87,17 @@ def _check_relations(relations: dict[str, Any], made: dict[str, Any] | None) -> 
             runs = made if key is None else (made or {}).get(key)
             if part in found and name not in (runs or {}).get("operations", {}):
                 missing = "provenance.relations" + (f".{key}" if key else "")
-                raise ValueError(f"'{visible(name)[:80]}' has a value in relations, but {missing} does not tell of it")
+                raise ValueError(f"'{shortened(name)}' has a value in relations, but {missing} does not tell of it")
         if "inference" in found and made:
             templates = len(made["correlate"]["operations"][name]["found"]["templates"])
             for side in found["inference"].values():
                 if not len(side["promoted"]) == len(side["suppressed"]) == templates:
-                    raise ValueError(f"inference of '{visible(name)[:80]}' does not have a count for each template")
+                    raise ValueError(f"inference of '{shortened(name)}' does not have a count for each template")
     for name, about in (made or {}).get("ablate", {}).get("operations", {}).items():
         try:
             dict(removal_by_head(ablation(about["found"])))
         except Exception as error:  # whatever a made-up curve breaks
-            raise ValueError(f"the ablation of '{visible(name)[:80]}' in provenance is not complete") from error
+            raise ValueError(f"the ablation of '{shortened(name)}' in provenance is not complete") from error
 
 
 def _labellers(head: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
@@ -92,6 +106,17 @@ def _labellers(head: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
         yield f"descriptions[{i}].provenance", description["provenance"]
         for measure, judged in description["scores"].items():
             yield from ((f"descriptions[{i}].scores.{measure}", score["provenance"]) for score in judged.values())
+
+
+def _ks(head: dict[str, Any]) -> Iterable[tuple[str, int]]:
+    """Every number of tokens among which a target may be, and where it stands."""
+    if head["inference"]:
+        yield "inference.k", head["inference"]["k"]
+    relations = head["provenance"].get("relations", {})
+    for name, about in relations.get("operations", {}).items():
+        yield f"k of '{shortened(name)}'", about["k"]
+    for name, about in relations.get("correlate", {}).get("operations", {}).items():
+        yield f"k of '{shortened(name)}' in prompts", about["found"]["k"]
 
 
 def _token_ids(rows: Iterable[dict[str, Any]]) -> Iterable[int]:
@@ -104,8 +129,12 @@ def _token_ids(rows: Iterable[dict[str, Any]]) -> Iterable[int]:
 def _told(error: ValidationError) -> str:
     """The first thing that is wrong, in a line: ``salient[3].targets[0].logit: Input should be a finite number``."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    where = "".join(f"[{part}]" if isinstance(part, int) else f".{visible(part)[:80]}" for part in first["loc"])
-    what = "it is not known here (from a newer headscribe?)" if first["type"] == "extra_forbidden" else first["msg"]
+    where = "".join(f"[{part}]" if isinstance(part, int) else f".{shortened(part)}" for part in first["loc"])
+    what = (
+        "it is not known here (from a newer headscribe?)"
+        if first["type"] == "extra_forbidden"
+        else first["msg"].removeprefix("Value error, ")
+    )
     return f"{where.lstrip('.') or 'the head'}: {what}"
 
 
@@ -120,24 +149,55 @@ def _form(name: str, optional: dict[str, Any] | None = None, /, **fields: Any) -
 
 def _at_most(most: int) -> AfterValidator:
     def checked(text: str | None) -> str | None:
-        if text is not None and len(text) > most:
-            raise ValueError(f"it has {len(text)} characters, {most} is the most")
+        if text is not None and (length := len(storable(text))) > most:
+            raise ValueError(f"it has {length} characters, {most} is the most")
         return text
 
     return AfterValidator(checked)
 
 
 def _moment(text: str) -> datetime:
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+    moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+    if iso(moment) != text or not 2000 <= moment.year < 3000:
+        raise ValueError("it is no moment as headscribe writes them")
+    return moment
 
 
-_List: Any = list
+def _hash(text: str | None) -> str | None:
+    if text is not None and not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise ValueError("it is no SHA-256: 64 of the digits 0-9 and a-f")
+    return text
+
+
+def _free(value: Any) -> Any:
+    """JSON of no fixed form, whose depth and numbers every database and reader can take."""
+    todo = [(value, 0)]
+    while todo:
+        part, depth = todo.pop()
+        if depth > DEEPEST:
+            raise ValueError(f"it is nested too deeply: {DEEPEST} levels are the most")
+        if isinstance(part, dict | list):
+            todo += [(inner, depth + 1) for inner in (part.values() if isinstance(part, dict) else part)]
+        elif isinstance(part, int) and not -(2**63) <= part < 2**63:
+            raise ValueError("a whole number in it has more than 64 bits")
+    return value
+
+
+class _Lists:
+    """``_List[form]``: a list of a bounded number of elements of a form."""
+
+    def __getitem__(self, form: Any) -> Any:
+        return Annotated[list[form], Field(max_length=LONGEST_LIST)]
+
+
+_List = _Lists()
 _Dict: Any = dict
-_Text: Any = InstanceOf[str]  # pydantic's own str refuses lone surrogates, which tokens may have
+_Text: Any = Annotated[InstanceOf[str], Field(max_length=LONGEST_TEXT)]  # str itself refuses lone surrogates
 _Told: Any = _Text | None
 _Name, _Prompt, _Word = (Annotated[_Text, _at_most(most)] for most in (512, 256, 64))
-_Cause, _MaybeHash = (Annotated[_Told, _at_most(most)] for most in (32, 64))
-_Object: Any = _Dict[_Text, Any]
+_Cause: Any = Annotated[_Told, _at_most(32)]
+_Hash, _MaybeHash = (Annotated[text, AfterValidator(_hash)] for text in (_Text, _Told))
+_Object: Any = Annotated[_Dict[_Text, Any], AfterValidator(_free)]
 _Count, _Size = (Annotated[int, Field(ge=least, le=MANY)] for least in (0, 1))
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Moment: Any = Annotated[_Text, AfterValidator(_moment)]
@@ -147,7 +207,7 @@ _Target = _form("target", token_id=_Count, token=_Text, logit=float)
 _Row = _form("row", token_id=_Count, token=_Text, saliency=float, targets=_List[_Target], suppressed=_List[_Target])
 _HeldOut = _form("held_out", next=_List[_Row], sample=_List[_Row])
 
-_Labelled: dict[str, Any] = {"template_hash": _Word, "template": _Text, **_Made}
+_Labelled: dict[str, Any] = {"template_hash": _Hash, "template": _Text, **_Made}
 _Judged = _form("judged", prompt=_Prompt, judge=_Object, scored=_Moment, **_Labelled)
 _Figures = dict.fromkeys(("value", "low", "high", "placebo"), float | None)
 _Score = _form("score", **_Figures, n=_Count, failure=_Cause, detail=_Told, found=_Object, provenance=_Judged)
@@ -219,10 +279,10 @@ _Ablated = _form(
     base=_Share,
     targeted=_List[_Share],
     random=_List[_List[_Share]],
-    controls=_Dict[_Text, _List[Any]],
+    controls=_Dict[_Text, Annotated[_List[Any], AfterValidator(_free)]],
     seconds=float,
 )
-_About: dict[str, Any] = dict.fromkeys(("category", "content_hash"), _Word) | {"direction": _Text}
+_About: dict[str, Any] = {"category": _Word, "content_hash": _Hash, "direction": _Text}
 
 
 def _run(name: str, optional: dict[str, Any] | None = None, /, **of_operation: Any) -> Any:
@@ -240,7 +300,7 @@ _Relations = _run(
 _Provenance = _form(
     "provenance",
     {"evidence": _Object, "relations": _Relations, "roles": _form("roles", evidence=_Object | None, **_Made)},
-    content_hash=_Word,
+    content_hash=_Hash,
     family=_Word,
     shape=_form("shape", **dict.fromkeys(SHAPE, _Size)),
     extraction=_Object,

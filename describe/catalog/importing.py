@@ -129,7 +129,7 @@ class _Import:
     # -- what a head belongs to -----------------------------------------------------------------------------------
 
     def _model(self, name: str, made: Row) -> int:
-        content = {"family": made["family"], **{part: made["shape"][part] for part in SHAPE}}
+        content = {"family": storable(made["family"]), **{part: made["shape"][part] for part in SHAPE}}
         known = (name, made["content_hash"])
         if known not in self._models:
             key = {"name": storable(name), "content_hash": made["content_hash"]}

@@ -10,7 +10,7 @@ from typing import Any
 
 from describe.catalog.rows import finite_json
 from describe.errors import InputError
-from describe.text import encodable
+from describe.text import encodable, shortened
 
 __all__ = ["pyarrow", "read_heads", "write_heads", "write_table"]
 
@@ -22,6 +22,9 @@ DESCRIPTION_AS_TEXT = ("claims", "scores", "provenance")
 
 AT_ONCE = 64
 """Heads in memory at once: a row group."""
+
+LARGEST_PART, MOST_VALUES = 1 << 30, 1 << 24
+"""Bytes of a row group, unpacked, and values of a column in it, that are read: a hundred times those of common ones."""
 
 
 def write_heads(records: Iterable[dict[str, Any]], path: Path) -> None:
@@ -49,17 +52,44 @@ def read_heads(path: Path) -> Iterator[dict[str, Any]]:
     """
     pa, pq = pyarrow()
     try:
-        file = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"'{path}' cannot be read as Parquet: {error}") from error
-    with file:
-        columns = _schema().names
-        missing = [name for name in columns if name not in file.schema_arrow.names]
-        if missing:
-            raise InputError(f"'{path}' does not hold heads as headscribe exports them: no column '{missing[0]}'")
-        for batch in file.iter_batches(batch_size=AT_ONCE, columns=columns):
-            for row in batch.to_pylist():
-                yield _from_row(row)
+        with pq.ParquetFile(path) as file:
+            _check_columns(file, path)
+            for batch in file.iter_batches(batch_size=AT_ONCE, columns=_schema().names):
+                for row in batch.to_pylist():
+                    yield _from_row(row)
+    except (pa.ArrowException, OSError, MemoryError) as error:
+        raise InputError(f"'{path}' cannot be read as Parquet: {shortened(str(error), 300)}") from error
+
+
+def _check_columns(file: Any, path: Path) -> None:
+    """Refuse other columns than ours, and parts that would take too much room, before any is read."""
+    found = file.schema_arrow
+    for field in _schema():
+        if field.name not in found.names:
+            raise InputError(f"'{path}' does not hold heads as headscribe exports them: no column '{field.name}'")
+        if not _fits(found.field(field.name).type, field.type):
+            raise InputError(
+                f"'{path}' does not hold heads as headscribe exports them: '{field.name}' is of another type"
+            )
+    for part in range(file.metadata.num_row_groups):
+        about = file.metadata.row_group(part)
+        values = max(about.column(column).num_values for column in range(about.num_columns))
+        if about.total_byte_size > LARGEST_PART or values > MOST_VALUES:
+            raise InputError(
+                f"'{path}' has {about.total_byte_size >> 20} MiB in one part: more than can be read at once"
+            )
+
+
+def _fits(found: Any, ours: Any) -> bool:
+    """A column's type is ours; of an object, some keys may be missing, as in older exports."""
+    pa, _ = pyarrow()
+    if pa.types.is_list(ours) and pa.types.is_list(found):
+        return _fits(found.value_type, ours.value_type)
+    if pa.types.is_struct(ours) and pa.types.is_struct(found):
+        return all(
+            ours.get_field_index(field.name) >= 0 and _fits(field.type, ours.field(field.name).type) for field in found
+        )
+    return bool(found.equals(ours))
 
 
 def _schema() -> Any:
@@ -99,8 +129,9 @@ def _as_row(record: dict[str, Any]) -> dict[str, Any]:
 def _from_row(row: dict[str, Any]) -> dict[str, Any]:
     parsed = {name: _parsed(row, name) for name in AS_TEXT}
     descriptions = [
-        found | {name: _parsed(found, name) for name in DESCRIPTION_AS_TEXT if name != "claims" or name in found}
-        for found in row["descriptions"]
+        found
+        and found | {name: _parsed(found, name) for name in DESCRIPTION_AS_TEXT if name != "claims" or name in found}
+        for found in row["descriptions"] or []
     ]
     return row | parsed | {"descriptions": descriptions}
 
@@ -108,7 +139,7 @@ def _from_row(row: dict[str, Any]) -> dict[str, Any]:
 def _parsed(row: dict[str, Any], name: str) -> Any:
     try:
         return finite_json(row[name])
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{name} is not JSON ({error})") from error
 
 

@@ -255,8 +255,10 @@ class Catalogue:
                     relations.heads.get(head, {}).get(operation, {}).update(found)
             if relations.provenance is not None:
                 relations.provenance.update(checked.provenance)
-            for layer in range(model.n_layers) if only is None else [only.layer]:
-                table = schema.head
+            table = schema.head
+            there = select(table.c.layer).where(table.c.extraction_id == extraction_id).distinct()
+            layers = connection.execute(there.order_by(table.c.layer)).scalars().all()
+            for layer in layers if only is None else [only.layer]:
                 of_layer = (table.c.extraction_id == extraction_id, table.c.layer == layer)
                 heads = connection.execute(select(table).where(*of_layer).order_by(table.c.head)).all()
                 descriptions = self._layer_descriptions(connection, extraction_id, layer, labeller_id)

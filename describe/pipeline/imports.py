@@ -30,6 +30,8 @@ def import_heads(catalogue: Catalogue, path: Path) -> Imported:
     path = path.expanduser()
     if not path.exists():
         raise InputError(f"there is no file '{path}'")
+    if not (path.is_file() or path.is_dir()):
+        raise InputError(f"'{path}' is no regular file")
     pairs = {o.content_hash: [list(pair) for pair in o.pairs] for o in load_operations()[0]}
     try:
         try:
@@ -37,7 +39,7 @@ def import_heads(catalogue: Catalogue, path: Path) -> Imported:
         except CatalogueMadeError:
             return take_in(catalogue.engine, _heads(path), pairs)
     except OSError as error:
-        raise InputError(f"cannot read '{path}': {error.strerror}") from error
+        raise InputError(f"cannot read '{path}': {error.strerror or error}") from error
 
 
 def _heads(path: Path) -> Iterator[tuple[str, Any]]:

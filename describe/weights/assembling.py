@@ -8,6 +8,7 @@ from math import isfinite
 import torch
 from torch import Tensor
 
+from describe.sizes import check_sizes
 from describe.weights.experts import Mixture, Routing
 from describe.weights.family import Experts, Family
 from describe.weights.first_mlp import Dense, FirstMLP, Gating, Norm, clamped_gating, gating, moved, xielu
@@ -41,11 +42,7 @@ class Shape:
 
     def __post_init__(self) -> None:
         names = ("n_layers", "n_heads", "n_kv_heads", "d_model", "d_head")
-        for name in names:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}")
-        if self.n_heads % self.n_kv_heads:
-            raise ValueError(f"{self.n_heads} heads cannot share {self.n_kv_heads} value matrices")
+        check_sizes({name: getattr(self, name) for name in names})
         if not (isfinite(self.norm_eps) and self.norm_eps >= 0 and isfinite(self.scale)):
             raise ValueError(f"the norms' epsilon is {self.norm_eps}, the scale of embeddings {self.scale}")
 

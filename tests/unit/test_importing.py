@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sqlalchemy import func, select
@@ -165,6 +167,35 @@ WRONG = {
     "a placebo": (changed(("provenance", "extraction", "placebo"), {"kind": "shuffled"}), "placebo"),
     "an older export": (changed(("provenance", "shape"), KeyError), r"provenance\.shape: Field required"),
     "a long name": (changed(("model",), "m" * 513), "513 characters"),
+    "a name too long once it is stored": (changed(("model",), "\0" * 200), "800 characters"),
+    "a hash of markup": (changed(("provenance", "content_hash"), "`<img src=x>"), r"content_hash: it is no SHA-256"),
+    "a hash of a path": (changed(("provenance", "content_hash"), "/../../e"), "it is no SHA-256"),
+    "a hash too short": (changed(("descriptions", 0, "provenance", "prompt_hash"), "ab"), "it is no SHA-256"),
+    "a hash of an operation": (
+        changed(("provenance", "relations", "operations", "copying", "content_hash"), "x"),
+        "it is no SHA-256",
+    ),
+    "more layers than any model": (changed(("provenance", "shape", "n_layers"), 2**31 - 1), "n_layers is 2147483647"),
+    "more heads than any model": (changed(("provenance", "shape", "n_heads"), 999_998), "n_heads is 999998"),
+    "more heads in all": (
+        lambda head: head["provenance"]["shape"].update(n_layers=1000, n_heads=1000),
+        "1000 layers of 1000 heads",
+    ),
+    "heads that cannot share": (changed(("provenance", "shape", "n_kv_heads"), 4), "cannot share 4"),
+    "no width": (changed(("provenance", "shape", "d_model"), 0), "d_model"),
+    "k beyond the vocabulary": (changed(("inference", "k"), 501), "inference.k is 501"),
+    "k of an operation": (changed(("provenance", "relations", "operations", "copying", "k"), 501), "k of 'copying'"),
+    "settings nested deep": (
+        changed(("provenance", "extraction", "x"), json.loads("[" * 40 + "]" * 40)),
+        "nested too deeply",
+    ),
+    "a whole number of 70 bits": (changed(("provenance", "versions", "x"), 2**70), "64 bits"),
+    "a logit of 400 digits": (changed(("salient", 0, "targets", 0, "logit"), 10**400), "logit"),
+    "a moment in the year 1": (changed(("provenance", "extracted"), "0001-01-01T00:00:00Z"), "no moment"),
+    "more targets than can be shown": (
+        lambda head: head["salient"][0].update(targets=head["salient"][0]["targets"] * 10_000),
+        r"targets: List should have at most 10000",
+    ),
 }
 
 
@@ -271,6 +302,43 @@ def test_a_parquet_file_of_other_columns_is_refused(exported: Path, tmp_path: Pa
     wrong = table.set_column(at, "relations", [["{"] * len(table)])
     pq.write_table(wrong, tmp_path / "wrong.parquet")
     refused(exported, tmp_path, (tmp_path / "wrong.parquet").read_bytes(), "row 1 of .*: relations is not JSON")
+
+
+def test_a_parquet_file_of_other_types_or_damaged_is_refused(exported: Path, tmp_path: Path) -> None:
+    table = pq.read_table(exported / "whole.parquet")
+    for name, values in (("layer", ["0"]), ("descriptions", [[1]]), ("salient", [None]), ("provenance", [b"{}"])):
+        at = table.schema.get_field_index(name)
+        pq.write_table(table.set_column(at, name, [values * len(table)]), tmp_path / "types.parquet")
+        refused(exported, tmp_path, (tmp_path / "types.parquet").read_bytes(), f"'{name}' is of another type")
+    nothing = table.set_column(
+        table.schema.get_field_index("descriptions"),
+        table.schema.field("descriptions"),
+        pa.nulls(len(table), table.schema.field("descriptions").type),
+    )
+    pq.write_table(nothing, tmp_path / "null.parquet")
+    with Catalogue(str(tmp_path / "null.db"), create=True) as catalogue:
+        assert pipeline.import_heads(catalogue, tmp_path / "null.parquet").descriptions == 0
+    whole, luck = (exported / "whole.parquet").read_bytes(), random.Random(5)
+    for _ in range(40):
+        data = bytearray(whole)
+        for _ in range(8):
+            data[luck.randrange(4, len(data))] = luck.randrange(256)
+        (tmp_path / "flipped.parquet").write_bytes(data[: luck.choice((len(data), len(data) // 2))])
+        with Catalogue(str(tmp_path / "flipped.db"), create=True) as catalogue, suppress(InputError):
+            pipeline.import_heads(catalogue, tmp_path / "flipped.parquet")
+
+
+def test_a_parquet_file_that_unpacks_to_too_much_is_refused(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("describe.catalog.parquet.LARGEST_PART", 1 << 12)
+    refused(exported, tmp_path, (exported / "whole.parquet").read_bytes(), "in one part: more than can be read at once")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="no regular file"), Catalogue(str(tmp_path / "c.db"), create=True) as opened:
+        pipeline.import_heads(opened, tmp_path / "pipe")
 
 
 def test_a_folder_must_be_a_dataset(tmp_path: Path) -> None:
