@@ -51,18 +51,23 @@ def _calibration(report: Report) -> Any:
     """The reliability curve: over the height of the score the share that fits, with its interval, by describer."""
     import altair as alt
 
-    rows = _rows([figure for figure in report.figures if figure.part == "calibration" and figure.unit == "share"])
-    if rows.empty:
+    figures = [figure for figure in report.figures if figure.bin is not None and figure.value is not None]
+    if not figures:
         return None
-    rows[["source", "from", "to"]] = rows["group"].str.extract(r"^(.*), score (-?[\d.]+) to (-?[\d.]+)$")
-    rows = rows.astype({"from": float, "to": float}).assign(middle=lambda found: (found["from"] + found["to"]) / 2)
+    bins = [figure.bin for figure in figures if figure.bin is not None]
+    rows = _rows(figures).assign(
+        source=[found.source for found in bins],
+        start=[found.low for found in bins],
+        end=[found.high for found in bins],
+        middle=[(found.low + found.high) / 2 for found in bins],
+    )
     base = alt.Chart(rows).encode(
         x=alt.X("middle:Q", title="automatic score", scale=alt.Scale(zero=False, padding=12)),
         color=alt.Color("source:N", title=None, legend=_TOP),
     )
     share = alt.Y("value:Q", title="share of answers that fit", axis=alt.Axis(format="%"))
     curve = base.mark_line(point=alt.OverlayMarkDef(size=60)).encode(y=share.scale(domain=[0, 1]))
-    spans = base.mark_rule(strokeWidth=1, opacity=0.5).encode(x="from:Q", x2="to:Q", y="value:Q")
+    spans = base.mark_rule(strokeWidth=1, opacity=0.5).encode(x="start:Q", x2="end:Q", y="value:Q")
     reach = base.mark_rule(strokeWidth=1.5).encode(y="low:Q", y2="high:Q").transform_filter("isValid(datum.low)")
     counts = base.transform_calculate(label="'n = ' + datum.n").mark_text(align="left", dx=6, dy=-8)
     return (spans + reach + curve + counts.encode(y="value:Q", text="label:N")).properties(width=420, height=240)

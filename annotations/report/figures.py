@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from annotations.records import FIT, PRESENCE
 from annotations.report.frame import BASELINE, LENIENT, STRICT, repeats
-from annotations.report.records import Counts, Figure
+from annotations.report.records import Counts, Figure, ScoreBin
 from annotations.report.sample import Sample
 
 __all__ = [
@@ -179,7 +180,8 @@ def _calibration(sample: Sample) -> Iterator[Figure]:
         for i, low in enumerate(edges[:-1] if len(edges) > 1 else edges, 1):
             high = edges[min(i, len(edges) - 1)]
             group = f"{name}, score {low:.2f} to {high:.2f}"
-            yield sample.share("calibration", "strict", group, of_source & (place == i), rows["fit"].isin(STRICT))
+            share = sample.share("calibration", "strict", group, of_source & (place == i), rows["fit"].isin(STRICT))
+            yield replace(share, bin=ScoreBin(name, float(low), float(high)))
 
 
 def _agreement(sample: Sample) -> Iterator[Figure]:

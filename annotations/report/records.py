@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from annotations.statistics import Interval
 
-__all__ = ["Counts", "Figure", "RaterLine", "Report", "Study", "Unit"]
+__all__ = ["Counts", "Figure", "RaterLine", "Report", "ScoreBin", "Study", "Unit"]
 
 Unit = Literal["share", "points", "d'", "coefficient", "seconds"]
 
@@ -54,6 +54,15 @@ class Study:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoreBin:
+    """Descriptions of one source whose automatic score is from ``low`` to ``high``."""
+
+    source: str
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
 class Figure:
     """One figure of the report.
 
@@ -62,6 +71,7 @@ class Figure:
         value: None where it cannot be computed; ``note`` then says why.
         n: what it rests on: answers, or items where ``part`` is ``agreement``; for a difference, of both sides.
         hits: of a share, the answers that count.
+        bin: of the reliability curve, the descriptions that it is of.
     """
 
     part: str
@@ -73,6 +83,7 @@ class Figure:
     hits: int | None = None
     intervals: tuple[Interval, ...] = ()
     note: str = ""
+    bin: ScoreBin | None = None
 
 
 @dataclass(frozen=True, slots=True)
