@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,23 +18,42 @@ from describe.catalog import Catalogue
 from describe.catalog.runs import Run
 from describe.errors import InputError
 
-__all__ = ["command_line", "go_on", "plan", "start"]
+__all__ = ["LONGEST_FIELD", "command_line", "go_on", "plan", "start"]
 
 PATIENCE = 600.0
 """Seconds that a plan may take."""
 
+LONGEST_FIELD = 500
+"""Characters of any field of a run. Streamlit cuts what is too long, so fields take one more, which is refused."""
+
 
 def command_line(command: str, model: str, options: Mapping[str, Any]) -> list[str]:
-    """The words after ``headscribe``; options without a value are left out. Raises `InputError` for no MODEL."""
+    """The words after ``headscribe``; options without a value are left out.
+
+    Raises `InputError` for no MODEL, and for what nobody types in a field.
+    """
     model = model.strip()
     if not model or model.startswith("-"):
         raise InputError("name a model: demo, a directory, a .gguf file, or a Hugging Face hub id")
     given = {name: value for name, value in options.items() if value is not None and value is not False}
+    for name, value in {"model": model, **given}.items():
+        _check_field(name, value)
     return [
         command,
         model,
         *(f"--{name}" if value is True else f"--{name}={value}" for name, value in given.items() if value != ""),
     ]
+
+
+def _check_field(name: str, value: Any) -> None:
+    """Raise `InputError` for a value that no database, process or person should have to take."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"{name} is not a number")
+    text = str(value)
+    if len(text) > LONGEST_FIELD:
+        raise InputError(f"{name} has more than {LONGEST_FIELD} characters")
+    if any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in text):
+        raise InputError(f"{name} has a character that is no part of a line of text")
 
 
 def start(catalogue: Catalogue, where: str, arguments: list[str]) -> int:

@@ -52,7 +52,7 @@ class HeadId(NamedTuple):
     def parse(cls, text: str) -> HeadId:
         """Read ``L.H``; raises `InputError` for anything else."""
         layer, dot, head = text.strip().partition(".")
-        if not (dot and layer.isdecimal() and head.isdecimal()):
+        if not (dot and layer.isdecimal() and head.isdecimal() and text.isascii() and len(text) < 16):
             raise InputError(f"'{text}' is not a head: write LAYER.HEAD, both counted from 0, for example 25.0")
         return cls(int(layer), int(head))
 
@@ -300,8 +300,8 @@ def parse_heads(text: str, n_layers: int, n_heads: int) -> list[HeadId]:
 def _parse_part(part: str, n_heads: int) -> Iterable[HeadId]:
     if "." in part:
         return [HeadId.parse(part)]
-    first, dash, last = part.partition("-")
-    last = last if dash else first
-    if not (first.isdecimal() and last.isdecimal()) or int(first) > int(last) or int(last) > 100_000:
+    first, _, last = (part if "-" in part else f"{part}-{part}").partition("-")
+    readable = first.isdecimal() and last.isdecimal() and part.isascii() and len(part) < 16
+    if not readable or int(first) > int(last) or int(last) > 100_000:
         raise InputError(f"'{part}' selects no heads: write all, heads like 25.0,16.8 or layers like 20-25")
     return [HeadId(layer, head) for layer in range(int(first), int(last) + 1) for head in range(n_heads)]

@@ -10,7 +10,7 @@ from typing import Any
 
 import streamlit as st
 
-from app.runs import command_line, plan, start
+from app.runs import LONGEST_FIELD, command_line, plan, start
 from app.web.drawing import notice, table
 from app.web.shared import catalogue, where
 from describe.errors import InputError
@@ -61,8 +61,8 @@ def new_run() -> None:
     first, *columns = st.columns([3, *(1 for _ in kind.options)], gap="medium")
     model = first.text_input(
         "Model",
-        st.query_params.get("model", ""),
-        max_chars=1000,
+        st.query_params.get("model", "")[:LONGEST_FIELD],
+        max_chars=LONGEST_FIELD + 1,
         key="run-model",
         placeholder="demo, a directory or .gguf file on the server, or a Hugging Face hub id",
     )
@@ -87,7 +87,9 @@ def _start(arguments: list[str]) -> None:
 
 
 _FIELDS: dict[str, Callable[[], Any]] = {
-    "heads": lambda: st.text_input("Heads", "all", key="run-heads", help="all; heads such as 25.0,16.8; layers 20-25"),
+    "heads": lambda: st.text_input(
+        "Heads", "all", max_chars=LONGEST_FIELD + 1, key="run-heads", help="all; heads such as 25.0,16.8; layers 20-25"
+    ),
     "device": lambda: st.selectbox("Device", ["auto", "cpu", "cuda", "mps"], key="run-device"),
     "judge": lambda: st.selectbox(
         "Judge",
@@ -100,7 +102,11 @@ _FIELDS: dict[str, Callable[[], Any]] = {
         "Pairs of each operation", 30, 100_000, None, key="run-pairs", placeholder="all", help="a sample is quicker"
     ),
     "only": lambda: st.text_input(
-        "Operations", key="run-only", placeholder="all that can be tested", help="names with commas"
+        "Operations",
+        max_chars=LONGEST_FIELD + 1,
+        key="run-only",
+        placeholder="all that can be tested",
+        help="names with commas",
     ),
 }
 """How each option is asked for."""
@@ -111,7 +117,7 @@ def _describe(model: str, options: dict[str, Any]) -> None:
         "By whom",
         "statistics",
         key="run-llm",
-        max_chars=500,
+        max_chars=LONGEST_FIELD + 1,
         help="statistics (no LLM); openai:MODEL at the server that this app's environment names; gguf:FILE",
         width=600,
     )
