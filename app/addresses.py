@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address, ip_network
 
-__all__ = ["is_loopback", "named_in"]
+__all__ = ["is_loopback", "named_in", "network_of"]
 
 
 def is_loopback(host: str) -> bool:
@@ -20,3 +20,14 @@ def is_loopback(host: str) -> bool:
 def named_in(owners: str) -> frozenset[str]:
     """The e-mail addresses in a list with commas, in one case."""
     return frozenset(address.strip().casefold() for address in owners.split(",") if address.strip())
+
+
+def network_of(address: str) -> str:
+    """What counts as one place: an IPv4 address; of IPv6 the /64, of which every household has all addresses."""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, IPv6Address):
+        return str(found.ipv4_mapped or ip_network((found, 64), strict=False))
+    return str(found)

@@ -1,10 +1,11 @@
-"""The command ``app``: looks whether the web app may be opened where it is asked to, and hands over to Streamlit."""
+"""The command ``app``: looks whether the web app may be opened where it is asked to, and serves it."""
 
 from __future__ import annotations
 
 import os
 import socket
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -19,6 +20,21 @@ if TYPE_CHECKING:
 __all__ = ["app_command"]
 
 SCRIPT = Path(__file__).parent / "web" / "main.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the app listens, and the origin under which a proxy shows it, if it was named."""
+
+    host: str
+    port: int
+    public: str = ""
+
+    def link(self, *, tls: bool, base: str) -> str:
+        """What opens the app in a browser, or on this machine at least."""
+        shown = "localhost" if self.host in ("0.0.0.0", "::") else f"[{self.host}]" if ":" in self.host else self.host  # noqa: S104
+        origin = self.public or f"{'https' if tls else 'http'}://{shown}:{self.port}"
+        return f"{origin}{base}/"
 
 
 def app_command(
@@ -40,23 +56,37 @@ def app_command(
     set_password: Annotated[
         bool, typer.Option("--set-password", help="Ask for the owner's new password (or read a line), and end.")
     ] = False,
+    public_url: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--public-url",
+            envvar="HEADSCRIBE_PUBLIC_URL",
+            metavar="URL",
+            help="Where a proxy shows the app, if it does not pass on the Host that browsers asked for.",
+        ),
+    ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Open no browser.")] = False,
 ) -> None:
     """Serve the web app: raters judge descriptions, the owner makes studies and reads their reports."""
+    from app.front_door.server import listening
     from describe.catalog import Catalogue
 
-    flags = _options(host, port, no_browser)
+    flags = _options(host, port)
     with Catalogue(catalog) as opened:
         if set_password:
             return _set_password(opened)
-        _check_owner(opened, host, owners or "", flags)
-    _check_port(host, port)
+        by_link = _check_owner(opened, host, owners or "", flags)
+    public = _public(public_url)
+    listener = listening(host, port)
     os.environ |= {"HEADSCRIBE_CATALOG": catalog, "HEADSCRIBE_OWNERS": owners or ""}
-    _serve(host, port, flags)
+    _serve(listener, Address(host, port, public), by_link=by_link, browser=not no_browser)
 
 
-def _check_owner(catalogue: Catalogue, host: str, owners: str, flags: dict[str, Any]) -> None:
-    """Raise `InputError` where the owner's pages would be open to strangers, or to nobody."""
+def _check_owner(catalogue: Catalogue, host: str, owners: str, flags: dict[str, Any]) -> bool:
+    """Whether the owner is known by the link with the token: where there is neither a password nor a login.
+
+    Raises `InputError` where the owner's pages would be open to strangers, or to nobody.
+    """
     from annotations.access import has_password
     from describe.errors import InputError
 
@@ -68,21 +98,18 @@ def _check_owner(catalogue: Catalogue, host: str, owners: str, flags: dict[str, 
             f"--host {host} lets others in, and the owner's pages have no password: set one with"
             " headscribe app --set-password"
         )
+    return not (login or has_password(catalogue))
 
 
-def _check_port(host: str, port: int) -> None:
-    """Raise `InputError` where Streamlit could not listen: it would go on to print a traceback."""
+def _public(url: str | None) -> str:
+    """The origin of an address. Raises `InputError` for what is none."""
+    from app.front_door.policy import origin_of
     from describe.errors import InputError
 
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as trial:
-            if os.name == "posix":  # as servers do: a port that was left a moment ago is free
-                trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            trial.bind(address)
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot listen on {host} port {port}: {reason}") from error
+    found = origin_of(url or "")
+    if url and not found:
+        raise InputError(f"--public-url '{url}' is no address of the web, such as https://study.example.org")
+    return found
 
 
 def _set_password(catalogue: Catalogue) -> None:
@@ -99,7 +126,7 @@ def _set_password(catalogue: Catalogue) -> None:
     else:
         password = sys.stdin.readline().rstrip("\r\n")
     set_password(catalogue, password)
-    typer.echo("The owner's password is set. Whoever is signed in stays so until the app is started again.", err=True)
+    typer.echo("The owner's password is set. Whoever had signed in with another is signed out.", err=True)
 
 
 def _login_configured(flags: dict[str, Any]) -> bool:
@@ -111,12 +138,13 @@ def _login_configured(flags: dict[str, Any]) -> bool:
     return secrets_singleton.load_if_toml_exists() and "auth" in secrets_singleton
 
 
-def _options(host: str, port: int, no_browser: bool) -> dict[str, Any]:
+def _options(host: str, port: int) -> dict[str, Any]:
     """Streamlit's options: ours hold, whatever a configuration file or the environment says."""
     return {
         "server.address": host,
         "server.port": port,
-        "server.headless": no_browser,
+        "server.headless": True,
+        "server.corsAllowedOrigins": [],
         "server.enableCORS": True,
         "server.enableXsrfProtection": True,
         "server.enableStaticServing": False,
@@ -136,10 +164,33 @@ def _options(host: str, port: int, no_browser: bool) -> dict[str, Any]:
     }
 
 
-def _serve(host: str, port: int, flags: dict[str, Any]) -> None:
+def _serve(listener: socket.socket, address: Address, *, by_link: bool, browser: bool) -> None:
     """Run until interrupted. In this process: one process id, Ctrl-C reaches it, nothing is left behind."""
-    from streamlit.web import bootstrap
+    from starlette.middleware import Middleware
+    from streamlit import App, cli_util, get_option
 
-    shown = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host  # noqa: S104
-    typer.echo(f"http://{shown}:{port}   (Ctrl-C ends it; nothing is lost)", err=True)
-    bootstrap.run(str(SCRIPT), False, [], flags)
+    from app.front_door.door import FrontDoor
+    from app.front_door.ownership import TOKEN_PARAMETER, TOKEN_VARIABLE, own
+    from app.front_door.server import serve
+    from app.front_door.visits import visits
+
+    given = os.environ.pop(TOKEN_VARIABLE, None)
+    owner = own(given, address.port)
+    certificate, key, base = (get_option(f"server.{name}") for name in ("sslCertFile", "sslKeyFile", "baseUrlPath"))
+    base = f"/{base.strip('/')}" if base.strip("/") else ""
+    link = address.link(tls=bool(certificate), base=base)
+    shown = f"{link}?{TOKEN_PARAMETER}={'...' if given else owner.token}" if by_link else link
+    typer.echo(f"{shown}   (Ctrl-C ends it; nothing is lost)", err=True)
+    if by_link:
+        typer.echo("This link makes the owner of whoever has it, and no other does.", err=True)
+    if browser:
+        cli_util.open_browser(f"{link}?{TOKEN_PARAMETER}={owner.ticket()}" if by_link else link)
+    door = Middleware(FrontDoor, visits=visits(), ownership=owner, public=address.public, base=base)
+    serve(App(SCRIPT, middleware=[door]), listener, certificate, key)
+    _close()
+
+
+def _close() -> None:
+    from app.web.shared import close
+
+    close()

@@ -160,11 +160,12 @@ def _queries(catalogue: Catalogue) -> dict[str, Callable[[], Any]]:
 def _pages() -> dict[str, Callable[[], Any]]:
     from streamlit.testing.v1 import AppTest
 
+    from app.front_door.ownership import ownership
     from app.serving import SCRIPT
 
     def visit(page: str = "", **parameters: str) -> Callable[[], Any]:
         test = AppTest.from_file(str(SCRIPT), default_timeout=60)
-        test.session_state["owner"] = True
+        test.session_state["owner"] = ownership().token
         test = test.run()
         if page:
             test.switch_page(page)

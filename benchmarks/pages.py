@@ -46,6 +46,7 @@ def main() -> None:
 def _measure(code: str, runs: int) -> None:
     from streamlit.testing.v1 import AppTest
 
+    from app.front_door.ownership import ownership
     from app.serving import SCRIPT
 
     def visit(**state: Any) -> Any:
@@ -56,7 +57,7 @@ def _measure(code: str, runs: int) -> None:
             page.session_state[name] = value
         return page
 
-    rater, owner = visit(), visit(owner=True).run()
+    rater, owner = visit(), visit(owner=ownership().token).run()
     pages: dict[str, Callable[[], Any]] = {
         "rating page, first visit": lambda: visit().run(),
         "rating page, a key": rater.run,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from annotations.access import LINK_PARAMETER, has_password
+from annotations.access import LINK_PARAMETER, LONGEST_PASSWORD, has_password
 from app.web.drawing import notice
 from app.web.gate import oidc_configured, sign_in, visitor
 from app.web.shared import catalogue
@@ -36,7 +36,9 @@ def _owner() -> None:
             st.login()
     if has_password(catalogue()):
         with st.form("password", border=False):
-            password = st.text_input("Password", type="password", max_chars=1024, autocomplete="current-password")
+            password = st.text_input(
+                "Password", type="password", max_chars=LONGEST_PASSWORD, autocomplete="current-password"
+            )
             pressed = st.form_submit_button("Sign in with the password")
         if pressed and password:
             problem = sign_in(password)
@@ -46,7 +48,10 @@ def _owner() -> None:
                 st.query_params.pop(LINK_PARAMETER, None)
                 st.rerun()
     elif not oidc_configured():
-        notice("There is no owner's password: headscribe app --set-password sets one.")
+        notice(
+            "These pages open by the link that headscribe app printed where it was started, a new one at each start. "
+            "To sign in with a password instead, set one: headscribe app --set-password."
+        )
 
 
 enter()

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from annotations.access import LINK_PARAMETER, code_hash, find_rater, has_password, verify_password
+from annotations.access import LINK_PARAMETER, code_hash, find_rater, has_password, password_mark, verify_password
 from annotations.records import Rater
-from app.addresses import is_loopback, named_in
+from app.addresses import named_in, network_of
+from app.front_door.ownership import TOKEN_PARAMETER, ownership, same
+from app.front_door.visits import OWNER, VISIT_HEADER, visits
 from app.web.shared import catalogue, door
 
 __all__ = [
@@ -42,9 +44,11 @@ class Visitor:
 
 
 def visitor() -> Visitor:
-    """Who is there, by what the browser sent and what the session proved."""
-    code = st.query_params.get(LINK_PARAMETER)
-    return _by_code(code) if code else Visitor(owner=_is_owner())
+    """Who is there, by what the browser sent and what the session proved; the front door is told."""
+    who = _who()
+    account = f"rater {who.rater.id}" if who.rater else OWNER if who.owner else ""
+    visits().known(st.context.headers.get(VISIT_HEADER, ""), account)
+    return who
 
 
 def require_rater() -> Rater:
@@ -63,20 +67,21 @@ def require_owner() -> None:
 
 def sign_in(password: str) -> str:
     """Let the owner in for this session, or say why not."""
-    here = door()
-    with here.one_at_a_time:
-        if not here.passwords.allowed(_client()):
+    attempts, client, mark = door().passwords, (_client(), _browser()), password_mark(catalogue())
+    with door().one_at_a_time:
+        if not attempts.allowed(*client):
             return TOO_MANY
         if not verify_password(catalogue(), password):
-            here.passwords.failed(_client())
+            attempts.failed(*client)
             return "This is not the password."
-    st.session_state["owner"] = True
+    attempts.succeeded(_browser())
+    st.session_state["owner"] = mark
     return ""
 
 
 def signed_in() -> bool:
-    """Whether the owner proved who they are, and may want to leave."""
-    return bool(st.session_state.get("owner") or st.user.get("is_logged_in"))
+    """Whether the owner signed in, and may want to leave. Whoever came by the link has nothing to leave."""
+    return bool(st.user.get("is_logged_in")) or has_password(catalogue())
 
 
 def sign_out() -> None:
@@ -91,45 +96,64 @@ def oidc_configured() -> bool:
     return st.user.get("is_logged_in") is not None
 
 
+def _who() -> Visitor:
+    code = st.query_params.get(LINK_PARAMETER)
+    return _by_code(code) if code else Visitor(owner=_is_owner())
+
+
 def _by_code(code: str) -> Visitor:
-    """A session tries each code once; after that only whether it is still valid is looked up."""
-    known = st.session_state.setdefault("codes_tried", {})
-    name, codes = code_hash(code), door().codes
-    if name not in known and not codes.allowed(_client()):
-        return Visitor(trouble=TOO_MANY)
+    """Whose code this is. A session's wrong code is counted once; who has the right one is always let in."""
     found = find_rater(catalogue(), code)
-    if found is None and known.get(name) is not False:
+    if found is not None:
+        return Visitor(rater=found)
+    tried, told = st.session_state.get("code_tried", ("", ""))
+    if tried != code_hash(code):
+        codes = door().codes
+        told = UNKNOWN if codes.allowed(_client()) else TOO_MANY
         codes.failed(_client())
-    known[name] = found is not None
-    return Visitor(rater=found, trouble="" if found else UNKNOWN)
+        st.session_state["code_tried"] = (code_hash(code), told)
+    return Visitor(trouble=told)
 
 
 def _is_owner() -> bool:
-    if st.session_state.get("owner"):
-        return True
     user = st.user
     if user.get("is_logged_in"):
         verified = user.get("email_verified") is not False
-        return verified and str(user.get("email") or "").casefold() in named_in(os.environ.get("HEADSCRIBE_OWNERS", ""))
-    return _open_here()
+        if verified and str(user.get("email") or "").casefold() in named_in(os.environ.get("HEADSCRIBE_OWNERS", "")):
+            return True
+    proof = _owners_proof()
+    if _came_by_the_link():
+        st.session_state["owner"] = ownership().token
+    return proof is not None and same(str(st.session_state.get("owner", "")), proof)
 
 
-def _open_here() -> bool:
-    """Whether nobody need prove anything: the app listens on this machine alone, and was asked for from it, directly.
+def _owners_proof() -> str | None:
+    """What a session of the owner's has proved: knowing the password if there is one, else the link with the token.
 
-    A page of somebody else's, a name that points here, or a proxy on this machine would carry another host or a trace.
+    None where the owner is known by a login at an identity provider and by nothing else.
     """
-    if has_password(catalogue()) or oidc_configured() or not is_loopback(st.get_option("server.address") or ""):
-        return False
-    headers = st.context.headers
-    traces = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip", "Via")
-    return is_loopback(_host_name(headers.get("Host", ""))) and not any(headers.get(trace) for trace in traces)
+    mark = password_mark(catalogue())
+    return mark if mark or oidc_configured() else ownership().token
 
 
-def _host_name(host: str) -> str:
-    """``localhost:8501`` and ``[::1]:8501`` without the port."""
-    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+def _came_by_the_link() -> bool:
+    """Whether the browser keeps the proof that the front door gives, or the token itself stands in the address."""
+    mine = ownership()
+    given = st.query_params.get(TOKEN_PARAMETER)
+    if given is not None:
+        del st.query_params[TOKEN_PARAMETER]
+    return (given is not None and mine.admits(given)) or mine.keeps(_cookie(mine.cookie_name))
 
 
 def _client() -> str:
-    return st.context.ip_address or "this machine"
+    """The place that a visitor comes from."""
+    return network_of(st.context.ip_address or "")
+
+
+def _browser() -> str:
+    """The name that the front door gave the visitor's browser."""
+    return _cookie(ownership().browser_name)
+
+
+def _cookie(name: str) -> str:
+    return str(st.context.cookies.get(name, ""))

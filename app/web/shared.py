@@ -1,42 +1,57 @@
-"""What all visitors of the app share: the catalogue, the raters' desk, the counts of failed attempts. One each."""
+"""What all visitors of the app share: the catalogue, the raters' desk, the counts of failed attempts. One each.
+
+Kept by this module and not by Streamlit's cache, which a message of its protocol clears.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
-import streamlit as st
-
-from annotations.access import Attempts
+from annotations.access import Attempts, PasswordAttempts
 from annotations.rating import RatingDesk
 from app.options import DEFAULT_CATALOGUE
 from describe.catalog import Catalogue
 
-__all__ = ["Door", "catalogue", "desk", "door", "where"]
+__all__ = ["Door", "catalogue", "close", "desk", "door", "where"]
 
 
-class Door(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Door:
     """Failed attempts with codes and with the password; one password is tried at a time, scrypt being dear."""
 
-    codes: Attempts
-    passwords: Attempts
-    one_at_a_time: threading.Lock
+    codes: Attempts = field(default_factory=lambda: Attempts(limit=30))
+    passwords: PasswordAttempts = field(default_factory=PasswordAttempts)
+    one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What is shared by those who work on one catalogue."""
+
+    catalogue: Catalogue
+    desk: RatingDesk
+    door: Door
+
+
+_open: dict[str, Shared] = {}
+_opening = threading.Lock()
 
 
 def catalogue() -> Catalogue:
     """The catalogue that the app was started on, with an engine of its own for all sessions."""
-    return _catalogue(where())
+    return _shared().catalogue
 
 
 def desk() -> RatingDesk:
     """Where raters work."""
-    return _desk(where())
+    return _shared().desk
 
 
 def door() -> Door:
     """Who failed to get in."""
-    return _door(where())
+    return _shared().door
 
 
 def where() -> str:
@@ -44,16 +59,17 @@ def where() -> str:
     return os.environ.get("HEADSCRIBE_CATALOG") or DEFAULT_CATALOGUE
 
 
-@st.cache_resource(show_spinner=False)
-def _catalogue(where: str) -> Catalogue:
-    return Catalogue(where)
+def close() -> None:
+    """Close and forget all of it."""
+    with _opening:
+        while _open:
+            _open.popitem()[1].catalogue.close()
 
 
-@st.cache_resource(show_spinner=False)
-def _desk(where: str) -> RatingDesk:
-    return RatingDesk(_catalogue(where))
-
-
-@st.cache_resource(show_spinner=False)
-def _door(where: str) -> Door:
-    return Door(Attempts(limit=30), Attempts(limit=10, in_all=100), threading.Lock())
+def _shared() -> Shared:
+    place = where()
+    with _opening:
+        if place not in _open:
+            opened = Catalogue(place)
+            _open[place] = Shared(opened, RatingDesk(opened), Door())
+        return _open[place]

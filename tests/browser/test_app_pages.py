@@ -13,7 +13,7 @@ import pytest
 from describe import pipeline
 from describe.catalog import Catalogue
 from tests.attacks import HTML, MODEL, attacked_catalogue
-from tests.browser.test_rating import serving, settled
+from tests.browser.test_rating import as_owner, serving, settled
 from tests.check_samples import NAMES, add_checks, add_model
 
 
@@ -33,10 +33,10 @@ def address(catalogue: Catalogue) -> Iterator[str]:
 
 
 @pytest.fixture
-def page(browser: Any) -> Iterator[Any]:
+def page(browser: Any, address: str) -> Iterator[Any]:
     """A tab in which nothing may go wrong."""
     context, troubles = browser.new_context(viewport={"width": 1280, "height": 900}), []
-    tab = context.new_page()
+    tab = as_owner(context, address)
     tab.on("dialog", lambda dialog: troubles.append(dialog.message))
     tab.on("pageerror", lambda error: troubles.append(str(error)))
     yield tab

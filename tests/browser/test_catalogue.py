@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.attacks import HUGE, MODEL, attacked_catalogue
-from tests.browser.test_rating import serving, settled
+from tests.browser.test_rating import as_owner, serving, settled
 
 NAME = f"{MODEL.name}@{MODEL.content_hash[:8]}"
 
@@ -44,7 +44,7 @@ def unharmed(page: Any) -> None:
 
 def test_from_the_map_to_a_head_that_is_alike_and_back_by_search(address: str, browser: Any) -> None:
     context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
+    page = as_owner(context, address)
     troubles: list[str] = []
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.on("dialog", lambda dialog: troubles.append(dialog.message))
@@ -74,7 +74,7 @@ def test_from_the_map_to_a_head_that_is_alike_and_back_by_search(address: str, b
     page.locator("[data-testid=stPageLink] a", has_text=re.compile(r"^\d+\.\d+$")).first.click()
     found, permanent = at(page), page.url
     context.close()
-    elsewhere = browser.new_context(viewport={"width": 390, "height": 844}).new_page()
+    elsewhere = as_owner(browser.new_context(viewport={"width": 390, "height": 844}), address)
     for link in (permanent, permanent.replace("/head?", "/?")):
         elsewhere.goto(link)
         assert at(elsewhere) == found
@@ -84,7 +84,7 @@ def test_from_the_map_to_a_head_that_is_alike_and_back_by_search(address: str, b
 
 
 def test_a_head_of_megabytes_is_readable_and_whole_in_its_download(address: str, browser: Any, tmp_path: Path) -> None:
-    page = browser.new_page()
+    page = as_owner(browser.new_context(), address)
     page.goto(f"{address}/search?q=huge")
     page.locator("[data-testid=stPageLink] a", has_text="1.2").click()
     assert at(page) == "1.2"
@@ -94,4 +94,4 @@ def test_a_head_of_megabytes_is_readable_and_whole_in_its_download(address: str,
         page.get_by_role("button", name="JSON").click()
     download.value.save_as(tmp_path / "head.json")
     assert json.loads((tmp_path / "head.json").read_text())["salient"][0]["token"] == HUGE
-    page.close()
+    page.context.close()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import select, update
@@ -28,6 +29,13 @@ from describe.catalog.database import begin_write
 from tests.study_samples import described_catalogue, design, let_in
 
 PASSWORD = "correct horse battery"
+TOKEN = "a token that is long enough"
+POLICY_HELD = (
+    "document.addEventListener('securitypolicyviolation', (found) =>"
+    " setTimeout(() => { throw new Error(`forbidden: ${found.violatedDirective} ${found.blockedURI}`) }))"
+)
+"""Makes an error of the page of what its policy forbids."""
+
 READY = "[data-testid=stApp][data-test-script-state=notRunning]"
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -68,6 +76,7 @@ def serving(catalogue: Catalogue, *options: str) -> Iterator[str]:
     where = str(catalogue.engine.url.database)
     command = [sys.executable, "-m", "app", "app", "--catalog", where, "--port", str(port), "--no-browser", *options]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMLIT_")}
+    environment["HEADSCRIBE_APP_TOKEN"] = TOKEN
     server = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, cwd=Path(where).parent)
     try:
         until = time.monotonic() + 60
@@ -112,6 +121,7 @@ def tab(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
     def open_(path: str, width: int = 1280, height: int = 720) -> Any:
         context = browser.new_context(viewport={"width": width, "height": height})
         contexts.append(context)
+        context.add_init_script(POLICY_HELD)
         page = context.new_page()
         page.on("dialog", lambda dialog: troubles.append(dialog.message))
         page.on("pageerror", lambda error: troubles.append(str(error)))
@@ -122,6 +132,14 @@ def tab(browser: Any, address: str) -> Iterator[Callable[..., Any]]:
     for context in contexts:
         context.close()
     assert not troubles
+
+
+def as_owner(context: Any, address: str) -> Any:
+    """A tab of a browser that came by the owner's link."""
+    context.add_init_script(POLICY_HELD)
+    page = context.new_page()
+    page.goto(f"{address}/?token={quote(TOKEN)}")
+    return settled(page)
 
 
 def settled(page: Any) -> Any:
@@ -295,10 +313,15 @@ def test_the_owner_signs_in_and_sees_how_it_stands(
     page.get_by_text("Your personal code").wait_for()
 
 
-def test_on_this_machine_alone_the_owner_needs_no_password(tmp_path: Path, browser: Any) -> None:
+def test_without_a_password_the_link_makes_the_owner_and_a_reload_changes_nothing(tmp_path: Path, browser: Any) -> None:
     with described_catalogue(tmp_path / "c.db", 2, 2) as catalogue, serving(catalogue) as address:
         page = browser.new_page()
         page.goto(f"{address}/studies")
+        page.get_by_text("Your personal code").wait_for()
+        page.goto(f"{address}/studies?token={quote(TOKEN)}")
+        assert "There is no study yet." in settled(page).inner_text("body")
+        assert page.url == f"{address}/studies"
+        page.reload()
         assert "There is no study yet." in settled(page).inner_text("body")
         page.goto(address)
         assert "A click opens it." in settled(page).inner_text("body")

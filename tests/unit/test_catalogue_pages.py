@@ -17,8 +17,9 @@ from annotations.design import new_study
 from annotations.heads import judged
 from annotations.rating import RatingDesk
 from annotations.storage import invite
+from app.front_door.ownership import ownership
 from app.serving import SCRIPT
-from app.web import gate, head_drawing
+from app.web import head_drawing, shared
 from app.web.head_map import FIGURES, head_map, of_operation, span
 from app.web.shared import catalogue as opened_by_the_app
 from describe.catalog import Catalogue
@@ -60,10 +61,10 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def visit(monkeypatch: pytest.MonkeyPatch, where: Path, page: str = "", **parameters: str | list[str]) -> AppTest:
     """A page as the owner's new browser tab finds it."""
     monkeypatch.setenv("HEADSCRIBE_CATALOG", str(where))
-    monkeypatch.setattr(gate, "_open_here", lambda: False)
+    shared.close()
     st.cache_resource.clear()
     test = AppTest.from_file(str(SCRIPT), default_timeout=60)
-    test.session_state["owner"] = True
+    test.session_state["owner"] = ownership().token
     if page:
         test.run().switch_page(page)
     for name, value in parameters.items():

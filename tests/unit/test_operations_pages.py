@@ -16,9 +16,10 @@ import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from app import charts
+from app.front_door.ownership import ownership
 from app.runs import go_on
 from app.serving import SCRIPT
-from app.web import gate, plots
+from app.web import plots, shared
 from describe.catalog import Catalogue
 from describe.errors import InputError
 from describe.operations import analysis
@@ -35,8 +36,8 @@ PAGES = ("operations_page.py", "checks_page.py", "runs_page.py")
 @pytest.fixture
 def where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("HEADSCRIBE_CATALOG", str(tmp_path / "catalogue.db"))
-    monkeypatch.setattr(gate, "_open_here", lambda: False)  # there is no real connection
     yield tmp_path / "catalogue.db"
+    shared.close()
     st.cache_resource.clear()
 
 
@@ -48,7 +49,7 @@ def catalogue(where: Path) -> Iterator[Catalogue]:
 
 def owner(file: str, **query: str) -> AppTest:
     test = AppTest.from_file(str(SCRIPT), default_timeout=30)
-    test.session_state["owner"] = True
+    test.session_state["owner"] = ownership().token
     test.run().switch_page(file)
     for name, value in query.items():
         test.query_params[name] = value
