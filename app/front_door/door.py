@@ -14,6 +14,7 @@ from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.addresses import network_of
 from app.front_door.messages import Conversation
 from app.front_door.ownership import TOKEN_PARAMETER, Ownership
 from app.front_door.policy import is_own_origin, security_headers
@@ -114,7 +115,7 @@ class FrontDoor:
             return await send({"type": "websocket.close", "code": POLICY_VIOLATION})  # which answers 403
         if origin:  # compared already: Streamlit would ask a server elsewhere for the address of this machine
             headers["host"] = urlsplit(origin).netloc
-        visit = self._visits.arrive((scope.get("client") or ("",))[0], _closer(send))
+        visit = self._visits.arrive(network_of((scope.get("client") or ("",))[0]), _closer(send))
         headers[VISIT_HEADER] = visit.id
         try:
             await self._app(scope, self._listening(visit, receive, send), send)
