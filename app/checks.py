@@ -21,6 +21,7 @@ from app.options import (
     Quiet,
     RunDtype,
 )
+from app.saying import say
 from app.tables import change, number, p_value
 from describe.errors import InputError
 
@@ -80,7 +81,7 @@ def correlate(
         _draw_described(rows) if result is None else _draw_correlations(result, rows)
     problems = [] if result is None else result.problems
     for problem in problems:
-        typer.echo(f"headscribe: {problem}", err=True)
+        say(f"headscribe: {problem}", err=True)
     return 1 if problems else 0
 
 
@@ -138,7 +139,7 @@ def ablate(
     elif not quiet:
         _draw_ablations(result, rows)
     for problem in result.problems:
-        typer.echo(f"headscribe: {problem}", err=True)
+        say(f"headscribe: {problem}", err=True)
     return 1 if result.problems else 0
 
 

@@ -25,6 +25,7 @@ from app.options import (
     RayAddress,
 )
 from app.roles import roles
+from app.saying import say
 from app.scoring import score
 from app.searching import search
 from app.serving import app_command
@@ -53,7 +54,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from describe.versions import headscribe_version
 
-        typer.echo(f"headscribe {headscribe_version()}")
+        say(f"headscribe {headscribe_version()}")
         raise typer.Exit
 
 
@@ -100,7 +101,7 @@ def extract(
         elif not quiet:
             for result in results:
                 new = f"{result.new} new" if result.new else "all there already"
-                typer.echo(f"{result.model.name}: {len(result.heads)} heads in {catalog} ({new})")
+                say(f"{result.model.name}: {len(result.heads)} heads in {catalog} ({new})")
 
 
 app.command()(describe)

@@ -9,6 +9,7 @@ import typer
 
 from app import options as o
 from app.llm_options import DEFAULTS, LLMOptions, exit_code, listed, with_llm_options
+from app.saying import say
 
 if TYPE_CHECKING:
     from describe.catalog import Catalogue
@@ -91,7 +92,7 @@ def _dry_run(opened: Catalogue, model: str, llm: Any, asked: dict[str, Any], jso
     if json_path:
         write_json(_plan_json(found), json_path)
         return 0
-    typer.echo(
+    say(
         f"heads    {len(found.heads)} of {found.model.name} to describe: {listed(found.heads)}"
         f"{waiting(found)}\n"
         f"prompts  {len(found.prompts)} ready, {len(found.heads) - len(found.prompts)} to extract first"

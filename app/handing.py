@@ -8,6 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from app.options import DEFAULT_CATALOGUE, CataloguePlace, Format, Json, Quiet
+from app.saying import say
 
 __all__ = ["diff", "export", "import_command"]
 
@@ -35,7 +36,7 @@ def export(
     with Catalogue(catalog) as opened:
         number = pipeline.export(opened, models or [], format_.value, output, licence=licence)
     if not quiet:
-        typer.echo(f"{number} heads written to {output}")
+        say(f"{number} heads written to {output}")
 
 
 def import_command(
@@ -58,11 +59,11 @@ def import_command(
         write_json(asdict(done), json_path)
         return
     for what in done.left_out:
-        typer.echo(f"headscribe: left out, since the file does not have all heads: {visible(what)}", err=True)
+        say(f"headscribe: left out, since the file does not have all heads: {visible(what)}", err=True)
     if not quiet:
         names = ", ".join(visible(name) for name in done.models)
         new = f"{done.new} new, {done.descriptions} new descriptions"
-        typer.echo(f"{names}: {done.heads} heads in {catalog} ({new})")
+        say(f"{names}: {done.heads} heads in {catalog} ({new})")
 
 
 def diff(

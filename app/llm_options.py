@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 import typer
 
 from app import options as o
+from app.saying import say
 
 if TYPE_CHECKING:
     from describe.llm import LLM
@@ -95,7 +96,7 @@ def exit_code(result: StageResult, what: str) -> int:
     """The exit code of a run, and on standard error what of it, ``what`` in the plural, has no answer."""
     if result.failures:
         failed = listed([f"{one} ({cause})" for one, cause in result.failures.items()])
-        typer.echo(f"headscribe: {len(result.failures)} {what} failed: {failed}; --retry-failed asks again", err=True)
+        say(f"headscribe: {len(result.failures)} {what} failed: {failed}; --retry-failed asks again", err=True)
     if result.stopped or result.interrupted:
         missing = f"{len(result.missing)} {what} are missing"
         if result.stopped:
@@ -103,7 +104,7 @@ def exit_code(result: StageResult, what: str) -> int:
         else:
             going_on = f" and {', '.join(result.batches)} goes on at the server" if result.batches else ""
             said = f"interrupted; {missing}{going_on}, run the same command again to go on"
-        typer.echo(f"headscribe: {said}", err=True)
+        say(f"headscribe: {said}", err=True)
     return 130 if result.interrupted else 1 if result.failures or result.stopped else 0
 
 

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import typer
 
 from describe.errors import HeadscribeError
+from describe.text import printable
 
 __all__ = ["main", "run"]
 
@@ -63,7 +64,7 @@ def _json_to_stdout(arguments: list[str]) -> list[str]:
 
 
 def _complain(message: str) -> int:
-    print(f"headscribe: {' '.join(message.split())}", file=sys.stderr)
+    print(f"headscribe: {printable(' '.join(message.split()))}", file=sys.stderr)
     return 2
 
 

@@ -20,7 +20,9 @@ from app.options import (
     RayAddress,
     Threshold,
 )
+from app.saying import say
 from describe.records import MIN_PAIRS, THRESHOLD
+from describe.text import file_name
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,7 +79,9 @@ def relations(
         )
     if plots:
         for result in results:
-            _save_plots(result, threshold, plots if len(results) == 1 else plots / result.model.name.replace("/", "-"))
+            _save_plots(
+                result, threshold, plots if len(results) == 1 else plots / (file_name(result.model.name) or "model")
+            )
     if json_path:
         found = [_relations_json(result) for result in results]
         write_json(found[0] if len(found) == 1 else found, json_path)
@@ -86,7 +90,7 @@ def relations(
             _draw_relations(result, threshold)
     problems = list(dict.fromkeys(problem for result in results for problem in result.problems))
     for problem in problems:
-        typer.echo(f"headscribe: {problem}", err=True)
+        say(f"headscribe: {problem}", err=True)
     return 1 if problems else 0
 
 

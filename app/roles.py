@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from app import options as o
+from app.saying import say
 
 if TYPE_CHECKING:
     from describe.catalog.roles import Role
@@ -56,7 +55,7 @@ def _draw(result: RolesResult) -> None:
     ]
     headings = ("head", "role", "sign", "rows", "share", "p", "evidence of its rows")
     draw_table(headings, [tuple(map(str, row)) for row in rows], title=f"{result.model.name}: roles", right=(3, 4, 5))
-    typer.echo(f"{len(several)} of {len(result.heads)} heads have several roles, the others one each")
+    say(f"{len(several)} of {len(result.heads)} heads have several roles, the others one each")
 
 
 def _claims(role: Role) -> str:

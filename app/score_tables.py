@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import Any
 
-import typer
+from app.saying import say
 
 __all__ = ["best_share", "draw_curves", "draw_heads_to_look_at", "of_whom"]
 
@@ -38,10 +38,10 @@ def draw_heads_to_look_at(found: Sequence[dict[str, Any]]) -> None:
     """Abstentions on heads of which there is evidence, and placebos that were described."""
     for row in found:
         if row["unclear_with_evidence"]:
-            typer.echo(f"Unclear although there is evidence, {of_whom(row)}: {_named(row['unclear_with_evidence'])}")
+            say(f"Unclear although there is evidence, {of_whom(row)}: {_named(row['unclear_with_evidence'])}")
         for kind, placebo in row["placebos"].items() if row.get("of") != "roles" else ():
             if placebo and placebo["described_heads"]:
-                typer.echo(f"Described though a placebo ({kind}), {of_whom(row)}: {_named(placebo['described_heads'])}")
+                say(f"Described though a placebo ({kind}), {of_whom(row)}: {_named(placebo['described_heads'])}")
 
 
 def best_share(points: Sequence[dict[str, float]], share: float) -> float | None:

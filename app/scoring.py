@@ -10,6 +10,7 @@ import typer
 
 from app import options as o
 from app.llm_options import LLMOptions, exit_code, with_llm_options
+from app.saying import say
 from describe.measures import DEFAULT, MEASURES
 
 if TYPE_CHECKING:
@@ -99,9 +100,9 @@ def _dry_run(found: ScorePlan, json_path: Path | None) -> int:
         write_json({"model": found.model.name, **listed, **expected_json(found)}, json_path)
         return 0
     left_out = f", {found.no_rows} of them without rows to judge by" if found.no_rows else ""
-    typer.echo(f"judge    {len(found.descriptions)} descriptions of {found.model.name}{left_out}{waiting(found)}")
-    typer.echo(f"calls    {found.calls}, wrong descriptions of the same heads too")
-    typer.echo(amounts(found))
+    say(f"judge    {len(found.descriptions)} descriptions of {found.model.name}{left_out}{waiting(found)}")
+    say(f"calls    {found.calls}, wrong descriptions of the same heads too")
+    say(amounts(found))
     return 0
 
 
@@ -144,7 +145,7 @@ def _draw(model: str, found: list[dict[str, Any]]) -> None:
     )
     draw_table(of_placebos, _placebo_rows(found), title="Placebos: heads that nobody trained, described all the same")
     if any(placebo is None for row in found if row["of"] == "heads" for placebo in row["placebos"].values()):
-        typer.echo("Placebos: headscribe describe MODEL --llm LLM --placebos 30, then score again.")
+        say("Placebos: headscribe describe MODEL --llm LLM --placebos 30, then score again.")
     draw_curves(found)
     draw_heads_to_look_at(found)
 

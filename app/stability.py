@@ -10,6 +10,7 @@ import typer
 
 from app import options as o
 from app.llm_options import DEFAULTS, LLMOptions, exit_code, with_llm_options
+from app.saying import say
 
 if TYPE_CHECKING:
     from describe.pipeline import StabilityPlan, StabilityResult
@@ -68,9 +69,9 @@ def _dry_run(found: StabilityPlan, json_path: Path | None) -> int:
         listed = {"model": found.model.name, "heads": found.heads, "prompts": found.prompts}
         write_json(listed | expected_json(found), json_path)
         return 0
-    typer.echo(f"compare  the descriptions of {len(found.heads)} heads or roles of {found.model.name}{waiting(found)}")
-    typer.echo(f"calls    {found.calls}, pairs with other heads' descriptions too")
-    typer.echo(amounts(found))
+    say(f"compare  the descriptions of {len(found.heads)} heads or roles of {found.model.name}{waiting(found)}")
+    say(f"calls    {found.calls}, pairs with other heads' descriptions too")
+    say(amounts(found))
     return 0
 
 
@@ -88,4 +89,4 @@ def _draw(result: StabilityResult) -> None:
         rows.append(("mean", "", f"{sum(values) / len(values):.2f}", placebo))
     headings = ("head", "descriptions", "agreement", "placebo: with other heads'")
     draw_table(headings, rows, title=f"{result.model.name}: stability by {result.judge}", right=(1, 2, 3))
-    typer.echo(f"{len(result.single)} heads or roles have one description only")
+    say(f"{len(result.single)} heads or roles have one description only")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app import options as o
+from app.saying import say
 from app.study_report import study_report
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def new(
     if json_path:
         return write_json(_settings(made), json_path)
     kinds = ", ".join(f"{number} {kind}" for kind, number in made.n_items.items())
-    typer.echo(
+    say(
         f"{made.name}: {sum(made.n_items.values())} items ({kinds}), {made.raters_per_item} raters each.\n"
         f"Now let raters in: headscribe study invite {made.name} --raters {made.raters_per_item}"
     )
@@ -162,7 +163,7 @@ def revoke(
     with _catalogue(catalog) as opened:
         chosen = find_study(opened, name)
         shut_out(opened, chosen, rater)
-    typer.echo(f"{chosen.name}: {rater.upper()} is shut out")
+    say(f"{chosen.name}: {rater.upper()} is shut out")
 
 
 @study.command()
@@ -173,7 +174,7 @@ def stop(name: o.StudyName = None, catalog: o.CataloguePlace = o.DEFAULT_CATALOG
 
     with _catalogue(catalog) as opened:
         stopped = end(opened, find_study(opened, name))
-    typer.echo(f"{stopped.name}: stopped; headscribe study extend goes on with it")
+    say(f"{stopped.name}: stopped; headscribe study extend goes on with it")
 
 
 @study.command()
@@ -190,7 +191,7 @@ def extend(
 
     with _catalogue(catalog) as opened:
         extended = more(opened, find_study(opened, name), raters_per_item)
-    typer.echo(f"{extended.name}: {extended.raters_per_item} raters per item")
+    say(f"{extended.name}: {extended.raters_per_item} raters per item")
 
 
 @study.command()
@@ -205,7 +206,7 @@ def export(
 
     with _catalogue(catalog) as opened:
         for path in write(opened, find_study(opened, name), output):
-            typer.echo(path)
+            say(str(path))
 
 
 @study.command()
@@ -218,7 +219,7 @@ def backup(
 
     with _catalogue(catalog) as opened:
         copy(opened, output)
-    typer.echo(f"{catalog} copied to {output}")
+    say(f"{catalog} copied to {output}")
 
 
 def _draw_status(found: dict[str, Any]) -> None:
@@ -239,11 +240,11 @@ def _draw_status(found: dict[str, Any]) -> None:
     headings = ("rater", "state", "answered", "repeats", "median s", "failed catch", "last heard of")
     items, answers, agreed = found["items"], found["answers"], found["agreement"]
     draw_table(headings, rows, title=f"{found['study']}{': stopped' if found['stopped'] else ''}", right=(2, 3, 4, 5))
-    typer.echo(
+    say(
         f"answers    {answers['given']} of {answers['wanted']}; {items['complete']} of {items['number']} items complete"
     )
     if agreed["pairs"]:
-        typer.echo(
+        say(
             f"agreement  of {agreed['pairs']} pairs of raters at an item {agreed['fit']:.0%} gave the same answer,"
             f" {agreed['plausible']:.0%} agree whether it fits"
         )

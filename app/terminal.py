@@ -18,7 +18,7 @@ from rich.text import Text
 from describe.catalog.scores import headline, scored, with_interval
 from describe.files import write_atomically
 from describe.records import THRESHOLD
-from describe.text import encodable, quoted, visible
+from describe.text import encodable, printable, quoted, visible
 
 if TYPE_CHECKING:
     from describe.pipeline import Progress
@@ -78,37 +78,37 @@ def draw_head(record: dict[str, Any], *, suppressed: bool = False) -> None:
     from describe.catalog.links import neuronpedia
 
     console = _console()
-    console.print(Text(f"{record['model']} {record['layer']}.{record['head']}", style="bold"))
+    console.print(_text(f"{record['model']} {record['layer']}.{record['head']}", style="bold"))
     for found in record["descriptions"]:
         role = f" role {found['role']}" if found["role"] else ""
-        console.print(Text(f"{found['llm']} ({found['prompt']}){role}", style="cyan"))
+        console.print(_text(f"{found['llm']} ({found['prompt']}){role}", style="cyan"))
         if found["failure"]:
-            console.print(Text(f"  failed ({found['failure']}): {visible(found['detail'] or '')}", style="red"))
+            console.print(_text(f"  failed ({found['failure']}): {visible(found['detail'] or '')}", style="red"))
             continue
-        console.print(Text(f"  inputs   {visible(found['inputs'])}"))
-        console.print(Text(f"  pattern  {visible(found['pattern'])}", style="yellow" if found["unclear"] else ""))
+        console.print(_text(f"  inputs   {visible(found['inputs'])}"))
+        console.print(_text(f"  pattern  {visible(found['pattern'])}", style="yellow" if found["unclear"] else ""))
         if scored(found):
-            console.print(Text(f"  score    {visible(scored(found))}"))
+            console.print(_text(f"  score    {visible(scored(found))}"))
     if not record["descriptions"]:
-        console.print(Text("not described yet: headscribe describe MODEL --llm LLM", style="dim"))
+        console.print(_text("not described yet: headscribe describe MODEL --llm LLM", style="dim"))
     for title, name in (("implements", "score"), ("suppresses", "suppression")):
         strong = sorted(
             ((v[name], operation) for operation, v in record["relations"].items() if v[name] >= THRESHOLD), reverse=True
         )
         if strong:
             said = (f"{visible(o)} {value:.2f}{_checked(record['relations'][o], name)}" for value, o in strong)
-            console.print(Text(f"{title:11}" + "  ".join(said)))
+            console.print(_text(f"{title:11}" + "  ".join(said)))
     for role in record["roles"] if len(record["roles"]) > 1 else []:
         sources = ", ".join(quoted(record["salient"][i]["token"]) for i in role["rows"][:6])
         about = f"{visible(role['sign'])}, {role['share']:.0%} of the saliency, {len(role['rows'])} rows:"
         line = f"role {role['role']:<6} {about}"
-        console.print(Text(f"{line} {sources}"))
+        console.print(_text(f"{line} {sources}"))
     if link := neuronpedia(record["model"], record["layer"], record["head"]):
-        console.print(Text(f"Neuronpedia {link}", style="dim"))
+        console.print(_text(f"Neuronpedia {link}", style="dim"))
     if record["inference"]:
         found = record["inference"]
         shares = f"{found['of_source']:.2f} without context, {found['in_context']:.2f} with context"
-        console.print(Text(f"in prompts it writes so many of its salient mappings: {shares}"))
+        console.print(_text(f"in prompts it writes so many of its salient mappings: {shares}"))
     if record["evidence"]:
         console.print(_evidence_table(record["evidence"]))
     targets_title, way = ("suppressed targets", "suppressed") if suppressed else ("targets", "targets")
@@ -116,7 +116,7 @@ def draw_head(record: dict[str, Any], *, suppressed: bool = False) -> None:
     table.columns[1].justify = "right"
     for row in record["salient"]:
         targets = "  ".join(quoted(target["token"]) for target in row[way])
-        table.add_row(Text(quoted(row["token"])), f"{row['saliency']:.3f}", Text(targets))
+        table.add_row(_text(quoted(row["token"])), f"{row['saliency']:.3f}", _text(targets))
     console.print(table)
 
 
@@ -141,7 +141,7 @@ def _evidence_table(evidence: Sequence[dict[str, Any]]) -> Table:
     for e in evidence:
         numbers = (f"{e['count']} of {e['rows']}", f"{e['expected']:.2%}", f"{e['effect']:.2f}", f"{e['q_value']:.0e}")
         examples = ", ".join(e["examples"][:2])
-        table.add_row(Text(e["kind"]), Text(e["wording"]), *numbers, Text(examples))
+        table.add_row(_text(e["kind"]), _text(e["wording"]), *numbers, _text(examples))
     return table
 
 
@@ -199,19 +199,19 @@ def draw_heads(lines: Iterable[HeadLine]) -> None:
     console.print(table)
     states = Counter(line.state for line in drawn)
     said = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
-    console.print(Text("; ".join([said, *(f"score: {how}" for how in judged)]), style="dim"))
+    console.print(_text("; ".join([said, *(f"score: {how}" for how in judged)]), style="dim"))
 
 
 def draw_table(
     headings: Sequence[str], rows: Iterable[Sequence[str]], *, title: str, right: Sequence[int] = ()
 ) -> None:
     """A table of plain text, some columns aligned to the right."""
-    table = Table(*headings, title=Text(title, style="bold"), title_justify="left", box=None, header_style="bold")
+    table = Table(*headings, title=_text(title, style="bold"), title_justify="left", box=None, header_style="bold")
     table.pad_edge = False
     for column in right:
         table.columns[column].justify = "right"
     for row in rows:
-        table.add_row(*(Text(visible(cell)) for cell in row))
+        table.add_row(*(_text(visible(cell)) for cell in row))
     console = _console()
     console.print(table)
     console.print()
@@ -237,17 +237,22 @@ def _best(record: dict[str, Any]) -> tuple[dict[str, Any] | None, Text, Text, st
         style = "yellow" if found["unclear"] else ""
         role = f"role {found['role']}: " if found["role"] else ""
         state = "unclear" if found["unclear"] else "described"
-        return found, Text(visible(found["inputs"]), style), Text(role + visible(found["pattern"]), style), state
+        return found, _text(visible(found["inputs"]), style), _text(role + visible(found["pattern"]), style), state
     if record["descriptions"]:
-        return None, Text(""), Text(f"failed: {record['descriptions'][-1]['failure']}", "red"), "failed"
-    return None, Text(""), Text(""), "not described"
+        return None, _text(""), _text(f"failed: {record['descriptions'][-1]['failure']}", "red"), "failed"
+    return None, _text(""), _text(""), "not described"
+
+
+def _text(words: str, style: str = "") -> Text:
+    """Words of whomever, as a terminal may have them."""
+    return Text(printable(words), style=style)
 
 
 def _strongest(record: dict[str, Any]) -> Text:
     if not record["salient"]:
-        return Text("")
+        return _text("")
     row = record["salient"][0]
-    return Text(f"{quoted(row['token'])} → {' '.join(quoted(target['token']) for target in row['targets'][:2])}")
+    return _text(f"{quoted(row['token'])} → {' '.join(quoted(target['token']) for target in row['targets'][:2])}")
 
 
 def _console() -> Console:

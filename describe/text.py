@@ -11,7 +11,7 @@ import unicodedata
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["encodable", "markdown", "no_formula", "quoted", "shortened", "visible"]
+__all__ = ["encodable", "file_name", "markdown", "no_formula", "printable", "quoted", "shortened", "visible"]
 
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}
 _HIDDEN = {
@@ -45,6 +45,17 @@ def quoted(text: str) -> str:
 def shortened(text: str, most: int = 80) -> str:
     """`visible` text of at most so many characters, as a message quotes what is wrong."""
     return visible(text[:most])[:most] + ("…" if len(text) > most else "")
+
+
+def printable(text: str) -> str:
+    """Lines of a message as a terminal may have them: `visible`, but a backslash stays, as parts are so already."""
+    return "".join(char if char in "\n\\" else _visible_char(char) for char in text)
+
+
+def file_name(text: str, most: int = 80) -> str:
+    """A text as part of a file's name: harmless characters alone, and none of them at the start a dot."""
+    plain = (char if char.isascii() and (char.isalnum() or char in ".-_") else "_" for char in text[: 2 * most])
+    return "".join(plain).lstrip(".")[:most]
 
 
 def encodable(text: str) -> str:

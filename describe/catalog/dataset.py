@@ -17,7 +17,7 @@ from describe.catalog.links import neuronpedia
 from describe.catalog.parquet import pyarrow, write_heads, write_table
 from describe.errors import InputError
 from describe.records import ModelInfo
-from describe.text import markdown, visible
+from describe.text import file_name, markdown, visible
 from describe.versions import headscribe_version
 
 __all__ = ["heads_of", "model_file_name", "write_dataset"]
@@ -78,8 +78,7 @@ def heads_of(folder: Path) -> list[Path]:
 
 def model_file_name(model: ModelInfo, folder: Path, suffix: str) -> str:
     """The name of a model's file, without its suffix: of harmless characters, and not in the folder yet."""
-    plain = "".join(char if char.isascii() and (char.isalnum() or char in ".-_") else "_" for char in model.name)
-    name = f"{plain.lstrip('.')[:80] or 'model'}-{model.content_hash[:8]}"
+    name = f"{file_name(model.name) or 'model'}-{file_name(model.content_hash, 8)}"
     while (folder / f"{name}{suffix}").exists():
         name += "_"
     return name
@@ -95,8 +94,8 @@ def _card(told: list[_Told], licence: str | None) -> str:
     """README.md: what the Hub reads of a dataset, then what people do. Nothing in it but the table is data."""
     made = sorted({name for about in told for name in about.describers})
     rows = "\n".join(
-        f"| {markdown(visible(about.model.name))} | {markdown(about.model.family)} | {about.model.n_layers} x"
-        f" {about.model.n_heads} | {about.heads} | `{markdown(about.model.content_hash)}` |"
+        f"| {markdown(visible(about.model.name))} | {markdown(visible(about.model.family))} | {about.model.n_layers} x"
+        f" {about.model.n_heads} | {about.heads} | `{markdown(visible(about.model.content_hash))}` |"
         f" {markdown(', '.join(f'{visible(name)} ({count})' for name, count in sorted(about.describers.items())))} |"
         for about in told
     )

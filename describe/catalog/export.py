@@ -20,7 +20,7 @@ from describe.errors import InputError
 from describe.files import replacing, replacing_folder
 from describe.records import THRESHOLD, ModelInfo
 from describe.text import markdown as _md
-from describe.text import no_formula, quoted, visible
+from describe.text import no_formula, printable, quoted, visible
 from describe.versions import headscribe_version
 
 __all__ = ["FILES", "export"]
@@ -103,15 +103,15 @@ def _markdown_head(record: dict[str, Any], file: TextIO) -> None:
     for found in record["descriptions"]:
         who = f"{_md(visible(found['llm']))} ({_md(visible(found['prompt']))}){_of_role(found)}"
         if found["failure"]:
-            file.write(f"- {who}: failed, {_md(found['failure'])}: {_md(visible(found['detail'] or ''))}\n")
+            file.write(f"- {who}: failed, {_md(visible(found['failure']))}: {_md(visible(found['detail'] or ''))}\n")
         else:
             inputs, pattern = (_md(visible(found[part] or "")) for part in ("inputs", "pattern"))
             file.write(f"- {who}\n  - inputs: {inputs}\n  - pattern: {pattern}\n")
             if told := scored(found):
-                file.write(f"  - {_md(told)}\n")
+                file.write(f"  - {_md(printable(told))}\n")
     for title, told in (("implements", _implemented(record)), ("evidence", _claims(record))):
         if told:
-            file.write(f"- {title}: {_md(told)}\n")
+            file.write(f"- {title}: {_md(printable(told))}\n")
     for role in record["roles"] if len(record["roles"]) > 1 else []:
         sources = " ".join(_code(record["salient"][i]["token"]) for i in role["rows"])
         file.write(
@@ -202,9 +202,10 @@ def _claims(record: dict[str, Any]) -> str:
 
 
 def _facts(model: ModelInfo) -> str:
+    family, content_hash = _md(visible(model.family)), _md(visible(model.content_hash))
     return (
-        f"{model.n_layers} layers of {model.n_heads} heads, family {_md(model.family)}, {model.vocab_size:,} tokens;"
-        f" content SHA-256 `{model.content_hash}`; headscribe {headscribe_version()}\n"
+        f"{model.n_layers} layers of {model.n_heads} heads, family {family}, {model.vocab_size:,} tokens;"
+        f" content SHA-256 `{content_hash}`; headscribe {headscribe_version()}\n"
     )
 
 

@@ -16,7 +16,7 @@ import pytest
 from app.main import main
 from app.options import Format
 from describe import pipeline
-from describe.catalog import Catalogue
+from describe.catalog import Catalogue, schema
 from describe.catalog.dataset import FLAT_COLUMNS, HEAD_COLUMNS
 from describe.catalog.export import FILES, export
 from describe.catalog.links import neuronpedia
@@ -289,3 +289,47 @@ def test_an_export_of_nothing_writes_nothing(tmp_path: Path, capsys: pytest.Capt
 def test_the_first_head_is_shown_with_its_link(whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", MODEL.name, str(HeadId(1, 0)), "--catalog", str(whole)]) == 0
     assert "https://www.neuronpedia.org/gpt2-small/head/1/0" in capsys.readouterr().out
+
+
+TAMPERED = "`</code>\x1b[31m\u202e<img src=x onerror=alert(1)>/../../e"
+
+
+@pytest.fixture(scope="module")
+def tampered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalogue in whose fields somebody wrote what headscribe never writes there."""
+    path = tmp_path_factory.mktemp("tampered") / "c.db"
+    with whole_catalogue(path, (OTHER,)) as catalogue, catalogue.engine.begin() as connection:
+        connection.execute(schema.model.update().values(name=TAMPERED, content_hash=TAMPERED, family=TAMPERED))
+        connection.execute(schema.labeller.update().values(llm=TAMPERED, prompt=TAMPERED))
+        connection.execute(schema.description.update().values(detail=TAMPERED, reasoning=TAMPERED))
+        connection.execute(
+            schema.description.update().where(schema.description.c.failure.is_not(None)).values(failure=TAMPERED)
+        )
+    return path
+
+
+def test_a_tampered_catalogue_is_shown_as_text(
+    tampered: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Catalogue(str(tampered)) as catalogue:
+        for form, name in (("markdown", "a.md"), ("html", "site"), ("dataset", "data"), ("csv", "a.csv")):
+            pipeline.export(catalogue, [], form, tmp_path / name)
+    for page in (tmp_path / "a.md", tmp_path / "data" / "README.md"):
+        text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+        assert Tags(text).tags <= {"code"}
+        assert not [char for char in text if not char.isprintable() and char != "\n"]
+    for place in ("site", "data"):
+        for path in (tmp_path / place).rglob("*"):
+            assert re.fullmatch(r"[\w.-]+", path.name), path.name
+    for page in (tmp_path / "site").glob("*.html"):
+        assert "<img" not in page.read_text()
+    for command in (
+        ["show", TAMPERED],
+        ["show", TAMPERED, "0.0"],
+        ["export", TAMPERED, "-o", str(tmp_path / "x"), "-f", "csv"],
+    ):
+        assert main([*command, "--catalog", str(tampered)]) == 0
+        printed = "".join(capsys.readouterr())
+        assert not [char for char in printed if not char.isprintable() and char != "\n"], command
+    assert main(["show", f"no {TAMPERED}", "--catalog", str(tampered)]) == 2
+    assert capsys.readouterr().err.rstrip("\n").isprintable()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from describe.errors import InputError
 from describe.records import HeadId, parse_heads
-from describe.text import no_formula, quoted, visible
+from describe.text import file_name, no_formula, printable, quoted, visible
 from tests.attacks import FORMULAS
 
 
@@ -49,3 +51,22 @@ def test_bad_selections_are_refused(text: str) -> None:
     with pytest.raises(InputError) as raised:
         parse_heads(text, 3, 4)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a model\nof C:\\x", "a model\nof C:\\x"),
+        (visible("\x1b[31m\\"), "\\x1b[31m\\\\"),
+        ("\x1b]0;x\x07\x9b2J\u202e\r", "\\x1b]0;x\\x07\\x9b2J\\u202e\\r"),
+    ],
+)
+def test_messages_act_on_no_terminal(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+@pytest.mark.parametrize("name", ["../../e", "..", ".", "/etc/passwd", "a\x00b", "con\\x", "\u202ea", "x" * 500, ""])
+def test_a_name_in_a_path_is_one_name_in_its_folder(name: str) -> None:
+    made = file_name(name)
+    assert re.fullmatch(r"([A-Za-z0-9_-][A-Za-z0-9_.-]*)?", made)
+    assert len(made) <= 80
