@@ -44,9 +44,9 @@ class AppProcess:
 
 
 @contextmanager
-def serving(where: str | Path, *options: str, log: Path | None = None) -> Iterator[AppProcess]:
+def serving(where: str | Path, *options: str, port: int = 0, log: Path | None = None) -> Iterator[AppProcess]:
     """``headscribe app`` on a catalogue (a path or URL), on a free port; what it says is added to the file ``log``."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
+    with socket.create_server(("127.0.0.1", port)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "app", "app", "--catalog", str(where), "--port", str(port), "--no-browser"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMLIT_")}
