@@ -83,6 +83,7 @@ def extract(
     """Read the salient token mappings of every head from the weights into the catalogue."""
     from app.terminal import progress_bars, write_json
     from describe import pipeline
+    from describe.secrets import shown_url
 
     with pipeline.open_engine(engine, ray_address) as where, _catalogue(catalog, create=True) as opened:
         with progress_bars(quiet) as progress:
@@ -101,7 +102,7 @@ def extract(
         elif not quiet:
             for result in results:
                 new = f"{result.new} new" if result.new else "all there already"
-                say(f"{result.model.name}: {len(result.heads)} heads in {catalog} ({new})")
+                say(f"{result.model.name}: {len(result.heads)} heads in {shown_url(catalog)} ({new})")
 
 
 app.command()(describe)

@@ -51,6 +51,7 @@ def import_command(
     from app.terminal import write_json
     from describe import pipeline
     from describe.catalog import Catalogue
+    from describe.secrets import shown_url
     from describe.text import visible
 
     with Catalogue(catalog, create=True) as opened:
@@ -63,7 +64,7 @@ def import_command(
     if not quiet:
         names = ", ".join(visible(name) for name in done.models)
         new = f"{done.new} new, {done.descriptions} new descriptions"
-        say(f"{names}: {done.heads} heads in {catalog} ({new})")
+        say(f"{names}: {done.heads} heads in {shown_url(catalog)} ({new})")
 
 
 def diff(

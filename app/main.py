@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 import typer
 
 from describe.errors import HeadscribeError
+from describe.secrets import keep_secrets_of_environment, redacted
 from describe.text import printable
 
 __all__ = ["main", "run"]
@@ -21,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit code: 0 done, 1 heads failed or missing, 2 bad input, 130 interrupted."""
     from app.commands import app
 
+    keep_secrets_of_environment()
     arguments = _json_to_stdout(list(sys.argv[1:] if argv is None else argv))
     try:
         code = app(args=arguments, prog_name="headscribe", standalone_mode=False)
@@ -40,6 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run() -> NoReturn:
     """The console script. After an interrupt the process ends at once, whatever its other threads still do."""
+    sys.stdout, sys.stderr = _without_secrets(sys.stdout), _without_secrets(sys.stderr)
     run_id = os.environ.pop("HEADSCRIBE_RUN", None)
     code = main() if run_id is None else _reported(int(run_id))
     if code == 130:
@@ -47,6 +51,23 @@ def run() -> NoReturn:
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+class _Redacted(io.TextIOWrapper):
+    """A standard stream that shows no secret, whoever writes to it: a traceback, a log or a warning too."""
+
+    def write(self, text: str, /) -> int:
+        return super().write(redacted(text))
+
+    def close(self) -> None:
+        """Let go of the file beneath, which is not ours."""
+        self.flush()
+
+
+def _without_secrets(stream: TextIO) -> TextIO:
+    if isinstance(stream, _Redacted) or not isinstance(stream, io.TextIOWrapper):
+        return stream  # somebody else's, such as a notebook's or a test's
+    return _Redacted(stream.buffer, stream.encoding, stream.errors, None, stream.line_buffering, stream.write_through)
 
 
 def _reported(run_id: int) -> int:
@@ -64,7 +85,7 @@ def _json_to_stdout(arguments: list[str]) -> list[str]:
 
 
 def _complain(message: str) -> int:
-    print(f"headscribe: {printable(' '.join(message.split()))}", file=sys.stderr)
+    print(f"headscribe: {printable(' '.join(redacted(message).split()))}", file=sys.stderr)
     return 2
 
 

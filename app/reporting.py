@@ -21,6 +21,7 @@ from describe.catalog import Catalogue
 from describe.catalog.rows import now
 from describe.catalog.runs import Run, claim_of
 from describe.errors import CatalogueError
+from describe.secrets import redacted
 
 __all__ = ["RUN", "reported"]
 
@@ -142,6 +143,5 @@ def _interrupt() -> None:
 
 
 def _last_lines(text: str) -> str:
-    """The end of what was written, without the key, should a server have sent it back."""
-    key = os.environ.get("OPENAI_API_KEY", "").strip()
-    return (text.replace(key, "***") if len(key) >= 8 else text).strip()[-KEPT:]
+    """The end of what was written, without a secret, should a server have sent one back."""
+    return redacted(text).strip()[-KEPT:]

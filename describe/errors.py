@@ -9,10 +9,12 @@
     ├── RunEndedError         a run must end before all heads are done; what came in is kept (exit code 1)
     └── CallError             one call to an LLM gave no usable answer; carries its cause and evidence
 
-An ``InputError`` is shown to people as one line that says what was wrong and what to do.
+An ``InputError`` is shown to people as one line that says what was wrong and what to do. None holds a secret.
 """
 
 from __future__ import annotations
+
+from describe.secrets import redacted
 
 __all__ = [
     "CallError",
@@ -27,7 +29,10 @@ __all__ = [
 
 
 class HeadscribeError(Exception):
-    """The root of the tree."""
+    """The root of the tree. A message is rid of secrets, since it may hold what a server or a driver said."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(redacted(message))
 
 
 class InputError(HeadscribeError):
@@ -66,5 +71,5 @@ class CallError(HeadscribeError):
     def __init__(self, cause: str, message: str, *, reply: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.cause = cause
-        self.reply = reply
+        self.reply = reply if reply is None else redacted(reply)
         self.retry_after = retry_after

@@ -18,6 +18,7 @@ from describe.catalog.revisions import bring_up_to_date, copy_of_an_empty_catalo
 from describe.catalog.sqlite_file import CatalogueMadeError, SqliteFile, forget_after_fork, path_of
 from describe.catalog.transactions import LOCK_WAIT, prepare_sqlite, writing
 from describe.errors import CatalogueError
+from describe.secrets import keep_secrets_of, shown_url
 
 __all__ = ["begin_founding", "begin_write", "connect", "let_go", "note_write", "write_often"]
 
@@ -47,7 +48,8 @@ def connect(where: str, *, create: bool) -> Engine:
     `CatalogueError`, with nothing changed, for a database of something else, of a newer headscribe, or that cannot be
     opened.
     """
-    url = _url(where)
+    keep_secrets_of(where)
+    url, where = _url(where), shown_url(where)
     path = path_of(url)
     if path is None:
         return _open(url, where, None, create)
@@ -120,11 +122,11 @@ def _open(url: URL, where: str, file: SqliteFile | None, create: bool) -> Engine
     try:
         engine = create_engine(url)
     except NoSuchModuleError as error:
-        raise CatalogueError(f"'{_shown(url)}' names a database headscribe has no driver for: {error}") from error
+        raise CatalogueError(f"'{where}' names a database headscribe has no driver for: {error}") from error
     except ImportError as error:
-        raise CatalogueError(f"the driver for '{_shown(url)}' is not installed ({error})") from error
+        raise CatalogueError(f"the driver for '{where}' is not installed ({error})") from error
     except ArgumentError as error:
-        raise CatalogueError(f"'{_shown(url)}' names no database that can be opened") from error
+        raise CatalogueError(f"'{where}' names no database that can be opened") from error
     if engine.dialect.name == "sqlite":
         prepare_sqlite(engine)
     if file is not None:
@@ -137,7 +139,7 @@ def _open(url: URL, where: str, file: SqliteFile | None, create: bool) -> Engine
         if said == "file is not a database":
             said = f"'{where}' is not a catalogue but some other file: it was left as it is"
             raise CatalogueError(said) from error
-        raise CatalogueError(f"cannot open the catalogue '{_shown(url)}': {said}") from error
+        raise CatalogueError(f"cannot open the catalogue '{where}': {said}") from error
     except CatalogueError:
         engine.dispose()
         raise
@@ -206,11 +208,6 @@ def _url(where: str) -> URL:
         raise CatalogueError(
             "the catalogue's URL cannot be read: write a file path or dialect://user@host/database"
         ) from error
-
-
-def _shown(url: URL) -> str:
-    """The URL without its password."""
-    return url.database or "" if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
 
 
 def _forked() -> None:

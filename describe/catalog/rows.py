@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, Table, select
 from sqlalchemy.exc import IntegrityError
 
 from describe.catalog.database import begin_write
+from describe.secrets import redacted
 from describe.text import encodable
 
 __all__ = ["aware", "finite_json", "get_or_create", "iso", "json_hash", "now", "storable"]
@@ -67,10 +68,10 @@ def _not_finite(text: str) -> float:
 
 
 def storable(value: Any) -> Any:
-    """Text that every database can keep: NUL and lone surrogates are written as escapes."""
+    """Text that every database can keep: without secrets; NUL and lone surrogates are written as escapes."""
     if not isinstance(value, str):
         return value
-    return encodable(value.replace("\0", "\\x00"))
+    return encodable(redacted(value).replace("\0", "\\x00"))
 
 
 def now() -> datetime:

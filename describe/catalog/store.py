@@ -43,6 +43,7 @@ from describe.catalog.search import SearchStore
 from describe.catalog.writes import Writes
 from describe.errors import CatalogueError
 from describe.records import Description, HeadId, HeadMapping, ModelInfo
+from describe.secrets import shown_url
 
 __all__ = ["Catalogue"]
 
@@ -296,7 +297,7 @@ class Catalogue:
     def _shown(self) -> str:
         """The catalogue's place without a password."""
         url = self._engine.url
-        return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
+        return str(url.database) if url.get_backend_name() == "sqlite" else shown_url(str(url))
 
     def _models(self) -> list[Row[Any]]:
         with self._engine.connect() as connection:
