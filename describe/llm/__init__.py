@@ -1,7 +1,8 @@
 """Talking to a language model: any OpenAI-compatible endpoint, or a GGUF file on this machine."""
 
 from describe.llm.asking import Choice, Form, Ledger, Message, Oversight, Reply, Request
-from describe.llm.batches import MOST_BYTES, MOST_REQUESTS, BatchClient, BatchState
+from describe.llm.batch_state import BatchState
+from describe.llm.batches import MOST_BYTES, MOST_REQUESTS, BatchClient
 from describe.llm.client import ChatClient
 from describe.llm.connect import connect, connect_batches, endpoint, identity
 from describe.llm.failures import ANSWERED, CAUSES, TRANSIENT, refused_parameter

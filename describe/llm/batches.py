@@ -1,30 +1,39 @@
 """OpenAI's Batch API: many requests in a file, answered within a day at half the price. Knows no catalogue.
 
 A file of requests is uploaded, a batch of it created, looked at until it has ended, and its output read. Every answer
-of the server passes through `describe.llm.wire`, as with direct calls.
+of the server passes through `describe.llm.sending` and `describe.llm.wire`, as with direct calls.
 """
 
 from __future__ import annotations
 
-import io
 import json
+import os
+import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
-from typing import IO, Any, Final, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 
 from tenacity import Retrying
 
 from describe.errors import CallError, LLMError
 from describe.llm.asking import Message, Request
-from describe.llm.failures import answered_with, never_reached, persistence
-from describe.llm.wire import Wire
+from describe.llm.batch_state import KEY, BatchState, OutputLine, in_list, name_of
+from describe.llm.failures import UNREACHED, answered_with, never_reached, persistence
+from describe.llm.pacing import LONG_WAIT, say_waiting
+from describe.llm.sending import MOST_ANSWER, Ask, Sender, shown_address
+from describe.llm.wire import Answer, Wire
 from describe.records import Call
 
-__all__ = ["MOST_BYTES", "MOST_REQUESTS", "BatchClient", "BatchState", "Result"]
+if TYPE_CHECKING:
+    import anyio
+    import httpx2
+    import openai
+
+__all__ = ["MOST_BYTES", "MOST_REQUESTS", "BatchClient", "Result"]
 
 T = TypeVar("T")
 
@@ -32,43 +41,17 @@ MOST_REQUESTS, MOST_BYTES = 50_000, 200_000_000
 """What one file of requests may hold."""
 
 _CHAT: Final = "/v1/chat/completions"
-_KEY = "headscribe"
-"""The name, in a batch's metadata, under which the server keeps our key of the batch."""
+_PAGES, _PAGE = 10, 100
+"""So many pages of the newest batches at the server are looked through for one of ours."""
 
-_LOOKED_THROUGH = 1000
-"""So many of the newest batches at the server are looked through for one of ours."""
+_SLOWEST: Final = 100_000
+"""Bytes a second: a file that goes slower than this, beyond the time of a request, is given up."""
 
-_ENDED = {"completed", "failed", "expired", "cancelled"}
+_AROUND, _OF_TOKEN = 2**16, 32
+"""Bytes of a line of output: around the reply, and for each token of it, at most."""
+
 _UNSENT = {"batch_expired", "batch_cancelled"}
 """Error codes of requests that the server never came to."""
-
-
-@dataclass(frozen=True)
-class BatchState:
-    """What the server says of a batch.
-
-    Attributes:
-        id: the server's name for it.
-        status: in the server's words; ``completed``, ``failed``, ``expired`` or ``cancelled`` when it has ``ended``.
-        completed, failed, total: requests, as far as the server counts them.
-        files: the files of answers and of errors that there are.
-        problem: why the whole batch failed, as a code and a sentence.
-        seconds: that it took, or has taken.
-    """
-
-    id: str
-    status: str
-    completed: int
-    failed: int
-    total: int
-    files: tuple[str, ...]
-    problem: tuple[str, str] | None
-    seconds: float
-
-    @property
-    def ended(self) -> bool:
-        """Nothing more will come."""
-        return self.status in _ENDED
 
 
 @dataclass(frozen=True)
@@ -83,26 +66,34 @@ class Result:
     fatal: LLMError | None = None
 
 
+class _UnknownError(Exception):
+    """The server does not have what was asked for. Never leaves this file."""
+
+
 class BatchClient:
     """Batches of requests to one model at one OpenAI-compatible endpoint.
 
     Transient failures of the transport are tried again, as with direct calls, and then raised as `CallError`. Every
-    method raises `LLMError` when the endpoint cannot be used: a wrong key, or no Batch API.
+    method raises `LLMError` when the endpoint cannot be used: a wrong key, or no Batch API. To be closed: its requests
+    run in a thread of its own, so that each has its time whatever the server does.
     """
 
-    def __init__(
-        self, model: str, base_url: str | None, api_key: str, request: Request, identity: dict[str, str]
-    ) -> None:
-        import openai
+    def __init__(self, model: str, base_url: str, api_key: str, request: Request, identity: dict[str, str]) -> None:
+        from anyio.from_thread import start_blocking_portal
 
-        self._client = openai.OpenAI(api_key=api_key, base_url=base_url, max_retries=0, timeout=request.timeout)
-        where = str(self._client.base_url.copy_with(userinfo=b"", query=None))
-        self.wire = Wire(model, where, api_key, request, identity=identity)
+        self.wire = Wire(model, shown_address(base_url), request, identity=identity)
+        self._sender = Sender(base_url, api_key, self.wire)
+        self._of_files = Sender(base_url, api_key, self.wire, most=sys.maxsize)
+        self._thread = ExitStack()
+        self._portal = self._thread.enter_context(start_blocking_portal())
         self._reached = False
 
     def close(self) -> None:
-        """Let go of the connections."""
-        self._client.close()
+        """Let go of the connections, and of a request that was interrupted."""
+        for sender in (self._sender, self._of_files):
+            self._portal.call(sender.close)
+        self._portal.call(self._portal.stop, True)
+        self._thread.close()
 
     def line(self, custom_id: str, messages: list[Message], schema: dict[str, Any]) -> bytes:
         """One request as a line of the file to upload."""
@@ -112,26 +103,29 @@ class BatchClient:
 
     def upload(self, key: str, file: IO[bytes]) -> str:
         """Upload a file of requests; returns the server's name for it."""
+        size = file.seek(0, os.SEEK_END)
 
-        def send() -> str:
+        def send(client: openai.AsyncOpenAI) -> Awaitable[Any]:
             file.seek(0)
-            return self._client.files.create(file=(f"headscribe-{key}.jsonl", file), purpose="batch").id
+            return client.files.with_raw_response.create(file=(f"headscribe-{key}.jsonl", file), purpose="batch")
 
-        return self._persist(send)
+        seconds = self.wire.request.timeout + size / _SLOWEST
+        return self._persist(lambda: self._ask(_by(send), lambda found: name_of(found, "id"), seconds=seconds))
 
     def create(self, key: str, file_id: str) -> BatchState:
         """Create the batch of an uploaded file. A try that may have come through is looked for before the next."""
         first = True
+        ask = _by(
+            lambda client: client.batches.with_raw_response.create(
+                input_file_id=file_id, endpoint=_CHAT, completion_window="24h", metadata={KEY: key}
+            )
+        )
 
         def send() -> BatchState:
             nonlocal first
             found = None if first else self._find(key, file_id)
             first = False
-            return found or _state(
-                self._client.batches.create(
-                    input_file_id=file_id, endpoint=_CHAT, completion_window="24h", metadata={_KEY: key}
-                )
-            )
+            return found or self._ask(ask, BatchState.of)
 
         return self._persist(send)
 
@@ -141,17 +135,23 @@ class BatchClient:
 
     def state(self, batch_id: str) -> BatchState | None:
         """What the server says of a batch; None when it knows none of that name."""
-        return self._persist(_unless_missing(lambda: _state(self._client.batches.retrieve(batch_id))))
+        ask = _by(lambda client: client.batches.with_raw_response.retrieve(batch_id))
+        try:
+            return self._persist(lambda: self._ask(ask, BatchState.of, named=True))
+        except _UnknownError:
+            return None
 
     def cancel(self, batch_id: str) -> None:
         """Ask the server to end a batch that is not wanted, as far as it lets us."""
-        with suppress(CallError):
-            self._persist(_unless_missing(lambda: self._client.batches.cancel(batch_id)))
+        ask = _by(lambda client: client.batches.with_raw_response.cancel(batch_id))
+        with suppress(CallError, _UnknownError):
+            self._persist(lambda: self._ask(ask, bool, named=True))
 
     def forget(self, file_id: str) -> None:
         """Delete an uploaded file, so that no batch can be made of it any more; as far as the server lets us."""
-        with suppress(CallError):
-            self._persist(_unless_missing(lambda: self._client.files.delete(file_id)))
+        ask = _by(lambda client: client.files.with_raw_response.delete(file_id))
+        with suppress(CallError, _UnknownError):
+            self._persist(lambda: self._ask(ask, bool, named=True))
 
     def results(self, batch: BatchState, hashes: dict[str, str]) -> Iterator[Result]:
         """What came of the requests of a batch, in any order; lines that cannot be read or assigned are left out.
@@ -159,135 +159,136 @@ class BatchClient:
         Args:
             hashes: the request hash of each custom id in the batch.
 
-        Raises `FileNotFoundError` when the server has thrown the output away.
+        Raises `FileNotFoundError` when the server has thrown the output away. Of an output that is longer than the
+        replies to so many requests can be, the rest is left out too.
         """
+        most = len(hashes) * (_AROUND + _OF_TOKEN * self.wire.request.max_tokens)
         for file_id in batch.files:
-            output = self._persist(_unless_missing(partial(self._download, file_id)))
-            if output is None:
-                raise FileNotFoundError(file_id)
-            for line in io.BytesIO(output):
-                result = self._result(line, hashes, batch.seconds)
-                if result is not None:
-                    yield result
+            with tempfile.TemporaryFile() as file:
+                try:
+                    self._persist(partial(self._download, file_id, file, most))
+                except _UnknownError:
+                    raise FileNotFoundError(file_id) from None
+                file.seek(0)
+                while line := file.readline(MOST_ANSWER):
+                    result = self._result(line, hashes, batch.seconds)
+                    if result is not None:
+                        yield result
 
     def _result(self, line: bytes, hashes: dict[str, str], seconds: float) -> Result | None:
         try:
-            found = json.loads(line)
-            custom_id = found["custom_id"]
-            request_hash = hashes[custom_id]
-            status, code, message = _status(found)
-        except (ValueError, KeyError, TypeError, AttributeError):
+            found = OutputLine.of(line)
+            request_hash = hashes[found.custom_id]
+        except (ValueError, KeyError):
             return None
-        if status == 200:
-            body, request_id = found["response"].get("body"), found["response"].get("request_id")
-            return Result(custom_id, self.wire.entry(body, None, request_hash, seconds, request_id))
-        if code in _UNSENT:
-            return Result(custom_id, None)
+        headers = {"x-request-id": found.request_id} if found.request_id else {}
+        if found.status == 200:
+            answer = Answer(found.body, headers, content=line)
+            return Result(found.custom_id, self.wire.entry(answer, request_hash, seconds))
+        if found.code in _UNSENT:
+            return Result(found.custom_id, None)
         wire = self.wire
-        failure = answered_with(status, code, wire.line(message), wire.where, wire.model)
-        call = wire.entry(None, failure, request_hash, seconds)
-        return Result(custom_id, call, failure if isinstance(failure, LLMError) else None)
+        failure = answered_with(found.status, found.code, wire.line(found.message), wire.where, wire.model)
+        call = wire.entry(Answer(failure=failure), request_hash, seconds)
+        return Result(found.custom_id, call, failure if isinstance(failure, LLMError) else None)
 
-    def _download(self, file_id: str) -> bytes:
-        return self._client.files.content(file_id).content
+    def _download(self, file_id: str, file: IO[bytes], most: int) -> None:
+        async def ask(client: openai.AsyncOpenAI, scope: anyio.CancelScope) -> None:
+            file.seek(0)
+            file.truncate()
+            async with client.files.with_streaming_response.content(file_id) as found:
+                async for piece in found.iter_bytes():
+                    file.write(piece)
+                    scope.deadline += len(piece) / _SLOWEST
+                    if file.tell() > most:
+                        break
+
+        self._ask(ask, bool, named=True, sender=self._of_files)
 
     def _find(self, key: str, file_id: str) -> BatchState | None:
-        for batch in islice(self._client.batches.list(limit=100), _LOOKED_THROUGH):
-            if batch.input_file_id == file_id or (batch.metadata or {}).get(_KEY) == key:
-                return _state(batch)
+        after: str | None = None
+        for _ in range(_PAGES):
+            batches, after = self._ask(_page(after), in_list)
+            for batch in batches:
+                if batch.input_file == file_id or batch.key == key:
+                    return batch
+            if after is None:
+                break
         return None
 
     def _persist(self, send: Callable[[], T]) -> T:
         """Send until there is an answer that another try would not mend."""
         tries = 0
         try:
-            for attempt in Retrying(**persistence(self.wire.request)):
+            for attempt in Retrying(**persistence(self.wire.request), sleep=_rest):
                 with attempt:
                     tries += 1
-                    done, failure = self._once(send)
-                    if failure is not None:
-                        raise failure
+                    done = send()
         except CallError as error:
-            if error.cause != "connection" or self._reached:
+            if error.cause not in UNREACHED or self._reached:
                 raise
             unreached = never_reached(error, tries)
         else:
-            return cast(T, done)
+            return done
         raise unreached
 
-    def _once(self, send: Callable[[], T]) -> tuple[T | None, CallError | LLMError | None]:
-        """What was sent for, or what went wrong: returned, so that no exception carries the server's own words."""
-        import openai
+    def _ask(
+        self,
+        ask: Ask,
+        read: Callable[[Any], T],
+        *,
+        named: bool = False,
+        seconds: float | None = None,
+        sender: Sender | None = None,
+    ) -> T:
+        """One request, and what is read of its answer.
 
-        try:
-            done = send()
-        except openai.OpenAIError as error:
-            status = getattr(error, "status_code", None)
-            self._reached = self._reached or status is not None
-            if status in (404, 405, 501):
-                where, words = self.wire.where, self.wire.first_line(error)
-                return None, LLMError(f"{where} has no Batch API (/files and /batches): leave --batch out ({words})")
-            failure = self.wire.failed(error)
-            if isinstance(failure, CallError) and failure.cause == "bad_request":
-                return None, LLMError(f"{self.wire.where} refused the batch: {failure}")
-            return None, failure
-        except (ValueError, AttributeError):
-            return None, CallError("server_error", "the server's answer is not one of a Batch API")
-        self._reached = True
-        return done, None
+        ``named``: what is asked for has a name that the server may not know. Raises `CallError`, `LLMError`, and
+        `_UnknownError` for such a name.
+        """
+        answer = self._portal.call((sender or self._sender).ask, ask, seconds)
+        self._reached = self._reached or answer.status is not None
+        if named and answer.status == 404:
+            raise _UnknownError
+        failure = self._failure(answer)
+        if failure is None:
+            try:
+                return read(answer.body)
+            except ValueError:
+                failure = CallError("server_error", "the server's answer is not one of a Batch API")
+        raise failure
+
+    def _failure(self, answer: Answer) -> CallError | LLMError | None:
+        """What went wrong with a request to the Batch API."""
+        where, failure = self.wire.where, answer.failure
+        if answer.status in (404, 405, 501):
+            return LLMError(f"{where} has no Batch API (/files and /batches): leave --batch out ({answer.words})")
+        if answer.status == 200 and failure is not None:
+            return CallError("server_error", "the server's answer is not one of a Batch API")
+        if isinstance(failure, CallError) and failure.cause == "bad_request":
+            return LLMError(f"{where} refused the batch: {failure}")
+        return failure
 
 
-def _unless_missing(send: Callable[[], T]) -> Callable[[], T | None]:
-    """The same, with None for what the server does not have."""
+def _by(send: Callable[[openai.AsyncOpenAI], Awaitable[Any]]) -> Ask:
+    """Ask by one of the openai package's methods, without its reading of the answer, which trusts the server."""
+
+    async def ask(client: openai.AsyncOpenAI, _: anyio.CancelScope) -> httpx2.Response:
+        response: httpx2.Response = (await send(client)).http_response
+        return response
+
+    return ask
+
+
+def _page(after: str | None) -> Ask:
+    """Ask for a page of the newest batches, those behind the one of this name."""
     import openai
 
-    def tried() -> T | None:
-        try:
-            return send()
-        except openai.NotFoundError:
-            return None
-
-    return tried
+    return _by(lambda client: client.batches.with_raw_response.list(limit=_PAGE, after=after or openai.omit))
 
 
-def _state(batch: Any) -> BatchState:
-    """The server's answer as ours. Raises ValueError when it does not speak of a batch."""
-    from openai.types import Batch
-
-    if not (isinstance(batch, Batch) and batch.id and batch.status):
-        raise ValueError("no batch")
-    counts = batch.request_counts
-    completed, failed, total = (counts.completed, counts.failed, counts.total) if counts else (0, 0, 0)
-    ended = batch.completed_at or batch.expired_at or batch.cancelled_at or batch.failed_at or time.time()
-    return BatchState(
-        id=batch.id,
-        status=batch.status,
-        completed=completed or 0,
-        failed=failed or 0,
-        total=total or 0,
-        files=tuple(name for name in (batch.output_file_id, batch.error_file_id) if name),
-        problem=_problem(batch) if batch.status == "failed" else None,
-        seconds=max(0.0, ended - (batch.created_at or ended)),
-    )
-
-
-def _problem(batch: Any) -> tuple[str, str]:
-    """Why a whole batch failed: the first reason, and how many more there are."""
-    reasons = (batch.errors and batch.errors.data) or []
-    first = reasons[0] if reasons else None
-    if first is None or not (first.message or first.code):
-        return "", "the server does not say why"
-    line = f"line {first.line}: " if first.line is not None else ""
-    more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
-    return first.code or "", f"{line}{first.message or first.code}{more}"
-
-
-def _status(found: Any) -> tuple[int, str | None, str]:
-    """The HTTP status of a line of output, with the error's code and message; raises for what is no such line."""
-    response = found.get("response")
-    if response is None:
-        error = found.get("error") or {}
-        return 500, error.get("code"), str(error.get("message") or "the server says nothing")
-    status = int(response["status_code"])
-    error = {} if status == 200 else (response.get("body") or {}).get("error") or {}
-    return status, error.get("code"), str(error.get("message") or f"status {status}")
+def _rest(seconds: float) -> None:
+    """Wait before another try, and say so where it is long."""
+    if seconds >= LONG_WAIT:
+        say_waiting(seconds, "the Batch API failed, and is asked again")
+    time.sleep(seconds)

@@ -15,10 +15,11 @@ from tenacity import AsyncRetrying
 
 from describe.errors import CallError, LLMError
 from describe.llm.asking import Choice, Form, Message, Oversight, Reply, Request
-from describe.llm.failures import TRANSIENT, never_reached, persistence, refused_parameter
+from describe.llm.completion import Completion, NoCompletionError, likelihoods
+from describe.llm.failures import TRANSIENT, UNREACHED, never_reached, persistence, refused_parameter
 from describe.llm.money import estimated_tokens, most_tokens
-from describe.llm.sending import Answer, Sender, shown_address
-from describe.llm.wire import Wire, likelihoods, reply_of
+from describe.llm.sending import Sender, shown_address
+from describe.llm.wire import Answer, Wire, reply_of
 from describe.records import LOST, SENT, Call, HeadId
 
 __all__ = ["ChatClient"]
@@ -55,7 +56,7 @@ class ChatClient:
         self._run = oversight or Oversight()
         self._reached = False
         self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._wire = Wire(model, shown_address(base_url), api_key, request, lengths=lengths, identity=identity)
+        self._wire = Wire(model, shown_address(base_url), request, lengths=lengths, identity=identity)
         self._sender = Sender(base_url, api_key, self._wire)
 
     async def close(self) -> None:
@@ -89,19 +90,23 @@ class ChatClient:
     ) -> tuple[Call, int]:
         """Call until there is an outcome that another try would not mend. Returns it, and the number of tries."""
         tries = 0
-        retrying = AsyncRetrying(**persistence(self._request), sleep=asyncio.sleep)
+        retrying = AsyncRetrying(**persistence(self._request), sleep=self._rest)
         try:
             async for attempt in retrying:
                 with attempt:
                     tries += 1
                     call = await self._call(messages, form, request_hash, head)
         except CallError as error:
-            if error.cause != "connection" or self._reached:
+            if error.cause not in UNREACHED or self._reached:
                 raise
             unreached = never_reached(error, tries)
         else:
             return call, tries
         raise unreached
+
+    async def _rest(self, seconds: float) -> None:
+        """Wait before another try."""
+        await self._run.pacer.wait(seconds, "a call failed, and is tried again")
 
     async def _call(self, messages: list[Message], form: Form, request_hash: str, head: HeadId | None) -> Call:
         """One call, in its turn, paid and entered; a refused parameter is left out from now on and the call made again.
@@ -125,7 +130,8 @@ class ChatClient:
                 self._run.pacer.refused(started, failure.retry_after)
             elif failure is None:
                 self._reached = True
-                self._run.pacer.answered((call.tokens_in or 0) + (call.tokens_out or 0) - expected)
+                taken = (call.tokens_in or 0) + (call.tokens_out or 0)
+                self._run.pacer.answered(min(taken, most_tokens(text) + longest) - expected)
             if failure is None:
                 return call
             mendable = isinstance(failure, CallError) and failure.cause == "bad_request"
@@ -154,8 +160,8 @@ class ChatClient:
             seconds = round(time.monotonic() - started, 4)
             self._enter(head, Call(request_hash, LOST, seconds, name, "the run was interrupted"))
             raise
-        failure, request_id = answer.failure, answer.headers.get("x-request-id")
-        call = self._wire.entry(answer.body, failure, request_hash, time.monotonic() - started, request_id, name, form)
+        failure = answer.failure
+        call = self._wire.entry(answer, request_hash, time.monotonic() - started, name, form)
         call = replace(call, money=self._run.purse.cost(call.tokens_in, call.tokens_out))
         if failure is None and call.outcome in TRANSIENT:
             failure = CallError(call.outcome, call.detail or "", reply=call.reply)
@@ -167,19 +173,22 @@ class ChatClient:
             self._run.ledger.enter(head, call)
 
     async def _send(self, messages: list[Message], sent: dict[str, Any], name: str, form: Form) -> Answer:
-        """Send one request. What is no completion, or not what was asked for, is a failure."""
+        """Send one request. An answer without the probabilities that were asked for is a failure."""
         chat = isinstance(form, dict)
         asked = {"messages": messages} if chat else {"prompt": messages[-1]["content"]}
         path = "chat/completions" if chat else "completions"
         answer = await self._sender.send(path, {"model": self._wire.model, **sent, **asked}, name)
         self._run.pacer.heard(answer.headers)
-        found = answer.body
-        if answer.failure is not None:
-            if answer.unbilled and isinstance(form, Choice) and "logprob" in str(answer.failure).lower():
-                return replace(answer, failure=self._wire.no_likelihoods())
-            return answer
-        if not isinstance(found, dict) or not (found.get("choices") or "usage" in found):
-            return replace(answer, failure=self._wire.no_completion(json.dumps(found, ensure_ascii=False)))
-        if isinstance(form, Choice) and likelihoods(found, form) is None:
+        if isinstance(form, Choice) and _tells_none(answer, form):
             return replace(answer, failure=self._wire.no_likelihoods())
         return answer
+
+
+def _tells_none(answer: Answer, choice: Choice) -> bool:
+    """Whether a server tells no probabilities: it says so, or its completion has none."""
+    if answer.failure is not None:
+        return answer.unbilled and "logprob" in str(answer.failure).lower()
+    try:
+        return likelihoods(Completion.of(answer.body).body, choice) is None
+    except NoCompletionError:
+        return False

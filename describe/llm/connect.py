@@ -12,6 +12,7 @@ from describe.llm.asking import Oversight, Request
 from describe.llm.batches import BatchClient
 from describe.llm.client import ChatClient
 from describe.llm.spec import LLM, WAYS
+from describe.secrets import keep_secret, keep_secrets_of
 from describe.weights.locate import Location, content_hash
 
 __all__ = ["access", "connect", "connect_batches", "endpoint", "identity"]
@@ -73,12 +74,30 @@ def connect_batches(llm: LLM, request: Request) -> Iterator[BatchClient]:
 
 def access() -> tuple[str, str]:
     """The OpenAI-compatible endpoint and key of the environment. A server of one's own may need no key."""
-    url = os.environ.get("OPENAI_BASE_URL")
+    url = os.environ.get("OPENAI_BASE_URL", "").strip()
     key = os.environ.get("OPENAI_API_KEY", "").strip() or ("none" if url else "")
     if not key:
         raise LLMError(f"OPENAI_API_KEY is not set. The ways to name an LLM: {WAYS}")
-    if not all("!" <= character <= "~" for character in key):
-        raise LLMError("OPENAI_API_KEY holds a character that no key has: a space, or one that is not ASCII")
-    if url and urlsplit(url).scheme not in ("http", "https"):
-        raise LLMError("OPENAI_BASE_URL is not a web address: it starts with http:// or https:// and ends with /v1")
+    keep_secret(key)
+    keep_secrets_of(url)
+    for name in ("OPENAI_API_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        if not all("!" <= character <= "~" for character in os.environ.get(name, "").strip()):
+            raise LLMError(f"{name} holds a character that no key has: a space, or one that is not ASCII")
+    if url and not _is_web_address(url):
+        raise LLMError(
+            "OPENAI_BASE_URL is not a web address: it starts with http:// or https://, names a host and perhaps a port,"
+            " and ends with /v1"
+        )
     return url or OPENAI, key
+
+
+def _is_web_address(url: str) -> bool:
+    """Whether a request can go there: it is read as those read it that will send one."""
+    from yarl import URL
+
+    try:
+        parts, read = urlsplit(url), URL(url)
+        sendable = url.isprintable() and " " not in url and parts.port != 0
+        return sendable and parts.scheme in ("http", "https") and bool(parts.hostname and read.host)
+    except ValueError:
+        return False

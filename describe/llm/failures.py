@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
@@ -21,6 +22,7 @@ __all__ = [
     "CAUSES",
     "REFUSABLE",
     "TRANSIENT",
+    "UNREACHED",
     "answered_with",
     "never_reached",
     "persistence",
@@ -34,6 +36,7 @@ CAUSES = {
     "timeout": "no answer within the time allowed",
     "connection": "the server could not be reached, or broke off",
     "server_error": "the server failed, or answered with something that is no chat completion",
+    "redirect": "the server sent us on to another address, where nothing is sent",
     "bad_request": "the server refused the request",
     "empty": "the reply holds no text",
     "truncated": "the reply was cut off at the token limit",
@@ -45,6 +48,9 @@ CAUSES = {
 
 TRANSIENT = {"rate_limit", "timeout", "connection", "server_error"}
 """Causes that another try may mend."""
+
+UNREACHED = {"connection", "redirect"}
+"""Causes that say, where no call ever came through, that the address is wrong."""
 
 ANSWERED = {"ok", "empty", "truncated", "refusal"}
 """Outcomes of calls that the LLM answered, and was paid for."""
@@ -92,7 +98,7 @@ def answered_with(
         return LLMError(f"the account at {where} has no credit left")
     if status == 429:
         return CallError("rate_limit", message, retry_after=retry_after)
-    if status < 500 and status not in (408, 409):
+    if 400 <= status < 500 and status not in (408, 409):
         return CallError("bad_request", message)
     return CallError("server_error", message, retry_after=retry_after)
 
@@ -117,6 +123,8 @@ def persistence(request: Request) -> dict[str, Any]:
 
 def never_reached(error: CallError, tries: int) -> LLMError:
     """A server that could not be reached from the start: more likely a wrong address than a server that is down."""
+    if error.cause == "redirect":
+        return LLMError(f"{error}: set OPENAI_BASE_URL to where the server is")
     return LLMError(f"{error} (tried {tries} times): is OPENAI_BASE_URL right, and the server up?")
 
 
@@ -141,10 +149,11 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         if value is None:
             continue
         try:
-            return max(0.0, float(value) * scale)
+            seconds = float(value) * scale
         except ValueError:
             try:
-                return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-            except ValueError:
+                seconds = parsedate_to_datetime(value).timestamp() - time.time()
+            except (ValueError, TypeError, IndexError, OverflowError):
                 return None
+        return max(0.0, seconds) if math.isfinite(seconds) else None
     return None

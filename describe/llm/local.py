@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from describe.errors import LLMError
+from describe.secrets import keep_secret
 from describe.weights.locate import DEMO, demo_file
 
 __all__ = ["model_file", "serve"]
@@ -46,6 +47,7 @@ def _server(path: Path, n_parallel: int, n_ctx: int) -> tuple[Any, str]:
     import xllamacpp
 
     key = secrets.token_hex(16)
+    keep_secret(key)
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
     params.model_alias = [path.stem]

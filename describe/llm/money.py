@@ -186,5 +186,5 @@ class Purse:
         """Give back what was set aside for a call, and take what it cost."""
         self._reserved -= reserved
         self._in_flight -= 1
-        self.spent += cost
+        self.spent += max(cost, 0.0)
         self._settled.set()

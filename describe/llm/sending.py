@@ -1,72 +1,74 @@
-"""One request to an OpenAI-compatible endpoint over HTTP, and what came of it in our own terms."""
+"""Requests to an OpenAI-compatible server over HTTP, and what came of each in our own terms. None goes another way.
+
+A server may be broken or hostile: whatever it sends, and however slowly, a request ends within its time, takes so much
+memory at most, and comes to an answer or to a failure with its cause. Neither key nor prompt goes to another address.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from base64 import b64encode
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
 
 from describe.errors import CallError, LLMError
-from describe.llm.wire import Wire
+from describe.llm.wire import Answer, Wire
+from describe.secrets import keep_secret, keep_secrets_of
 
-__all__ = ["Answer", "Sender", "shown_address"]
+if TYPE_CHECKING:
+    import anyio
+    import httpx2
+    import openai
+
+__all__ = ["MOST_ANSWER", "Ask", "Sender", "shown_address"]
 
 CLIENT_ID = "X-Client-Request-Id"
 """The header that gives our own name for a call, which OpenAI's support can search for."""
 
+MOST_ANSWER: Final = 8 * 2**20
+"""Bytes of an answer, unpacked. The longest replies of today's models, reasoning included, are under one million."""
 
-@dataclass(frozen=True)
-class Answer:
-    """What came of a request.
+Ask = Callable[["openai.AsyncOpenAI", "anyio.CancelScope"], Awaitable["httpx2.Response | None"]]
+"""Sends one request; the scope's deadline is when it ends."""
 
-    Attributes:
-        body: the server's JSON; None where there was none.
-        headers: as the server sent them.
-        failure: what went wrong, if anything did.
-        unbilled: the server refused the request, so that it was surely free.
-    """
-
-    body: Any = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    failure: CallError | LLMError | None = None
-    unbilled: bool = False
+_SETTINGS = ("SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "OPENAI_CUSTOM_HEADERS")
+"""Variables of the environment that the client reads when it is made."""
 
 
 class Sender:
-    """Connections to one endpoint, kept open between requests. To be made within an event loop, and closed.
+    """Connections to one endpoint, kept open between requests. To be used within one event loop, and closed.
 
     Args:
         base_url: the endpoint, such as ``https://api.openai.com/v1``; a user in it is sent in the place of the key.
-        wire: says what the key is, and takes it out of whatever is told of failures.
+        wire: says what failures mean, and how long a request may take.
+        most: bytes of an answer, unpacked; a longer one is a failure.
+
+    Raises `LLMError` when the settings of the environment for HTTP cannot be used.
     """
 
-    def __init__(self, base_url: str, api_key: str, wire: Wire) -> None:
-        import openai
-        from yarl import URL
-
-        url = URL(base_url)
-        user = b64encode(f"{url.user}:{url.password or ''}".encode()).decode() if url.user else None
+    def __init__(self, base_url: str, api_key: str, wire: Wire, most: int = MOST_ANSWER) -> None:
+        keep_secret(api_key)
+        keep_secrets_of(base_url)
         self._wire = wire
         self._door = asyncio.Lock()
-        self._client = openai.AsyncOpenAI(
-            api_key=api_key,
-            base_url=str(url.with_user(None)),
-            default_headers={"Authorization": f"Basic {user}"} if user else None,
-            max_retries=0,
-            timeout=wire.request.timeout,
-            http_client=openai.DefaultAioHttpClient(),  # a third of the CPU time of the default one
-        )
+        try:
+            self._client = _client(base_url, api_key, most)
+        except Exception as error:  # of openai, httpx2 and ssl, and they name no setting
+            given = [name for name in _SETTINGS if name in os.environ or name.lower() in os.environ]
+            reason = LLMError(
+                f"HTTP cannot be set up with {', '.join(given) or 'OPENAI_BASE_URL'}: {wire.first_line(error)}"
+            )
+        else:
+            return
+        raise reason
 
     async def close(self) -> None:
         """Let go of the connections."""
         await self._client.close()
 
     async def send(self, path: str, body: dict[str, Any], name: str) -> Answer:
-        """Send a request, under our own name for it. Raises nothing: failures are part of the answer.
-
-        So no exception that carries the server's own words, with the key perhaps among them, is ever on its way.
+        """Send a call, under our own name for it. Raises nothing: failures are part of the answer.
 
         Answers that come in together are handed over one by one: what a caller then does without waiting, to its next
         request, is done before the next has its answer. Otherwise all would be taken up first and all requests go out
@@ -78,23 +80,86 @@ class Sender:
         return answer
 
     async def _sent(self, path: str, body: dict[str, Any], name: str) -> Answer:
+        return await self.post(f"/{path}", body, {CLIENT_ID: name})
+
+    async def post(self, path: str, body: dict[str, Any], headers: dict[str, str] | None = None) -> Answer:
+        """Send JSON to a path behind the endpoint, or to an address that begins with a scheme. Raises nothing."""
         import httpx2
-        import openai
 
         # By path, not by openai's typed method: to look through its parameters and build its models takes it longer
         # than to send them.
+        return await self.ask(
+            lambda client, _: client.post(path, cast_to=httpx2.Response, body=body, options={"headers": headers or {}})
+        )
+
+    async def ask(self, ask: Ask, seconds: float | None = None) -> Answer:
+        """Have one request sent, within so many seconds in all (as the wire's request says). Raises nothing.
+
+        So no exception that carries the server's own words, with a key perhaps among them, is ever on its way.
+        """
+        import anyio
+        import openai
+
+        seconds = self._wire.request.timeout if seconds is None else seconds
         try:
-            response = await self._client.post(
-                f"/{path}", cast_to=httpx2.Response, body=body, options={"headers": {CLIENT_ID: name}}
-            )
+            with anyio.fail_after(seconds) as scope:
+                response = await ask(self._client, scope)
+            return Answer() if response is None else self._read(response)
+        except TimeoutError:
+            failure: CallError | LLMError = CallError("timeout", f"no answer within {seconds:g} s")
+        except CallError as error:
+            failure = CallError(error.cause, f"{self._wire.where}: {error}")
         except openai.APIStatusError as error:
-            return Answer(headers=error.response.headers, failure=self._wire.failed(error), unbilled=True)
+            return Answer(
+                headers=error.response.headers,
+                failure=self._wire.failed(error),
+                unbilled=True,
+                status=error.response.status_code,
+                words=self._wire.first_line(error),
+            )
         except openai.OpenAIError as error:
-            return Answer(failure=self._wire.failed(error))
+            failure = self._wire.failed(error)
+        except Exception as error:
+            # At what a hostile server sends, aiohttp, httpx2, zlib, codecs and json raise what no list of ours would
+            # hold, and one answer that cannot be read must not cost the calls that are under way.
+            failure = CallError(
+                "server_error", f"{self._wire.where} answered what is no HTTP: {self._wire.first_line(error)}"
+            )
+        return Answer(failure=failure, unbilled=isinstance(failure, CallError) and failure.cause == "redirect")
+
+    def _read(self, response: httpx2.Response) -> Answer:
+        content = response.content
         try:
-            return Answer(response.json(), response.headers)
+            return Answer(response.json(), response.headers, status=response.status_code, content=content)
         except (ValueError, RecursionError):
-            return Answer(headers=response.headers, failure=self._wire.no_completion(response.text))
+            failure = self._wire.no_completion(content)
+            return Answer(None, response.headers, failure, status=response.status_code, content=content)
+
+
+def _client(base_url: str, api_key: str, most: int) -> openai.AsyncOpenAI:
+    import openai
+    from yarl import URL
+
+    from describe.llm.bodies import ENCODINGS, bounded
+
+    async def within_bounds(response: httpx2.Response) -> None:
+        bounded(response, most)
+
+    url = URL(base_url)
+    headers = {"Accept-Encoding": ENCODINGS}
+    if url.user:
+        user = b64encode(f"{url.user}:{url.password or ''}".encode()).decode()
+        headers["Authorization"] = f"Basic {user}"
+    return openai.AsyncOpenAI(
+        api_key=api_key,
+        base_url=str(url.with_user(None)),
+        default_headers=headers,
+        max_retries=0,
+        timeout=None,  # the whole request has its time
+        http_client=openai.DefaultAioHttpClient(  # a third of the CPU time of the default one
+            follow_redirects=False, event_hooks={"response": [within_bounds]}
+        ),
+    )
 
 
 def shown_address(base_url: str) -> str:

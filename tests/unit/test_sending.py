@@ -18,7 +18,7 @@ def test_answers_that_come_together_are_taken_up_one_by_one(monkeypatch: pytest.
 
     async def talk() -> None:
         together = asyncio.Event()
-        sender = Sender("http://127.0.0.1:9/v1", "none", Wire("m", "here", "none", Request()))
+        sender = Sender("http://127.0.0.1:9/v1", "none", Wire("m", "here", Request()))
 
         async def answered_together(*_: Any) -> Answer:
             await together.wait()
