@@ -22,11 +22,13 @@ _UsageError: Any = typer.BadParameter.__mro__[1]  # Click's, of which Typer carr
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit code: 0 done, 1 heads failed or missing, 2 bad input, 130 interrupted."""
     from app.commands import app
+    from app.parameters import check_parameters
 
     keep_secrets_of_environment()
     arguments = _json_to_stdout(list(sys.argv[1:] if argv is None else argv))
     try:
-        code = app(args=arguments, prog_name="headscribe", standalone_mode=False)
+        command = check_parameters(typer.main.get_command(app))
+        code = command(args=arguments, prog_name="headscribe", standalone_mode=False)
     except HeadscribeError as error:
         return _complain(str(error))
     except _UsageError as error:
@@ -38,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # the system's words: a disk that is full, a file that may not be read, a name too long
+        named = f"'{str(error.filename)[:200]}': " if error.filename is not None else ""
+        return _complain(f"{named}{error.strerror or error}")
     return code if isinstance(code, int) else 0
 
 

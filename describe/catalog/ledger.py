@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, case, func, select
+from sqlalchemy import Case, Column, Connection, Engine, bindparam, case, func, select
 
 from describe.catalog import schema
 from describe.catalog.database import begin_write
@@ -72,6 +72,11 @@ def _bound(caller: Caller, call: Call) -> dict[str, Any]:
     return values | {f"call_{name}": getattr(caller, name) for name in names}
 
 
+def _counted(amount: Column[Any]) -> Case[Any]:
+    """An amount that can be; null for one below zero."""
+    return case((amount >= 0, amount))
+
+
 class LedgerStore:
     """Part of `describe.catalog.Catalogue`: what every call to an LLM took, and what it brought."""
 
@@ -133,15 +138,16 @@ class LedgerStore:
         """The calls about a model's heads, summed by LLM and outcome, those in batches apart; all, or by one template.
 
         Each: llm, endpoint, outcome, batch, calls, tokens_in, tokens_out, tokens_reasoning, money (US dollars),
-        calls_without_price (that used tokens of unknown price, or that nobody knows the outcome of), mean_seconds.
+        calls_without_price (that used tokens of unknown price or number, or that nobody knows the outcome of),
+        mean_seconds. Amounts below zero, which older catalogues took from servers as they came, are not known.
         """
         table = schema.call
         sums = [
-            func.coalesce(func.sum(table.c[name]), 0).label(name)
+            func.coalesce(func.sum(_counted(table.c[name])), 0).label(name)
             for name in ("tokens_in", "tokens_out", "tokens_reasoning", "money")
         ]
-        used = table.c.tokens_in.is_not(None) | table.c.outcome.in_([SENT, LOST])
-        unpriced = case((table.c.money.is_(None) & used, 1), else_=0)
+        used = table.c.tokens_in.is_not(None) | table.c.outcome.in_([SENT, LOST, "ok"])
+        unpriced = case((_counted(table.c.money).is_(None) & used, 1), else_=0)
         in_batch = schema.batch.c.id.is_not(None).label("batch")
         group = (table.c.llm, table.c.endpoint, table.c.outcome, in_batch)
         query = (
@@ -169,7 +175,7 @@ class LedgerStore:
         """
         table = schema.call
         query = (
-            select(func.count(), func.coalesce(func.sum(table.c.money), 0.0))
+            select(func.count(), func.coalesce(func.sum(_counted(table.c.money)), 0.0))
             .select_from(_CALLS_OF_HEADS.join(schema.model, schema.extraction.c.model_id == schema.model.c.id))
             .where(table.c.id > call_id, table.c.llm.in_(llms), schema.model.c.name == model)
         )

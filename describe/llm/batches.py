@@ -86,7 +86,6 @@ class BatchClient:
         self._of_files = Sender(base_url, api_key, self.wire, most=sys.maxsize)
         self._thread = ExitStack()
         self._portal = self._thread.enter_context(start_blocking_portal())
-        self._reached = False
 
     def close(self) -> None:
         """Let go of the connections, and of a request that was interrupted."""
@@ -225,7 +224,7 @@ class BatchClient:
                     tries += 1
                     done = send()
         except CallError as error:
-            if error.cause not in UNREACHED or self._reached:
+            if error.cause not in UNREACHED or self._sender.heard:
                 raise
             unreached = never_reached(error, tries)
         else:
@@ -247,7 +246,6 @@ class BatchClient:
         `_UnknownError` for such a name.
         """
         answer = self._portal.call((sender or self._sender).ask, ask, seconds)
-        self._reached = self._reached or answer.status is not None
         if named and answer.status == 404:
             raise _UnknownError
         failure = self._failure(answer)

@@ -54,7 +54,6 @@ class ChatClient:
     ) -> None:
         self._request = request
         self._run = oversight or Oversight()
-        self._reached = False
         self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._wire = Wire(model, shown_address(base_url), request, lengths=lengths, identity=identity)
         self._sender = Sender(base_url, api_key, self._wire)
@@ -97,7 +96,7 @@ class ChatClient:
                     tries += 1
                     call = await self._call(messages, form, request_hash, head)
         except CallError as error:
-            if error.cause not in UNREACHED or self._reached:
+            if error.cause not in UNREACHED or self._sender.heard:
                 raise
             unreached = never_reached(error, tries)
         else:
@@ -129,7 +128,6 @@ class ChatClient:
             if isinstance(failure, CallError) and failure.cause == "rate_limit":
                 self._run.pacer.refused(started, failure.retry_after)
             elif failure is None:
-                self._reached = True
                 taken = (call.tokens_in or 0) + (call.tokens_out or 0)
                 self._run.pacer.answered(min(taken, most_tokens(text) + longest) - expected)
             if failure is None:

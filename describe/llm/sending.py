@@ -44,7 +44,8 @@ class Sender:
         wire: says what failures mean, and how long a request may take.
         most: bytes of an answer, unpacked; a longer one is a failure.
 
-    Raises `LLMError` when the settings of the environment for HTTP cannot be used.
+    ``heard``: an answer has begun to come, so that the endpoint is there. Raises `LLMError` when the settings of the
+    environment for HTTP cannot be used.
     """
 
     def __init__(self, base_url: str, api_key: str, wire: Wire, most: int = MOST_ANSWER) -> None:
@@ -52,8 +53,9 @@ class Sender:
         keep_secrets_of(base_url)
         self._wire = wire
         self._door = asyncio.Lock()
+        self.heard = False
         try:
-            self._client = _client(base_url, api_key, most)
+            self._client = _client(base_url, api_key, self._within(most))
         except Exception as error:  # of openai, httpx2 and ssl, and they name no setting
             given = [name for name in _SETTINGS if name in os.environ or name.lower() in os.environ]
             reason = LLMError(
@@ -62,6 +64,17 @@ class Sender:
         else:
             return
         raise reason
+
+    def _within(self, most: int) -> Callable[[httpx2.Response], Awaitable[None]]:
+        """What looks at each answer before its body is read."""
+
+        async def look(response: httpx2.Response) -> None:
+            from describe.llm.bodies import bounded
+
+            self.heard = self.heard or not response.is_redirect
+            bounded(response, most)
+
+        return look
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -136,14 +149,11 @@ class Sender:
             return Answer(None, response.headers, failure, status=response.status_code, content=content)
 
 
-def _client(base_url: str, api_key: str, most: int) -> openai.AsyncOpenAI:
+def _client(base_url: str, api_key: str, look: Callable[[httpx2.Response], Awaitable[None]]) -> openai.AsyncOpenAI:
     import openai
     from yarl import URL
 
-    from describe.llm.bodies import ENCODINGS, bounded
-
-    async def within_bounds(response: httpx2.Response) -> None:
-        bounded(response, most)
+    from describe.llm.bodies import ENCODINGS
 
     url = URL(base_url)
     headers = {"Accept-Encoding": ENCODINGS}
@@ -157,7 +167,7 @@ def _client(base_url: str, api_key: str, most: int) -> openai.AsyncOpenAI:
         max_retries=0,
         timeout=None,  # the whole request has its time
         http_client=openai.DefaultAioHttpClient(  # a third of the CPU time of the default one
-            follow_redirects=False, event_hooks={"response": [within_bounds]}
+            follow_redirects=False, event_hooks={"response": [look]}
         ),
     )
 

@@ -126,7 +126,7 @@ def test_errors_and_what_is_stored_hold_none() -> None:
 
 MISTAKEN = """
 import threading
-import app.commands, app.main
+import app.main, app.parameters
 
 def mistaken(**_):
     print("told", KEY)
@@ -135,7 +135,7 @@ def mistaken(**_):
     thread.join()
     raise ValueError(KEY)
 
-app.commands.app = mistaken
+app.parameters.check_parameters = lambda command: mistaken
 app.main.run()
 """
 
