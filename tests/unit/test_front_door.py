@@ -15,7 +15,9 @@ from app.front_door.messages import LARGEST, LARGEST_OF_VISITORS, Conversation
 from app.front_door.ownership import Ownership
 from app.front_door.policy import is_own_origin, origin_of, security_headers
 from app.front_door.visits import OWNER, Visits
+from app.runs import command_line
 from describe.errors import InputError
+from describe.records import HeadId, parse_heads
 
 
 def rerun(query: str = "", **widgets: str) -> bytes:
@@ -191,3 +193,32 @@ def test_the_token_its_ticket_and_its_cookie() -> None:
     assert Ownership("sixteen signs!!!").cookie == Ownership("sixteen signs!!!").cookie, "of all servers of one app"
     with pytest.raises(InputError, match="at least 16"):
         Ownership("short")
+
+
+# -- what runs are begun with ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "told"),
+    [
+        ("m" * 501, {}, "model has more than 500"),
+        ("demo", {"heads": "1" * 131_072}, "heads has more than 500"),
+        ("demo", {"heads": "0\0"}, "heads has a character"),
+        ("a\nb", {}, "model has a character"),
+        ("demo", {"only": "\x1b[31m"}, "only has a character"),
+        ("demo", {"budget": float("nan")}, "budget is not a number"),
+        ("demo", {"budget": float("inf")}, "budget is not a number"),
+        ("--device", {}, "name a model"),
+    ],
+)
+def test_fields_of_a_run_are_looked_at_before_there_is_one(model: str, options: dict[str, object], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        command_line("extract", model, options)
+
+
+def test_heads_have_numbers_that_databases_know() -> None:
+    for text in ("9" * 20 + ".0", "0." + "9" * 5000, "٣.0", "-1.0", "1e400.0"):
+        with pytest.raises(InputError, match="is not a head"):
+            HeadId.parse(text)
+    with pytest.raises(InputError, match="selects no heads"):
+        parse_heads("0-" + "9" * 5000, 2, 2)
