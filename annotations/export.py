@@ -84,6 +84,8 @@ def export(catalogue: Catalogue, study: Study, folder: Path) -> list[Path]:
 
     The folder is made if it is not there. Each file is complete or as it was. Raises `InputError` when it cannot.
     """
+    if str(folder) == "-":
+        raise InputError("six files cannot be written to standard output: name a directory with -o")
     folder = folder.expanduser()
     try:
         folder.mkdir(exist_ok=True)
@@ -113,14 +115,13 @@ def backup(catalogue: Catalogue, path: Path) -> None:
 
     if catalogue.engine.dialect.name != "sqlite":
         raise InputError("this makes copies of SQLite catalogues only: copy a PostgreSQL catalogue with pg_dump")
-    with replacing(path) as partial:
-        connection = catalogue.engine.raw_connection()
+    with replacing(path, database=True) as partial, closing(catalogue.engine.raw_connection()) as connection:
+        source: Any = connection.driver_connection
         try:
-            source: Any = connection.driver_connection
             with closing(sqlite3.connect(partial)) as copy:
                 source.backup(copy)
-        finally:
-            connection.close()
+        except sqlite3.Error as error:
+            raise InputError(f"cannot copy the catalogue to '{path}': {error}") from error
 
 
 def codebook(study: Study) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from app.options import DEFAULT_CATALOGUE, CataloguePlace, Format, Json, Quiet
+from app.options import DEFAULT_CATALOGUE, CataloguePlace, Format, Json, Quiet, output_file
 from app.saying import say
 
 __all__ = ["diff", "export", "import_command"]
@@ -16,7 +16,14 @@ __all__ = ["diff", "export", "import_command"]
 def export(
     format_: Annotated[Format, typer.Option("--format", "-f", help="What to write.")],
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="PATH", help="The file to write; for dataset and site a folder.")
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            callback=output_file,
+            help="The file to write, - for standard output; for dataset and site a folder.",
+        ),
     ],
     models: Annotated[
         Optional[list[str]],  # noqa: UP045
@@ -32,11 +39,12 @@ def export(
     """Write the heads of models as a file; html also as a site of all models (-o FOLDER), dataset as a folder."""
     from describe import pipeline
     from describe.catalog import Catalogue
+    from describe.files import is_stream
 
     with Catalogue(catalog) as opened:
         number = pipeline.export(opened, models or [], format_.value, output, licence=licence)
     if not quiet:
-        say(f"{number} heads written to {output}")
+        say(f"{number} heads written to {output}", err=is_stream(output))
 
 
 def import_command(

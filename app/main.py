@@ -43,6 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:  # the system's words: a disk that is full, a file that may not be read, a name too long
         named = f"'{str(error.filename)[:200]}': " if error.filename is not None else ""
         return _complain(f"{named}{error.strerror or error}")
+    except Exception as error:
+        said = _of_database(error)
+        if said is None:
+            raise
+        return _complain(said)
     return code if isinstance(code, int) else 0
 
 
@@ -80,6 +85,17 @@ def _reported(run_id: int) -> int:
     from app.reporting import reported
 
     return reported(run_id, main)
+
+
+def _of_database(error: Exception) -> str | None:
+    """What keeps the database of the catalogue from answering, in a line; None for any other error."""
+    if "sqlalchemy.exc" not in sys.modules:
+        return None
+    from sqlalchemy.exc import DBAPIError
+
+    from describe.catalog.failures import reason
+
+    return f"the catalogue {reason(error)}" if isinstance(error, DBAPIError) else None
 
 
 def _json_to_stdout(arguments: list[str]) -> list[str]:

@@ -10,6 +10,17 @@ import typer
 
 DEFAULT_CATALOGUE = "headscribe.db"
 
+
+def output_file(path: Optional[Path]) -> Optional[Path]:  # noqa: UP045
+    """A path to write to, as Typer hands it over. Raises `InputError` for a catalogue, before anything is done."""
+    if path is not None and str(path) != "-":
+        from describe.files import check_output, is_stream
+
+        if not (is_stream(path) or path.is_dir()):
+            check_output(path.expanduser())
+    return path
+
+
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="demo, a model directory, a .gguf file, or a Hugging Face hub id.")
 ]
@@ -42,7 +53,12 @@ RayAddress = Annotated[
 ]
 Json = Annotated[
     Optional[Path],  # noqa: UP045  (Typer reads the annotation at run time, on Python 3.10 too)
-    typer.Option("--json", metavar="[PATH]", help="Write the result as JSON to a file, or to standard output."),
+    typer.Option(
+        "--json",
+        metavar="[PATH]",
+        callback=output_file,
+        help="Write the result as JSON to a file, or to standard output.",
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no table; errors still show.")]
 LLMName = Annotated[

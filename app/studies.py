@@ -216,11 +216,12 @@ def backup(
 ) -> None:
     """Copy a SQLite catalogue, studies and all, while raters are at work."""
     from annotations.export import backup as copy
+    from describe.files import is_stream
     from describe.secrets import shown_url
 
     with _catalogue(catalog) as opened:
         copy(opened, output)
-    say(f"{shown_url(catalog)} copied to {output}")
+    say(f"{shown_url(catalog)} copied to {output}", err=is_stream(output))
 
 
 def _draw_status(found: dict[str, Any]) -> None:

@@ -33,7 +33,8 @@ def study_report(
         ReportForm, typer.Option("--format", "-f", help="Report, its figures as a table, or the study's data sheet.")
     ] = ReportForm.markdown,
     output: Annotated[
-        Optional[Path], typer.Option("--output", "-o", metavar="PATH", help="The file; else standard output.")  # noqa: UP045
+        Optional[Path],  # noqa: UP045
+        typer.Option("--output", "-o", metavar="PATH", callback=o.output_file, help="The file; else standard output."),
     ] = None,
     draws: Annotated[int, typer.Option("--draws", min=100, max=100_000, help="Draws of the bootstrap.")] = 2000,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the bootstrap.")] = 0,

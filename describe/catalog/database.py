@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import threading
@@ -16,11 +17,11 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, NoSuch
 
 from describe.catalog.revisions import bring_up_to_date, copy_of_an_empty_catalogue
 from describe.catalog.sqlite_file import CatalogueMadeError, SqliteFile, forget_after_fork, path_of
-from describe.catalog.transactions import LOCK_WAIT, prepare_sqlite, writing
+from describe.catalog.transactions import LOCK_WAIT, keep_connected, prepare_sqlite, writing
 from describe.errors import CatalogueError
 from describe.secrets import keep_secrets_of, shown_url
 
-__all__ = ["begin_founding", "begin_write", "connect", "let_go", "note_write", "write_often"]
+__all__ = ["begin_founding", "begin_write", "connect", "found", "let_go", "note_write", "write_often"]
 
 
 @dataclass
@@ -84,7 +85,7 @@ def begin_write(engine: Engine, *, often: bool = False, wait: float = LOCK_WAIT)
     the seconds for which others may hold the lock. Raises `CatalogueError`, with nothing written, when the catalogue's
     file is not the one that was opened.
     """
-    _found_empty(engine)
+    found(engine)
     with writing(engine, often=often, wait=wait).begin() as connection:
         yield connection
     note_write(engine)
@@ -114,13 +115,13 @@ def note_write(engine: Engine) -> None:
 
 def write_often(engine: Engine, *, wait: float = LOCK_WAIT) -> Connection:
     """A connection of which every transaction writes, as often as `begin_write` says; each is to be noted."""
-    _found_empty(engine)
+    found(engine)
     return writing(engine, often=True, wait=wait).connect()
 
 
 def _open(url: URL, where: str, file: SqliteFile | None, create: bool) -> Engine:
     try:
-        engine = create_engine(url)
+        engine = create_engine(url, json_deserializer=_json, pool_pre_ping=url.get_backend_name() != "sqlite")
     except NoSuchModuleError as error:
         raise CatalogueError(f"'{where}' names a database headscribe has no driver for: {error}") from error
     except ImportError as error:
@@ -129,6 +130,8 @@ def _open(url: URL, where: str, file: SqliteFile | None, create: bool) -> Engine
         raise CatalogueError(f"'{where}' names no database that can be opened") from error
     if engine.dialect.name == "sqlite":
         prepare_sqlite(engine)
+    else:
+        keep_connected(engine)
     if file is not None:
         _watch(engine, file)
     try:
@@ -144,6 +147,16 @@ def _open(url: URL, where: str, file: SqliteFile | None, create: bool) -> Engine
         engine.dispose()
         raise
     return engine
+
+
+def _json(stored: str) -> Any:
+    """A value of a JSON column. Raises `CatalogueError` where the file was damaged."""
+    try:
+        return json.loads(stored)
+    except (ValueError, RecursionError) as error:
+        raise CatalogueError(
+            f"the catalogue is damaged, it holds a value that is no JSON ({error}): put a backup in its place"
+        ) from error
 
 
 def _watch(engine: Engine, file: SqliteFile) -> None:
@@ -186,7 +199,7 @@ def _founded(file: SqliteFile) -> Iterator[Connection]:
             engine.dispose()
 
 
-def _found_empty(engine: Engine) -> None:
+def found(engine: Engine) -> None:
     """Make the catalogue's file if there is none yet."""
     file = _file(engine)
     if file is not None and file.missing:

@@ -17,7 +17,7 @@ from describe.catalog.links import neuronpedia
 from describe.catalog.parquet import write_heads
 from describe.catalog.scores import headline, scored
 from describe.errors import InputError
-from describe.files import replacing, replacing_folder
+from describe.files import is_stream, replacing, replacing_folder
 from describe.records import THRESHOLD, ModelInfo
 from describe.text import markdown as _md
 from describe.text import no_formula, printable, quoted, visible
@@ -35,6 +35,7 @@ def export(
 ) -> int:
     """Write the heads of models to ``path`` in a format. Returns how many; raises `InputError` when it cannot.
 
+    ``-`` is standard output.
     ``licence``: under which a dataset may be used, as the Hub names licences.
     """
     count = 0
@@ -46,7 +47,8 @@ def export(
             yield record
 
     counting = ((model, counted(records)) for model, records in parts)
-    if form == "dataset" or (form == "html" and path.suffix.lower() not in (".html", ".htm")):
+    one_page = path.suffix.lower() in (".html", ".htm") or is_stream(path)
+    if form == "dataset" or (form == "html" and not one_page):
         about = {"made_by": f"headscribe {headscribe_version()}", "format": form}
         with replacing_folder(path, about) as partial:
             if form == "dataset":

@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import Case, Column, Connection, Engine, bindparam, case, func, select
 
 from describe.catalog import schema
-from describe.catalog.database import begin_write
 from describe.catalog.heads import HEAD_ID, place
 from describe.catalog.rows import iso, now, storable
 from describe.catalog.writes import Writes
@@ -102,8 +101,8 @@ class LedgerStore:
         sent = calls.update().where(
             calls.c.outcome == SENT, calls.c.labeller_id == caller.labeller_id, calls.c.head_id.in_(heads)
         )
-        with begin_write(self._engine) as connection:
-            connection.execute(sent.values(outcome=LOST, detail="the process ended while the call was under way"))
+        lost = sent.values(outcome=LOST, detail="the process ended while the call was under way")
+        self._writes.now(lambda connection: connection.execute(lost))
 
     def find(self, request_hash: str, outcomes: set[str], since: datetime | None = None) -> Call | None:
         """The newest call with this request and one of these outcomes, no older than ``since``."""

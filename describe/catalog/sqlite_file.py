@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from urllib.parse import unquote
 from sqlalchemy.engine import URL
 
 from describe.errors import CatalogueError
+from describe.files import keep_from_outputs, partial_file
 
 __all__ = ["CatalogueMadeError", "SqliteFile", "path_of"]
 
@@ -48,6 +48,7 @@ class SqliteFile:
 
     def __init__(self, where: str, path: Path, create: bool) -> None:
         self.where, self.path, self.create = where, path, create
+        keep_from_outputs(path)
         self.identity = self._found()
         self._seen = self._state()
         self._sound = True
@@ -111,21 +112,16 @@ class SqliteFile:
         """
         place = self._real
         try:
-            handle, name = tempfile.mkstemp(prefix=f".{place.name}.", suffix=".partial", dir=place.parent)
-        except OSError as error:
-            raise CatalogueError(f"cannot make the catalogue '{self.where}': {error.strerror}") from error
-        os.close(handle)
-        partial = Path(name)
-        try:
-            yield partial
-            with closing(sqlite3.connect(partial)) as connection:
-                connection.execute("PRAGMA journal_mode = WAL")  # kept in the file
-            partial.chmod(stat.S_IRUSR | stat.S_IWUSR | (0o666 & ~_umask()))
-            _give_name(partial, place)
+            with partial_file(place) as partial:
+                yield partial.path
+                with closing(sqlite3.connect(partial.path)) as connection:
+                    connection.execute("PRAGMA journal_mode = WAL")  # kept in the file
+                partial.publish()
+                _give_name(partial.path, place)
         except FileExistsError:
             raise CatalogueMadeError(f"another process made '{self.where}' just now: run the same again") from None
-        finally:
-            partial.unlink(missing_ok=True)
+        except OSError as error:
+            raise CatalogueError(f"cannot make the catalogue '{self.where}': {error.strerror or error}") from error
 
     @property
     def _real(self) -> Path:
@@ -224,9 +220,3 @@ def _give_name(partial: Path, place: Path) -> None:
         if place.exists():
             raise FileExistsError from None
         partial.rename(place)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

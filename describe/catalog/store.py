@@ -17,7 +17,7 @@ from describe.catalog.batches import BatchStore
 from describe.catalog.browse import BrowseStore
 from describe.catalog.checks import CheckStore
 from describe.catalog.claims import claimed
-from describe.catalog.database import begin_write, connect, let_go
+from describe.catalog.database import begin_write, connect, found, let_go
 from describe.catalog.descriptions import insert_description
 from describe.catalog.evidence import EvidenceStore
 from describe.catalog.forms import (
@@ -53,7 +53,7 @@ class Catalogue:
 
     Args:
         where: a SQLite file's path, or any SQLAlchemy URL.
-        create: begin an empty catalogue when it is not there; a file is made when something is committed.
+        create: make the catalogue when it is not there: with the first thing that is committed, or when it is closed.
 
     Raises `CatalogueError` as `describe.catalog.database.connect` does. Use as a context manager, or `close` it.
     """
@@ -78,14 +78,19 @@ class Catalogue:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
+        if error is None:
+            self.close()
+        else:  # what was refused makes no catalogue
+            self._let_go()
 
     def claim(self, what: str, taken: str) -> AbstractContextManager[None]:
         """Hold the claim to do something, as `describe.catalog.claims.claimed` does."""
         return claimed(self._engine, what, taken)
 
     def close(self) -> None:
-        """Let go of the database. Others in this process who opened the same file keep it."""
+        """Let go of the database, which others in this process may keep. One that was to be made is there now."""
+        if self._let_go.alive:
+            found(self._engine)
         self._let_go()
 
     @property

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
 
-__all__ = ["LOCK_WAIT", "prepare_sqlite", "writing"]
+__all__ = ["LOCK_WAIT", "RECONNECT_WAIT", "keep_connected", "prepare_sqlite", "reconnecting_for", "writing"]
 
 SYNC_EVERY = 1.0
 """Seconds between two waits for the disk of transactions that come often."""
@@ -18,8 +21,13 @@ SYNC_EVERY = 1.0
 LOCK_WAIT = 60.0
 """Seconds that a transaction waits for one of another process to end."""
 
+RECONNECT_WAIT = 20.0
+"""Seconds that a new connection to a server is tried for, once there was one: as long as a restart takes."""
+
 AT_ONCE = 0.5
 """Seconds that SQLite itself waits in one go, during which no signal is heard."""
+
+_reconnecting: ContextVar[float] = ContextVar("reconnecting", default=RECONNECT_WAIT)
 
 
 @lru_cache(maxsize=16)
@@ -58,6 +66,36 @@ def prepare_sqlite(engine: Engine) -> None:
             connection.info["synchronous"] = synchronous
         _begin_immediate(connection, sqlite, options["headscribe_wait"])
         synced = time.monotonic() if wait else synced
+
+
+@contextmanager
+def reconnecting_for(seconds: float) -> Iterator[None]:
+    """Within the block, have lost connections to a server tried anew for so long."""
+    before = _reconnecting.set(seconds)
+    try:
+        yield
+    finally:
+        _reconnecting.reset(before)
+
+
+def keep_connected(engine: Engine) -> None:
+    """Have an engine connect again when its server was away for a moment; a server that never was there is told."""
+    reached = False
+
+    @event.listens_for(engine, "do_connect")
+    def connect(dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
+        nonlocal reached
+        until = time.monotonic() + (_reconnecting.get() if reached else 0)
+        while True:
+            try:
+                connection = dialect.connect(*arguments, **options)
+            except dialect.loaded_dbapi.OperationalError:
+                if time.monotonic() >= until:
+                    raise
+                time.sleep(AT_ONCE)
+            else:
+                reached = True
+                return connection
 
 
 def _begin_immediate(connection: Connection, sqlite: sqlite3.Connection, wait: float) -> None:

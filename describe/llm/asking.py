@@ -61,6 +61,10 @@ class Ledger(Protocol):
         """Keep a call about a head: first as sent, then with what came of it."""
         ...
 
+    async def kept(self) -> None:
+        """Wait until what was entered cannot be lost any more: nothing is paid for before."""
+        ...
+
     def answered(self, head: HeadId | None, request_hash: str) -> Call | None:
         """The call that answered this request before, if it is to be used again."""
         ...

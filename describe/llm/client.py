@@ -120,6 +120,8 @@ class ChatClient:
             cost = reserved  # whoever breaks off, or does not say what was used, may still send a bill
             try:
                 async with self._run.pacer.turn(expected):
+                    if self._run.ledger:
+                        await self._run.ledger.kept()
                     sent, started = self._wire.parameters(form), time.monotonic()
                     call, failure, unbilled = await self._entered(messages, form, sent, request_hash, head)
                 cost = 0.0 if unbilled else reserved if call.money is None else call.money

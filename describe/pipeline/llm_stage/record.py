@@ -67,9 +67,9 @@ class TaskRecord(Generic[TOutcome]):
 
         caller = self.caller
         with self.catalogue.claim(f"{self.task.shown}-{caller.extraction_id}-{caller.labeller_id}", taken):
-            self.catalogue.ledger.give_up_sent(caller)
             self._hashes = self.catalogue.ledger.hashes(caller.llm, ANSWERED)
             with self.catalogue.writes.often():
+                self.catalogue.ledger.give_up_sent(caller)
                 yield
 
     def enter(self, head: HeadId | None, call: Call) -> None:
@@ -77,6 +77,10 @@ class TaskRecord(Generic[TOutcome]):
         self.catalogue.ledger.save(self.caller, head, call)
         if self._hashes is not None and call.outcome != SENT:
             self._hashes.add(call.request_hash)
+
+    async def kept(self) -> None:
+        """Wait until all that was entered is in the catalogue. Raises `RunEndedError` when that takes too long."""
+        await self.catalogue.writes.settled()
 
     def answered(self, head: HeadId | None, request_hash: str) -> Call | None:
         """An answer that was paid for already; to a head that failed, not one from before it did."""

@@ -173,6 +173,7 @@ class LLMStage:
                 )
             if asked:
                 record.keep_unanswered()
+                await record.kept()
         return asked
 
 
