@@ -124,7 +124,7 @@ class _Reporter:
             began = time.monotonic()
             try:
                 stop = self._catalogue.runs.tell(self._run.id, **self.found())
-            except DBAPIError:
+            except (DBAPIError, CatalogueError):
                 continue  # the database may be there again next time
             pause = max(EVERY, (time.monotonic() - began) / SHARE)
             if stop and not self._stopped:

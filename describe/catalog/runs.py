@@ -27,6 +27,7 @@ from describe.catalog import schema
 from describe.catalog.claims import claimed
 from describe.catalog.database import begin_write
 from describe.catalog.rows import aware, now, storable
+from describe.catalog.transactions import LOCK_WAIT
 from describe.errors import CatalogueError
 
 __all__ = ["ACTIVE", "Run", "RunStore", "claim_of", "run_table"]
@@ -59,6 +60,9 @@ ACTIVE = ("starting", "running")
 
 LATE = timedelta(minutes=1)
 """A run whose process has not come to life after so long never will."""
+
+LONGEST_WAIT = 600.0
+"""Seconds that a run waits for the lock to say that it began, or how it ended: nobody else says it."""
 
 _ENDS = {0: "done", 130: "stopped"}
 
@@ -143,7 +147,7 @@ class RunStore:
 
     def began(self, run_id: int, host: str, pid: int) -> None:
         """The run's process is there."""
-        self._update(run_id, state="running", host=host[:256], pid=pid)
+        self._update(run_id, state="running", host=host[:256], pid=pid, wait=LONGEST_WAIT)
 
     def tell(self, run_id: int, **found: Any) -> bool:
         """Commit how far a run is (fields of `Run`); returns whether it is to stop."""
@@ -153,7 +157,8 @@ class RunStore:
     def end(self, run_id: int, exit_code: int, message: str, **found: Any) -> None:
         """Commit how a run ended."""
         state = _ENDS.get(exit_code, "failed")
-        self._update(run_id, state=state, exit_code=exit_code, message=storable(message) or None, ended=now(), **found)
+        found |= {"state": state, "exit_code": exit_code, "message": storable(message) or None, "ended": now()}
+        self._update(run_id, wait=LONGEST_WAIT, **found)
 
     def ask_to_stop(self, run_id: int) -> None:
         """Have a run interrupted by its own process, wherever that is."""
@@ -191,9 +196,9 @@ class RunStore:
         with begin_write(self._engine) as connection:
             connection.execute(ended.values(state="died", ended=table.c.heard))
 
-    def _update(self, run_id: int, *where: Any, **values: Any) -> bool:
+    def _update(self, run_id: int, *where: Any, wait: float = LOCK_WAIT, **values: Any) -> bool:
         changed = run_table.update().where(run_table.c.id == run_id, *where)
-        with begin_write(self._engine) as connection:
+        with begin_write(self._engine, wait=wait) as connection:
             return bool(connection.execute(changed.values(heard=now(), **values)).rowcount)
 
 

@@ -27,6 +27,9 @@ PATIENCE = 600.0
 EVERY = 0.5
 """Seconds between two tries."""
 
+TOLD_AFTER = 1.0
+"""Seconds after which a run says that it waits."""
+
 AT_ONCE = 0.25
 """Seconds that a try waits for a lock: meanwhile nothing else of the run goes on, Ctrl-C included."""
 
@@ -50,6 +53,7 @@ class Writes:
         self._failure: Exception | None = None
         self._given_up: RunEndedError | None = None
         self._held_since: float | None = None
+        self._told = False
 
     def now(self, write: Write) -> None:
         """Commit what ``write`` writes, and what waits."""
@@ -118,13 +122,14 @@ class Writes:
                 self._write(self._waiting)
         except DBAPIError as error:
             if may_pass(error):
+                self._failure = failure
                 self._hold(error, last or self._connection is None, since)
                 return
             failure = failure or (error if len(self._waiting) == 1 else self._write_apart())
         except Exception as error:
             failure = failure or (error if len(self._waiting) == 1 else self._write_apart())
         self._waiting.clear()
-        self._held_since = self._given_up = None
+        self._held_since, self._given_up, self._told = None, None, False
         if failure is not None:
             raise failure
 
@@ -134,7 +139,8 @@ class Writes:
         self._held_since = since if since is not None else moment
         if last or moment - self._held_since >= self.patience:
             raise RunEndedError(f"the catalogue {reason(error)}: {number} entries could not be saved") from error
-        if since is None:
+        if not self._told and moment - self._held_since >= TOLD_AFTER:
+            self._told = True
             told = f"headscribe: the catalogue {reason(error)}: what came in is kept in memory, and no more is asked,"
             print(f"{told} for up to {self.patience / 60:.0f} minutes", file=sys.stderr, flush=True)
         asyncio.get_running_loop().call_later(EVERY, self._try_again)
