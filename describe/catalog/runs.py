@@ -140,7 +140,7 @@ class RunStore:
 
     def begin_again(self, run_id: int) -> bool:
         """Go on with a run that has ended. False when somebody else does so already."""
-        cleared = dict.fromkeys(
+        cleared: dict[str, Any] = dict.fromkeys(
             ("host", "pid", "exit_code", "message", "ended", "stage", "done", "total", "stage_began")
         )
         return self._update(run_id, ~run_table.c.state.in_(ACTIVE), state="starting", stop=False, **cleared)
@@ -157,8 +157,13 @@ class RunStore:
     def end(self, run_id: int, exit_code: int, message: str, **found: Any) -> None:
         """Commit how a run ended."""
         state = _ENDS.get(exit_code, "failed")
-        found |= {"state": state, "exit_code": exit_code, "message": storable(message) or None, "ended": now()}
-        self._update(run_id, wait=LONGEST_WAIT, **found)
+        told: dict[str, Any] = {
+            "state": state,
+            "exit_code": exit_code,
+            "message": storable(message) or None,
+            "ended": now(),
+        }
+        self._update(run_id, wait=LONGEST_WAIT, **found, **told)
 
     def ask_to_stop(self, run_id: int) -> None:
         """Have a run interrupted by its own process, wherever that is."""

@@ -58,11 +58,12 @@ FULL = """
 import resource, signal, sys
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from describe.catalog import Catalogue
 from describe.catalog.database import begin_write
 from describe.catalog.failures import may_pass, reason
 with Catalogue(sys.argv[1]) as catalogue:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
     try:
         with begin_write(catalogue.engine) as connection:
             connection.execute(text("INSERT INTO catalogue_info (key, value) VALUES ('big', :v)"), {"v": "x" * 10**6})
