@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, select, text
 
 from describe import pipeline
 from describe.catalog import Catalogue
 from describe.catalog.runs import claim_of
+from describe.catalog.schema import catalogue_info
 from describe.errors import CatalogueError, InputError
 from describe.llm import parse_llm
 from describe.pipeline import Batching
@@ -164,3 +166,27 @@ def test_claims_of_an_older_catalogue_are_read_out_of_its_words(postgres_of_its_
     at_revision("0013", tmp_path / "now.db", postgres_of_its_own, DESCRIBED)
     with Catalogue(postgres_of_its_own) as upgraded:
         assert claims(upgraded) == before
+
+
+def test_a_run_whose_connections_are_killed_saves_what_came_in(postgres_of_its_own: str) -> None:
+    enter = catalogue_info.insert()
+    others = text(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND pid <> pg_backend_pid()"
+    )
+    killer = create_engine(postgres_of_its_own, isolation_level="AUTOCOMMIT")
+    with Catalogue(postgres_of_its_own, create=True) as catalogue:
+
+        async def work() -> None:
+            with catalogue.writes.often():
+                for key in ("a", "b"):
+                    catalogue.writes.now(lambda c, key=key: c.execute(enter.values(key=key, value="")))  # type: ignore[misc]
+                    with killer.connect() as connection:
+                        connection.execute(others)
+                await catalogue.writes.settled()
+
+        asyncio.run(work())
+        with catalogue.engine.connect() as connection:  # the one before was killed: another is opened
+            found = connection.execute(select(catalogue_info.c.key)).scalars().all()
+    assert {"a", "b"} <= set(found)
+    killer.dispose()
