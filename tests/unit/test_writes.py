@@ -156,8 +156,9 @@ def locked_for(catalogue: Catalogue, seconds: float) -> threading.Thread:
 
 
 def test_what_comes_in_while_the_database_is_locked_is_kept_and_told_once(
-    catalogue: Catalogue, capfd: pytest.CaptureFixture[str]
+    catalogue: Catalogue, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("describe.catalog.writes.TOLD_AFTER", 0.0)
     seen: list[list[str]] = []
 
     async def work() -> None:
