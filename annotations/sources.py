@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from describe.catalog import Catalogue, schema
-from describe.catalog.scores import headline
 from describe.errors import InputError
+from describe.head_record import headline
 from describe.records import HeadId, HeadMapping, parse_heads
 
 __all__ = ["Described", "described", "mapping_of", "source_name"]
@@ -102,7 +102,7 @@ def _of_model(catalogue: Catalogue, model: str, heads: str) -> list[Described]:
     with catalogue.engine.connect() as connection:
         rows = [row for row in connection.execute(query) if row.settings.get("shows") != "suppressed"]
     judged = catalogue.scores.newest(extraction_id)
-    scores = {id: top["value"] for id, found in judged.items() if (top := headline({"scores": found})) is not None}
+    scores = {id: top.value for id, found in judged.items() if (top := headline(found)) is not None}
     numbers: dict[str, dict[int, int]] = {}
     for row in rows:
         of_name = numbers.setdefault(source_name(row.llm, row.prompt), {})

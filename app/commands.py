@@ -134,4 +134,4 @@ def _catalogue(where: str, *, create: bool = False) -> Catalogue:
 def _records(catalogue: Catalogue, result: ExtractResult) -> list[dict[str, Any]]:
     wanted = {(head.layer, head.head) for head in result.heads}
     records = catalogue.head_records(result.model, result.extraction_id)
-    return [record for record in records if (record["layer"], record["head"]) in wanted]
+    return [record.to_json() for record in records if (record.layer, record.head) in wanted]

@@ -78,8 +78,11 @@ def _run(opened: Catalogue, model: str, llm: Any, asked: dict[str, Any], json_pa
     if json_path or not quiet:
         wanted = {(head.layer, head.head) for head in result.heads}
         found = opened.head_records(result.model, result.extraction_id, labeller_id=result.labeller_id)
-        records = [record for record in found if (record["layer"], record["head"]) in wanted]
-        write_json(records, json_path) if json_path else draw_heads(map(HeadLine.of, records))
+        records = [record for record in found if (record.layer, record.head) in wanted]
+        if json_path:
+            write_json([record.to_json() for record in records], json_path)
+        else:
+            draw_heads(map(HeadLine.of, records))
     return exit_code(result, "heads")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from describe.catalog.differences import KINDS, words
+from describe.head_record.differences import KINDS, words
 from describe.text import quoted, visible
 
 if TYPE_CHECKING:

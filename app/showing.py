@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from enum import Enum
 from operator import attrgetter
-from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar
+from typing import TYPE_CHECKING, Annotated, Optional, TypeVar
 
 import typer
 
 from app import options as o
 
 if TYPE_CHECKING:
-    from app.terminal import HeadLine
+    from describe.head_record import HeadSummary
 
 __all__ = ["show"]
 
@@ -28,7 +28,7 @@ class Order(str, Enum):
     evidence = "evidence"
 
 
-_LARGEST: dict[Order, Callable[[HeadLine], float | None]] = {
+_LARGEST: dict[Order, Callable[[HeadSummary], float | None]] = {
     Order.score: attrgetter("score"),
     Order.saliency: attrgetter("saliency"),
     Order.evidence: attrgetter("effect"),
@@ -62,28 +62,31 @@ def show(
     with Catalogue(catalog) as opened:
         if head is not None:
             record = pipeline.head_record(opened, model, HeadId.parse(head))
-            write_json(record, json_path) if json_path else draw_head(record, suppressed=suppressed)
+            write_json(record.to_json(), json_path) if json_path else draw_head(record, suppressed=suppressed)
             return
         info, extraction_id = pipeline.find(opened, model)
         records = opened.head_records(info, extraction_id)
         if json_path:
-            write_json(_chosen(records, HeadLine.of, sort, min_score), json_path)
+            chosen = _chosen(((record.summary(), record) for record in records), sort, min_score)
+            write_json([record.to_json() for record in chosen], json_path)
         else:
-            draw_heads(_chosen(map(HeadLine.of, records), lambda line: line, sort, min_score))
+            lines = map(HeadLine.of, records)
+            draw_heads(_chosen(((line.summary, line) for line in lines), sort, min_score))
 
 
-def _chosen(heads: Iterable[T], line_of: Callable[[T], HeadLine], sort: Order, min_score: float | None) -> list[T]:
+def _chosen(heads: Iterable[tuple[HeadSummary, T]], sort: Order, min_score: float | None) -> list[T]:
     """The heads that score enough, in order; where a figure is not known, last."""
-    lines = ((head, line_of(head)) for head in heads)
     found = [
-        (h, line) for h, line in lines if min_score is None or (line.score is not None and line.score >= min_score)
+        (summary, head)
+        for summary, head in heads
+        if min_score is None or (summary.score is not None and summary.score >= min_score)
     ]
     if sort in _LARGEST:
         figure = _LARGEST[sort]
 
-        def rank(one: tuple[Any, HeadLine]) -> tuple[bool, float]:
-            value = figure(one[1])
+        def rank(one: tuple[HeadSummary, T]) -> tuple[bool, float]:
+            value = figure(one[0])
             return value is None, -(value or 0.0)
 
         found.sort(key=rank)
-    return [head for head, _ in found]
+    return [head for _, head in found]

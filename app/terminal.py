@@ -15,12 +15,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from describe.catalog.scores import headline, scored, with_interval
 from describe.files import write_atomically
-from describe.records import THRESHOLD
 from describe.text import encodable, printable, quoted, visible
 
 if TYPE_CHECKING:
+    from describe.head_record import EvidenceRecord, HeadRecord, HeadSummary, RelationRecord
     from describe.pipeline import Progress
 
 __all__ = ["HeadLine", "draw_head", "draw_heads", "draw_table", "progress_bars", "watched_by", "write_json"]
@@ -73,132 +72,119 @@ def progress_bars(quiet: bool) -> Iterator[Progress]:
             bars.stop()
 
 
-def draw_head(record: dict[str, Any], *, suppressed: bool = False) -> None:
+def draw_head(head: HeadRecord, *, suppressed: bool = False) -> None:
     """One head: its descriptions, then its salient mappings, to what it promotes or to what it suppresses."""
-    from describe.catalog.links import neuronpedia
-
     console = _console()
-    console.print(_text(f"{record['model']} {record['layer']}.{record['head']}", style="bold"))
-    for found in record["descriptions"]:
-        role = f" role {found['role']}" if found["role"] else ""
-        console.print(_text(f"{found['llm']} ({found['prompt']}){role}", style="cyan"))
-        if found["failure"]:
-            console.print(_text(f"  failed ({found['failure']}): {visible(found['detail'] or '')}", style="red"))
+    console.print(_text(f"{head.model} {head.id}", style="bold"))
+    for one in head.ranked_descriptions():
+        role = f" role {one.role}" if one.role else ""
+        console.print(_text(f"{one.llm} ({one.prompt}){role}", style="cyan"))
+        if one.failure is not None:
+            console.print(_text(f"  failed ({one.failure}): {visible(one.detail or '')}", style="red"))
             continue
-        console.print(_text(f"  inputs   {visible(found['inputs'])}"))
-        console.print(_text(f"  pattern  {visible(found['pattern'])}", style="yellow" if found["unclear"] else ""))
-        if scored(found):
-            console.print(_text(f"  score    {visible(scored(found))}"))
-    if not record["descriptions"]:
+        console.print(_text(f"  inputs   {visible(one.inputs or '')}"))
+        console.print(_text(f"  pattern  {visible(one.pattern or '')}", style="yellow" if one.unclear else ""))
+        if one.headline is not None:
+            console.print(_text(f"  score    {visible(one.headline.text)}"))
+    if not head.descriptions:
         console.print(_text("not described yet: headscribe describe MODEL --llm LLM", style="dim"))
-    for title, name in (("implements", "score"), ("suppresses", "suppression")):
-        strong = sorted(
-            ((v[name], operation) for operation, v in record["relations"].items() if v[name] >= THRESHOLD), reverse=True
-        )
+    for title, strong, side in (
+        ("implements", head.implements, "score"),
+        ("suppresses", head.suppresses, "suppression"),
+    ):
         if strong:
-            said = (f"{visible(o)} {value:.2f}{_checked(record['relations'][o], name)}" for value, o in strong)
+            said = (
+                f"{visible(name)} {value:.2f}{_checked(head.relations[name], side)}" for name, value in strong.items()
+            )
             console.print(_text(f"{title:11}" + "  ".join(said)))
-    for role in record["roles"] if len(record["roles"]) > 1 else []:
-        sources = ", ".join(quoted(record["salient"][i]["token"]) for i in role["rows"][:6])
-        about = f"{visible(role['sign'])}, {role['share']:.0%} of the saliency, {len(role['rows'])} rows:"
-        line = f"role {role['role']:<6} {about}"
-        console.print(_text(f"{line} {sources}"))
-    if link := neuronpedia(record["model"], record["layer"], record["head"]):
-        console.print(_text(f"Neuronpedia {link}", style="dim"))
-    if record["inference"]:
-        found = record["inference"]
-        shares = f"{found['of_source']:.2f} without context, {found['in_context']:.2f} with context"
-        console.print(_text(f"in prompts it writes so many of its salient mappings: {shares}"))
-    if record["evidence"]:
-        console.print(_evidence_table(record["evidence"]))
-    targets_title, way = ("suppressed targets", "suppressed") if suppressed else ("targets", "targets")
-    table = Table("source", "saliency", targets_title, box=None, header_style="bold", pad_edge=False)
+    for found in head.several_roles:
+        sources = ", ".join(quoted(head.salient[i].token) for i in found.rows[:6])
+        about = f"{visible(found.sign)}, {found.share:.0%} of the saliency, {len(found.rows)} rows:"
+        console.print(_text(f"role {found.role:<6} {about} {sources}"))
+    if head.neuronpedia:
+        console.print(_text(f"Neuronpedia {head.neuronpedia}", style="dim"))
+    if head.inference is not None:
+        console.print(_text(f"in prompts it writes so many of its salient mappings: {head.inference.text}"))
+    if head.evidence:
+        console.print(_evidence_table(head.evidence))
+    table = Table(
+        "source",
+        "saliency",
+        "suppressed targets" if suppressed else "targets",
+        box=None,
+        header_style="bold",
+        pad_edge=False,
+    )
     table.columns[1].justify = "right"
-    for row in record["salient"]:
-        targets = "  ".join(quoted(target["token"]) for target in row[way])
-        table.add_row(_text(quoted(row["token"])), f"{row['saliency']:.3f}", _text(targets))
+    for row in head.salient:
+        targets = "  ".join(quoted(target.token) for target in (row.suppressed if suppressed else row.targets))
+        table.add_row(_text(quoted(row.token)), f"{row.saliency:.3f}", _text(targets))
     console.print(table)
 
 
-def _checked(relation: dict[str, Any], name: str) -> str:
+def _checked(relation: RelationRecord, side: str) -> str:
     """What running the model showed of a head and an operation, where it was run."""
     said = []
-    if "inference" in relation:
-        without, within = (relation["inference"][kind][name] for kind in ("of_source", "in_context"))
+    if relation.inference is not None:
+        run = relation.inference
+        without, within = getattr(run.of_source, side), getattr(run.in_context, side)
         said.append(f"in prompts {without:.2f} without context, {within:.2f} with")
-    if "ablation" in relation and name == "score":
-        found = relation["ablation"]
-        said.append(f"removed as no. {found['removed_as']}: accuracy {found['base']:.2f} to {found['targeted']:.2f}")
+    if relation.ablation is not None and side == "score":
+        found = relation.ablation
+        said.append(f"removed as no. {found.removed_as}: accuracy {found.base:.2f} to {found.targeted:.2f}")
     return f" ({'; '.join(said)})" if said else ""
 
 
-def _evidence_table(evidence: Sequence[dict[str, Any]]) -> Table:
+def _evidence_table(evidence: Sequence[EvidenceRecord]) -> Table:
     """What is above chance, with how far and how surely."""
     headings = ("evidence", "claim", "count", "expected", "effect h", "q", "examples")
     table = Table(*headings, box=None, header_style="bold", pad_edge=False)
     for column in range(2, 6):
         table.columns[column].justify = "right"
     for e in evidence:
-        numbers = (f"{e['count']} of {e['rows']}", f"{e['expected']:.2%}", f"{e['effect']:.2f}", f"{e['q_value']:.0e}")
-        examples = ", ".join(e["examples"][:2])
-        table.add_row(_text(e["kind"]), _text(e["wording"]), *numbers, _text(examples))
+        numbers = (f"{e.count} of {e.rows}", f"{e.expected:.2%}", f"{e.effect:.2f}", f"{e.q_value:.0e}")
+        examples = ", ".join(e.examples[:2])
+        table.add_row(_text(e.kind), _text(e.wording), *numbers, _text(examples))
     return table
 
 
 @dataclass(frozen=True)
 class HeadLine:
-    """A head in one line: by its first usable description, with the score of that, and its strongest mapping.
+    """A head in one line: what it is at a glance, and its strongest mapping."""
 
-    Attributes:
-        judged: by which measure and judge there is a score.
-        saliency: the largest of a token; ``effect`` of its strongest evidence, Cohen's h.
-    """
-
-    head: str
-    inputs: Text
-    pattern: Text
-    state: str
-    scored: str
-    placebo: str
+    summary: HeadSummary
     strongest: Text
-    score: float | None
-    judged: str | None
-    saliency: float
-    effect: float
 
     @classmethod
-    def of(cls, record: dict[str, Any]) -> HeadLine:
-        """The line of a head in the JSON form of one head."""
-        told, inputs, pattern, state = _best(record)
-        top = headline(told) if told else None
-        return cls(
-            f"{record['layer']}.{record['head']}",
-            inputs,
-            pattern,
-            state,
-            with_interval(top) if top else "",
-            "" if top is None else "not run" if top["placebo"] is None else f"{top['placebo']:.2f}",
-            _strongest(record),
-            top["value"] if top else None,
-            f"{top['measure']} by {top['judge']}" if top else None,
-            max((row["saliency"] for row in record["salient"]), default=0.0),
-            max((found["effect"] for found in record["evidence"]), default=0.0),
-        )
+    def of(cls, head: HeadRecord) -> HeadLine:
+        """The line of a head."""
+        return cls(head.summary(), _strongest(head))
+
+    @property
+    def cells(self) -> tuple[str, Text, Text, Text]:
+        """The head, what its sources share, what it does with them, and its strongest mapping."""
+        style = {"unclear": "yellow", "failed": "red"}.get(self.summary.state, "")
+        inputs, said = (_text(visible(words or ""), style) for words in (self.summary.inputs, self.summary.said))
+        return self.summary.name, inputs, said, self.strongest
 
 
 def draw_heads(lines: Iterable[HeadLine]) -> None:
     """A line per head; scores with the level of wrong descriptions beside them, where there are any."""
+    from describe.head_record import STATE_WORDS
+
     drawn = list(lines)
-    judged = sorted({visible(line.judged) for line in drawn if line.judged})
+    judged = sorted({visible(line.summary.headline.by) for line in drawn if line.summary.headline})
     headings = ("head", *(("score", "placebo") if judged else ()), "inputs", "pattern", "strongest mapping")
     table = Table(*headings, box=None, header_style="bold", pad_edge=False)
     for line in drawn:
-        scores = (line.scored, line.placebo) if judged else ()
-        table.add_row(line.head, *scores, line.inputs, line.pattern, line.strongest)
+        top = line.summary.headline
+        scores = ((top.with_interval, top.wrong) if top else ("", "")) if judged else ()
+        name, *rest = line.cells
+        table.add_row(name, *scores, *rest)
     console = _console()
     console.print(table)
-    states = Counter(line.state for line in drawn)
-    said = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
+    states = Counter(line.summary.state for line in drawn)
+    said = ", ".join(f"{number} {STATE_WORDS[state]}" for state, number in sorted(states.items()))
     console.print(_text("; ".join([said, *(f"score: {how}" for how in judged)]), style="dim"))
 
 
@@ -226,33 +212,16 @@ def write_json(value: Any, path: Path) -> None:
         write_atomically(path, text)
 
 
-def _best(record: dict[str, Any]) -> tuple[dict[str, Any] | None, Text, Text, str]:
-    """The newest answer, a description before an abstention, one of the whole head before those of its roles.
-
-    With inputs, pattern and state by it; without an answer by the newest failure.
-    """
-    answers = [found for found in record["descriptions"] if not found["failure"]]
-    if answers:
-        found = max(reversed(answers), key=lambda one: (not one["unclear"], not one["role"]))
-        style = "yellow" if found["unclear"] else ""
-        role = f"role {found['role']}: " if found["role"] else ""
-        state = "unclear" if found["unclear"] else "described"
-        return found, _text(visible(found["inputs"]), style), _text(role + visible(found["pattern"]), style), state
-    if record["descriptions"]:
-        return None, _text(""), _text(f"failed: {record['descriptions'][-1]['failure']}", "red"), "failed"
-    return None, _text(""), _text(""), "not described"
-
-
 def _text(words: str, style: str = "") -> Text:
     """Words of whomever, as a terminal may have them."""
     return Text(printable(words), style=style)
 
 
-def _strongest(record: dict[str, Any]) -> Text:
-    if not record["salient"]:
+def _strongest(head: HeadRecord) -> Text:
+    if not head.salient:
         return _text("")
-    row = record["salient"][0]
-    return _text(f"{quoted(row['token'])} → {' '.join(quoted(target['token']) for target in row['targets'][:2])}")
+    row = head.salient[0]
+    return _text(f"{quoted(row.token)} → {' '.join(quoted(target.token) for target in row.targets[:2])}")
 
 
 def _console() -> Console:

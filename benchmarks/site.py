@@ -14,8 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from describe.catalog.html import render_page
-from tests.html_samples import WORDS, heads, model
+from tests.html_samples import WORDS, heads, model, render
 
 MEASURES = {
     "searched": "($('search').value = ' word77', search)",
@@ -32,7 +31,7 @@ def main() -> None:
     start = time.perf_counter()
     records = _heads(arguments.layers, arguments.heads)
     made = time.perf_counter()
-    page = render_page(model(arguments.layers, arguments.heads, 8), iter(records), generated="", version="")
+    page = render(model(arguments.layers, arguments.heads, 8), records)
     seconds = time.perf_counter() - made
     print(f"{len(records):,} heads made in {made - start:.1f} s, written as a page in {seconds:.1f} s")
     with tempfile.TemporaryDirectory() as folder:

@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any
 
 from describe import pipeline
 from describe.catalog import Catalogue
-from describe.catalog.links import neuronpedia
-from describe.catalog.scores import MEASURES, headline
 from describe.errors import InputError
+from describe.head_record import DescriptionRecord, HeadlineScore, HeadRecord
+from describe.mappings import MappingRow, Target
 from describe.operations import load_operations
 from describe.pipeline.stored import extracted
-from describe.records import THRESHOLD, HeadId, ModelInfo, parse_heads
+from describe.records import HeadId, ModelInfo, parse_heads
 from describe.text import quoted, visible
 
 if TYPE_CHECKING:
@@ -52,43 +52,42 @@ LONGEST = 2000
 
 @dataclass(frozen=True)
 class Head:
-    """A head with all that is known of it, in the JSON form of one head; in a notebook it draws itself."""
+    """A head with all that is known of it; in a notebook it draws itself."""
 
-    record: dict[str, Any]
+    record: HeadRecord
 
     @property
     def id(self) -> HeadId:
         """Layer and head."""
-        return HeadId(self.record["layer"], self.record["head"])
+        return self.record.id
 
     def frame(self) -> pd.DataFrame:
         """The salient mappings: a row for each target that a source promotes or suppresses."""
         return _frame(_mapping_rows(self.record), MAPPING_COLUMNS)
 
     def __repr__(self) -> str:
-        strongest = ", ".join(quoted(row["token"])[:40] for row in self.record["salient"][:3])
-        return f"<Head {self.id} of {visible(self.record['model'])[:80]}: {strongest}, ...>"
+        strongest = ", ".join(quoted(row.token)[:40] for row in self.record.salient[:3])
+        return f"<Head {self.id} of {visible(self.record.model)[:80]}: {strongest}, ...>"
 
     def _repr_html_(self) -> str:
         """The head as HTML; every text in it is escaped, and long ones are cut."""
-        said = "".join(_description_html(found) for found in self.record["descriptions"])
-        link = neuronpedia(self.record["model"], self.id.layer, self.id.head)
-        where = f' <a href="{link}" rel="noreferrer">at Neuronpedia</a>' if link else ""
-        strong = _implemented(self.record)
-        implements = f"<p>implements {_html(strong)}</p>" if strong else ""
-        implements += _roles_html(self.record)
+        record = self.record
+        said = "".join(map(_description_html, record.ranked_descriptions()))
+        where = f' <a href="{record.neuronpedia}" rel="noreferrer">at Neuronpedia</a>' if record.neuronpedia else ""
+        implements = f"<p>implements {_html(record.implements_text)}</p>" if record.implements else ""
+        implements += _roles_html(record)
         rows = "".join(
-            f"<tr><th style='text-align:left'>{_token(row)}</th><td>{row['saliency']:.3f}</td>"
+            f"<tr><th style='text-align:left'>{_token(row)}</th><td>{row.saliency:.3f}</td>"
             + "".join(
-                f"<td style='text-align:left'>{' '.join(map(_token, row[way]))}</td>"
-                for way in ("targets", "suppressed")
+                f"<td style='text-align:left'>{' '.join(map(_token, way))}</td>"
+                for way in (row.targets, row.suppressed)
             )
             + "</tr>"
-            for row in self.record["salient"]
+            for row in record.salient
         )
         return (  # the classes keep MathJax from reading tokens as formulas
             "<div class='tex2jax_ignore mathjax_ignore'>"
-            f"<b>{_html(self.record['model'])} {self.id}</b>{where}{said}{implements}"
+            f"<b>{_html(record.model)} {self.id}</b>{where}{said}{implements}"
             "<table><thead><tr><th>source</th><th>saliency</th><th>promotes</th><th>suppresses</th></tr></thead>"
             f"<tbody>{rows}</tbody></table></div>"
         )
@@ -163,7 +162,7 @@ def heads_frame(catalogue: Catalogue, model: str | None = None) -> pd.DataFrame:
 
     ``model``: as on the command line; None: all models of the catalogue.
     """
-    return _frame((row for record in _records(catalogue, model) for row in [_head_row(record)]), HEAD_COLUMNS)
+    return _frame(map(_head_row, _records(catalogue, model)), HEAD_COLUMNS)
 
 
 def descriptions_frame(catalogue: Catalogue, model: str | None = None) -> pd.DataFrame:
@@ -178,7 +177,7 @@ def mappings_frame(catalogue: Catalogue, model: str, heads: str = "all") -> pd.D
     """
     (info, _), *_ = _chosen(catalogue, model)
     wanted = set(parse_heads(heads, info.n_layers, info.n_heads))
-    records = (r for r in _records(catalogue, model) if HeadId(r["layer"], r["head"]) in wanted)
+    records = (record for record in _records(catalogue, model) if record.id in wanted)
     return _frame(_each(_mapping_rows, records), MAPPING_COLUMNS)
 
 
@@ -206,7 +205,7 @@ def _frame(rows: Iterable[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
     return pd.DataFrame(list(rows), columns=columns)
 
 
-def _each(rows_of: Callable[[dict[str, Any]], Rows], records: Iterable[dict[str, Any]]) -> Rows:
+def _each(rows_of: Callable[[HeadRecord], Rows], records: Iterable[HeadRecord]) -> Rows:
     return (row for record in records for row in rows_of(record))
 
 
@@ -214,65 +213,50 @@ def _chosen(catalogue: Catalogue, model: str | None) -> list[tuple[ModelInfo, in
     return extracted(catalogue) if model is None else [pipeline.find(catalogue, model)]
 
 
-def _records(catalogue: Catalogue, model: str | None) -> Rows:
+def _records(catalogue: Catalogue, model: str | None) -> Iterator[HeadRecord]:
     for info, extraction_id in _chosen(catalogue, model):
         yield from catalogue.head_records(info, extraction_id)
 
 
-def _place(record: dict[str, Any]) -> dict[str, Any]:
-    return {name: record[name] for name in _PLACE}
+def _place(record: HeadRecord) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in _PLACE}
 
 
-def _head_row(record: dict[str, Any]) -> dict[str, Any]:
-    told = max(_description_rows(record), key=_worth, default=dict.fromkeys(("inputs", "pattern", "score")))
-    salient = record["salient"]
+def _head_row(record: HeadRecord) -> dict[str, Any]:
+    summary = record.summary()
     return _place(record) | {
-        "saliency": salient[0]["saliency"] if salient else None,
-        "sources": " ".join(quoted(row["token"]) for row in salient[:5]),
-        "implements": _implemented(record),
-        "evidence": len(record["evidence"]),
-        "state": told.get("state", "not described"),
-        **{name: told[name] for name in ("inputs", "pattern", "score")},
+        "sources": " ".join(quoted(row.token) for row in record.salient[:5]),
+        "implements": record.implements_text,
+        "evidence": len(record.evidence),
+        **{name: getattr(summary, name) for name in ("saliency", "state", "inputs", "pattern", "score")},
     }
 
 
-def _worth(row: dict[str, Any]) -> tuple[int, float]:
-    """Descriptions before abstentions before failures, then by detection."""
-    score = row["score"] if row["measure"] == MEASURES[0] else None
-    return ("failed", "unclear", "described").index(row["state"]), -1.0 if score is None else score
+def _description_rows(record: HeadRecord) -> Rows:
+    for one in record.descriptions:
+        told = {name: getattr(one, name) for name in ("state", *_TOLD)}
+        scored = {name: getattr(one.headline, name, None) for name in ("measure", "judge", "low", "high", "placebo")}
+        yield _place(record) | told | scored | {"score": one.headline and one.headline.value}
 
 
-def _description_rows(record: dict[str, Any]) -> Rows:
-    for found in record["descriptions"]:
-        first = headline(found) or {}
-        told = {name: found[name] for name in _TOLD}
-        scored = {name: first.get(name) for name in ("measure", "judge", "low", "high", "placebo")}
-        state = "failed" if found["failure"] else "unclear" if found["unclear"] else "described"
-        yield _place(record) | told | scored | {"state": state, "score": first.get("value")}
-
-
-def _mapping_rows(record: dict[str, Any]) -> Rows:
-    for rank, row in enumerate(record["salient"], 1):
-        of = _place(record) | {"rank": rank, "source": row["token"], "saliency": row["saliency"]}
-        for way, targets in (("promotes", row["targets"]), ("suppresses", row["suppressed"])):
+def _mapping_rows(record: HeadRecord) -> Rows:
+    for rank, row in enumerate(record.salient, 1):
+        of = _place(record) | {"rank": rank, "source": row.token, "saliency": row.saliency}
+        for way, targets in (("promotes", row.targets), ("suppresses", row.suppressed)):
             for place, target in enumerate(targets, 1):
-                yield of | {"way": way, "target_rank": place, "target": target["token"], "logit": target["logit"]}
+                yield of | {"way": way, "target_rank": place, "target": target.token, "logit": target.logit}
 
 
-def _relation_rows(record: dict[str, Any]) -> Rows:
-    for operation, found in record["relations"].items():
-        run = found.get("inference", {})
+def _relation_rows(record: HeadRecord) -> Rows:
+    for operation, found in record.relations.items():
+        run = found.inference
         yield _place(record) | {
             "operation": operation,
-            **{name: found[name] for name in ("score", "suppression")},
-            "without_context": run.get("of_source", {}).get("score"),
-            "with_context": run.get("in_context", {}).get("score"),
+            "score": found.score,
+            "suppression": found.suppression,
+            "without_context": run and run.of_source.score,
+            "with_context": run and run.in_context.score,
         }
-
-
-def _implemented(record: dict[str, Any]) -> str:
-    strong = sorted(((v["score"], name) for name, v in record["relations"].items() if v["score"] >= THRESHOLD))[::-1]
-    return ", ".join(f"{visible(name)} {score:.2f}" for score, name in strong)
 
 
 def _copy_operations(names: Iterable[str], folder: Path) -> None:
@@ -284,33 +268,29 @@ def _copy_operations(names: Iterable[str], folder: Path) -> None:
         (folder / f"{name}.json").write_text(json.dumps(about), encoding="utf-8")
 
 
-def _description_html(found: dict[str, Any]) -> str:
-    who = f"<i>{_html(found['llm'])}</i> ({_html(found['prompt'])})"
-    who += f" role {found['role']}" if found["role"] else ""
-    if found["failure"]:
-        return f"<p>{who}: failed, {_html(found['failure'])}</p>"
-    score = headline(found)
-    scored = "" if score is None else f"<br>{_score_html(score)}"
-    return f"<p>{who}<br>inputs: {_html(found['inputs'] or '')}<br>pattern: {_html(found['pattern'] or '')}{scored}</p>"
+def _description_html(one: DescriptionRecord) -> str:
+    who = f"<i>{_html(one.llm)}</i> ({_html(one.prompt)})"
+    who += f" role {one.role}" if one.role else ""
+    if one.failure is not None:
+        return f"<p>{who}: failed, {_html(one.failure)}</p>"
+    scored = "" if one.headline is None else f"<br>{_score_html(one.headline)}"
+    return f"<p>{who}<br>inputs: {_html(one.inputs or '')}<br>pattern: {_html(one.pattern or '')}{scored}</p>"
 
 
-def _roles_html(record: dict[str, Any]) -> str:
+def _roles_html(record: HeadRecord) -> str:
     """What each group of rows does, where there are several."""
     lines = []
-    for role in record["roles"] if len(record["roles"]) > 1 else []:
-        number, share = len(role["rows"]), f"{role['share']:.0%} of the saliency"
-        sources = " ".join(_token(record["salient"][place]) for place in role["rows"][:8])
-        claims = _html("; ".join(found["wording"] for found in role["evidence"][:3]))
-        lines.append(f"<li>role {role['role']} {_html(role['sign'])}, {share}, {number} rows: {sources} {claims}</li>")
+    for role in record.several_roles:
+        number, share = len(role.rows), f"{role.share:.0%} of the saliency"
+        sources = " ".join(_token(record.salient[place]) for place in role.rows[:8])
+        claims = _html(role.claims)
+        lines.append(f"<li>role {role.role} {_html(role.sign)}, {share}, {number} rows: {sources} {claims}</li>")
     return f"<ul>{''.join(lines)}</ul>" if lines else ""
 
 
-def _score_html(score: dict[str, Any]) -> str:
-    known = score["low"] is not None and score["high"] is not None
-    interval = f" ({score['low']:.2f} to {score['high']:.2f})" if known else ""
-    wrong = "not tried" if score["placebo"] is None else f"{score['placebo']:.2f}"
-    told = f"{score['measure']} by {_html(score['judge'])}"
-    return f"{told}: <b>{score['value']:.2f}</b>{interval}; a wrong description: {wrong}"
+def _score_html(score: HeadlineScore) -> str:
+    interval = f" ({score.interval})" if score.interval else ""
+    return f"{_html(score.by)}: <b>{score.figure}</b>{interval}; a wrong description: {score.wrong}"
 
 
 def _html(text: str) -> str:
@@ -318,6 +298,5 @@ def _html(text: str) -> str:
     return escape(shown) + (f"… ({len(text):,} characters)" if len(text) > LONGEST else "")
 
 
-def _token(row: dict[str, Any]) -> str:
-    token = row["token"]
-    return f"<code>{escape(quoted(token[:80]))}{'…' if len(token) > 80 else ''}</code>"
+def _token(row: MappingRow | Target) -> str:
+    return f"<code>{escape(quoted(row.token[:80]))}{'…' if len(row.token) > 80 else ''}</code>"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from describe.errors import InputError
+from describe.mappings import MappingRow, Target
 
 __all__ = [
     "LOST",
@@ -81,26 +82,6 @@ class ModelInfo:
     def heads(self) -> list[HeadId]:
         """Every head, layer by layer."""
         return [HeadId(layer, head) for layer in range(self.n_layers) for head in range(self.n_heads)]
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A target token and the logit with which a head promotes it."""
-
-    token_id: int
-    token: str
-    logit: float
-
-
-@dataclass(frozen=True, slots=True)
-class MappingRow:
-    """A source token, its saliency, its targets from the strongest down, and the tokens it pushes down the most."""
-
-    token_id: int
-    token: str
-    saliency: float
-    targets: tuple[Target, ...]
-    suppressed: tuple[Target, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,13 @@
-"""Synthetic catalogs for the tests of the HTML page."""
+"""Synthetic catalogs for the tests of the HTML page, in the JSON form of one head, and the page of them."""
 
 import random
+from collections.abc import Iterable
 from typing import Any
+
+from describe.catalog.html import render_page
+from describe.head_record import HeadRecord, HeldOut
+from describe.mappings import MappingRow, Target
+from describe.records import ModelInfo
 
 WORDS = [
     " the",
@@ -104,7 +110,7 @@ def model(n_layers: int, n_heads: int, n_kv_heads: int) -> dict[str, Any]:
     """The model of a catalog with this grid."""
     return {
         "name": "SmolLM2-135M", "family": "llama", "n_layers": n_layers, "n_heads": n_heads,
-        "n_kv_heads": n_kv_heads, "d_model": 576, "vocab_size": 49152,
+        "n_kv_heads": n_kv_heads, "d_model": 576, "d_head": 64, "vocab_size": 49152,
         "content_hash": "sha256:9c1f0e6b7a3d5528d1e4",
     }  # fmt: skip
 
@@ -116,6 +122,7 @@ def description(pick: random.Random, llm: str) -> dict[str, Any]:
         "llm": llm, "prompt": "default-v2", "role": None, "inputs": inputs, "pattern": pattern, "unclear": False,
         "reasoning": "The sources share a theme.\nThe outputs follow it in most of the rows.",
         "failure": None, "scores": {"detection": {"statistics": score(pick.random())}} if llm == "scored" else {},
+        "provenance": {"described": "2025-06-01T10:00:00Z"},
     }  # fmt: skip
     kind = pick.random()
     if kind < 0.15:
@@ -133,7 +140,8 @@ def description(pick: random.Random, llm: str) -> dict[str, Any]:
 def score(value: float | None, failure: str | None = None) -> dict[str, Any]:
     """A score by one judge."""
     low, high = (None, None) if value is None else (value - 0.1, value + 0.1)
-    return {"value": value, "low": low, "high": high, "placebo": 0.5, "n": 20, "failure": failure, "detail": failure}
+    known = {"value": value, "low": low, "high": high, "placebo": 0.5, "n": 20, "failure": failure, "detail": failure}
+    return known | {"provenance": {"scored": "2025-06-01T10:00:00Z"}}
 
 
 def head(layer: int, number: int, pick: random.Random, vocabulary: list[str], llms: tuple[str, ...]) -> dict[str, Any]:
@@ -167,9 +175,9 @@ def head(layer: int, number: int, pick: random.Random, vocabulary: list[str], ll
         "inference": checked,
         "evidence": [evidence("plural nouns", ["cats", "dogs"])] if concentrated else [],
         "provenance": {
-            "settings": {"salient_tokens": 30, "targets": 5, "fold_norm": True},
+            "extraction": {"salient_tokens": 30, "targets": 5, "fold_norm": True},
             "versions": {"headscribe": "0.1.0", "torch": "2.6.0"},
-            "times": {"extracted": f"2025-06-01T10:{layer % 60:02}:{number % 60:02}Z"},
+            "extracted": f"2025-06-01T10:{layer % 60:02}:{number % 60:02}Z",
         },
     }  # fmt: skip
 
@@ -223,17 +231,18 @@ def attack_heads() -> list[dict[str, Any]]:
                 "llm": text, "prompt": text, "role": None, "inputs": text, "pattern": text, "unclear": False,
                 "reasoning": text, "failure": None,
                 "scores": {"detection": {text: score(0.5)}, "likelihood": {text: score(None, text)}},
-            } for text in ATTACKS
+                "provenance": {"described": f"2025-06-01T10:{59 - place}:00Z"},
+            } for place, text in enumerate(ATTACKS)
         ] + [
             {
                 "llm": "a", "prompt": "b", "role": 2, "inputs": None, "pattern": None, "unclear": False,
-                "reasoning": None, "failure": text, "scores": {},
+                "reasoning": None, "failure": text, "scores": {}, "provenance": {"described": ""},
             } for text in ATTACKS
         ]  # fmt: skip
         one["relations"] = {text: {"score": 0.5, "suppression": float("nan")} for text in ATTACKS}
         one["roles"] = [role(number, [number], evidence(text, [text])) for number, text in enumerate(ATTACKS)]
         one["evidence"] = [evidence(text, [text, text]) for text in ATTACKS]
-        one["provenance"] = {text: {text: [text, float("inf"), None]} for text in ATTACKS}
+        one["provenance"] = {"extraction": {text: {text: [text, float("inf"), None]} for text in ATTACKS}}
     return made
 
 
@@ -241,3 +250,16 @@ def attack_model() -> dict[str, Any]:
     """A model whose texts are attacks too."""
     text = "</title><script>alert(5)</script>\u202e\x00"
     return model(1, 2, 1) | {"name": text, "family": text, "content_hash": text}
+
+
+def render(model: dict[str, Any], heads: Iterable[dict[str, Any]]) -> str:
+    """The page of heads, whatever their values are."""
+    return render_page(ModelInfo(**model), map(_record, heads), generated="2025-06-01", version="0.1.0")
+
+
+def _record(head: dict[str, Any]) -> HeadRecord:
+    rows = tuple(
+        MappingRow(**row | {way: tuple(Target(**target) for target in row[way]) for way in ("targets", "suppressed")})
+        for row in head["salient"]
+    )
+    return HeadRecord.of(**head | {"salient": rows}, held_out=HeldOut.of(next=(), sample=()))

@@ -11,14 +11,15 @@ from app.web.gate import require_owner
 from app.web.head_map import FIGURES, Figure, head_map, of_operation, span
 from app.web.heads import HEAD_PAGE, choose_describer, choose_models, cut, open_head, overview
 from app.web.shared import catalogue
-from describe.catalog.browse import STATES
+from describe.head_record import STATES, HeadSummary
 from describe.records import THRESHOLD, HeadId
 
 MAPS = 6
 """Models whose maps are drawn at once, at most."""
 
 Model = dict[str, Any]
-Row = dict[str, Any]
+Tables = list[list[HeadSummary]]
+Heads = list[tuple[Model, HeadSummary]]
 Scores = dict[HeadId, dict[str, float]]
 
 _SIDES = {"implements": "score", "suppresses": "suppression"}
@@ -77,7 +78,7 @@ def _all_models(models: list[Model]) -> None:
                 st.rerun()
 
 
-def _figure(chosen: list[Model], tables: list[list[Row]]) -> list[Figure]:
+def _figure(chosen: list[Model], tables: Tables) -> list[Figure]:
     """The figure that the maps show, for each model."""
     operations = sorted({o["operation"] for model in chosen for o in catalogue().browse.operations(model["model_id"])})
     there = [one for one in FIGURES if any(one.value(row) is not None for rows in tables for row in rows)]
@@ -93,7 +94,7 @@ def _figure(chosen: list[Model], tables: list[list[Row]]) -> list[Figure]:
     ]
 
 
-def _maps(chosen: list[Model], tables: list[list[Row]], figures: list[Figure]) -> None:
+def _maps(chosen: list[Model], tables: Tables, figures: list[Figure]) -> None:
     domain = span_of_all(figures, tables)
     columns = st.columns(min(2, len(chosen)))
     for number, (model, rows, figure) in enumerate(zip(chosen, tables, figures, strict=True)):
@@ -108,44 +109,45 @@ def _maps(chosen: list[Model], tables: list[list[Row]], figures: list[Figure]) -
     st.caption("A cell is a head; grey: nothing is known. A click opens it.")
 
 
-def span_of_all(figures: list[Figure], tables: list[list[Row]]) -> tuple[float, float]:
+def span_of_all(figures: list[Figure], tables: Tables) -> tuple[float, float]:
     """One scale for all maps."""
     spans = [span(figure, [rows]) for figure, rows in zip(figures, tables, strict=True)]
     return min(low for low, _ in spans), max(high for _, high in spans)
 
 
-def _heads(chosen: list[Model], tables: list[list[Row]]) -> None:
+def _heads(chosen: list[Model], tables: Tables) -> None:
     """The heads that pass the filters; sorted by any column, a click opens one."""
     every = [(model, row) for model, rows in zip(chosen, tables, strict=True) for row in rows]
-    wanted = _filters(chosen, every)
+    wanted, scores = _filters(chosen, every)
     st.caption(
         f"{len(wanted):,} of {len(every):,} heads. A click on a column's name sorts, one on a cell opens the head."
     )
-    rows = [
+    rows: list[dict[str, Any]] = [
         ({"model": cut(model["model"], 80)} if len(chosen) > 1 else {})
         | {
-            "head": f"{row['layer']}.{row['head']}",
-            "pattern": cut(row["pattern"], 220),
-            "inputs": cut(row["inputs"], 120),
-            "outcome": row["state"],
-            "score": row["score"],
-            "placebo": row["placebo"],
-            **({"operation": row["operation"]} if "operation" in row else {}),
-            "saliency": row["saliency"],
-            "findings": row["evidence"],
-            "effect": row["effect"],
-            "describer": cut(row["llm"], 60),
+            "head": row.name,
+            "pattern": cut(row.said, 220),
+            "inputs": cut(row.inputs, 120),
+            "outcome": row.state,
+            "score": row.score,
+            "placebo": row.placebo,
+            **({"operation": score} if score is not None else {}),
+            "saliency": row.saliency,
+            "findings": row.evidence,
+            "effect": row.effect,
+            "describer": cut(row.llm, 60),
         }
-        for model, row in wanted
+        for (model, row), score in zip(wanted, scores, strict=True)
     ]
     empty = {name for name in ("score", "placebo", "findings", "effect") if all(row[name] is None for row in rows)}
     number = _clicked([{k: v for k, v in row.items() if k not in empty} for row in rows], "heads")
     if number is not None:
         model, row = wanted[number]
-        open_head(model["model"], HeadId(row["layer"], row["head"]))
+        open_head(model["model"], HeadId(row.layer, row.head))
 
 
-def _filters(chosen: list[Model], every: list[tuple[Model, Row]]) -> list[tuple[Model, Row]]:
+def _filters(chosen: list[Model], every: Heads) -> tuple[Heads, list[float | None]]:
+    """The heads that pass, and how strongly each implements the operation that was asked for."""
     columns = st.columns([3, 2, 2, 2, 2])
     said = columns[0].text_input("Description has", max_chars=100, key="text", bind="query-params").casefold()
     states = columns[1].multiselect("Outcome", STATES, key="outcome", bind="query-params", placeholder="Any")
@@ -165,27 +167,28 @@ def _filters(chosen: list[Model], every: list[tuple[Model, Row]]) -> list[tuple[
     wanted = [
         (model, row)
         for model, row in every
-        if low <= row["layer"] <= high
-        and (not states or row["state"] in states)
-        and (not said or said in f"{row['inputs']} {row['pattern']}".casefold())
-        and ((least, most) == (0.0, 1.0) or (row["score"] is not None and least <= row["score"] <= most))
+        if low <= row.layer <= high
+        and (not states or row.state in states)
+        and (not said or said in f"{row.inputs} {row.said}".casefold())
+        and ((least, most) == (0.0, 1.0) or (row.score is not None and least <= row.score <= most))
     ]
-    return wanted if operation is None else _implementing(wanted, operation)
+    return (wanted, [None] * len(wanted)) if operation is None else _implementing(wanted, operation)
 
 
-def _implementing(every: list[tuple[Model, Row]], operation: str) -> list[tuple[Model, Row]]:
-    """The heads that implement an operation, with their relation score."""
+def _implementing(every: Heads, operation: str) -> tuple[Heads, list[float | None]]:
+    """The heads that implement an operation, and their relation scores."""
     scores: dict[int, Scores] = {
         number: catalogue().browse.operation(number, operation) for number in {model["model_id"] for model, _ in every}
     }
-    found = (
-        (model, row, scores[model["model_id"]].get(HeadId(row["layer"], row["head"]), {}).get("score", 0.0))
+    found = [
+        ((model, row), scores[model["model_id"]].get(HeadId(row.layer, row.head), {}).get("score", 0.0))
         for model, row in every
-    )
-    return [(model, row | {"operation": score}) for model, row, score in found if score >= THRESHOLD]
+    ]
+    strong = [(one, score) for one, score in found if score >= THRESHOLD]
+    return [one for one, _ in strong], [score for _, score in strong]
 
 
-def _clicked(rows: list[Row], key: str) -> int | None:
+def _clicked(rows: list[dict[str, Any]], key: str) -> int | None:
     """Draw a table; the number of the row that was clicked."""
     import pandas as pd
 

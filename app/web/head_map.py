@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.web.heads import cut
-from describe.catalog.browse import STATES
+from describe.head_record import STATES, HeadSummary
 from describe.records import HeadId
 
 __all__ = ["FIGURES", "Figure", "head_map", "of_operation", "span"]
-
-Row = dict[str, Any]
 
 _OUTCOMES = {"described": "#2f6fab", "unclear": "#e2a53a", "failed": "#b9412f", "none": "#c9ced4"}
 
@@ -28,30 +26,30 @@ class Figure:
     """
 
     name: str
-    value: Callable[[Row], Any]
+    value: Callable[[HeadSummary], Any]
     whole: tuple[float, float] | None = None
 
 
 FIGURES = (
-    Figure("Score of the description", lambda row: row["score"], (0.0, 1.0)),
-    Figure("Outcome: described, unclear, failed", lambda row: row["state"]),
-    Figure("Largest saliency", lambda row: row["saliency"]),
-    Figure("Evidence: how many findings", lambda row: row["evidence"]),
-    Figure("Evidence: strongest effect (h)", lambda row: row["effect"]),
+    Figure("Score of the description", lambda row: row.score, (0.0, 1.0)),
+    Figure("Outcome: described, unclear, failed", lambda row: row.state),
+    Figure("Largest saliency", lambda row: row.saliency),
+    Figure("Evidence: how many findings", lambda row: row.evidence),
+    Figure("Evidence: strongest effect (h)", lambda row: row.effect),
 )
 
 
 def of_operation(name: str, side: str, scores: dict[HeadId, dict[str, float]]) -> Figure:
     """The figure ``score`` or ``suppression`` of an operation, by what `BrowseStore.operation` gives."""
 
-    def value(row: Row) -> float | None:
-        found = scores.get(HeadId(row["layer"], row["head"]))
+    def value(row: HeadSummary) -> float | None:
+        found = scores.get(HeadId(row.layer, row.head))
         return found[side] if found else None
 
     return Figure(name, value)
 
 
-def span(figure: Figure, tables: Sequence[list[Row]]) -> tuple[float, float]:
+def span(figure: Figure, tables: Sequence[list[HeadSummary]]) -> tuple[float, float]:
     """From the least to the largest value in these tables, so that maps side by side have one scale."""
     values = [v for rows in tables for row in rows if isinstance(v := figure.value(row), int | float)]
     low, high = min([*values, 0.0]), max([*values, 0.0])
@@ -60,7 +58,7 @@ def span(figure: Figure, tables: Sequence[list[Row]]) -> tuple[float, float]:
     return (low, high) if high > low else (low, low + 1.0)
 
 
-def head_map(rows: list[Row], figure: Figure, domain: tuple[float, float], shape: tuple[int, int]) -> Any:
+def head_map(rows: list[HeadSummary], figure: Figure, domain: tuple[float, float], shape: tuple[int, int]) -> Any:
     """An Altair chart of heads, with the selection ``head`` of a cell's ``layer`` and ``head``; ``shape`` (L, H)."""
     import altair as alt
     import pandas as pd
@@ -68,11 +66,11 @@ def head_map(rows: list[Row], figure: Figure, domain: tuple[float, float], shape
     layers, heads = shape
     data = [
         {
-            "layer": row["layer"],
-            "head": row["head"],
-            "name": f"{row['layer']}.{row['head']}",
+            "layer": row.layer,
+            "head": row.head,
+            "name": row.name,
             "value": figure.value(row),
-            "said": cut(row["pattern"], 140) if row["state"] == "described" else row["state"],
+            "said": cut(row.said, 140) if row.state == "described" else row.state,
         }
         for row in rows
     ]

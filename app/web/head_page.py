@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -19,9 +18,8 @@ from app.web.drawing import notice, words_and_name
 from app.web.gate import require_owner
 from app.web.heads import address, cut, head_address, open_head
 from app.web.shared import catalogue
-from describe.catalog.links import neuronpedia
-from describe.catalog.scores import headline
 from describe.errors import CatalogueError, InputError
+from describe.head_record import HeadRecord
 from describe.records import HeadId, ModelInfo
 
 ALIKE = {
@@ -55,7 +53,7 @@ def show() -> None:
         _findings(record)
     _nearest(model_id, extraction_id, head)
     with st.expander("Provenance"):
-        st.html(draw.nested(record["provenance"]))
+        st.html(draw.nested(record.provenance.to_json()))
 
 
 def _nothing(words: str, kind: str) -> None:
@@ -63,7 +61,7 @@ def _nothing(words: str, kind: str) -> None:
     st.page_link("browse_page.py", label="To the models")
 
 
-def _headline(info: ModelInfo, model: str, head: HeadId, record: dict[str, Any] | None) -> None:
+def _headline(info: ModelInfo, model: str, head: HeadId, record: HeadRecord | None) -> None:
     st.html(f'<div class="hs-title"><h1>Head {head}</h1>{words_and_name("of", cut(model, 200))}</div>')
     with st.container(horizontal=True, gap="medium", vertical_alignment="center"):
         place = head.layer * info.n_heads + head.head
@@ -74,11 +72,11 @@ def _headline(info: ModelInfo, model: str, head: HeadId, record: dict[str, Any] 
             if st.button(label, key=words, disabled=not there):
                 open_head(model, other)
         st.page_link("browse_page.py", label="Map of the model", query_params={"model": model})
-        if link := neuronpedia(info.name, head.layer, head.head):
-            st.link_button("At Neuronpedia", link, help="Its page of the same head")
         if record is not None:
+            if record.neuronpedia:
+                st.link_button("At Neuronpedia", record.neuronpedia, help="Its page of the same head")
             file = f"{re.sub(r'[^A-Za-z0-9.-]+', '-', info.name)[:60].strip('-.') or 'head'}-{head}.json"
-            written = partial(json.dumps, record, ensure_ascii=True, indent=1)
+            written = partial(json.dumps, record.to_json(), ensure_ascii=True, indent=1)
             st.download_button("JSON", written, file, "application/json", on_click="ignore", key="json")
             with st.popover("Link"):
                 st.caption("This address stays: it names the model by its content, and the head.")
@@ -91,56 +89,54 @@ def _query(model: str, head: HeadId) -> str:
     return "?" + urlencode(head_address(model, head))
 
 
-def _descriptions(info: ModelInfo, head: HeadId, record: dict[str, Any]) -> None:
-    if not record["descriptions"]:
+def _descriptions(info: ModelInfo, head: HeadId, record: HeadRecord) -> None:
+    if not record.descriptions:
         return notice("Nobody has described this head yet: headscribe describe MODEL --llm LLM")
-
-    def order(told: Mapping[str, Any]) -> tuple[int, bool, bool, float]:
-        score = headline(dict(told))
-        return told["role"] or 0, bool(told["failure"]), told["unclear"], -(score["value"] if score else -1.0)
-
-    st.html(draw.cards(sorted(record["descriptions"], key=order), judged(catalogue(), info.name, head)))
+    st.html(draw.cards(record.ranked_descriptions(), judged(catalogue(), info.name, head)))
 
 
-def _roles(record: dict[str, Any]) -> None:
-    if len(record["roles"]) > 1:
+def _roles(record: HeadRecord) -> None:
+    if record.several_roles:
         st.subheader("Roles")
         st.html(draw.roles(record))
-    elif record["roles"]:
+    elif record.roles:
         st.caption("Its salient rows make one role.")
 
 
-def _mappings(record: dict[str, Any]) -> None:
+def _mappings(record: HeadRecord) -> None:
     st.subheader("Salient mappings")
-    ways = {"promotes": "targets", "suppresses": "suppressed"}
     way = st.segmented_control(
-        "The head", list(ways), default="promotes", required=True, key="way", label_visibility="collapsed"
+        "The head",
+        ["promotes", "suppresses"],
+        default="promotes",
+        required=True,
+        key="way",
+        label_visibility="collapsed",
     )
-    rows = record["salient"]
-    st.html(draw.mapping(rows, ways[way or "promotes"], "Salient mappings"))
-    held_out = record["held_out"]
-    for name, words in (("next", "The next most salient tokens"), ("sample", "Tokens drawn at random")):
-        if held_out[name]:
-            with st.expander(f"{words}, which no describer sees ({len(held_out[name])})"):
-                st.html(draw.mapping(held_out[name], ways[way or "promotes"], words))
+    down = way == "suppresses"
+    st.html(draw.mapping(record.salient, "Salient mappings", suppressed=down))
+    held_out = record.held_out
+    for rows, words in ((held_out.next, "The next most salient tokens"), (held_out.sample, "Tokens drawn at random")):
+        if rows:
+            with st.expander(f"{words}, which no describer sees ({len(rows)})"):
+                st.html(draw.mapping(rows, words, suppressed=down))
 
 
-def _findings(record: dict[str, Any]) -> None:
-    relations = record["relations"]
-    strong = draw.implemented(relations)
-    if relations:
+def _findings(record: HeadRecord) -> None:
+    if record.relations:
+        strong = [name for name in record.relations if name in record.implements or name in record.suppresses]
         st.subheader("Operations")
         if strong:
-            st.html(draw.operations(strong))
+            st.html(draw.operations({name: record.relations[name] for name in strong}))
         else:
             st.caption("It implements none of the operations that were scored.")
-        with st.expander(f"All {len(relations)} operations"):
-            st.html(draw.operations(relations))
-    if record["inference"]:
-        st.html(draw.checked(record["inference"]))
-    if record["evidence"]:
+        with st.expander(f"All {len(record.relations)} operations"):
+            st.html(draw.operations(record.relations))
+    if record.inference is not None:
+        st.html(draw.checked(record.inference))
+    if record.evidence:
         st.subheader("Evidence")
-        st.html(draw.claims(record["evidence"]))
+        st.html(draw.claims(record.evidence))
 
 
 def _nearest(model_id: int, extraction_id: int, head: HeadId) -> Any:

@@ -6,21 +6,19 @@ and older extractions are left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, case, distinct, func, select
+from sqlalchemy import Connection, Engine, and_, case, distinct, func, select
 
 from describe.catalog import schema
+from describe.catalog.heads import newest_extractions
 from describe.catalog.relations import RelationStore
-from describe.catalog.scores import MEASURES
-from describe.catalog.search import current
+from describe.catalog.rows import iso
+from describe.head_record import STATES, HeadlineScore, HeadSummary, State, best_first, first_score, outcome
 from describe.records import THRESHOLD, HeadId
 
-__all__ = ["STATES", "BrowseStore"]
-
-STATES = ("described", "unclear", "failed", "none")
-"""What became of a head, best first: a description, an abstention, no usable answer, or nobody was asked."""
+__all__ = ["BrowseStore"]
 
 CUT = 500
 """Characters of a description that an overview shows."""
@@ -42,7 +40,7 @@ class BrowseStore:
         """
         model, head, told = schema.model, schema.head, schema.description
         with self._engine.connect() as connection:
-            newest = current(connection)
+            newest = newest_extractions(connection)
             extractions = list(newest.values())
             extracted = _counted(
                 connection,
@@ -102,14 +100,9 @@ class BrowseStore:
                 for row in connection.execute(query)
             ]
 
-    def heads(self, extraction_id: int, *, llm: str | None = None) -> list[dict[str, Any]]:
-        """Every head of an extraction, in order, with what is to be seen at a glance.
-
-        Each with ``layer``, ``head``, ``saliency``; ``state`` (of `STATES`), ``llm``, ``inputs``, ``pattern`` (cut to
-        `CUT` characters) of its best description, the newest of equals, or of this ``llm``'s; that description's
-        ``score`` with ``measure`` and ``placebo`` (None: not scored); ``evidence`` (pieces found) and ``effect`` (the
-        strongest, Cohen's h; None: not tested). Of equals, one of the whole head comes before those of its roles.
-        """
+    def heads(self, extraction_id: int, *, llm: str | None = None) -> list[HeadSummary]:
+        """Every head of an extraction, in order, at a glance: as `HeadRecord.summary`, with words cut to `CUT`
+        characters; ``llm``: by what this one said."""
         head, evidence = schema.head, schema.evidence
         query = select(head.c.id, head.c.layer, head.c.head, head.c.saliency)
         tested = (
@@ -122,18 +115,27 @@ class BrowseStore:
             rows = connection.execute(
                 query.where(head.c.extraction_id == extraction_id).order_by(head.c.layer, head.c.head)
             ).all()
-            told = _told(connection, extraction_id, llm)
-            scores = _scores(connection, extraction_id)
+            told = _descriptions(connection, extraction_id, llm)
             found = {row.head_id: [e["effect"] for e in row.found] for row in connection.execute(tested)}
         overview = []
         for row in rows:
-            best = told.get(row.id)
+            best = next(iter(best_first(told.get(row.id, ()))), _NOBODY)
             effects = found.get(row.id)
-            overview.append(
-                {"layer": row.layer, "head": row.head, "saliency": row.saliency, **_description(best)}
-                | scores.get(best.id if best else 0, {"score": None, "measure": None, "placebo": None})
-                | {"evidence": None if effects is None else len(effects), "effect": max(effects or [], default=None)}
+            summary = HeadSummary(
+                row.layer,
+                row.head,
+                row.saliency,
+                best.state,
+                best.llm,
+                best.role,
+                best.inputs,
+                best.pattern,
+                best.failure,
+                best.headline,
+                evidence=None if effects is None else len(effects),
+                effect=max(effects or (), default=None),
             )
+            overview.append(summary.cut(CUT))
         return overview
 
     def operations(self, model_id: int) -> list[dict[str, Any]]:
@@ -166,60 +168,69 @@ def _counted(connection: Connection, query: Any) -> dict[int, int]:
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
-def _told(connection: Connection, extraction_id: int, llm: str | None) -> dict[int, Row[Any]]:
-    """The best outcome of each head, of equals that of the whole head and the newest, by the head's id."""
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A description as far as a summary shows it."""
+
+    llm: str | None = None
+    role: int | None = None
+    inputs: str | None = None
+    pattern: str | None = None
+    failure: str | None = None
+    state: State = "none"
+    headline: HeadlineScore | None = None
+    described: str = ""
+
+
+_NOBODY = _Told()
+
+
+def _descriptions(connection: Connection, extraction_id: int, llm: str | None) -> dict[int, list[_Told]]:
+    """The descriptions of each head, by its id, in the order of its record; of their words no more than is shown."""
     head, told, by = schema.head, schema.description, schema.labeller
     texts = [func.substr(told.c[name], 1, CUT + 1).label(name) for name in ("inputs", "pattern")]
     query = (
         select(told.c.id, told.c.head_id, by.c.llm, *texts, told.c.unclear, told.c.failure, told.c.role)
+        .add_columns(told.c.created)
         .join(head, told.c.head_id == head.c.id)
         .join(by, told.c.labeller_id == by.c.id)
         .where(head.c.extraction_id == extraction_id)
-        .order_by(case((told.c.role == 0, 1), else_=0), told.c.id)
+        .order_by(told.c.role, told.c.id)
     )
     if llm is not None:
         query = query.where(by.c.llm == llm)
-    rows: Iterable[Row[Any]] = connection.execute(query)
-    best: dict[int, Row[Any]] = {}
-    for row in rows:
-        earlier = best.get(row.head_id)
-        if earlier is None or STATES.index(_state(row)) <= STATES.index(_state(earlier)):
-            best[row.head_id] = row
-    return best
+    scores = _scores(connection, extraction_id)
+    found: dict[int, list[_Told]] = {}
+    for row in connection.execute(query):
+        words = {name: getattr(row, name) for name in ("llm", "inputs", "pattern", "failure")}
+        state = outcome(row.failure, row.unclear)
+        one = _Told(
+            **words, role=row.role or None, state=state, headline=scores.get(row.id), described=iso(row.created)
+        )
+        found.setdefault(row.head_id, []).append(one)
+    return found
 
 
-def _state(row: Row[Any]) -> str:
-    return "failed" if row.failure is not None else "unclear" if row.unclear else "described"
-
-
-def _description(row: Row[Any] | None) -> dict[str, Any]:
-    if row is None:
-        return {"state": "none", "llm": None, "inputs": None, "pattern": None}
-    cut = {name: _cut(getattr(row, name)) for name in ("inputs", "pattern")}
-    if row.role and cut["pattern"] is not None:
-        cut["pattern"] = f"role {row.role}: {cut['pattern']}"
-    return {"state": _state(row), "llm": row.llm, **cut}
-
-
-def _cut(text: str | None) -> str | None:
-    return text if text is None or len(text) <= CUT else text[:CUT] + "…"
-
-
-def _scores(connection: Connection, extraction_id: int) -> dict[int, dict[str, Any]]:
-    """The score to show first of each description, by its id, as `describe.catalog.scores.headline` chooses it."""
+def _scores(connection: Connection, extraction_id: int) -> dict[int, HeadlineScore | None]:
+    """The score to show first of each description, by its id."""
     head, told, score, judge = schema.head, schema.description, schema.score, schema.labeller
+    columns = [score.c[name] for name in ("description_id", "measure", "value", "low", "high", "placebo", "created")]
     query = (
-        select(score.c.description_id, score.c.measure, judge.c.llm, score.c.value, score.c.placebo)
+        select(judge.c.llm, *columns)
         .join(judge, score.c.judge_id == judge.c.id)
         .join(told, score.c.description_id == told.c.id)
         .join(head, told.c.head_id == head.c.id)
-        .where(head.c.extraction_id == extraction_id, score.c.measure.in_(MEASURES))
+        .where(head.c.extraction_id == extraction_id)
         .order_by(score.c.created, score.c.id)
     )
-    rows: Iterable[Row[Any]] = connection.execute(query)
-    newest = {(row.description_id, row.measure, row.llm): (place, row) for place, row in enumerate(rows)}
-    best: dict[int, dict[str, Any]] = {}
-    for _, row in sorted(newest.values(), key=lambda found: (-MEASURES.index(found[1].measure), found[0])):
-        if row.value is not None:
-            best[row.description_id] = {"score": row.value, "measure": row.measure, "placebo": row.placebo}
-    return best
+    newest: dict[int, dict[tuple[str, str], Any]] = {}
+    for row in connection.execute(query):
+        newest.setdefault(row.description_id, {})[row.measure, row.llm] = row
+    return {
+        description_id: first_score(
+            HeadlineScore(row.measure, row.llm, row.value, row.low, row.high, row.placebo, iso(row.created))
+            for row in judged.values()
+            if row.value is not None
+        )
+        for description_id, judged in newest.items()
+    }

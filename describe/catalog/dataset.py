@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from describe.catalog.links import neuronpedia
-from describe.catalog.parquet import pyarrow, write_heads, write_table
+from describe.catalog.parquet import arrow_schema, write_heads, write_table
+from describe.catalog.table import COLUMNS, table_rows
 from describe.errors import InputError
+from describe.head_record import HeadRecord, Json, Record
+from describe.head_record.schema import keys, properties
 from describe.records import ModelInfo
 from describe.text import file_name, markdown, visible
 from describe.versions import headscribe_version
 
 __all__ = ["heads_of", "model_file_name", "write_dataset"]
 
-Records = Iterator[dict[str, Any]]
-Flat = Callable[[dict[str, Any]], Iterable[dict[str, Any]]]
+Records = Iterator[HeadRecord]
 
 HEADS, DESCRIPTIONS = Path("data/heads"), Path("data/descriptions")
 
@@ -37,22 +38,16 @@ class _Told:
     describers: Counter[str] = field(default_factory=Counter)
     flat: list[dict[str, Any]] = field(default_factory=list)
 
-    def count(self, records: Records, flat: Flat) -> Records:
-        for record in records:
+    def count(self, records: Records) -> Records:
+        for head in records:
             self.heads += 1
-            self.describers.update({found["llm"] for found in record["descriptions"] if not found["failure"]})
-            link = neuronpedia(record["model"], record["layer"], record["head"])
-            self.flat.extend(row | {"neuronpedia": link} for row in flat(record))
-            yield record
+            self.describers.update({one.llm for one in head.descriptions if one.state != "failed"})
+            self.flat.extend(row | {"neuronpedia": head.neuronpedia} for row in table_rows(head))
+            yield head
 
 
-def write_dataset(
-    parts: Iterable[tuple[ModelInfo, Records]], folder: Path, flat: Flat, columns: list[str], licence: str | None
-) -> None:
-    """Write the folder, a model at a time.
-
-    ``flat`` makes table rows with ``columns`` of a head; ``licence``: as the Hub names licences; None: not stated.
-    """
+def write_dataset(parts: Iterable[tuple[ModelInfo, Records]], folder: Path, licence: str | None) -> None:
+    """Write the folder, a model at a time; ``licence``: as the Hub names licences; None: not stated."""
     if licence is not None and not re.fullmatch(r"[\w.-]+", licence):
         raise InputError(f"'{visible(licence)[:80]}' is no licence as the Hub names them, such as cc-by-4.0")
     for place in (HEADS, DESCRIPTIONS):
@@ -62,8 +57,8 @@ def write_dataset(
         about = _Told(model)
         told.append(about)
         name = f"{model_file_name(model, folder / HEADS, '.parquet')}.parquet"
-        write_heads(about.count(records, flat), folder / HEADS / name)
-        write_table(about.flat, _flat_schema([*columns, "neuronpedia"]), folder / DESCRIPTIONS / name)
+        write_heads(about.count(records), folder / HEADS / name)
+        write_table(about.flat, arrow_schema(FLAT_COLUMNS), folder / DESCRIPTIONS / name)
         about.flat.clear()
     (folder / "README.md").write_text(_card(told, licence), encoding="utf-8", errors="backslashreplace")
 
@@ -84,12 +79,6 @@ def model_file_name(model: ModelInfo, folder: Path, suffix: str) -> str:
     return name
 
 
-def _flat_schema(columns: list[str]) -> Any:
-    pa, _ = pyarrow()
-    types = {"layer": pa.int64(), "head": pa.int64(), "role": pa.int64(), "unclear": pa.bool_()}
-    return pa.schema([(name, pa.float64() if name in NUMBERS else types.get(name, pa.string())) for name in columns])
-
-
 def _card(told: list[_Told], licence: str | None) -> str:
     """README.md: what the Hub reads of a dataset, then what people do. Nothing in it but the table is data."""
     made = sorted({name for about in told for name in about.describers})
@@ -106,71 +95,25 @@ def _card(told: list[_Told], licence: str | None) -> str:
         n_heads=f"{sum(about.heads for about in told):,}",
         describers=markdown(visible(", ".join(made))) or "nobody yet",
         models=rows,
-        heads="\n".join(f"| `{name}` | {meaning} |" for name, meaning in HEAD_COLUMNS.items()),
-        descriptions="\n".join(f"| `{name}` | {meaning} |" for name, meaning in FLAT_COLUMNS.items()),
+        heads=_meanings(properties(HeadRecord)),
+        descriptions=_meanings(FLAT_COLUMNS),
         stated=f"`{licence}`" if licence else "not stated by whoever exported this",
     )
 
 
-HEAD_COLUMNS = {
-    "model": "the model's name: a hub id, or what its directory or file is called",
-    "layer": "layer, from 0",
-    "head": "head in the layer, from 0",
-    "salient": "the tokens of the whole vocabulary that the head acts on most, from the most salient down: `token_id`,"
-    " `token`, `saliency` (the norm of what the head writes for it, relative to the source vector's), `targets` and"
-    " `suppressed`: the tokens it promotes and pushes down most, each with its `logit`",
-    "held_out": "rows of the same form that no describer has seen, to judge descriptions by: `next` most salient, and a"
-    " random `sample` of other tokens",
-    "descriptions": "what was said of the head: `llm` and `prompt`; `role`, null where it is of the whole"
-    " head; `inputs` and `pattern`, its words; `unclear`: the"
-    " describer abstained; `failure` and `detail`: why there is no usable answer; `reasoning`; `claims`,"
-    " `scores` and `provenance`, JSON text",
-    "roles": "JSON text: groups of the salient rows that do one thing together, each with its `sign`, `rows` (and those"
-    " of `held_out.next`), `share` of the saliency and evidence; one role: the head does one thing",
-    "relations": "JSON text: by operation, `score` and `suppression`, the shares of its pairs that the head promotes"
-    " and pushes down; `inference` and `ablation` where the model was run",
-    "evidence": "JSON text: what the mappings show more often than chance, with counts, effect sizes and q-values",
-    "inference": "JSON text: the share of the mappings that the head writes in prompts; null where not looked at",
-    "provenance": "JSON text: content hash and shape of the model, settings, versions and times",
-}
-"""Columns of the configuration ``heads``, and what they mean."""
+def _meanings(columns: dict[str, Json]) -> str:
+    return "\n".join(
+        f"| `{name}` | {'JSON text: ' if text else ''}{meaning} |" for name, text, meaning in keys(columns)
+    )
 
-FLAT_COLUMNS = {
-    "model": "the model's name",
-    "layer": "layer, from 0",
-    "head": "head in the layer, from 0",
-    "saliency": "saliency of the most salient token",
-    "sources": "the salient tokens, quoted",
-    "targets": "for each of them the tokens it promotes most",
-    "suppressed": "for each of them the tokens it pushes down most",
-    "implements": "predefined operations with a relation score of 0.15 or more, with the score",
-    "evidence": "what is above chance in the mappings, in words",
-    "mappings_without_context": "share of the mappings that the head writes in prompts as if it attended to the"
-    " source alone",
-    "mappings_with_context": "the same as the head attends",
-    "roles": "the head's roles: number, what it does, share of the saliency",
-    "llm": "who described the head; null where nobody did",
-    "prompt": "the prompt template's name",
-    "role": "the role that is described; null for the whole head",
-    "inputs": "what the source tokens share, in the describer's words",
-    "pattern": "what the head does with them",
-    "unclear": "the describer abstained",
-    "reasoning": "what the describer said before",
-    "failure": "why there is no usable answer",
-    "score": "how far a judge found the description true; null where none did",
-    "score_low": "lower end of its 95 % confidence interval",
-    "score_high": "upper end of it",
-    "score_placebo": "what a description of another head gets on the same rows; null where not run",
-    "score_measure": "what the score is: `detection` is the area under the ROC curve, 0.5 by chance",
-    "score_judge": "who judged",
-    "neuronpedia": "the page of the same head at Neuronpedia, for models it has",
-}
-"""Columns of the configuration ``descriptions``, and what they mean."""
 
-NUMBERS = (
-    *("saliency", "mappings_without_context", "mappings_with_context"),
-    *("score", "score_low", "score_high", "score_placebo"),
-)
+class _Link(Record):
+    neuronpedia: str | None
+    """the page of the same head at Neuronpedia, for models it has"""
+
+
+FLAT_COLUMNS = COLUMNS | properties(_Link)
+"""Columns of the configuration ``descriptions``."""
 
 CARD = """---
 {licence}

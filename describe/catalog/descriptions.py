@@ -1,18 +1,20 @@
-"""One outcome of describing a head: how it is entered."""
+"""Descriptions of heads, abstentions and failures: how one is entered, and read again."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, select
+from sqlalchemy import Connection, Row, and_, bindparam, select
 
 from describe.catalog import schema
 from describe.catalog.heads import IS_HEAD, place
 from describe.catalog.passages import add_description
-from describe.catalog.rows import now, storable
+from describe.catalog.rows import iso, now, storable
+from describe.head_record import DescriptionProvenance, DescriptionRecord
 from describe.records import Description, HeadId
 
-__all__ = ["insert_description"]
+__all__ = ["descriptions_of_layer", "insert_description"]
 
 # Built once: building it anew for every head costs more than running it.
 _BY_LABELLER = and_(
@@ -52,3 +54,36 @@ def insert_description(
         return
     if outcome.failure is None and not outcome.unclear:
         add_description(connection, extraction_id, head_id, described, fields["inputs"], fields["pattern"])
+
+
+def descriptions_of_layer(
+    connection: Connection, extraction_id: int, layer: int, scores: dict[int, dict[str, Any]], labeller_id: int | None
+) -> dict[int, list[DescriptionRecord]]:
+    """The descriptions of each head of a layer, by the head's id: of the whole head first, then in order of entry.
+
+    ``scores`` are those of descriptions, by their id; ``labeller_id``: the descriptions of this one alone.
+    """
+    head, description, labeller = schema.head, schema.description, schema.labeller
+    made_by = [labeller.c[name] for name in ("llm", "prompt", "template", "template_hash", "settings")]
+    query = (
+        select(description, *made_by)
+        .join(head, description.c.head_id == head.c.id)
+        .join(labeller, description.c.labeller_id == labeller.c.id)
+        .where(head.c.extraction_id == extraction_id, head.c.layer == layer)
+        .order_by(description.c.role, description.c.id)
+    )
+    if labeller_id is not None:
+        query = query.where(labeller.c.id == labeller_id)
+    found: dict[int, list[DescriptionRecord]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.head_id, []).append(_record(row, scores.get(row.id, {})))
+    return found
+
+
+def _record(row: Row[Any], scores: dict[str, Any]) -> DescriptionRecord:
+    made: dict[str, Any] = row._asdict() | {"described": iso(row.created)}
+    return DescriptionRecord.of(
+        **{name: made[name] for name in DescriptionRecord.model_fields if name in made} | {"role": row.role or None},
+        scores={measure: dict(sorted(judged.items())) for measure, judged in sorted(scores.items())},
+        provenance=DescriptionProvenance.of(**{name: made[name] for name in DescriptionProvenance.model_fields}),
+    )

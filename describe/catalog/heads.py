@@ -1,14 +1,18 @@
-"""One head's row: how every part of the catalogue finds it. Built once, since it is looked for with every call."""
+"""Rows of models, extractions and heads: how every part of the catalogue finds them."""
 
 from __future__ import annotations
 
-from sqlalchemy import Engine, and_, bindparam, select
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, and_, bindparam, func, select
 
 from describe.catalog import schema
-from describe.records import HeadId
+from describe.records import HeadId, ModelInfo
 
-__all__ = ["HEAD_ID", "IS_HEAD", "head_id", "place"]
+__all__ = ["HEAD_ID", "IS_HEAD", "head_id", "is_called", "model_info", "newest_extractions", "place"]
 
+# Built once, since a head is looked for with every call.
 IS_HEAD = and_(
     schema.head.c.extraction_id == bindparam("of_extraction"),
     schema.head.c.layer == bindparam("of_layer"),
@@ -28,3 +32,26 @@ def head_id(engine: Engine, extraction_id: int, head: HeadId) -> int:
     """The id of a head that is in the catalogue."""
     with engine.connect() as connection:
         return int(connection.execute(HEAD_ID, place(extraction_id, head)).scalar_one())
+
+
+def is_called(row: Row[Any], name: str) -> bool:
+    """A model's row goes by this name: its own, or with ``@`` and the start of the content hash."""
+    start = name.removeprefix(f"{row.name}@")
+    return bool(row.name == name or (start != name and row.content_hash.startswith(start)))
+
+
+def model_info(row: Row[Any]) -> ModelInfo:
+    """A model from its row."""
+    return ModelInfo(**{name: getattr(row, name) for name in ModelInfo.__dataclass_fields__})
+
+
+def newest_extractions(connection: Connection, models: Collection[int] | None = None) -> dict[int, int]:
+    """The newest extraction of each model, or of these, placebos aside."""
+    table = schema.extraction
+    query = (
+        select(table.c.model_id, func.max(table.c.id).label("newest"))
+        .where(table.c.placebo.is_(None))
+        .group_by(table.c.model_id)
+    )
+    newest = {row.model_id: row.newest for row in connection.execute(query)}
+    return {model_id: found for model_id, found in newest.items() if models is None or model_id in models}

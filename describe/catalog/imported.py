@@ -16,9 +16,9 @@ from pydantic import AfterValidator, ConfigDict, Field, InstanceOf, TypeAdapter,
 from typing_extensions import NotRequired, TypedDict
 
 from describe.catalog.checks import ablation, removal_by_head
-from describe.catalog.forms import SHAPE
 from describe.catalog.rows import iso, storable
 from describe.catalog.stated_claims import add_claims
+from describe.head_record import Shape
 from describe.sizes import check_sizes
 from describe.text import shortened
 
@@ -302,7 +302,7 @@ _Provenance = _form(
     {"evidence": _Object, "relations": _Relations, "roles": _form("roles", evidence=_Object | None, **_Made)},
     content_hash=_Hash,
     family=_Word,
-    shape=_form("shape", **dict.fromkeys(SHAPE, _Size)),
+    shape=_form("shape", **dict.fromkeys(Shape.model_fields, _Size)),
     extraction=_Object,
     versions=_Object,
     extracted=_Moment,

@@ -14,12 +14,12 @@ from sqlalchemy import Connection, Engine, Table, select
 
 from describe.catalog import schema
 from describe.catalog.database import begin_founding
-from describe.catalog.forms import SHAPE
 from describe.catalog.imported import check
 from describe.catalog.passages import fill
 from describe.catalog.roles import head_role
 from describe.catalog.rows import json_hash, now, storable
 from describe.errors import CatalogueError
+from describe.head_record import Shape
 
 __all__ = ["Imported", "take_in"]
 
@@ -129,7 +129,7 @@ class _Import:
     # -- what a head belongs to -----------------------------------------------------------------------------------
 
     def _model(self, name: str, made: Row) -> int:
-        content = {"family": storable(made["family"]), **{part: made["shape"][part] for part in SHAPE}}
+        content = {"family": storable(made["family"]), **{part: made["shape"][part] for part in Shape.model_fields}}
         known = (name, made["content_hash"])
         if known not in self._models:
             key = {"name": storable(name), "content_hash": made["content_hash"]}

@@ -10,15 +10,11 @@ from typing import Any
 
 from describe.catalog.rows import finite_json
 from describe.errors import InputError
+from describe.head_record import DescriptionRecord, HeadRecord, Json, Record
+from describe.head_record.schema import as_text, properties, resolved
 from describe.text import encodable, shortened
 
-__all__ = ["pyarrow", "read_heads", "write_heads", "write_table"]
-
-AS_TEXT = ("roles", "relations", "evidence", "inference", "provenance")
-"""What of a head is JSON text."""
-
-DESCRIPTION_AS_TEXT = ("claims", "scores", "provenance")
-"""What of a description is JSON text."""
+__all__ = ["arrow_schema", "pyarrow", "read_heads", "write_heads", "write_table"]
 
 AT_ONCE = 64
 """Heads in memory at once: a row group."""
@@ -27,9 +23,9 @@ LARGEST_PART, MOST_VALUES = 1 << 30, 1 << 24
 """Bytes of a row group, unpacked, and values of a column in it, that are read: a hundred times those of common ones."""
 
 
-def write_heads(records: Iterable[dict[str, Any]], path: Path) -> None:
-    """Write heads, in the JSON form of one head, a row each. Raises `InputError` where pyarrow is not installed."""
-    write_table((_as_row(record) for record in records), _schema(), path)
+def write_heads(records: Iterable[HeadRecord], path: Path) -> None:
+    """Write records of heads, a row each. Raises `InputError` where pyarrow is not installed."""
+    write_table((_as_row(record.to_json()) for record in records), arrow_schema(properties(HeadRecord)), path)
 
 
 def write_table(rows: Iterable[dict[str, Any]], schema: Any, path: Path) -> None:
@@ -46,7 +42,7 @@ def write_table(rows: Iterable[dict[str, Any]], schema: Any, path: Path) -> None
 
 
 def read_heads(path: Path) -> Iterator[dict[str, Any]]:
-    """The heads that `write_heads` wrote, in the JSON form of one head.
+    """The heads that `write_heads` wrote, in the JSON form of one head, not checked.
 
     Raises `InputError` for a file that is no Parquet or lacks our columns, ValueError for a row that is not ours.
     """
@@ -54,7 +50,7 @@ def read_heads(path: Path) -> Iterator[dict[str, Any]]:
     try:
         with pq.ParquetFile(path) as file:
             _check_columns(file, path)
-            for batch in file.iter_batches(batch_size=AT_ONCE, columns=_schema().names):
+            for batch in file.iter_batches(batch_size=AT_ONCE, columns=list(properties(HeadRecord))):
                 for row in batch.to_pylist():
                     yield _from_row(row)
     except (pa.ArrowException, OSError, MemoryError) as error:
@@ -64,7 +60,7 @@ def read_heads(path: Path) -> Iterator[dict[str, Any]]:
 def _check_columns(file: Any, path: Path) -> None:
     """Refuse other columns than ours, and parts that would take too much room, before any is read."""
     found = file.schema_arrow
-    for field in _schema():
+    for field in arrow_schema(properties(HeadRecord)):
         if field.name not in found.names:
             raise InputError(f"'{path}' does not hold heads as headscribe exports them: no column '{field.name}'")
         if not _fits(found.field(field.name).type, field.type):
@@ -92,48 +88,41 @@ def _fits(found: Any, ours: Any) -> bool:
     return bool(found.equals(ours))
 
 
-def _schema() -> Any:
+def arrow_schema(columns: dict[str, Json]) -> Any:
+    """Arrow's schema of columns, by what each is in JSON."""
     pa, _ = pyarrow()
-    token = [("token_id", pa.int64()), ("token", pa.string())]
-    target = pa.struct([*token, ("logit", pa.float64())])
-    row = pa.struct(
-        [*token, ("saliency", pa.float64()), ("targets", pa.list_(target)), ("suppressed", pa.list_(target))]
-    )
-    told = ["llm", "prompt", "inputs", "pattern", "reasoning", "claims", "failure", "detail", "scores", "provenance"]
-    description = pa.struct([*((name, pa.string()) for name in told), ("role", pa.int64()), ("unclear", pa.bool_())])
-    return pa.schema(
-        [
-            ("model", pa.string()),
-            ("layer", pa.int64()),
-            ("head", pa.int64()),
-            ("salient", pa.list_(row)),
-            ("held_out", pa.struct([(part, pa.list_(row)) for part in ("next", "sample")])),
-            ("descriptions", pa.list_(description)),
-            *((name, pa.string()) for name in AS_TEXT),
-        ]
-    )
+    return pa.schema(_fields(columns))
 
 
-def _as_row(record: dict[str, Any]) -> dict[str, Any]:
-    descriptions = [
-        found | {name: json.dumps(found[name], ensure_ascii=False) for name in DESCRIPTION_AS_TEXT}
-        for found in record["descriptions"]
-    ]
-    return (
-        record
-        | {name: json.dumps(record[name], ensure_ascii=False) for name in AS_TEXT}
-        | {"descriptions": descriptions}
-    )
+def _fields(columns: dict[str, Json]) -> list[tuple[str, Any]]:
+    pa, _ = pyarrow()
+    return [(name, pa.string() if as_text(name, schema) else _type(schema)) for name, schema in columns.items()]
 
 
-def _from_row(row: dict[str, Any]) -> dict[str, Any]:
-    parsed = {name: _parsed(row, name) for name in AS_TEXT}
-    descriptions = [
-        found
-        and found | {name: _parsed(found, name) for name in DESCRIPTION_AS_TEXT if name != "claims" or name in found}
-        for found in row["descriptions"] or []
-    ]
-    return row | parsed | {"descriptions": descriptions}
+def _type(schema: Json) -> Any:
+    pa, _ = pyarrow()
+    found = resolved(schema)
+    if found["type"] == "array":
+        return pa.list_(_type(found["items"]))
+    if found["type"] == "object":
+        return pa.struct(_fields(found["properties"]))
+    return {"integer": pa.int64(), "number": pa.float64(), "boolean": pa.bool_(), "string": pa.string()}[found["type"]]
+
+
+def _texts(columns: dict[str, Json]) -> list[str]:
+    return [name for name, schema in columns.items() if as_text(name, schema)]
+
+
+def _as_row(head: Json, kind: type[Record] = HeadRecord) -> Json:
+    texts = {name: json.dumps(head[name], ensure_ascii=False) for name in _texts(properties(kind))}
+    nested = {"descriptions": [_as_row(one, DescriptionRecord) for one in head.get("descriptions", ())]}
+    return head | texts | (nested if kind is HeadRecord else {})
+
+
+def _from_row(row: Json, kind: type[Record] = HeadRecord) -> Json:
+    texts = {name: _parsed(row, name) for name in _texts(properties(kind))}
+    nested = {"descriptions": [one and _from_row(one, DescriptionRecord) for one in row.get("descriptions") or ()]}
+    return row | texts | (nested if kind is HeadRecord else {})
 
 
 def _parsed(row: dict[str, Any], name: str) -> Any:

@@ -27,6 +27,7 @@ from describe.catalog import schema
 from describe.catalog.database import begin_write
 from describe.catalog.heads import HEAD_ID, place
 from describe.catalog.rows import json_hash, now
+from describe.head_record import RoleRecord
 from describe.records import Evidence, HeadId
 
 __all__ = ["Role", "RoleStore", "Sign", "head_role"]
@@ -167,10 +168,9 @@ def _role(row: Row[Any], evidence: tuple[Evidence, ...] | None) -> Role:
     return Role(row.sign, tuple(row.rows), tuple(row.held_out), row.share, row.reach, row.p_value, evidence)
 
 
-def _record(row: Row[Any]) -> Found:
-    """A role in the JSON form of one head."""
-    found = {name: getattr(row, name) for name in ("role", "sign", "rows", "held_out", "share", "reach", "p_value")}
-    return found | {"evidence": row.evidence["found"] if row.evidence else []}
+def _record(row: Row[Any]) -> RoleRecord:
+    found = {name: getattr(row, name) for name in RoleRecord.model_fields}
+    return RoleRecord.of(**found | {"evidence": row.evidence["found"] if row.evidence else ()})
 
 
 def _evidence(found: Found) -> Evidence:

@@ -11,12 +11,13 @@ from sqlalchemy import Connection, Engine, Row, select
 from describe.catalog import schema
 from describe.catalog.rows import aware, iso, json_hash, now, storable
 from describe.catalog.writes import Writes
+from describe.head_record import ScoreProvenance, ScoreRecord
 from describe.records import Claim, HeadId, Score
 
-__all__ = ["MEASURES", "ScoreStore", "Told", "headline", "scored", "with_interval"]
+__all__ = ["ScoreStore", "Told"]
 
-MEASURES = ("detection", "likelihood", "stability")
-"""What there are scores of, the most telling first."""
+Scores = dict[str, dict[str, ScoreRecord]]
+"""By measure and judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +120,12 @@ class ScoreStore:
         with self._engine.connect() as connection:
             return {(row.description_id, row.settings_hash): row for row in connection.execute(query)}
 
-    def newest(self, extraction_id: int) -> dict[int, dict[str, Any]]:
+    def newest(self, extraction_id: int) -> dict[int, Scores]:
         """The newest score of each description of an extraction by measure and judge, by the description's id."""
         with self._engine.connect() as connection:
             return self.of_layer(connection, extraction_id, None)
 
-    def of_layer(self, connection: Connection, extraction_id: int, layer: int | None) -> dict[int, dict[str, Any]]:
+    def of_layer(self, connection: Connection, extraction_id: int, layer: int | None) -> dict[int, Scores]:
         """The same of a layer alone; None for all."""
         head, description, judge, table = schema.head, schema.description, schema.labeller, schema.score
         query = (
@@ -144,21 +145,9 @@ class ScoreStore:
         )
         if layer is not None:
             query = query.where(head.c.layer == layer)
-        found: dict[int, dict[str, Any]] = {}
+        found: dict[int, Scores] = {}
         for row in connection.execute(query):
-            found.setdefault(row.description_id, {}).setdefault(row.measure, {})[row.llm] = {
-                **{name: getattr(row, name) for name in ("value", "low", "high", "placebo", "n", "failure", "detail")},
-                "found": row.found,
-                "provenance": {
-                    "prompt": row.prompt,
-                    "template_hash": row.template_hash,
-                    "template": row.template,
-                    "judge": row.judge_settings,
-                    "settings": row.settings,
-                    "versions": row.versions,
-                    "scored": iso(row.created),
-                },
-            }
+            found.setdefault(row.description_id, {}).setdefault(row.measure, {})[row.llm] = _record(row)
         return found
 
 
@@ -167,26 +156,8 @@ def _told(row: dict[str, Any]) -> Told:
     return Told(**row | {"head": head, "claims": tuple(Claim(**claim) for claim in row["claims"])})
 
 
-def headline(description: dict[str, Any]) -> dict[str, Any] | None:
-    """The one score of a description, in the JSON form, to show first: it has a value, ``measure`` and ``judge``."""
-    for measure in MEASURES:
-        judged = description["scores"].get(measure, {})
-        valued = [{"measure": measure, "judge": judge, **s} for judge, s in judged.items() if s["value"] is not None]
-        if valued:
-            return max(valued, key=lambda score: str(score["provenance"]["scored"]))
-    return None
-
-
-def scored(description: dict[str, Any]) -> str:
-    """The same in words, with what a wrong description of the head gets; empty where there is none."""
-    top = headline(description)
-    if top is None:
-        return ""
-    placebo = "not run" if top["placebo"] is None else f"{top['placebo']:.2f}"
-    return f"{top['measure']} by {top['judge']}: {with_interval(top)}, placebo: {placebo}"
-
-
-def with_interval(score: dict[str, Any]) -> str:
-    """A score's value and its 95 % confidence interval, where it has one."""
-    interval = "" if score["low"] is None else f" [{score['low']:.2f}, {score['high']:.2f}]"
-    return f"{score['value']:.2f}{interval}"
+def _record(row: Row[Any]) -> ScoreRecord:
+    made: dict[str, Any] = row._asdict() | {"judge": row.judge_settings, "scored": iso(row.created)}
+    provenance = ScoreProvenance.of(**{name: made[name] for name in ScoreProvenance.model_fields})
+    known = {name: made[name] for name in ScoreRecord.model_fields if name in made}
+    return ScoreRecord.of(**known, provenance=provenance)

@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Engine, Select, case, func, literal, select, union_all
 
 from describe.catalog import schema
+from describe.catalog.heads import newest_extractions
 from describe.catalog.passages import matching, passage
 from describe.catalog.terms import FAR, Term, query_terms
 from describe.records import HeadId
 
-__all__ = ["SearchStore", "current"]
+__all__ = ["SearchStore"]
 
 COMMON = 1000
 """A term that more passages have than this says little: it finds no nearest heads, and weighs nothing in prose."""
@@ -56,7 +57,7 @@ class SearchStore:
         of the words, and the ``tokens`` that have one.
         """
         with self._engine.connect() as connection:
-            wanted = [passage.c.extraction_id.in_(current(connection, models).values())]
+            wanted = [passage.c.extraction_id.in_(newest_extractions(connection, models).values())]
             if llm is not None:
                 told, by = schema.description, schema.labeller
                 theirs = select(told.c.id).join(by, told.c.labeller_id == by.c.id).where(by.c.llm == llm)
@@ -128,18 +129,6 @@ class SearchStore:
             name: [known[one.head_id] | {"similarity": one.similarity, "shared": one.shared} for one in best[here]]
             for name, here in (("here", True), ("elsewhere", False))
         }
-
-
-def current(connection: Connection, models: Collection[int] | None = None) -> dict[int, int]:
-    """The newest extraction of each model, or of these, placebos aside."""
-    table = schema.extraction
-    query = (
-        select(table.c.model_id, func.max(table.c.id).label("newest"))
-        .where(table.c.placebo.is_(None))
-        .group_by(table.c.model_id)
-    )
-    newest = {row.model_id: row.newest for row in connection.execute(query)}
-    return {model_id: found for model_id, found in newest.items() if models is None or model_id in models}
 
 
 def _known(connection: Connection, head_ids: list[int], terms: Sequence[Term] = ()) -> dict[int, dict[str, Any]]:
@@ -218,7 +207,7 @@ def _candidates(
         select(here.label("here"), passage.c.head_id, passage.c.terms, place.label("place"))
         .join(shared, passage.c.id == shared.c.id)
         .where(passage.c.description_id.is_(None) if tokens else passage.c.description_id.is_not(None))
-        .where(passage.c.head_id != head_id, passage.c.extraction_id.in_(current(connection).values()))
+        .where(passage.c.head_id != head_id, passage.c.extraction_id.in_(newest_extractions(connection).values()))
         .subquery()
     )
     best = select(ranked.c.here, ranked.c.head_id, ranked.c.terms).where(ranked.c.place <= CANDIDATES)

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, func, null, select
+from sqlalchemy import Engine, Row, and_, null, select
 
 from describe.catalog import schema
 from describe.catalog.batches import BatchStore
@@ -18,20 +18,11 @@ from describe.catalog.browse import BrowseStore
 from describe.catalog.checks import CheckStore
 from describe.catalog.claims import claimed
 from describe.catalog.database import begin_write, connect, found, let_go
-from describe.catalog.descriptions import insert_description
+from describe.catalog.descriptions import descriptions_of_layer, insert_description
 from describe.catalog.evidence import EvidenceStore
-from describe.catalog.forms import (
-    is_called,
-    model_info,
-    pack,
-    pack_held_out,
-    pack_targets,
-    record,
-    unpack,
-    unpack_held_out,
-)
-from describe.catalog.heads import IS_HEAD, place
+from describe.catalog.heads import IS_HEAD, is_called, model_info, newest_extractions, place
 from describe.catalog.ledger import LedgerStore
+from describe.catalog.packing import head_record, pack, pack_held_out, pack_suppressed, unpack, unpack_held_out
 from describe.catalog.passages import add_head
 from describe.catalog.placebos import PlaceboStore
 from describe.catalog.relations import RelationStore
@@ -42,6 +33,7 @@ from describe.catalog.scores import ScoreStore
 from describe.catalog.search import SearchStore
 from describe.catalog.writes import Writes
 from describe.errors import CatalogueError
+from describe.head_record import HeadRecord, RelationsProvenance
 from describe.records import Description, HeadId, HeadMapping, ModelInfo
 from describe.secrets import shown_url
 
@@ -146,13 +138,11 @@ class Catalogue:
 
     def latest_extraction(self, model_id: int) -> int:
         """The id of a model's newest extraction, placebos aside. Raises `CatalogueError` when it has none."""
-        table = schema.extraction
-        query = select(func.max(table.c.id)).where(table.c.model_id == model_id, table.c.placebo.is_(None))
         with self._engine.connect() as connection:
-            found = connection.execute(query).scalar()
+            found = newest_extractions(connection, [model_id]).get(model_id)
         if found is None:
             raise CatalogueError("the model has no heads in the catalogue yet: run headscribe extract")
-        return int(found)
+        return found
 
     # -- heads ----------------------------------------------------------------------------------------------------
 
@@ -172,8 +162,8 @@ class Catalogue:
         found: dict[str, Any] = {
             "saliency": mapping.salient[0].saliency if mapping.salient else 0.0,
             "salient": pack(mapping.salient),
-            "suppressed": [pack_targets(row.suppressed) for row in mapping.salient],
-            "held_out": pack_held_out(mapping),
+            "suppressed": pack_suppressed(mapping.salient),
+            "held_out": pack_held_out(mapping.held_out, mapping.sampled),
         }
         head_id = get_or_create(
             self._engine, table, key, found, lambda c, new: add_head(c, extraction_id, new, found["salient"])
@@ -192,8 +182,8 @@ class Catalogue:
             row = connection.execute(_MAPPING[suppressed, held_out], place(extraction_id, head)).first()
         if row is None:
             raise CatalogueError(f"head {head} is not in the catalogue yet: run headscribe extract")
-        rest = unpack_held_out(row.held_out)
-        return HeadMapping(head, unpack(row.salient, row.suppressed), held_out=rest["next"], sampled=rest["sample"])
+        next_, sample = unpack_held_out(row.held_out)
+        return HeadMapping(head, unpack(row.salient, row.suppressed), held_out=next_, sampled=sample)
 
     # -- descriptions ---------------------------------------------------------------------------------------------
 
@@ -246,57 +236,55 @@ class Catalogue:
     # -- whole heads, for reading and export ----------------------------------------------------------------------
 
     def head_records(
-        self, model: ModelInfo, extraction_id: int, *, only: HeadId | None = None, labeller_id: int | None = None
-    ) -> Iterator[dict[str, Any]]:
-        """Everything known of each head, in the JSON form of one head, in order; one layer in memory at a time.
+        self,
+        model: ModelInfo,
+        extraction_id: int,
+        *,
+        only: HeadId | None = None,
+        labeller_id: int | None = None,
+        held_out: bool = True,
+    ) -> Iterator[HeadRecord]:
+        """Everything known of each head, in order; one layer in memory at a time.
 
-        ``only`` one head, or with the descriptions of one labeller only.
+        ``only`` one head, or with the descriptions of one labeller only. Without ``held_out``, which is two thirds of
+        all that is read, records lack that field: for what shows no such rows.
         """
+        columns = [column for column in schema.head.c if held_out or column.name != "held_out"]
         with self._engine.connect() as connection:
             run = connection.execute(select(schema.extraction).where(schema.extraction.c.id == extraction_id)).one()
             relations = self.relations.by_head(run.model_id)
             checked = self.checks.by_head(run.model_id)
-            for head, operations in checked.heads.items():
-                for operation, found in operations.items():
-                    relations.heads.get(head, {}).get(operation, {}).update(found)
-            if relations.provenance is not None:
-                relations.provenance.update(checked.provenance)
+            made = relations.provenance
+            provenance = None if made is None else RelationsProvenance.of(**made, **checked.provenance)
             table = schema.head
             there = select(table.c.layer).where(table.c.extraction_id == extraction_id).distinct()
             layers = connection.execute(there.order_by(table.c.layer)).scalars().all()
             for layer in layers if only is None else [only.layer]:
                 of_layer = (table.c.extraction_id == extraction_id, table.c.layer == layer)
-                heads = connection.execute(select(table).where(*of_layer).order_by(table.c.head)).all()
-                descriptions = self._layer_descriptions(connection, extraction_id, layer, labeller_id)
+                heads = connection.execute(select(*columns).where(*of_layer).order_by(table.c.head)).all()
+                scores = self.scores.of_layer(connection, extraction_id, layer)
+                descriptions = descriptions_of_layer(connection, extraction_id, layer, scores, labeller_id)
                 evidence = self.evidence.of_layer(connection, extraction_id, layer)
                 checks = self.checks.of_layer(connection, extraction_id, layer)
-                scores = self.scores.of_layer(connection, extraction_id, layer)
                 roles = self.roles.of_layer(connection, extraction_id, layer)
                 for row in heads:
                     if only is None or row.head == only.head:
-                        told = descriptions.get(row.id, [])
-                        known = (roles.get(row.id), evidence.get(row.id), checks.get(row.id))
-                        yield record(model, run, row, told, relations, scores, *known)
-
-    def _layer_descriptions(
-        self, connection: Connection, extraction_id: int, layer: int, labeller_id: int | None
-    ) -> dict[int, list[Row[Any]]]:
-        head, description, labeller = schema.head, schema.description, schema.labeller
-        query = (
-            select(
-                description, *(labeller.c[name] for name in ("llm", "prompt", "template", "template_hash", "settings"))
-            )
-            .join(head, description.c.head_id == head.c.id)
-            .join(labeller, description.c.labeller_id == labeller.c.id)
-            .where(head.c.extraction_id == extraction_id, head.c.layer == layer)
-            .order_by(description.c.role, description.c.id)
-        )
-        if labeller_id is not None:
-            query = query.where(labeller.c.id == labeller_id)
-        grouped: dict[int, list[Row[Any]]] = {}
-        for row in connection.execute(query):
-            grouped.setdefault(row.head_id, []).append(row)
-        return grouped
+                        head = HeadId(layer, row.head)
+                        of_operations = checked.heads.get(head, {})
+                        yield head_record(
+                            model,
+                            run,
+                            row,
+                            descriptions=descriptions.get(row.id, ()),
+                            relations={
+                                name: found | of_operations.get(name, {})
+                                for name, found in relations.heads.get(head, {}).items()
+                            },
+                            inference=checks.get(row.id),
+                            evidence=evidence.get(row.id),
+                            roles=roles.get(row.id),
+                            relations_provenance=provenance,
+                        )
 
     @property
     def _shown(self) -> str:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from describe.catalog import Catalogue
-from describe.catalog.differences import changes, described_otherwise, pairs
 from describe.errors import InputError
+from describe.head_record.differences import changes, described_otherwise, pairs
 from describe.pipeline.common import find
 from describe.pipeline.stored import extracted
-from describe.records import HeadId, ModelInfo
+from describe.records import ModelInfo
 
 __all__ = ["Differences", "ModelDifferences", "diff", "diff_describers"]
 
@@ -23,7 +23,7 @@ class ModelDifferences:
     Attributes:
         content: the content hashes, old and new.
         compared: how many heads are on both sides (were described by both).
-        counts: how many of them changed, by kind (`describe.catalog.differences.KINDS`; or how the two differ).
+        counts: how many of them changed, by kind (`describe.head_record.differences.KINDS`; or how the two differ).
         only_old, only_new: heads that one side lacks.
         heads: the changes of each head that changed, with its name as ``head``, in order.
     """
@@ -76,16 +76,15 @@ def diff_describers(catalogue: Catalogue, one: str, other: str, *, model: str | 
     for info, extraction_id in found:
         compared, counts, heads = 0, Counter[str](), []
         for record in catalogue.head_records(info, extraction_id):
-            seen.update({name for d in record["descriptions"] for name in (d["llm"], f"{d['llm']}@{d['prompt']}")})
+            seen.update({name for d in record.descriptions for name in (d.llm, f"{d.llm}@{d.prompt}")})
             first, second, change = described_otherwise(record, one, other)
             if first is None or second is None:
                 continue
             compared += 1
             if change is not None:
                 counts[f"{change['old']['state']} / {change['new']['state']}"] += 1
-                heads.append(
-                    {"head": _name(record), "descriptions": [{"llm": other, "prompt": None, "role": None, **change}]}
-                )
+                said = {"llm": other, "prompt": None, "role": None, **change}
+                heads.append({"head": str(record.id), "descriptions": [said]})
         hashes = (info.content_hash, info.content_hash)
         differences.append(ModelDifferences(info.name, hashes, compared, dict(counts), heads=heads))
     for who in (one, other):
@@ -109,15 +108,11 @@ def _compare(
     compared, counts, heads = 0, Counter[str](), []
     for before, after in pairs(old.head_records(*one), new.head_records(*other)):
         if before is None or after is None:
-            only[after is None].append(_name(before or after or {}))
+            only[after is None] += [str(record.id) for record in (before, after) if record is not None]
             continue
         compared += 1
         if found := changes(before, after, llm):
             counts.update(found.keys())
-            heads.append({"head": _name(before), **found})
+            heads.append({"head": str(before.id), **found})
     hashes = (one[0].content_hash, other[0].content_hash)
     return ModelDifferences(one[0].name, hashes, compared, dict(counts), only[True], only[False], heads)
-
-
-def _name(record: dict[str, Any]) -> str:
-    return str(HeadId(record["layer"], record["head"]))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from describe.catalog import Catalogue, Told
+from describe.head_record import ScoreRecord
 from describe.measures import DEFAULT, MEASURES
 from describe.pipeline.common import find
 from describe.pipeline.extraction.placebos import KINDS
@@ -15,7 +16,7 @@ from describe.records import HeadId
 
 __all__ = ["score_report"]
 
-Scores = dict[int, dict[str, Any]]
+Scores = dict[int, dict[str, dict[str, ScoreRecord]]]
 
 
 def score_report(catalogue: Catalogue, model: str) -> list[dict[str, Any]]:
@@ -73,28 +74,29 @@ def _judges(told: Iterable[Told], scores: Scores) -> list[tuple[str, str]]:
 
 def _row(told: list[Told], scores: Scores, judge: tuple[str, str | None], evident: set[HeadId]) -> dict[str, Any]:
     found = _scores(told, scores, judge)
-    valued = [score for score in found if score["value"] is not None]
-    wrong = [score["placebo"] for score in valued if score["placebo"] is not None]
-    failures = Counter(score["failure"] for score in found if score["failure"] is not None)
+    valued = [score for score in found if score.value is not None]
+    values = [score.value for score in valued if score.value is not None]
+    wrong = [score.placebo for score in valued if score.placebo is not None]
+    failures = Counter(score.failure for score in found if score.failure is not None)
     return {
         "llm": told[0].llm,
         "prompt": told[0].prompt,
         "measure": judge[0],
         "judge": judge[1],
-        "judge_prompt": found[0]["provenance"]["prompt"] if found else None,
+        "judge_prompt": found[0].provenance.prompt if found else None,
         "heads": len(told),
         "described": sum(one.answers for one in told),
         "unclear": sum(one.unclear for one in told),
         "not_answered": sum(one.failure is not None for one in told),
         "scored": len(valued),
         "failures": dict(failures),
-        MEASURES[judge[0]].value: _mean([score["value"] for score in valued]),
+        MEASURES[judge[0]].value: _mean(values),
         "wrong": _mean(wrong),
         "wrong_curve": _curve(wrong, len(told), MEASURES[judge[0]].value),
-        "balanced_accuracy": _mean([b["value"] for score in valued if (b := score["found"].get("balanced_accuracy"))]),
-        "reach": _mean([score["found"]["reach"]["value"] for score in valued if score["found"].get("reach")]),
-        "above_chance": sum(score["low"] > MEASURES[judge[0]].chance for score in valued),
-        "curve": _curve([score["value"] for score in valued], len(told), MEASURES[judge[0]].value),
+        "balanced_accuracy": _mean([b["value"] for score in valued if (b := score.found.get("balanced_accuracy"))]),
+        "reach": _mean([score.found["reach"]["value"] for score in valued if score.found.get("reach")]),
+        "above_chance": sum(score.low is not None and score.low > MEASURES[judge[0]].chance for score in valued),
+        "curve": _curve(values, len(told), MEASURES[judge[0]].value),
         "unclear_with_evidence": [
             str(one.head) for one in told if one.unclear and (one.head.role or one.head in evident)
         ],
@@ -109,7 +111,7 @@ def _placebo(told: list[Told], scores: Scores, author: int, judge: tuple[str, st
     if not answered:
         return None
     described = [one for one in answered if one.answers]
-    values = [score["value"] for score in _scores(described, scores, judge) if score["value"] is not None]
+    values = [score.value for score in _scores(described, scores, judge) if score.value is not None]
     return {
         "heads": len(answered),
         "described": len(described),
@@ -126,10 +128,10 @@ def _pairings(told: list[Told]) -> int | None:
     return sum(any(claim.kind == "pairing" for claim in one.claims) for one in told)
 
 
-def _scores(told: Iterable[Told], scores: Scores, judge: tuple[str, str | None]) -> list[dict[str, Any]]:
+def _scores(told: Iterable[Told], scores: Scores, judge: tuple[str, str | None]) -> list[ScoreRecord]:
     measure, name = judge
-    judged = (scores.get(one.id, {}).get(measure, {}).get(name) for one in told)
-    return [score for score in judged if score is not None]
+    judged = (scores.get(one.id, {}).get(measure, {}) for one in told)
+    return [by_judge[name] for by_judge in judged if name is not None and name in by_judge]
 
 
 def _mean(values: Sequence[float]) -> dict[str, float] | None:

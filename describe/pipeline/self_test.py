@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from describe.catalog import Catalogue
+from describe.head_record import HeadRecord
 from describe.pipeline.extraction.extract import extract
 from describe.pipeline.operations.relations import relations
 from describe.records import THRESHOLD, HeadId, OperationScores
@@ -85,7 +86,7 @@ def find_planted(model: Planted, folder: Path, device: str = "auto") -> list[Fin
     return [_finding(model, place, by_name[head.name], records) for place, head in model.operations.items()]
 
 
-def _finding(model: Planted, place: HeadId, scored: OperationScores, records: list[dict[str, Any]]) -> Finding:
+def _finding(model: Planted, place: HeadId, scored: OperationScores, records: list[HeadRecord]) -> Finding:
     head = model.operations[place]
     scores = scored.suppression if head.suppresses else scored.scores
     return Finding(
@@ -94,13 +95,15 @@ def _finding(model: Planted, place: HeadId, scored: OperationScores, records: li
         planted=place if place in model.heads else None,
         suppresses=head.suppresses,
         scores={HeadId(i, j): score for i, row in enumerate(scores) for j, score in enumerate(row)},
-        rows={HeadId(record["layer"], record["head"]): _following(record, head) for record in records},
-        n_rows=len(records[0]["salient"]),
+        rows={record.id: _following(record, head) for record in records},
+        n_rows=len(records[0].salient),
     )
 
 
-def _following(record: dict[str, Any], head: PlantedHead) -> int:
+def _following(record: HeadRecord, head: PlantedHead) -> int:
     """How many of a head's salient mappings start from a source and have its target first (or lowest)."""
     targets = {f" {source}": f" {target}" for source, target in head.pairs}
-    side = "suppressed" if head.suppresses else "targets"
-    return sum(targets.get(row["token"]) == row[side][0]["token"] for row in record["salient"])
+    return sum(
+        targets.get(row.token) == (row.suppressed if head.suppresses else row.targets)[0].token
+        for row in record.salient
+    )

@@ -10,14 +10,15 @@ from typing import Any
 from describe.catalog import Catalogue
 from describe.catalog.terms import query_terms
 from describe.errors import CatalogueError, InputError
+from describe.head_record import HeadRecord
 from describe.pipeline.common import find, find_model
 from describe.records import HeadId, ModelInfo, parse_heads
 
 __all__ = ["export", "extracted", "head_record", "report", "search"]
 
 
-def head_record(catalogue: Catalogue, model: str, head: HeadId) -> dict[str, Any]:
-    """Everything known of one head, in the JSON form of one head. Raises `InputError` when it is not there."""
+def head_record(catalogue: Catalogue, model: str, head: HeadId) -> HeadRecord:
+    """Everything known of one head. Raises `InputError` when it is not there."""
     info, extraction_id = find(catalogue, model)
     parse_heads(str(head), info.n_layers, info.n_heads)
     record = next(catalogue.head_records(info, extraction_id, only=head), None)

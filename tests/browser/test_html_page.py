@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from describe.catalog.html import render_page
-from tests.html_samples import ATTACKS, WORDS, attack_heads, attack_model, heads, model
+from tests.html_samples import ATTACKS, WORDS, attack_heads, attack_model, heads, model, render
 
 SMALL_HEADS = heads(30, 9, missing=frozenset({(3, 4), (29, 8)}))
 SCORED_HEADS = heads(30, 9, llms=("scored",))
@@ -28,7 +27,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def write(path: Path, model: dict[str, Any], heads: list[dict[str, Any]]) -> str:
-    page = render_page(model, heads, generated="2025-06-01", version="0.1.0")
+    page = render(model, heads)
     path.write_text(page, encoding="utf-8", newline="\n")
     return path.as_uri()
 
@@ -206,7 +205,7 @@ def test_heads_are_listed_by_score_and_filtered(page: Any, files: dict[str, str]
     page.goto(files["scored"] + "#0.0")
     line = page.locator("#head .scores li").first
     assert line.locator(".by").inner_text() == "detection by statistics"
-    assert "wrong description: 0.500" in line.inner_text()
+    assert "wrong description: 0.50" in line.inner_text()
     assert line.locator(".interval .placebo").count() == 1
     assert page.locator("#order").is_disabled(), "a state has no order"
     page.select_option("#figure", label="Score: detection by statistics")

@@ -19,6 +19,7 @@ from describe.catalog import Catalogue
 from describe.catalog.runs import Run
 from describe.errors import InputError
 from tests.fake_llm import Action, Call, FakeLLM, right_reply
+from tests.heads import head_records
 
 PRICES = {"price-in": 1000.0, "price-out": 0.0}
 
@@ -77,7 +78,9 @@ def held(server: FakeLLM) -> Iterator[None]:
 
 
 def described(catalogue: Catalogue, model: Path) -> int:
-    return sum(bool(record["descriptions"]) for record in catalogue.head_records(*pipeline.find(catalogue, str(model))))
+    return sum(
+        bool(record["descriptions"]) for record in head_records(catalogue, *pipeline.find(catalogue, str(model)))
+    )
 
 
 def test_killed_and_stopped_it_goes_on_where_it_was(

@@ -19,6 +19,7 @@ from describe.weights import open_model
 from tests import oracle
 from tests.conftest import need
 from tests.demo_oracle import HEADS, LAYERS, DemoOracle
+from tests.heads import head_record
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def catalogue(demo_catalogue: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 def salient(catalogue: Catalogue, head: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pipeline.head_record(catalogue, "demo", HeadId.parse(head))["salient"]
+    rows: list[dict[str, Any]] = head_record(catalogue, "demo", HeadId.parse(head))["salient"]
     return rows
 
 
@@ -125,7 +126,7 @@ def test_operations_of_demo_are_where_a_person_would_look(relations: Any) -> Non
 
 def test_relations_are_resumed_and_shown_with_heads(catalogue: Catalogue, relations: Any) -> None:
     assert pipeline.relations(catalogue, "demo").new_layers == 0
-    record = pipeline.head_record(catalogue, "demo", HeadId(23, 2))
+    record = head_record(catalogue, "demo", HeadId(23, 2))
     assert record["relations"]["name_copying"]["score"] > 0.7
     assert set(record["relations"]["name_copying"]) == {"score", "suppression"}
     assert len(record["relations"]) == 19

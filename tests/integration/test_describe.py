@@ -23,6 +23,7 @@ from describe.errors import CatalogueError, LLMError
 from describe.llm import Request, parse_llm
 from describe.text import quoted
 from tests.fake_llm import Action, Call, FakeLLM, completion, right_answer
+from tests.heads import head_record, head_records
 
 QUICK = Request(timeout=1.0, attempts=4, longest_wait=0.05)
 
@@ -38,7 +39,7 @@ def describe(
 
 def records(catalogue: Catalogue, model: Path) -> dict[str, dict[str, Any]]:
     info, extraction_id = pipeline.find(catalogue, str(model))
-    return {f"{r['layer']}.{r['head']}": r for r in catalogue.head_records(info, extraction_id)}
+    return {f"{r['layer']}.{r['head']}": r for r in head_records(catalogue, info, extraction_id)}
 
 
 def assert_right(record: dict[str, Any]) -> None:
@@ -295,7 +296,7 @@ def test_a_gguf_file_is_served_on_this_machine(demo: str, tmp_path: Path) -> Non
             catalogue, demo, parse_llm("gguf:demo"), request=request, heads="25.0", concurrency=1
         )
         assert result.new == 1
-        (found,) = pipeline.head_record(catalogue, demo, result.heads[0])["descriptions"]
+        (found,) = head_record(catalogue, demo, result.heads[0])["descriptions"]
         assert found["llm"] == "gguf:demo"
         assert found["failure"] in (None, "invalid", "truncated")
         assert (found["failure"] is None) == bool(found["pattern"])

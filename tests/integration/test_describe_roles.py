@@ -23,6 +23,7 @@ from describe.pipeline.role_rows import roles_settings
 from describe.records import Evidence, HeadId
 from describe.text import quoted
 from tests.fake_llm import Action, FakeLLM, completion, right_answer
+from tests.heads import head_record, head_records
 
 FOUND = Evidence("name", "inputs", "wording", 3, 3, 0.1, 1.0, 0.01, 0.01, ('" a"',))
 ROWS = ((0, 3, 5), (1, 2, 4))
@@ -47,7 +48,7 @@ def told(catalogue: Catalogue, model: Path) -> dict[HeadId, dict[str, Any]]:
     """Descriptions by head and role; each right: of this head's row that the role begins with."""
     info, extraction = pipeline.find(catalogue, str(model))
     found = {}
-    for record in catalogue.head_records(info, extraction):
+    for record in head_records(catalogue, info, extraction):
         for description in record["descriptions"]:
             unit = HeadId(record["layer"], record["head"], description["role"] or 0)
             first = record["salient"][ROWS[unit.role - 1][0] if unit.role else 0]
@@ -126,7 +127,7 @@ def test_the_command_finds_roles_once(tmp_path: Path, tiny_llama: Path, headscri
     with Catalogue(str(tmp_path / "catalogue.db")) as catalogue:
         again = pipeline.roles(catalogue, str(tiny_llama), heads="0,2.1", device="cpu")
         assert (again.new, len(again.heads)) == (0, 5)
-        shown = pipeline.head_record(catalogue, str(tiny_llama), HeadId(2, 1))
+        shown = head_record(catalogue, str(tiny_llama), HeadId(2, 1))
     listed = [{name: role[name] for name in ("role", "sign", "rows", "share")} for role in shown["roles"]]
     expected = [role for role in found if (role["layer"], role["head"]) == (2, 1)]
     assert listed == [{name: role[name] for name in ("role", "sign", "rows", "share")} for role in expected]

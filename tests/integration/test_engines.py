@@ -24,6 +24,7 @@ from describe.pipeline.extraction.compute import Means
 from describe.pipeline.extraction.engines import LOCAL, open_engine
 from describe.pipeline.extraction.jobs import RankJob, opener
 from tests.conftest import need
+from tests.heads import head_records
 from tests.synthetic import Synthetic
 
 SMALL = Synthetic(vocabulary=1000, d=64, layers=3, heads=4, groups=2, hidden=96, d_head=16)
@@ -45,7 +46,7 @@ def cluster() -> Iterator[Any]:
 
 
 def records(catalogue: Catalogue, results: list[pipeline.ExtractResult]) -> list[dict[str, Any]]:
-    found = [record for each in results for record in catalogue.head_records(each.model, each.extraction_id)]
+    found = [record for each in results for record in head_records(catalogue, each.model, each.extraction_id)]
     for record in found:
         del record["provenance"]["extracted"]
     return found

@@ -31,7 +31,7 @@ with Catalogue(str(folder / "c.db"), create=True) as catalogue:
     record = next(catalogue.head_records(result.model, result.extraction_id))
 status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
 peak = int(status["VmHWM"].split()[0]) * 1024
-tokens = [row["token_id"] for row in record["salient"]]
+tokens = [row.token_id for row in record.salient]
 print(json.dumps({"allowed": allowed, "peak": peak, "new": result.new, "tokens": tokens}))
 """
 

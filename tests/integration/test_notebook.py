@@ -118,10 +118,10 @@ def test_hostile_heads_stay_text(tmp_path: Path) -> None:
 def test_a_model_reads_a_layer_once(tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = describe.load_model(str(tiny_llama))
     found = describe.salient_mappings(model, 1, 2)
-    assert (found.id, found.record["descriptions"]) == (HeadId(1, 2), [])
+    assert (found.id, found.record.descriptions) == (HeadId(1, 2), ())
     monkeypatch.setattr("describe.weights.open_model", None)
     again = describe.salient_mappings(model, 1, 3)
-    assert again.record["salient"]
+    assert again.record.salient
     with pytest.raises(InputError, match="not in the model"):
         describe.salient_mappings(model, 3, 0)
     record = pipeline.head_record(model.catalogue, model.info.name, HeadId(1, 2))

@@ -21,6 +21,7 @@ from tests import tiny
 from tests.attacks import HTML, TEXTS, attacked_catalogue
 from tests.fake_batches import FakeBatches, Fate
 from tests.fake_llm import FakeLLM
+from tests.heads import head_records
 from tests.integration.test_describe import QUICK
 from tests.older_catalogues import at_revision
 from tests.unit.test_claims import DESCRIBED, claims, filled
@@ -60,7 +61,7 @@ def test_postgres_holds_what_sqlite_holds(
         assert (result.new, result.failures) == (0, {})
         with Catalogue(where) as catalogue:
             info, extraction_id = pipeline.find(catalogue, str(tiny_llama))
-            kept.append(without_times(list(catalogue.head_records(info, extraction_id))))
+            kept.append(without_times(list(head_records(catalogue, info, extraction_id))))
     assert kept[0] == kept[1]
     assert len(kept[0]) == 12
     assert len(fake_llm.calls) == 24
@@ -154,7 +155,7 @@ def test_several_models_on_postgres(postgres_of_its_own: str, tmp_path: Path, ti
         with Catalogue(where, create=True) as catalogue:
             results = pipeline.extract_all(catalogue, [str(tiny_llama), str(other)], device="cpu")
             pipeline.relations_all(catalogue, [str(tiny_llama), str(other)], device="cpu")
-            found = [record for each in results for record in catalogue.head_records(each.model, each.extraction_id)]
+            found = [record for each in results for record in head_records(catalogue, each.model, each.extraction_id)]
             kept.append(without_times(found))
     assert kept[0] == kept[1]
     assert [record["model"] for record in kept[0]] == ["tiny-llama"] * 12 + ["tiny-gpt2"] * 12

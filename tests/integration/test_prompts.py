@@ -16,6 +16,7 @@ from describe.llm import Request, parse_llm
 from describe.records import HeadId
 from describe.text import quoted
 from tests.fake_llm import Action, FakeLLM
+from tests.heads import head_record
 
 HEAD = HeadId(1, 2)
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -36,7 +37,7 @@ def describe(catalogue: Catalogue, model: Path, **options: Any) -> Any:
 
 
 def the_head(catalogue: Catalogue, model: Path) -> dict[str, Any]:
-    return pipeline.head_record(catalogue, str(model), HEAD)
+    return head_record(catalogue, str(model), HEAD)
 
 
 @pytest.mark.parametrize("prompt", ["salient-1", "salient-evidence-1", "suppression-1", "completion-1"])

@@ -28,6 +28,7 @@ from describe.llm import Pacer, Request, parse_llm
 from describe.pipeline import Limits
 from describe.records import HeadId
 from tests.fake_llm import Action, Call, FakeLLM, completion, right_answer
+from tests.heads import head_records
 
 QUICK = Request(timeout=1.0, attempts=3, longest_wait=0.05, max_tokens=64)
 KEY = "sk-test-very-secret"
@@ -122,7 +123,7 @@ def test_killed_between_reply_and_description_nothing_is_paid_twice(
     assert len(fake_llm.calls) == 12
     with Catalogue(place) as catalogue:
         assert len(calls(catalogue, tiny_llama)) == 12
-        first = next(catalogue.head_records(*pipeline.find(catalogue, str(tiny_llama))))
+        first = next(head_records(catalogue, *pipeline.find(catalogue, str(tiny_llama))))
     assert first["descriptions"][0]["provenance"]["usage"]["from_ledger"]
 
 

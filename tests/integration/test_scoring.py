@@ -25,6 +25,7 @@ from describe.records import Description, HeadId
 from describe.text import quoted
 from describe.validation.planted import Planted, planted_model
 from tests.fake_llm import Action, Call, FakeLLM, completion
+from tests.heads import head_records
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -82,7 +83,7 @@ def test_planted_descriptions_are_found_true_and_wrong_ones_not(
         promoting, suppressing = pipeline.score_report(catalogue, str(planted.path))
         scored = {
             planted.heads[HeadId(record["layer"], record["head"])].kind: score["value"]
-            for record in catalogue.head_records(*pipeline.find(catalogue, str(planted.path)))
+            for record in head_records(catalogue, *pipeline.find(catalogue, str(planted.path)))
             for described in record["descriptions"]
             for score in described["scores"]["detection"].values()
         }
@@ -141,7 +142,7 @@ def test_a_role_is_judged_by_its_own_rows_and_against_roles_of_its_sign(
             pipeline.score(catalogue, str(tiny_llama), parse_llm("openai:judge"), **asked, fresh=fresh)
             assert len(fake_llm.calls) - before == calls
         row, _ = pipeline.score_report(catalogue, str(tiny_llama))
-        records = catalogue.head_records(*pipeline.find(catalogue, str(tiny_llama)))
+        records = head_records(catalogue, *pipeline.find(catalogue, str(tiny_llama)))
         for head, description in [(record["head"], one) for record in records for one in record["descriptions"]]:
             if description["llm"] == "echo":
                 continue
@@ -200,7 +201,7 @@ def test_bits_that_a_description_saves(
         asked = len(fake_llm.calls)
         assert pipeline.score(catalogue, str(tiny_llama), judge, request=request, measure="likelihood").new == 0
         assert len(fake_llm.calls) == asked
-        record = next(catalogue.head_records(*pipeline.find(catalogue, str(tiny_llama))))
+        record = next(head_records(catalogue, *pipeline.find(catalogue, str(tiny_llama))))
         (row,) = pipeline.score_report(catalogue, str(tiny_llama))
     (score,) = record["descriptions"][0]["scores"]["likelihood"].values()
     assert score["value"] == pytest.approx(math.log2(0.9 / 0.5), abs=1e-6)

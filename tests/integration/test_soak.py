@@ -23,6 +23,7 @@ from describe.records import LOST
 from describe.text import quoted
 from tests import tiny
 from tests.fake_llm import Action, Call, FakeLLM, completion, right_answer, right_reply
+from tests.heads import head_records
 
 LARGE = os.environ.get("HEADSCRIBE_SOAK") == "1"
 HEADS, KILLS = (2000, 20) if LARGE else (200, 3)
@@ -79,7 +80,7 @@ def test_nothing_is_lost_or_paid_twice_whatever_happens(tmp_path: Path, fake_llm
 
 
 def check(catalogue: Catalogue, model: str, server: FakeLLM) -> None:
-    records = list(catalogue.head_records(*pipeline.find(catalogue, model)))
+    records = list(head_records(catalogue, *pipeline.find(catalogue, model)))
     outcomes = Counter(found["failure"] for record in records for found in record["descriptions"])
     assert [len(record["descriptions"]) for record in records] == [1] * HEADS, "every head has one outcome"
     assert set(outcomes) <= {None, "empty", "truncated", "invalid"}, "what another try mends is no outcome"

@@ -23,6 +23,7 @@ from describe.records import Description, HeadId
 from describe.scoring import shared_words
 from describe.validation.embedding import embed
 from tests.fake_llm import Action, Call, FakeLLM, completion
+from tests.heads import head_record
 
 SAID = {
     HeadId(0, 0): ("names of towns: promotes the country", "names of towns: promotes the country", "verbs: nothing"),
@@ -44,7 +45,7 @@ def described(catalogue: Catalogue, model: Path) -> int:
 
 
 def scores(catalogue: Catalogue, model: Path, head: HeadId) -> list[dict[str, Any]]:
-    record = pipeline.head_record(catalogue, str(model), head)
+    record = head_record(catalogue, str(model), head)
     return [found["scores"].get("stability", {}) for found in record["descriptions"]]
 
 

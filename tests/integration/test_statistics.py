@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.heads import head_records
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -25,7 +27,7 @@ def demo_heads(demo_catalogue: Path, tmp_path_factory: pytest.TempPathFactory) -
     with Catalogue(str(where)) as catalogue:
         result = pipeline.describe(catalogue, "demo", parse_llm("statistics"), request=Request(), device="cpu")
         assert (result.new, len(result.heads), result.missing, result.failures) == (0, 270, [], {})
-        records = catalogue.head_records(result.model, result.extraction_id)
+        records = head_records(catalogue, result.model, result.extraction_id)
         return {f"{record['layer']}.{record['head']}": record for record in records}
 
 

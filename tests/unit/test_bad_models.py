@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from describe.errors import CheckpointError
 from describe.weights import open_model
 from tests import tiny
+from tests.heads import head_records
 
 
 def edit_config(folder: Path, **changes: Any) -> None:
@@ -148,4 +149,4 @@ def test_values_that_are_not_finite_are_refused(tiny_llama: Path, tmp_path: Path
         with pytest.raises(CheckpointError, match="not finite"):
             pipeline.extract(catalogue, str(folder))
         info, extraction_id = pipeline.find(catalogue, str(folder))
-        assert [record["layer"] for record in catalogue.head_records(info, extraction_id)] == [0] * 4
+        assert [record["layer"] for record in head_records(catalogue, info, extraction_id)] == [0] * 4

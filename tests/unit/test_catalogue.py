@@ -23,9 +23,10 @@ from describe.catalog.database import begin_write, connect
 from describe.catalog.revisions import _alembic, _newest, _revisions
 from describe.catalog.rows import json_hash
 from describe.catalog.schema import metadata
-from describe.catalog.scores import headline
 from describe.errors import CatalogueError
+from describe.head_record import headline
 from describe.records import Description, HeadId, HeadMapping, MappingRow, ModelInfo, Score, Target
+from tests.heads import head_records
 
 INFO = ModelInfo("m", "ab" * 32, "llama", 2, 3, 1, 8, 4, 50)
 SETTINGS = {"salient": 30, "dtype": "float32"}
@@ -86,11 +87,11 @@ def test_an_answer_stays_and_a_failure_gives_way(tmp_path: Path) -> None:
     ):
         catalogue.save_description(extraction, head, labeller, outcome, {})
     assert catalogue.described_heads(extraction, labeller) == {head: None}
-    (record,) = catalogue.head_records(INFO, extraction, only=head)
+    (record,) = head_records(catalogue, INFO, extraction, only=head)
     (found,) = record["descriptions"]
     assert (found["inputs"], found["pattern"]) == ("a\\x00b\\ud800\u202e<script>", "one")
     assert found["failure"] is None
-    assert [r["head"] for r in catalogue.head_records(INFO, extraction)] == [0, 1, 2, 0]
+    assert [r["head"] for r in head_records(catalogue, INFO, extraction)] == [0, 1, 2, 0]
 
 
 def test_scores_stand_beside_the_description_they_are_of(tmp_path: Path) -> None:
@@ -108,7 +109,7 @@ def test_scores_stand_beside_the_description_they_are_of(tmp_path: Path) -> None
         (judges[1], Score("likelihood", 1.5)),
     ):
         catalogue.scores.save(1, judge, score, {"rows": 20}, {})
-    (record,) = catalogue.head_records(INFO, extraction, only=head)
+    (record,) = head_records(catalogue, INFO, extraction, only=head)
     (found,) = record["descriptions"]
     assert {(m, j): s["value"] for m, scores in found["scores"].items() for j, s in scores.items()} == {
         ("detection", "statistics"): 0.9,
@@ -119,10 +120,10 @@ def test_scores_stand_beside_the_description_they_are_of(tmp_path: Path) -> None
     assert {name: kept[name] for name in ("low", "high", "placebo", "n", "failure", "found")} == {
         **{name: getattr(value, name) for name in ("low", "high", "placebo", "n", "failure", "found")}
     }
-    first = headline(found)
-    assert first is not None
-    assert (first["measure"], first["judge"], first["value"]) == ("detection", "statistics", 0.9)
-    assert headline(found | {"scores": {}}) is None
+    (told,) = next(catalogue.head_records(INFO, extraction, only=head)).descriptions
+    assert told.headline is not None
+    assert (told.headline.measure, told.headline.judge, told.headline.value) == ("detection", "statistics", 0.9)
+    assert headline({}) is None
 
 
 def test_heads_are_shown_by_their_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -149,7 +150,7 @@ def test_heads_are_shown_by_their_scores(tmp_path: Path, capsys: pytest.CaptureF
     capsys.readouterr()
     assert main(["show", "m", "--sort", "score", *where]) == 0
     first = capsys.readouterr().out.splitlines()[1]
-    assert re.match(r"0\.1 +0\.90 \[0\.80, 1\.00\] +0\.55 +x +does 2 ", first)
+    assert re.match(r"0\.1 +0\.90 \(0\.80 to 1\.00\) +0\.55 +x +does 2 ", first)
 
 
 def test_namesakes_are_told_apart_by_hash(tmp_path: Path) -> None:

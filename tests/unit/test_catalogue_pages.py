@@ -23,7 +23,8 @@ from app.web import head_drawing, shared
 from app.web.head_map import FIGURES, head_map, of_operation, span
 from app.web.shared import catalogue as opened_by_the_app
 from describe.catalog import Catalogue
-from describe.catalog.scores import headline
+from describe.head_record import HeadSummary
+from describe.mappings import MappingRow
 from describe.records import HeadId, Score
 from tests.attacks import HUGE, MODEL, TEXTS, attacked_catalogue
 from tests.study_samples import described_catalogue, design, rate_all
@@ -122,7 +123,7 @@ def test_what_is_cut_says_so_and_is_whole_in_the_download(attacked: Path, monkey
     assert f"{len(HUGE):,} characters" in words(test)
     with Catalogue(str(attacked)) as catalogue:
         record = next(catalogue.head_records(MODEL, 1, only=HeadId(1, 2)))
-    assert record["salient"][0]["token"] == json.loads(json.dumps(record))["salient"][0]["token"] == HUGE
+    assert record.salient[0].token == json.loads(json.dumps(record.to_json()))["salient"][0]["token"] == HUGE
 
 
 def test_the_head_page_has_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,13 +221,13 @@ def test_overviews_are_those_of_the_records(tmp_path: Path) -> None:
         records = list(catalogue.head_records(catalogue.models()[0], 1))
         for llm in (None, "openai:x", "statistics"):
             for row, record in zip(catalogue.browse.heads(1, llm=llm), records, strict=True):
-                told_by = [one for one in record["descriptions"] if llm in (None, one["llm"])]
-                usable = [one for one in told_by if one["failure"] is None]
-                best = ([one for one in usable if not one["unclear"]] or usable or told_by)[-1]
-                first = headline(best)
-                state = "failed" if best["failure"] else "unclear" if best["unclear"] else "described"
-                assert (row["state"], row["pattern"], row["llm"]) == (state, best["pattern"], best["llm"])
-                assert row["score"] == (first["value"] if first else None)
+                told_by = [one for one in record.descriptions if llm in (None, one.llm)]
+                usable = [one for one in told_by if one.failure is None]
+                best_state = [one for one in usable if not one.unclear] or usable or told_by
+                best = max(reversed(best_state), key=lambda one: one.headline.rank if one.headline else (-9.0,))
+                state = "failed" if best.failure else "unclear" if best.unclear else "described"
+                assert (row.state, row.pattern, row.llm) == (state, best.pattern, best.llm)
+                assert row.score == (best.headline.value if best.headline else None)
         (overview,) = catalogue.browse.models()
         assert (overview["heads"], overview["described"], overview["describers"]) == (12, 12, 2)
         counts = {one["llm"]: one for one in catalogue.browse.describers(1)}
@@ -234,7 +235,10 @@ def test_overviews_are_those_of_the_records(tmp_path: Path) -> None:
 
 
 def test_maps_side_by_side_have_one_scale() -> None:
-    rows = [{"layer": 0, "head": n, "score": None, "state": "none", "pattern": None} for n in range(3)]
+    nothing = dict.fromkeys(
+        ("saliency", "llm", "role", "inputs", "pattern", "failure", "headline", "evidence", "effect")
+    )
+    rows = [HeadSummary(0, n, state="none", **nothing) for n in range(3)]
     figure = of_operation("copying", "score", {HeadId(0, 1): {"score": 0.5, "suppression": 0.0}})
     assert [figure.value(row) for row in rows] == [None, 0.5, None]
     assert span(figure, [rows]) == (0.0, 0.5)
@@ -247,8 +251,7 @@ def test_maps_side_by_side_have_one_scale() -> None:
 
 
 def test_a_long_table_is_cut_with_a_note() -> None:
-    row = {"token_id": 1, "token": "x" * 100, "saliency": 1.0, "targets": []}
-    drawn = head_drawing.mapping([row] * 150, "targets", "Rows")
+    drawn = head_drawing.mapping([MappingRow(1, "x" * 100, 1.0, (), ())] * 150, "Rows")
     assert drawn.count("<tr>") == 101
     assert "150 rows in all" in drawn
     assert "… 100 characters" in drawn

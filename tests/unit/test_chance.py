@@ -12,6 +12,7 @@ from describe.evidence import RANDOM
 from describe.maps import SourceVectors, random_operations
 from describe.pipeline import extract, find
 from describe.pipeline.extraction.random_heads import random_mappings
+from tests.heads import head_records
 
 
 def test_random_heads_are_maps_with_these_singular_values() -> None:
@@ -52,4 +53,4 @@ def test_they_are_drawn_once_and_are_nobodys_heads(tiny_llama: Path, tmp_path: P
         assert not kept, "nothing is drawn again"
         info, newest = find(catalogue, str(tiny_llama))
         assert newest == own
-        assert len(list(catalogue.head_records(info, own))) == 12
+        assert len(list(head_records(catalogue, info, own))) == 12

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,9 @@ import pytest
 from app.main import main
 from describe import pipeline
 from describe.catalog import Catalogue
-from describe.catalog.differences import changes, pairs, words
 from describe.errors import InputError
+from describe.head_record import HeadRecord
+from describe.head_record.differences import changes, pairs, words
 from describe.records import Description, HeadId, HeadMapping, LayerScores
 from tests.whole_catalogue import MODEL, OTHER, VERSIONS, mapping, whole_catalogue
 
@@ -114,14 +114,14 @@ def test_wrong_use_is_one_line(old: Path, arguments: list[str], capsys: pytest.C
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def record(layer: int, head: int, **other: Any) -> dict[str, Any]:
-    return {"layer": layer, "head": head, "salient": [], "descriptions": [], "relations": {}, **other}
+def record(layer: int, head: int) -> HeadRecord:
+    return HeadRecord.of(layer=layer, head=head, salient=(), descriptions=(), relations={})
 
 
 def test_heads_are_paired_in_order() -> None:
     one = [record(0, 1), record(1, 0), record(2, 2)]
     other = [record(0, 0), record(0, 1), record(2, 2), record(3, 0)]
-    found = [tuple(None if r is None else (r["layer"], r["head"]) for r in pair) for pair in pairs(one, other)]
+    found = [tuple(None if r is None else (r.layer, r.head) for r in pair) for pair in pairs(one, other)]
     here, there = None, None
     assert found == [
         (there, (0, 0)),
@@ -135,14 +135,17 @@ def test_heads_are_paired_in_order() -> None:
 def test_rounding_is_no_change(old: Path) -> None:
     with Catalogue(str(old)) as catalogue:
         before = pipeline.head_record(catalogue, MODEL.name, HeadId(0, 0))
-    after = deepcopy(before)
-    after["salient"][0]["saliency"] *= 1 + 1e-5
-    after["salient"][0]["targets"][0]["logit"] *= 1 - 1e-5
-    assert changes(before, after) == {}
-    after["salient"][0]["targets"][0]["logit"] *= 1.5
-    assert changes(before, after)["mapping"]["largest_change"] == pytest.approx(1 / 3, rel=1e-3)
-    after["salient"][0]["targets"].reverse()
-    assert changes(before, after)["mapping"]["other_targets"] == 1
+
+    def changed(saliency: float, logit: float, *, reverse: bool = False) -> dict[str, Any]:
+        row, *rest = before.salient
+        target, *others = row.targets
+        targets = [replace(target, logit=target.logit * logit), *others][:: -1 if reverse else 1]
+        after = replace(row, saliency=row.saliency * saliency, targets=tuple(targets))
+        return changes(before, before.model_copy(update={"salient": (after, *rest)}))
+
+    assert changed(1 + 1e-5, 1 - 1e-5) == {}
+    assert changed(1 + 1e-5, 1.5)["mapping"]["largest_change"] == pytest.approx(1 / 3, rel=1e-3)
+    assert changed(1 + 1e-5, 1.5, reverse=True)["mapping"]["other_targets"] == 1
 
 
 def test_words_rebuild_both_texts() -> None:

@@ -57,7 +57,7 @@ def mapping(vocabulary: Vocabulary, head: HeadId, rows: Sequence[tuple[str, Sequ
     return HeadMapping(
         head,
         tuple(
-            MappingRow(ids[source], source, 1.0, tuple(Target(ids[t], t, 1.0) for t in targets))
+            MappingRow(ids[source], source, 1.0, tuple(Target(ids[t], t, 1.0) for t in targets), ())
             for source, targets in rows
         ),
     )

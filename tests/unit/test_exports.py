@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 from weakref import WeakValueDictionary
 
 import pytest
@@ -17,12 +16,13 @@ from app.main import main
 from app.options import Format
 from describe import pipeline
 from describe.catalog import Catalogue, schema
-from describe.catalog.dataset import FLAT_COLUMNS, HEAD_COLUMNS
+from describe.catalog.dataset import FLAT_COLUMNS
 from describe.catalog.export import FILES, export
-from describe.catalog.links import neuronpedia
 from describe.catalog.parquet import read_heads
 from describe.errors import InputError
 from describe.files import MANIFEST, replacing_folder
+from describe.head_record import HeadRecord
+from describe.head_record.neuronpedia import neuronpedia
 from describe.records import HeadId
 from tests import attacks
 from tests.conftest import need
@@ -85,15 +85,12 @@ def test_no_cell_is_a_formula(attacked: Path) -> None:
 
 
 def test_csv_is_written_head_by_head(whole: Path, tmp_path: Path) -> None:
-    class Record(dict[str, Any]):  # a plain dict cannot be looked after
-        pass
+    written, most = WeakValueDictionary[int, HeadRecord](), 0
 
-    written, most = WeakValueDictionary[int, Record](), 0
-
-    def heads() -> Iterator[dict[str, Any]]:
+    def heads() -> Iterator[HeadRecord]:
         nonlocal most
         for head in range(20):
-            written[head] = one = Record(known | {"head": head})
+            written[head] = one = HeadRecord.of(**dict(known) | {"head": head})
             most = max(most, len(written))
             yield one
             del one
@@ -103,7 +100,7 @@ def test_csv_is_written_head_by_head(whole: Path, tmp_path: Path) -> None:
         known = next(catalogue.head_records(OTHER, extraction))
     export([(OTHER, heads())], "csv", tmp_path / "a.csv")
     with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as file:
-        assert len(list(csv.reader(file))) == 1 + 20 * len(known["descriptions"])
+        assert len(list(csv.reader(file))) == 1 + 20 * len(known.descriptions)
     assert most <= 3, "the heads of a model are never in memory together"
 
 
@@ -167,13 +164,15 @@ def test_a_dataset_is_read_by_the_library(
     cache = str(tmp_path / "cache")
     heads = datasets.load_dataset(str(folder), "heads", split="train", cache_dir=cache)
     assert len(heads) == HEADS_IN_ALL
-    assert set(heads.column_names) == set(HEAD_COLUMNS), "the card explains every column"
+    assert set(heads.column_names) == set(HeadRecord.model_fields)
     assert heads[0]["salient"][0]["targets"][0]["token"] == " t0"
     flat = datasets.load_dataset(str(folder), "descriptions", split="train", cache_dir=cache)
     assert set(flat.column_names) == set(FLAT_COLUMNS)
     assert len(flat) == 2 * HEADS_IN_ALL + HEADS_WITH_ROLES
     assert flat[0]["neuronpedia"] == "https://www.neuronpedia.org/gpt2-small/head/0/0"
     card = (folder / "README.md").read_text()
+    for name in (*heads.column_names, *flat.column_names):
+        assert f"\n| `{name}` | " in card, "the card explains every column"
     assert "license: cc-by-4.0" in card
     assert MODEL.content_hash in card
     assert main([*arguments[:-1], "not a licence: {x}\n"]) == 2

@@ -20,6 +20,8 @@ BASE = {
     "errors",
     "secrets",
     "records",
+    "mappings",
+    "values",
     "measures",
     "check_records",
     "statistics",
@@ -33,23 +35,37 @@ MAY_IMPORT = {
     "text": set(),
     "versions": set(),
     "files": {"errors"},
-    "records": {"errors"},
+    "values": set(),
+    "mappings": {"values"},
+    "records": {"errors", "mappings"},
     "measures": {"errors"},
     "check_records": set(),
     "sizes": set(),
     "statistics": set(),
+    "head_record": BASE,
     "weights": BASE,
     "maps": BASE | {"weights"},
-    "catalog": BASE,
+    "catalog": BASE | {"head_record"},
     "llm": BASE | {"weights"},
     "labelling": BASE | {"llm"},
     "operations": BASE,
     "validation": BASE | {"weights", "maps", "operations"},
     "evidence": BASE | {"operations"},
-    "notebook": BASE | {"pipeline", "catalog", "operations", "weights"},
+    "notebook": BASE | {"pipeline", "catalog", "head_record", "operations", "weights"},
     "scoring": BASE | {"evidence", "llm", "labelling"},
     "pipeline": BASE
-    | {"weights", "maps", "operations", "evidence", "catalog", "llm", "labelling", "validation", "scoring"},
+    | {
+        "weights",
+        "maps",
+        "operations",
+        "evidence",
+        "head_record",
+        "catalog",
+        "llm",
+        "labelling",
+        "validation",
+        "scoring",
+    },
 }
 
 
@@ -106,7 +122,9 @@ def test_human_studies_know_no_face() -> None:
 
 
 def test_the_catalogue_knows_no_torch_and_the_core_knows_no_face() -> None:
-    for path in modules("describe/catalog", "app", "annotations", "describe/llm", "describe/labelling"):
+    for path in modules(
+        "describe/catalog", "describe/head_record", "app", "annotations", "describe/llm", "describe/labelling"
+    ):
         assert not any(name.split(".")[0] in ("torch", "transformers") for name in imported(path)), path
 
 

@@ -8,10 +8,8 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from jinja2 import UndefinedError
 
-from describe.catalog.html import render_page
-from tests.html_samples import ATTACKS, attack_heads, attack_model, heads, model
+from tests.html_samples import ATTACKS, attack_heads, attack_model, heads, model, render
 
 
 class Page(HTMLParser):
@@ -28,10 +26,6 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.texts.setdefault(self.tags[-1][0] if self.tags else "", []).append(data)
-
-
-def render(model: dict[str, Any], heads: list[dict[str, Any]]) -> str:
-    return render_page(model, iter(heads), generated="2025-06-01", version="0.1.0")
 
 
 def embedded(page: str) -> dict[str, Any]:
@@ -78,7 +72,10 @@ def test_data_survive_the_round_trip() -> None:
             for target, token, logit in zip(salient["targets"], row[2::2], row[3::2], strict=True):
                 assert data["tokens"][token] == target["token"]
                 assert logit == pytest.approx(target["logit"], rel=1e-3)
-        for made, packed in zip(before["descriptions"], after["descriptions"], strict=True):
+        assert len(after["descriptions"]) == len(before["descriptions"])
+        of_llm = {data["shared"][packed["llm"]]: packed for packed in after["descriptions"]}
+        for made in before["descriptions"]:
+            packed = of_llm[made["llm"]]
             assert packed["pattern"] == made["pattern"]
             assert data["shared"][packed["llm"]] == made["llm"]
         provenance = {key: data["shared"][i] for key, i in after["provenance"].items()}
@@ -102,7 +99,7 @@ def test_tokens_and_repeated_values_are_embedded_once(page: str) -> None:
 
 def test_a_head_takes_the_best_state_of_its_descriptions() -> None:
     blank: dict[str, Any] = {"inputs": None, "pattern": None, "unclear": False, "reasoning": None}
-    blank |= {"llm": "m", "prompt": "p", "role": None, "failure": None, "scores": {}}
+    blank |= {"llm": "m", "prompt": "p", "role": None, "failure": None, "scores": {}, "provenance": {"described": ""}}
     described = blank | {"pattern": "x"}
     unclear = blank | {"unclear": True}
     failed = blank | {"failure": "timeout"}
@@ -133,11 +130,11 @@ def test_numbers_that_json_lacks_become_null_or_text() -> None:
     (one,) = heads(1, 1)
     one["salient"][0]["saliency"] = float("nan")
     one["relations"] = {"copying": {"score": float("inf"), "suppression": 0.5}}
-    one["provenance"] = {"settings": {"limit": float("inf")}}
+    one["provenance"] = {"extraction": {"limit": float("inf")}}
     data = embedded(render(model(1, 1, 1), [one]))
     assert data["heads"][0]["rows"][0][1] is None
     assert data["heads"][0]["relations"] == {"copying": [None, 0.5]}
-    assert data["shared"][data["heads"][0]["provenance"]["settings"]] == {"limit": "inf"}
+    assert data["shared"][data["heads"][0]["provenance"]["extraction"]] == {"limit": "inf"}
 
 
 def test_empty_catalog_and_head_without_rows() -> None:
@@ -152,7 +149,7 @@ def test_wrong_heads_are_refused() -> None:
         render(model(1, 1, 1), heads(2, 1))
     with pytest.raises(ValueError, match=r"head 0\.0 occurs twice"):
         render(model(1, 1, 1), heads(1, 1) * 2)
-    with pytest.raises(UndefinedError):
+    with pytest.raises(TypeError, match="family"):
         render({key: value for key, value in model(1, 1, 1).items() if key != "family"}, [])
 
 

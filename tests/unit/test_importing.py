@@ -23,6 +23,7 @@ from describe.catalog import Catalogue, schema
 from describe.errors import InputError
 from describe.records import Description, HeadId, HeadMapping
 from tests import attacks
+from tests.heads import head_record
 from tests.whole_catalogue import MODEL, OTHER, mapping, whole_catalogue
 
 
@@ -127,7 +128,7 @@ def test_scores_of_single_heads_are_left_out_not_made_up(exported: Path, tmp_pat
             "correlate's copying of openai-community/gpt2",
             "relation scores of layer 0 of openai-community/gpt2",
         ]
-        assert pipeline.head_record(catalogue, MODEL.name, HeadId(0, 0))["relations"] == {}
+        assert head_record(catalogue, MODEL.name, HeadId(0, 0))["relations"] == {}
 
 
 def changed(path: tuple[Any, ...], value: Any) -> Callable[[dict[str, Any]], None]:

@@ -24,7 +24,7 @@ from describe.records import Description, Evidence, HeadId, HeadMapping, Mapping
 MAPPING = HeadMapping(
     HeadId(1, 2),
     tuple(
-        MappingRow(i, token, 9.0 - i, tuple(Target(7 + j, text, 3.0 - j) for j, text in enumerate(targets)))
+        MappingRow(i, token, 9.0 - i, tuple(Target(7 + j, text, 3.0 - j) for j, text in enumerate(targets)), ())
         for i, (token, targets) in enumerate([(" Things", [" them", ' "these"']), ("\n", ["{{ 7 * 7 }}", "\\n"])])
     ),
 )

@@ -18,6 +18,7 @@ from describe.maps import cluster_rows, output_space
 from describe.maps.roles import DRAWS, correlations, reach, singular_values, written
 from describe.pipeline.role_rows import of_role, role_units
 from describe.records import Description, Evidence, HeadId, HeadMapping, MappingRow, Score, Target
+from tests.heads import head_records
 from tests.older_catalogues import at_revision
 from tests.planted_roles import DH, World, clusters, planted_head, random_weights, world
 from tests.unit.test_catalogue import filled
@@ -119,7 +120,7 @@ def test_roles_are_kept_once_and_never_renumbered(tmp_path: Path) -> None:
         assert outdated[HEAD][HEAD._replace(role=2)].evidence is None
         catalogue.roles.save(extraction, HEAD, ROLES[2:], {"version": 2}, {})
         info = catalogue.models()[0]
-        record = next(catalogue.head_records(info, extraction, only=HEAD))
+        record = next(head_records(catalogue, info, extraction, only=HEAD))
         assert [role["role"] for role in record["roles"]] == [4], "the newest split, numbered on"
         assert record["provenance"]["roles"]["settings"] == {"version": 2}
 
@@ -133,7 +134,7 @@ def test_a_role_is_described_beside_its_head(tmp_path: Path) -> None:
             catalogue.save_description(extraction, HEAD._replace(role=role), labeller, told, {})
         assert set(catalogue.described_heads(extraction, labeller)) == {HEAD, HEAD._replace(role=2)}
         info = catalogue.models()[0]
-        record = next(catalogue.head_records(info, extraction, only=HEAD, labeller_id=labeller))
+        record = next(head_records(catalogue, info, extraction, only=HEAD, labeller_id=labeller))
         assert [(d["role"], d["pattern"]) for d in record["descriptions"]] == [(None, "pattern 0"), (2, "pattern 2")]
 
 
@@ -183,7 +184,7 @@ def test_descriptions_and_scores_survive_the_upgrade(tmp_path: Path) -> None:
     tables = ("model", "extraction", "head", "labeller", "description", "score", "catalogue_info")
     at_revision("0010", place, f"sqlite:///{older}", tables)
     with Catalogue(str(older)) as upgraded:
-        record = next(upgraded.head_records(upgraded.models()[0], extraction, only=HEAD, labeller_id=labeller))
+        record = next(head_records(upgraded, upgraded.models()[0], extraction, only=HEAD, labeller_id=labeller))
         (told,) = record["descriptions"]
         assert (told["pattern"], told["role"]) == ("pattern", None)
         assert told["scores"]["detection"]["openai:x"]["value"] == 0.9

@@ -26,7 +26,7 @@ from describe.statistics import auroc_of, wilson
 
 
 def row(source: int, *targets: int) -> MappingRow:
-    return MappingRow(source, f" s{source}", 1.0, tuple(Target(t, f" t{t}", 1.0) for t in targets))
+    return MappingRow(source, f" s{source}", 1.0, tuple(Target(t, f" t{t}", 1.0) for t in targets), ())
 
 
 def mapping(head: int, *, hub: int | None = None) -> HeadMapping:

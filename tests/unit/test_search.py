@@ -31,7 +31,7 @@ def begin(catalogue: Catalogue, info: ModelInfo = INFO, **placebo: Any) -> int:
 
 
 def save(catalogue: Catalogue, extraction: int, head: HeadId, *tokens: str) -> None:
-    rows = (MappingRow(n, token, 1.0, (Target(9, f"{token}ed", 1.0),)) for n, token in enumerate(tokens))
+    rows = (MappingRow(n, token, 1.0, (Target(9, f"{token}ed", 1.0),), ()) for n, token in enumerate(tokens))
     catalogue.save_head(extraction, HeadMapping(head, tuple(rows)))
 
 

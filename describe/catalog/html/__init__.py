@@ -10,7 +10,6 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from describe.catalog.dataset import model_file_name
-from describe.catalog.html.data import STATES, pack, rows_apart, summary, to_json
+from describe.catalog.html.data import pack, rows_apart, summary, to_json
+from describe.head_record import STATES, HeadRecord
 from describe.records import ModelInfo
 from describe.versions import headscribe_version
 
@@ -31,33 +31,33 @@ HERE = Path(__file__).parent
 HIDDEN = "\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff"
 
 
-def page_of(model: ModelInfo, heads: Iterable[dict[str, Any]]) -> str:
+def page_of(model: ModelInfo, heads: Iterable[HeadRecord]) -> str:
     """Return the page of a model and its heads, made now by this headscribe."""
-    return render_page(asdict(model), heads, generated=_now(), version=headscribe_version())
+    return render_page(model, heads, generated=_now(), version=headscribe_version())
 
 
-def render_page(model: dict[str, Any], heads: Iterable[dict[str, Any]], *, generated: str, version: str) -> str:
+def render_page(model: ModelInfo, heads: Iterable[HeadRecord], *, generated: str, version: str) -> str:
     """Return the complete HTML text of the page for `model` and its extracted `heads`."""
     return _page(model, pack(model, heads), generated, version)
 
 
-def write_site(parts: Iterable[tuple[ModelInfo, Iterable[dict[str, Any]]]], folder: Path) -> None:
+def write_site(parts: Iterable[tuple[ModelInfo, Iterable[HeadRecord]]], folder: Path) -> None:
     """Write a page for each model, and ``index.html`` that lists them and searches all their descriptions."""
     generated, version = _now(), headscribe_version()
     models = []
     for model, heads in parts:
-        data = pack(asdict(model), heads)
+        data = pack(model, heads)
         name = f"{model_file_name(model, folder, '.html')}.html"
-        page = _page(asdict(model), data, generated, version, home="index.html")
+        page = _page(model, data, generated, version, home="index.html")
         (folder / name).write_text(page, encoding="utf-8", errors="backslashreplace")
-        models.append(summary(asdict(model), name, data))
+        models.append(summary(model, name, data))
     index = _render(
         "index.html.jinja", ("text.js", "index.js"), models, models=models, generated=generated, version=version
     )
     (folder / "index.html").write_text(index, encoding="utf-8", errors="backslashreplace")
 
 
-def _page(model: dict[str, Any], data: dict[str, Any], generated: str, version: str, home: str = "") -> str:
+def _page(model: ModelInfo, data: dict[str, Any], generated: str, version: str, home: str = "") -> str:
     counts = Counter(head["state"] for head in data["heads"])
     data, rows = rows_apart(data)
     return _render(

@@ -6,11 +6,23 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from describe.catalog.links import neuronpedia
-from describe.catalog.scores import MEASURES
+from describe.head_record import (
+    STATE_WORDS,
+    STATES,
+    DescriptionRecord,
+    EvidenceRecord,
+    HeadRecord,
+    RelationRecord,
+    RoleRecord,
+    ScoreRecord,
+)
+from describe.mappings import Target
+from describe.measures import ranked
+from describe.records import THRESHOLD, ModelInfo
 
-# Best first: a head with several descriptions takes the best state among them.
-STATES = ("described", "unclear", "failed", "none")
+__all__ = ["pack", "rows_apart", "summary", "to_json"]
+
+Packed = dict[str, Any]
 
 # What the page calls the values of `_figures`, and what they are.
 FIGURES = (
@@ -32,20 +44,22 @@ class _Table(dict[Any, int]):
         return self[value]
 
 
-def pack(model: dict[str, Any], heads: Iterable[dict[str, Any]]) -> dict[str, Any]:
+def pack(model: ModelInfo, heads: Iterable[HeadRecord]) -> Packed:
     """Return what `page.js` reads: the heads in grid order, with tokens and repeated values
     as indices into tables."""
     tokens, shared = _Table(), _Table()
-    packed: dict[tuple[int, int], dict[str, Any]] = {}
+    packed: dict[tuple[int, int], Packed] = {}
     for head in heads:
-        cell = (head["layer"], head["head"])
-        if not (0 <= cell[0] < model["n_layers"] and 0 <= cell[1] < model["n_heads"]):
-            raise ValueError(f"head {cell[0]}.{cell[1]} is outside the model's grid")
+        cell = (head.layer, head.head)
+        if not (0 <= cell[0] < model.n_layers and 0 <= cell[1] < model.n_heads):
+            raise ValueError(f"head {head.id} is outside the model's grid")
         if cell in packed:
-            raise ValueError(f"head {cell[0]}.{cell[1]} occurs twice")
+            raise ValueError(f"head {head.id} occurs twice")
         packed[cell] = _pack_head(head, tokens, shared)
     return {
-        "model": {key: model[key] for key in ("n_layers", "n_heads")},
+        "model": {"n_layers": model.n_layers, "n_heads": model.n_heads},
+        "threshold": THRESHOLD,
+        "states": STATE_WORDS,
         "figures": FIGURES,
         "tokens": [token for _, token in tokens],
         "token_ids": [token_id for token_id, _ in tokens],
@@ -54,13 +68,13 @@ def pack(model: dict[str, Any], heads: Iterable[dict[str, Any]]) -> dict[str, An
     }
 
 
-def rows_apart(data: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def rows_apart(data: Packed) -> tuple[Packed, str]:
     """Return what `pack` gives without the heads' rows, and those as text, a line of JSON per head."""
     heads = [{name: part for name, part in head.items() if name != "rows"} for head in data["heads"]]
     return data | {"heads": heads}, "\n".join(to_json(head["rows"]) for head in data["heads"])
 
 
-def summary(model: dict[str, Any], page: str, data: dict[str, Any]) -> dict[str, Any]:
+def summary(model: ModelInfo, page: str, data: Packed) -> Packed:
     """Return what the index of a site says of a model: its facts, who described it, and its heads in words."""
     heads, describers = [], Counter[str]()
     for head in data["heads"]:
@@ -70,7 +84,7 @@ def summary(model: dict[str, Any], page: str, data: dict[str, Any]) -> dict[str,
         heads.append([f"{head['layer']}.{head['head']}", None if told is None else told[:LONGEST]])
     states = Counter(head["state"] for head in data["heads"])
     return {
-        **{key: model[key] for key in ("name", "family", "n_layers", "n_heads", "content_hash")},
+        **{key: getattr(model, key) for key in ("name", "family", "n_layers", "n_heads", "content_hash")},
         "page": page,
         "counts": {state: states[state] for state in STATES},
         "describers": sorted(describers),
@@ -78,83 +92,71 @@ def summary(model: dict[str, Any], page: str, data: dict[str, Any]) -> dict[str,
     }
 
 
-def _pack_head(head: dict[str, Any], tokens: _Table, shared: _Table) -> dict[str, Any]:
-    """Return one head; each of its rows is [source, saliency, target, logit, target, ...].
+def _pack_head(head: HeadRecord, tokens: _Table, shared: _Table) -> Packed:
+    """Return one head, its best description first; each of its rows is [source, saliency, target, logit, target, ...].
 
     What is pushed down stands in ``down``, by the same rows: [target, logit, target, ...].
     """
 
-    def listed(targets: list[dict[str, Any]]) -> list[Any]:
-        return [part for t in targets for part in (tokens[t["token_id"], t["token"]], _number(t["logit"]))]
+    def listed(targets: Iterable[Target]) -> list[Any]:
+        return [part for t in targets for part in (tokens[t.token_id, t.token], _number(t.logit))]
 
-    rows = [
-        [tokens[row["token_id"], row["token"]], _number(row["saliency"]), *listed(row["targets"])]
-        for row in head["salient"]
-    ]
-    descriptions = [_pack_description(description, shared) for description in head["descriptions"]]
+    rows = [[tokens[row.token_id, row.token], _number(row.saliency), *listed(row.targets)] for row in head.salient]
+    shares = head.inference
     return {
-        "layer": head["layer"],
-        "head": head["head"],
-        "state": min((d["state"] for d in descriptions), key=STATES.index, default="none"),
+        "layer": head.layer,
+        "head": head.head,
+        "state": head.state,
         "figures": _figures(rows),
         "rows": rows,
-        "down": [listed(row["suppressed"]) for row in head["salient"] if row["suppressed"]],
-        "descriptions": descriptions,
-        "relations": {
-            operation: [_number(relation["score"]), _number(relation["suppression"]), *_in_prompts(relation)]
-            for operation, relation in head["relations"].items()
-        },
-        "inference": _shares(head["inference"]),
-        "evidence": [_pack_evidence(found) for found in head["evidence"]],
-        "roles": [_pack_role(role) for role in head["roles"]],
-        "provenance": {key: shared[to_json(value)] for key, value in head["provenance"].items()},
-        "link": neuronpedia(head["model"], head["layer"], head["head"]),
+        "down": [listed(row.suppressed) for row in head.salient if row.suppressed],
+        "descriptions": [_pack_description(description, shared) for description in head.ranked_descriptions()],
+        "relations": {operation: _pack_relation(relation) for operation, relation in head.relations.items()},
+        "inference": [shares.of_source, shares.in_context] if shares else [],
+        "evidence": [_pack_evidence(found) for found in head.evidence],
+        "roles": [_pack_role(role) for role in head.roles],
+        "provenance": {key: shared[to_json(value)] for key, value in head.provenance.to_json().items()},
+        "link": head.neuronpedia,
     }
 
 
-def _pack_description(description: dict[str, Any], shared: _Table) -> dict[str, Any]:
-    failed = description["failure"] is not None
+def _pack_description(description: DescriptionRecord, shared: _Table) -> Packed:
     return {
-        "state": "failed" if failed else "unclear" if description["unclear"] else "described",
-        **{key: description[key] for key in ("inputs", "pattern", "reasoning", "failure")},
-        **{key: shared[to_json(description[key])] for key in ("llm", "prompt")},
-        "role": description["role"],
+        "state": description.state,
+        **{key: getattr(description, key) for key in ("inputs", "pattern", "reasoning", "failure")},
+        **{key: shared[to_json(getattr(description, key))] for key in ("llm", "prompt")},
+        "role": description.role,
         "scores": [
             [measure, shared[to_json(judge)], *_pack_score(score)]
-            for measure in MEASURES
-            for judge, score in description["scores"].get(measure, {}).items()
+            for measure in ranked()
+            for judge, score in description.scores.get(measure, {}).items()
         ],
     }
 
 
-def _pack_role(role: dict[str, Any]) -> list[Any]:
+def _pack_role(role: RoleRecord) -> list[Any]:
     """Return a role as [number, sign, share, rows, claims]."""
-    claims = "; ".join(found["wording"] for found in role["evidence"][:3])
-    return [role["role"], role["sign"], _number(role["share"]), role["rows"], claims]
+    return [role.role, role.sign, _number(role.share), role.rows, role.claims]
 
 
-def _pack_score(score: dict[str, Any]) -> list[Any]:
-    """Return a score as [value, low, high, placebo, n, failure]."""
-    figures = (score[key] for key in ("value", "low", "high", "placebo"))
-    return [*(None if figure is None else _number(figure) for figure in figures), score["n"], score["failure"]]
+def _pack_score(score: ScoreRecord) -> list[Any]:
+    """Return a score as [value, low, high, placebo, n, failure, and as text with its interval, placebo]."""
+    figures = (score.value, score.low, score.high, score.placebo)
+    packed = [None if figure is None else _number(figure) for figure in figures]
+    return [*packed, score.n, score.failure, score.with_interval, score.wrong]
 
 
-def _in_prompts(relation: dict[str, Any]) -> list[Any]:
-    """Return the dynamic score of one operation, without and with context, where the model was run."""
-    return [_number(share) for share in _shares(relation.get("inference"), "score")]
+def _pack_relation(relation: RelationRecord) -> list[Any]:
+    """Return an operation as [score, suppression, and, where the model was run, that without and with context]."""
+    run = relation.inference
+    in_prompts = [run.of_source.score, run.in_context.score] if run else []
+    return [_number(value) for value in (relation.score, relation.suppression, *in_prompts)]
 
 
-def _shares(found: dict[str, Any] | None, name: str | None = None) -> list[float]:
-    """Return the shares without and with context; none where the model was not run."""
-    if found is None:
-        return []
-    return [found[kind] if name is None else found[kind][name] for kind in ("of_source", "in_context")]
-
-
-def _pack_evidence(found: dict[str, Any]) -> list[Any]:
+def _pack_evidence(found: EvidenceRecord) -> list[Any]:
     """Return one piece of evidence as [kind, claim, count, rows, expected, effect, q, examples]."""
-    texts = [found[key] for key in ("kind", "wording", "count", "rows")]
-    return [*texts, *(_number(found[key]) for key in ("expected", "effect", "q_value")), found["examples"]]
+    numbers = (_number(value) for value in (found.expected, found.effect, found.q_value))
+    return [found.kind, found.wording, found.count, found.rows, *numbers, found.examples]
 
 
 def _figures(rows: list[list[Any]]) -> list[float | None]:

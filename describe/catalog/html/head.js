@@ -73,12 +73,10 @@ function descriptionCard({ state, llm, prompt, role, inputs, pattern, failure, r
 }
 
 // A score with its interval and what a wrong description of the same head gets, in numbers and, for shares, as a bar.
-function scoreLine([measure, judge, value, low, high, placebo, n, failure]) {
+function scoreLine([measure, judge, value, low, high, placebo, n, failure, withInterval, wrong]) {
   const by = prose("span", "by", `${measure} by ${shared[judge]}`);
   if (value === null) return make("li", "", by, prose("span", "cause", `no score: ${failure ?? "not known"}`));
-  const interval = low === null || high === null ? "" : ` (${format(low)} to ${format(high)})`;
-  const wrong = placebo === null ? "wrong description: not tried" : `wrong description: ${format(placebo)}`;
-  const line = make("li", "", by, make("b", "", format(value)), `${interval}, ${n} rows; ${wrong}`);
+  const line = make("li", "", by, make("b", "", withInterval), `, ${n} rows; wrong description: ${wrong}`);
   line.title = MEASURES[measure];
   if (measure === "likelihood") return line;
   const bar = make("i", "interval", make("i", "value"));
@@ -114,9 +112,6 @@ function barCell(value, most) {
   return make("td", "measure", make("span", "", format(value), bar));
 }
 
-// From this score on a head implements an operation, or suppresses it.
-const IMPLEMENTS = 0.15;
-
 // An operation's values: score, suppression, and, where the model was run, the score in prompts
 // without and with context.
 function operationTable(relations) {
@@ -137,7 +132,7 @@ function sortedRelations(head) {
 }
 
 function implemented(head) {
-  const strong = sortedRelations(head).filter(([, values]) => Math.max(...values.slice(0, 2)) >= IMPLEMENTS);
+  const strong = sortedRelations(head).filter(([, values]) => Math.max(...values.slice(0, 2)) >= threshold);
   return strong.length ? operationTable(strong) : "";
 }
 

@@ -24,7 +24,7 @@ function operationRow(operation) {
     link.href = `#${nameOf(indexOf(head))}`;
     strongest.append(make("span", "scored", link, ` ${score.toFixed(2)}`));
   }
-  const count = scored.filter(([, score]) => score >= IMPLEMENTS).length;
+  const count = scored.filter(([, score]) => score >= threshold).length;
   return make("tr", "", heading("row", prose("span", "", operation)), make("td", "", formatCount(count)), strongest);
 }
 
@@ -33,7 +33,7 @@ function categoryShare(category, names) {
   const members = names.filter((name) => categoryOf(name) === category);
   const counts = Array.from({ length: model.n_layers }, () => 0);
   for (const head of heads) {
-    if (members.some((name) => (head.relations[name]?.[0] ?? 0) >= IMPLEMENTS)) counts[head.layer] += 1;
+    if (members.some((name) => (head.relations[name]?.[0] ?? 0) >= threshold)) counts[head.layer] += 1;
   }
   const shares = counts.map((count) => count / model.n_heads);
   const bars = shares.map((share, layer) => {

@@ -2,8 +2,8 @@
 
 const $ = (id) => document.getElementById(id);
 const data = JSON.parse($("data").textContent);
-const { model, heads, tokens, token_ids: tokenIds, shared, figures: headFigures } = data;
-const STATES = { described: "described", unclear: "unclear", failed: "failed", none: "no description" };
+// From this score on a head implements an operation, or suppresses it: `threshold`.
+const { model, threshold, heads, tokens, token_ids: tokenIds, shared, states: STATES, figures: headFigures } = data;
 const MAX_RESULTS = 200;
 const MEASURES = {
   detection: "How well a judge tells rows of the head that nobody has seen from others' by the description (AUROC, 0.5: by chance)",
@@ -51,8 +51,8 @@ function listFigures() {
     }
   }
   if (operations.length) {
-    const value = (head) => Object.values(head.relations).filter(([score]) => score >= IMPLEMENTS).length;
-    figures.push({ label: "Operations implemented", note: `Operations with a score of ${IMPLEMENTS} or more`, value, linear: true });
+    const value = (head) => Object.values(head.relations).filter(([score]) => score >= threshold).length;
+    figures.push({ label: "Operations implemented", note: `Operations with a score of ${threshold} or more`, value, linear: true });
   }
   const described = heads.some((head) => head.descriptions.length);
   return described ? [state, ...scoreFigures(), ...figures] : [...figures, state];

@@ -1,12 +1,17 @@
-"""What changed of a head between two records of it, both in the JSON form of one head."""
+"""What changed of a head between two records of it."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
-from typing import Any
+
+from describe.head_record.descriptions import DescriptionRecord
+from describe.head_record.form import Json
+from describe.head_record.head import HeadRecord
+from describe.head_record.relations import RelationRecord
+from describe.mappings import MappingRow
 
 __all__ = ["KINDS", "changes", "described_otherwise", "pairs", "words"]
 
@@ -21,10 +26,11 @@ MOST_WORDS = 2000
 
 _WHO = ("llm", "prompt", "role")
 
-Record = dict[str, Any]
+Who = tuple[str, str, int | None]
+Pair = tuple[HeadRecord | None, HeadRecord | None]
 
 
-def pairs(old: Iterable[Record], new: Iterable[Record]) -> Iterator[tuple[Record | None, Record | None]]:
+def pairs(old: Iterable[HeadRecord], new: Iterable[HeadRecord]) -> Iterator[Pair]:
     """The heads of two models side by side, both in order; None where one of them lacks a head."""
     ours, theirs = iter(old), iter(new)
     one, other = next(ours, None), next(theirs, None)
@@ -37,11 +43,11 @@ def pairs(old: Iterable[Record], new: Iterable[Record]) -> Iterator[tuple[Record
             other = next(theirs, None)
 
 
-def changes(old: Record, new: Record, llm: str | None = None) -> dict[str, Any]:
+def changes(old: HeadRecord, new: HeadRecord, llm: str | None = None) -> Json:
     """What of `KINDS` changed, empty when nothing did; ``llm``: only descriptions by this one, and their scores."""
     before, after = ({who: d for who, d in _described(record) if llm in (None, who[0])} for record in (old, new))
-    found: dict[str, Any] = {
-        "mapping": _mapping(old["salient"], new["salient"]),
+    found: Json = {
+        "mapping": _mapping(old.salient, new.salient),
         "descriptions": [
             dict(zip(_WHO, who, strict=True)) | change
             for who in sorted(before | after, key=str)
@@ -50,14 +56,16 @@ def changes(old: Record, new: Record, llm: str | None = None) -> dict[str, Any]:
         "scores": [
             dict(zip(_WHO, who, strict=True)) | change
             for who in sorted(before.keys() & after.keys(), key=str)
-            for change in _scores(before[who]["scores"], after[who]["scores"])
+            for change in _scores(before[who], after[who])
         ],
-        "relations": _relations(old["relations"], new["relations"]),
+        "relations": _relations(old.relations, new.relations),
     }
     return {kind: change for kind, change in found.items() if change}
 
 
-def described_otherwise(record: Record, one: str, other: str) -> tuple[Record | None, Record | None, Record | None]:
+def described_otherwise(
+    record: HeadRecord, one: str, other: str
+) -> tuple[DescriptionRecord | None, DescriptionRecord | None, Json | None]:
     """The newest descriptions of a whole head by two describers, ``LLM`` or ``LLM@PROMPT``, and how they differ."""
     told = _described(record)[::-1]
     first, second = (
@@ -81,22 +89,22 @@ def words(old: str, new: str) -> list[tuple[str, str]]:
     return found
 
 
-def _place(record: Record | None) -> tuple[float, float]:
-    return (math.inf, math.inf) if record is None else (record["layer"], record["head"])
+def _place(record: HeadRecord | None) -> tuple[float, float]:
+    return (math.inf, math.inf) if record is None else (record.layer, record.head)
 
 
-def _described(record: Record) -> list[tuple[tuple[Any, ...], Record]]:
+def _described(record: HeadRecord) -> list[tuple[Who, DescriptionRecord]]:
     """Descriptions by LLM, prompt and role, the newest last."""
-    return [(tuple(found[part] for part in _WHO), found) for found in record["descriptions"]]
+    return [((one.llm, one.prompt, one.role), one) for one in record.descriptions]
 
 
-def _mapping(old: list[Record], new: list[Record]) -> Record | None:
-    before, after = ({row["token_id"]: row for row in rows} for rows in (old, new))
+def _mapping(old: Sequence[MappingRow], new: Sequence[MappingRow]) -> Json | None:
+    before, after = ({row.token_id: row for row in rows} for rows in (old, new))
     kept = [(before[token], after[token]) for token in before if token in after]
     largest = max((_apart(a, b) for a, b in kept), default=0.0)
     found = {
-        "removed": [row["token"] for token, row in before.items() if token not in after],
-        "added": [row["token"] for token, row in after.items() if token not in before],
+        "removed": [row.token for token, row in before.items() if token not in after],
+        "added": [row.token for token, row in after.items() if token not in before],
         "other_targets": sum(_ids(a) != _ids(b) for a, b in kept),
         "largest_change": largest,
     }
@@ -104,45 +112,47 @@ def _mapping(old: list[Record], new: list[Record]) -> Record | None:
     return found if moved else None
 
 
-def _ids(row: Record) -> list[list[int]]:
-    return [[target["token_id"] for target in row[way]] for way in ("targets", "suppressed") if row[way]]
+def _ids(row: MappingRow) -> list[list[int]]:
+    return [[target.token_id for target in way] for way in (row.targets, row.suppressed) if way]
 
 
-def _apart(old: Record, new: Record) -> float:
+def _apart(old: MappingRow, new: MappingRow) -> float:
     """How far the saliency and the logits of targets on both sides are apart at most, relative to their size."""
-    numbers: list[tuple[float, float]] = [(old["saliency"], new["saliency"])]
-    for way in ("targets", "suppressed"):
-        after = {target["token_id"]: target["logit"] for target in new[way]}
-        numbers += [(t["logit"], after[t["token_id"]]) for t in old[way] if t["token_id"] in after]
+    numbers: list[tuple[float, float]] = [(old.saliency, new.saliency)]
+    for before, after in ((old.targets, new.targets), (old.suppressed, new.suppressed)):
+        logits = {target.token_id: target.logit for target in after}
+        numbers += [(t.logit, logits[t.token_id]) for t in before if t.token_id in logits]
     return max(0.0 if a == b else abs(a - b) / max(abs(a), abs(b)) for a, b in numbers)
 
 
-def _description(old: Record | None, new: Record | None) -> Record | None:
+def _description(old: DescriptionRecord | None, new: DescriptionRecord | None) -> Json | None:
     before, after = (None if found is None else _said(found) for found in (old, new))
     if before == after:
         return None
     return {"change": "new" if before is None else "gone" if after is None else "changed", "old": before, "new": after}
 
 
-def _said(found: Record) -> Record:
-    state = "failed" if found["failure"] else "unclear" if found["unclear"] else "described"
-    return {"state": state, **{name: found[name] for name in ("inputs", "pattern", "failure")}}
+def _said(found: DescriptionRecord) -> Json:
+    return {name: getattr(found, name) for name in ("state", "inputs", "pattern", "failure")}
 
 
-def _scores(old: Record, new: Record) -> Iterator[Record]:
-    judged = sorted({(m, judge) for scores in (old, new) for m, judges in scores.items() for judge in judges})
-    for measure, judge in judged:
-        before, after = (scores.get(measure, {}).get(judge, {}).get("value") for scores in (old, new))
-        if _differ(before, after):
-            yield {"measure": measure, "judge": judge, "old": before, "new": after}
+def _scores(old: DescriptionRecord, new: DescriptionRecord) -> Iterator[Json]:
+    before, after = (
+        {(measure, judge): score.value for measure, judged in one.scores.items() for judge, score in judged.items()}
+        for one in (old, new)
+    )
+    for measure, judge in sorted(before | after):
+        values = before.get((measure, judge)), after.get((measure, judge))
+        if _differ(*values):
+            yield {"measure": measure, "judge": judge, "old": values[0], "new": values[1]}
 
 
-def _relations(old: Record, new: Record) -> list[Record]:
+def _relations(old: dict[str, RelationRecord], new: dict[str, RelationRecord]) -> list[Json]:
     return [
         {"operation": operation, "side": side, "old": before, "new": after}
         for operation in sorted(old | new)
         for side in ("score", "suppression")
-        for before, after in [(old.get(operation, {}).get(side), new.get(operation, {}).get(side))]
+        for before, after in [(getattr(old.get(operation), side, None), getattr(new.get(operation), side, None))]
         if _differ(before, after)
     ]
 

@@ -1,0 +1,51 @@
+"""One head, everything known of it, as typed records: every face and export reads these, and every fact of a head has
+its home here. Knows neither torch nor the catalogue.
+
+`HeadRecord` is the JSON form of one head: its `model_validate` checks what comes from a file, `to_json` writes it.
+"""
+
+from describe.head_record.descriptions import (
+    STATE_WORDS,
+    STATES,
+    DescriptionProvenance,
+    DescriptionRecord,
+    State,
+    best_first,
+    outcome,
+)
+from describe.head_record.findings import ClaimRecord, EvidenceRecord, RoleRecord, RolesProvenance
+from describe.head_record.form import Json, Object, Record
+from describe.head_record.head import HeadProvenance, HeadRecord, HeldOut, Shape
+from describe.head_record.relations import InferenceRecord, RelationRecord, RelationsProvenance
+from describe.head_record.scores import HeadlineScore, ScoreProvenance, ScoreRecord, first_score, headline
+from describe.head_record.summary import HeadSummary
+
+__all__ = [
+    "STATES",
+    "STATE_WORDS",
+    "ClaimRecord",
+    "DescriptionProvenance",
+    "DescriptionRecord",
+    "EvidenceRecord",
+    "HeadProvenance",
+    "HeadRecord",
+    "HeadSummary",
+    "HeadlineScore",
+    "HeldOut",
+    "InferenceRecord",
+    "Json",
+    "Object",
+    "Record",
+    "RelationRecord",
+    "RelationsProvenance",
+    "RoleRecord",
+    "RolesProvenance",
+    "ScoreProvenance",
+    "ScoreRecord",
+    "Shape",
+    "State",
+    "best_first",
+    "first_score",
+    "headline",
+    "outcome",
+]

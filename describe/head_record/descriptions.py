@@ -1,0 +1,153 @@
+"""What was said of a head, and which of it is shown first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, Protocol, TypeVar
+
+from describe.head_record.findings import ClaimRecord
+from describe.head_record.form import Object, Record, Several
+from describe.head_record.scores import HeadlineScore, MeasureName, ScoreRecord, headline
+from describe.values import Cause, Moment, Name, Prompt, Size, Text, Word
+
+__all__ = [
+    "STATES",
+    "STATE_WORDS",
+    "DescriptionProvenance",
+    "DescriptionRecord",
+    "Said",
+    "State",
+    "best_first",
+    "outcome",
+]
+
+State = Literal["described", "unclear", "failed", "none"]
+
+STATES: tuple[State, ...] = ("described", "unclear", "failed", "none")
+"""What became of a head, best first: a description, an abstention, no usable answer, or nobody was asked."""
+
+STATE_WORDS: dict[State, str] = {state: state for state in STATES} | {"none": "no description"}
+"""The same as people read it."""
+
+
+class Said(Protocol):
+    """What decides which description of a head is shown first."""
+
+    @property
+    def state(self) -> State:
+        """What became of it."""
+
+    @property
+    def role(self) -> int | None:
+        """The role of the head that it is of; None or 0: of the whole head."""
+
+    @property
+    def headline(self) -> HeadlineScore | None:
+        """Its score to show first."""
+
+    @property
+    def described(self) -> str:
+        """When it was made, as in `DescriptionProvenance`."""
+
+
+S = TypeVar("S", bound=Said)
+
+
+def outcome(failure: str | None, unclear: bool) -> State:
+    """What became of a description."""
+    return "failed" if failure is not None else "unclear" if unclear else "described"
+
+
+def best_first(descriptions: Iterable[S]) -> list[S]:
+    """Descriptions, given in order of entry, as they are shown: answers before abstentions before failures, the whole
+    head before its roles, then by score, the newest first of equals."""
+
+    def worth(one: S) -> tuple[int, bool, tuple[float, ...], str]:
+        rank = one.headline.rank if one.headline else (-float("inf"),)
+        return -STATES.index(one.state), not one.role, rank, one.described
+
+    newest_first = list(descriptions)[::-1]
+    return sorted(newest_first, key=worth, reverse=True)
+
+
+class DescriptionProvenance(Record):
+    """How a description came to be."""
+
+    template_hash: Word
+    """SHA-256 of the prompt template"""
+
+    template: Text
+    """the prompt template, whole"""
+
+    prompt_hash: Word | None
+    """SHA-256 of the prompt as it was sent"""
+
+    settings: Object
+    """sampling parameters and the like"""
+
+    reply: Text | None
+    """the last reply, as it came"""
+
+    usage: Object
+    """tokens, calls and seconds, and the model that says it answered"""
+
+    versions: Object
+    """versions of the programs that took part"""
+
+    described: Moment
+    """when"""
+
+
+class DescriptionRecord(Record):
+    """What was said of a head: an answer, an abstention, or a failure with its cause."""
+
+    llm: Name
+    """who described the head: an LLM, or `statistics`"""
+
+    prompt: Prompt
+    """name of the prompt template"""
+
+    role: Size | None
+    """the role that is described; null: the whole head"""
+
+    inputs: Text | None
+    """what the source tokens share, in the describer's words"""
+
+    pattern: Text | None
+    """what the head does with them"""
+
+    unclear: bool
+    """the describer abstained"""
+
+    reasoning: Text | None
+    """what the describer said before"""
+
+    claims: Several[ClaimRecord] = ()
+    """what a description by statistics claims; empty where nobody knows. Not in older exports"""
+
+    failure: Cause | None
+    """why there is no usable answer, in a word"""
+
+    detail: Text | None
+    """the failure in a sentence"""
+
+    scores: dict[MeasureName, dict[Name, ScoreRecord]]
+    """by measure and judge, how far it was found true"""
+
+    provenance: DescriptionProvenance
+    """how it came to be: the prompt template, settings, the reply as it came, tokens and time"""
+
+    @property
+    def state(self) -> State:
+        """What became of it."""
+        return outcome(self.failure, self.unclear)
+
+    @property
+    def described(self) -> str:
+        """When it was made."""
+        return self.provenance.described
+
+    @property
+    def headline(self) -> HeadlineScore | None:
+        """Its score to show first, if it has any with a value."""
+        return headline(self.scores)

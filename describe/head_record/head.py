@@ -1,0 +1,198 @@
+"""One head, everything known of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from describe.head_record.descriptions import DescriptionRecord, State, best_first
+from describe.head_record.findings import EvidenceRecord, RoleRecord, RolesProvenance
+from describe.head_record.form import Object, Record, Several
+from describe.head_record.neuronpedia import neuronpedia
+from describe.head_record.relations import InferenceRecord, RelationRecord, RelationsProvenance
+from describe.head_record.summary import HeadSummary
+from describe.mappings import MappingRow
+from describe.records import THRESHOLD, HeadId, ModelInfo
+from describe.text import visible
+from describe.values import Count, Moment, Name, Prompt, Size, Word
+
+__all__ = ["HeadProvenance", "HeadRecord", "HeldOut", "Shape"]
+
+
+class HeldOut(Record):
+    """Rows that no describer sees, to judge descriptions by."""
+
+    next: Several[MappingRow]
+    """the next most salient"""
+
+    sample: Several[MappingRow]
+    """of other tokens, drawn at random"""
+
+
+class Shape(Record):
+    """The shape of a model."""
+
+    n_layers: Size
+    """layers"""
+
+    n_heads: Size
+    """heads in a layer"""
+
+    n_kv_heads: Size
+    """key and value heads in a layer"""
+
+    d_model: Size
+    """width of the residual stream"""
+
+    d_head: Size
+    """width of a head"""
+
+    vocab_size: Size
+    """V, rows of the embedding matrix"""
+
+    @classmethod
+    def of_model(cls, model: ModelInfo) -> Shape:
+        """The shape of this model."""
+        return cls.of(**{name: getattr(model, name) for name in cls.model_fields})
+
+
+class HeadProvenance(Record):
+    """Of which model a head is, and how it was read."""
+
+    content_hash: Word
+    """SHA-256 over the model's files"""
+
+    family: Word
+    """the model's architecture"""
+
+    shape: Shape
+    """the model's shape"""
+
+    extraction: Object
+    """settings that the mappings were read with"""
+
+    versions: Object
+    """versions of the programs that took part"""
+
+    extracted: Moment
+    """when"""
+
+    evidence: Object | None = None
+    """settings that the evidence was found with; missing where it was not looked for"""
+
+    relations: RelationsProvenance | None = None
+    """how the relation scores were made; missing where there are none"""
+
+    roles: RolesProvenance | None = None
+    """how the roles were found; missing where they were not looked for"""
+
+
+class HeadRecord(Record):
+    """One head, everything known of it."""
+
+    model: Name
+    """the model's name: a hub id, or what its directory or file is called"""
+
+    layer: Count
+    """layer, from 0"""
+
+    head: Count
+    """head in the layer, from 0"""
+
+    salient: Several[MappingRow]
+    """the tokens of the whole vocabulary that the head acts on most, from the most salient down"""
+
+    held_out: HeldOut
+    """rows of the same form that no describer has seen, to judge descriptions by"""
+
+    descriptions: Several[DescriptionRecord]
+    """what was said of the head, in order of entry"""
+
+    roles: Several[RoleRecord]
+    """groups of the salient rows that do one thing together; one role: the head does one thing"""
+
+    relations: dict[Prompt, RelationRecord]
+    """by operation, how strongly the head implements it"""
+
+    evidence: Several[EvidenceRecord]
+    """what the mappings show more often than chance"""
+
+    inference: InferenceRecord | None
+    """the share of its own mappings that the head writes in prompts; null where not looked at"""
+
+    provenance: HeadProvenance
+    """of which model the head is, with all settings, versions and times"""
+
+    @property
+    def id(self) -> HeadId:
+        """Layer and head."""
+        return HeadId(self.layer, self.head)
+
+    # -- descriptions ---------------------------------------------------------------------------------------------
+
+    def ranked_descriptions(self, llm: str | None = None) -> list[DescriptionRecord]:
+        """The descriptions as they are shown, the best first; ``llm``: those by this one alone."""
+        return best_first(one for one in self.descriptions if llm in (None, one.llm))
+
+    def best_description(self, llm: str | None = None) -> DescriptionRecord | None:
+        """The description that is shown first, or the abstention or failure where there is nothing better."""
+        return next(iter(self.ranked_descriptions(llm)), None)
+
+    @property
+    def state(self) -> State:
+        """What became of the head: of its best description."""
+        best = self.best_description()
+        return "none" if best is None else best.state
+
+    # -- operations -----------------------------------------------------------------------------------------------
+
+    @property
+    def implements(self) -> dict[str, float]:
+        """The operations that the head implements, the strongest first, with their relation scores."""
+        return self._strong("score")
+
+    @property
+    def suppresses(self) -> dict[str, float]:
+        """The operations that it suppresses, the strongest first, with their suppression scores."""
+        return self._strong("suppression")
+
+    @property
+    def implements_text(self) -> str:
+        """The operations that it implements, in words."""
+        return "; ".join(f"{visible(name)} {score:.2f}" for name, score in self.implements.items())
+
+    def _strong(self, side: str) -> dict[str, float]:
+        scores = ((getattr(relation, side), name) for name, relation in self.relations.items())
+        return {name: score for score, name in sorted(scores, reverse=True) if score >= THRESHOLD}
+
+    # -- findings -------------------------------------------------------------------------------------------------
+
+    @property
+    def several_roles(self) -> tuple[RoleRecord, ...]:
+        """Its roles, where it has more than one."""
+        return self.roles if len(self.roles) > 1 else ()
+
+    @property
+    def evidence_text(self) -> str:
+        """What is above chance in its mappings, in words."""
+        return "; ".join(found.text for found in self.evidence)
+
+    @property
+    def neuronpedia(self) -> str | None:
+        """The address of its page at Neuronpedia, for models that have such pages."""
+        return neuronpedia(self.model, self.layer, self.head)
+
+    def summary(self, llm: str | None = None) -> HeadSummary:
+        """The head at a glance; ``llm``: by what this one said."""
+        best = self.best_description(llm)
+        names = ("llm", "role", "inputs", "pattern", "failure", "headline")
+        told: dict[str, Any] = {name: getattr(best, name, None) for name in names}
+        tested = "evidence" in self.provenance.model_fields_set
+        return HeadSummary(
+            self.layer,
+            self.head,
+            saliency=self.salient[0].saliency if self.salient else None,
+            state=best.state if best else "none",
+            evidence=len(self.evidence) if tested else None,
+            effect=max((found.effect for found in self.evidence), default=None),
+            **told,
+        )

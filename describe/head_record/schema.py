@@ -1,0 +1,63 @@
+"""The JSON form of a head as JSON Schema: its keys, what each means, and which parts have a fixed form.
+
+Parquet's columns, the card of a dataset and the tables of docs/formats.md are made of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+
+from describe.head_record.form import Json, Record
+from describe.head_record.head import HeadRecord
+
+__all__ = ["as_text", "keys", "properties", "resolved"]
+
+
+@cache
+def _schema(record: type[Record]) -> Json:
+    return record.model_json_schema()
+
+
+def properties(record: type[Record]) -> dict[str, Json]:
+    """The schema of each key of a record."""
+    found: dict[str, Json] = _schema(record)["properties"]
+    return found
+
+
+def resolved(schema: Json) -> Json:
+    """A schema itself, where it is only named, or may also be null; in lists that of the items stays as it is."""
+    if "$ref" in schema:
+        found: Json = _schema(HeadRecord)["$defs"][schema["$ref"].rpartition("/")[2]]
+        return found
+    if "anyOf" in schema:
+        return resolved(next(one for one in schema["anyOf"] if one.get("type") != "null"))
+    return schema
+
+
+def as_text(name: str, schema: Json) -> bool:
+    """A key's value has no fixed form, and is JSON text in a column. Descriptions are nested all the same, with text
+    for what of them has no fixed form."""
+    return not _is_fixed(schema) and name != "descriptions"
+
+
+def keys(schemas: dict[str, Json], within: str = "") -> Iterator[tuple[str, bool, str]]:
+    """Keys, whether they are `as_text`, and what they mean; after nested ones their parts: ``salient.token_id``."""
+    for name, schema in schemas.items():
+        text = as_text(name, schema)
+        yield within + name, text, schema["description"]
+        inner = resolved(schema)
+        inner = resolved(inner["items"]) if inner.get("type") == "array" else inner
+        if "properties" in inner and not text and not within:
+            yield from keys(inner["properties"], f"{name}.")
+
+
+def _is_fixed(schema: Json) -> bool:
+    """Every value of the schema has the same keys, down to the last."""
+    found = resolved(schema)
+    if found.get("type") == "array":
+        return _is_fixed(found["items"])
+    if found.get("type") == "object":
+        parts = found.get("properties", {})
+        return bool(parts) and set(found.get("required", ())) == set(parts) and all(map(_is_fixed, parts.values()))
+    return "type" in found

@@ -1,0 +1,176 @@
+"""How far a judge found a description true."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Protocol
+
+from pydantic import AfterValidator
+
+from describe.head_record.form import Object, Record
+from describe.measures import ranked
+from describe.text import visible
+from describe.values import Cause, Count, Moment, Number, Prompt, Text, Word
+
+__all__ = ["HeadlineScore", "MeasureName", "ScoreProvenance", "ScoreRecord", "first_score", "headline"]
+
+
+def _known(measure: str) -> str:
+    if measure not in ranked():
+        raise ValueError(f"there are no scores by '{visible(measure)[:80]}', only by {', '.join(ranked())}")
+    return measure
+
+
+MeasureName = Annotated[Word, AfterValidator(_known)]
+
+
+class _Judged(Protocol):
+    @property
+    def value(self) -> float | None: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+    @property
+    def placebo(self) -> float | None: ...
+    @property
+    def figure(self) -> str: ...
+    @property
+    def interval(self) -> str: ...
+
+
+class _Figures:
+    """A score as people read it, everywhere."""
+
+    __slots__ = ()
+
+    @property
+    def figure(self: _Judged) -> str:
+        """The value."""
+        return "failed" if self.value is None else f"{self.value:.2f}"
+
+    @property
+    def interval(self: _Judged) -> str:
+        """The 95 % confidence interval: ``0.79 to 0.91``; empty where there is none."""
+        return "" if self.low is None or self.high is None else f"{self.low:.2f} to {self.high:.2f}"
+
+    @property
+    def with_interval(self: _Judged) -> str:
+        """The value, with its interval where it has one: ``0.85 (0.79 to 0.91)``."""
+        return self.figure + (f" ({self.interval})" if self.interval else "")
+
+    @property
+    def wrong(self: _Judged) -> str:
+        """What a wrong description of the same head gets."""
+        return "not run" if self.placebo is None else f"{self.placebo:.2f}"
+
+
+class ScoreProvenance(Record):
+    """How a score came to be."""
+
+    prompt: Prompt
+    """name of the judge's prompt template"""
+
+    template_hash: Word
+    """SHA-256 of the template"""
+
+    template: Text
+    """the template, whole"""
+
+    judge: Object
+    """settings of the judge: sampling parameters and the like"""
+
+    settings: Object
+    """settings of the measure"""
+
+    versions: Object
+    """versions of the programs that took part"""
+
+    scored: Moment
+    """when"""
+
+
+class ScoreRecord(_Figures, Record):
+    """How far a judge found a description true, by one measure; or why that is not known."""
+
+    value: Number | None
+    """the score; null on failure. Of `detection` the area under the ROC curve (0.5 by chance), of `likelihood` bits
+    saved a row, of `stability` mean agreement"""
+
+    low: Number | None
+    """lower end of its 95 % confidence interval"""
+
+    high: Number | None
+    """upper end of it"""
+
+    placebo: Number | None
+    """what a wrong description of the same head gets; null: not tried"""
+
+    n: Count
+    """how many mapping rows were judged"""
+
+    failure: Cause | None
+    """why there is no value, in a word"""
+
+    detail: Text | None
+    """the failure in a sentence"""
+
+    found: Object
+    """what else the measure gives"""
+
+    provenance: ScoreProvenance
+    """how it came to be"""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadlineScore(_Figures):
+    """The one score of a description that is shown first: it has a value.
+
+    Attributes:
+        scored: when, as in `ScoreProvenance`.
+    """
+
+    measure: str
+    judge: str
+    value: float
+    low: float | None
+    high: float | None
+    placebo: float | None
+    scored: str
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """What tells better scores from worse ones: first the measure, whose values are of different kinds."""
+        return _telling(self.measure), self.value
+
+    @property
+    def by(self) -> str:
+        """Measure and judge."""
+        return f"{self.measure} by {self.judge}"
+
+    @property
+    def text(self) -> str:
+        """The score in words, with what a wrong description of the head gets."""
+        return f"{self.by}: {self.with_interval}, placebo: {self.wrong}"
+
+
+def headline(scores: Mapping[Any, Mapping[str, ScoreRecord]]) -> HeadlineScore | None:
+    """Of a description's scores, by measure and judge, the one to show first."""
+    return first_score(
+        HeadlineScore(measure, judge, score.value, score.low, score.high, score.placebo, score.provenance.scored)
+        for measure, judged in scores.items()
+        for judge, score in judged.items()
+        if score.value is not None
+    )
+
+
+def first_score(scores: Iterable[HeadlineScore]) -> HeadlineScore | None:
+    """The score to show first: of the most telling measure the newest."""
+    ordered = sorted(scores, key=lambda score: score.judge)
+    return max(ordered, key=lambda score: (_telling(score.measure), score.scored), default=None)
+
+
+def _telling(measure: str) -> int:
+    order = ranked()
+    return -order.index(measure) if measure in order else -len(order)

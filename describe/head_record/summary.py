@@ -1,0 +1,65 @@
+"""A head at a glance: what overviews show of it, from its record or, without reading mappings, from columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from describe.head_record.descriptions import State
+from describe.head_record.scores import HeadlineScore
+
+__all__ = ["HeadSummary"]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadSummary:
+    """A head in one line, by the description that is shown first.
+
+    Attributes:
+        saliency: the largest of a token; None where it has no rows.
+        state, llm, role, inputs, pattern, failure, headline: of that description; None where nobody was asked.
+        evidence: pieces found; None where it was not tested.
+        effect: Cohen's h of the strongest evidence; None where there is none.
+    """
+
+    layer: int
+    head: int
+    saliency: float | None
+    state: State
+    llm: str | None
+    role: int | None
+    inputs: str | None
+    pattern: str | None
+    failure: str | None
+    headline: HeadlineScore | None
+    evidence: int | None
+    effect: float | None
+
+    @property
+    def name(self) -> str:
+        """The head as people write it: ``25.0``."""
+        return f"{self.layer}.{self.head}"
+
+    @property
+    def score(self) -> float | None:
+        """The value of the score that is shown first."""
+        return None if self.headline is None else self.headline.value
+
+    @property
+    def placebo(self) -> float | None:
+        """What a wrong description of the head gets."""
+        return None if self.headline is None else self.headline.placebo
+
+    @property
+    def said(self) -> str:
+        """What the head does, in the describer's words, with the role that these are of; or why there are none."""
+        if self.failure is not None:
+            return f"failed: {self.failure}"
+        return (f"role {self.role}: " if self.role else "") + (self.pattern or "")
+
+    def cut(self, most: int) -> HeadSummary:
+        """The same with words of at most so many characters."""
+        return replace(self, inputs=_cut(self.inputs, most), pattern=_cut(self.pattern, most))
+
+
+def _cut(text: str | None, most: int) -> str | None:
+    return text if text is None or len(text) <= most else text[:most] + "…"
