@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from describe.values import Count, Number, Text
+from describe.values import Count, Number, Several, Text
 
 __all__ = ["MappingRow", "Target"]
 
@@ -43,8 +43,8 @@ class MappingRow:
     saliency: Number
     """norm of what the head writes for the token, relative to that of the source vector"""
 
-    targets: tuple[Target, ...]
+    targets: Several[Target]
     """the tokens that it promotes most, the highest logit first"""
 
-    suppressed: tuple[Target, ...]
+    suppressed: Several[Target]
     """the tokens that it pushes down most, the lowest logit first"""

@@ -11,7 +11,17 @@ import unicodedata
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["encodable", "file_name", "markdown", "no_formula", "printable", "quoted", "shortened", "visible"]
+__all__ = [
+    "encodable",
+    "file_name",
+    "keepable",
+    "markdown",
+    "no_formula",
+    "printable",
+    "quoted",
+    "shortened",
+    "visible",
+]
 
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}
 _HIDDEN = {
@@ -61,6 +71,11 @@ def file_name(text: str, most: int = 80) -> str:
 def encodable(text: str) -> str:
     """Text that UTF-8 can write: lone surrogates become escapes, everything else stays."""
     return text.encode("utf-8", "backslashreplace").decode()
+
+
+def keepable(text: str) -> str:
+    """`encodable` text without NUL, which no database keeps."""
+    return encodable(text.replace("\0", "\\x00"))
 
 
 def markdown(text: str) -> str:

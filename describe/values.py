@@ -5,17 +5,42 @@ The checks are pydantic's, which is loaded only where something is checked: impo
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+from describe.text import keepable
 
 if TYPE_CHECKING:
     from pydantic_core import CoreSchema
 
-__all__ = ["Cause", "Count", "Moment", "Name", "Number", "Prompt", "Share", "Size", "Text", "Word", "moment"]
+__all__ = [
+    "Cause",
+    "Count",
+    "Hash",
+    "Moment",
+    "Name",
+    "Number",
+    "Prompt",
+    "Several",
+    "Share",
+    "Size",
+    "Text",
+    "Word",
+    "free",
+    "moment",
+    "moment_text",
+]
 
 MANY = 2**31 - 1
-"""The largest whole number that every database's integers hold."""
+"""The largest whole number of a column."""
+
+DEEPEST = 32
+"""Levels of lists and objects in what has no fixed form; ours have five."""
+
+LONGEST_LIST, LONGEST_TEXT = 10_000, 1 << 24
+"""Elements of a list, and characters of a text."""
 
 
 class _Checked:
@@ -34,9 +59,31 @@ class _Checked:
         return {"type": "string"} if self._kind == "is_instance" else dict(handler(schema))
 
 
+class _Listed:
+    """A list in JSON, of a bounded number of elements."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        schema: CoreSchema = handler(source) | {"strict": False, "max_length": LONGEST_LIST}
+        return schema
+
+
+def moment_text(moment: datetime) -> str:
+    """A moment in UTC as records have it: ``2026-11-28T14:43:27Z``."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def moment(text: str) -> datetime:
-    """A moment as records have it, ``2026-11-28T14:43:27Z``. Raises ValueError for anything else."""
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+    """The moment again. Raises ValueError for anything that headscribe does not write."""
+    found = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+    if moment_text(found) != text or not 2000 <= found.year < 3000:
+        raise ValueError("it is no moment as headscribe writes them")
+    return found
+
+
+def _a_text(text: str) -> str:
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(f"it has {len(text)} characters, {LONGEST_TEXT} is the most")
+    return text
 
 
 def _a_moment(text: str) -> str:
@@ -44,23 +91,50 @@ def _a_moment(text: str) -> str:
     return text
 
 
-def _text(most: int | None = None) -> _Checked:
-    """Any string: pydantic's own check refuses lone surrogates, which tokens may have."""
+def _a_hash(text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise ValueError("it is no SHA-256: 64 of the digits 0-9 and a-f")
+    return text
 
+
+def free(value: Any) -> Any:
+    """JSON of no fixed form, whose depth and numbers every database and reader can take."""
+    todo = [(value, 0)]
+    while todo:
+        part, depth = todo.pop()
+        if depth > DEEPEST:
+            raise ValueError(f"it is nested too deeply: {DEEPEST} levels are the most")
+        if isinstance(part, dict | list | tuple):
+            todo += [(inner, depth + 1) for inner in (part.values() if isinstance(part, dict) else part)]
+        elif isinstance(part, int) and not -(2**63) <= part < 2**63:
+            raise ValueError("a whole number in it has more than 64 bits")
+    return value
+
+
+def _text(check: Callable[[str], str]) -> _Checked:
+    """A string that passes a check: pydantic's own kind refuses lone surrogates, which tokens may have."""
+    return _Checked("is_instance", check, cls=str)
+
+
+def _at_most(most: int) -> _Checked:
     def checked(text: str) -> str:
-        if most is not None and len(text) > most:
-            raise ValueError(f"it has {len(text)} characters, {most} is the most")
+        length = len(text) if len(text) > most else len(keepable(text))
+        if length > most:
+            raise ValueError(f"it has {length} characters, {most} is the most")
         return text
 
-    return _Checked("is_instance", checked, cls=str) if most else _Checked("is_instance", cls=str)
+    return _text(checked)
 
 
-Text = Annotated[str, _text()]
-Name = Annotated[str, _text(512)]
-Prompt = Annotated[str, _text(256)]
-Word = Annotated[str, _text(64)]
-Cause = Annotated[str, _text(32)]
-Moment = Annotated[str, _Checked("is_instance", _a_moment, cls=str)]
+T = TypeVar("T")
+Several = Annotated[tuple[T, ...], _Listed()]
+Text = Annotated[str, _text(_a_text)]
+Name = Annotated[str, _at_most(512)]
+Prompt = Annotated[str, _at_most(256)]
+Word = Annotated[str, _at_most(64)]
+Cause = Annotated[str, _at_most(32)]
+Hash = Annotated[str, _text(_a_hash)]
+Moment = Annotated[str, _text(_a_moment)]
 Count = Annotated[int, _Checked("int", strict=True, ge=0, le=MANY)]
 Size = Annotated[int, _Checked("int", strict=True, ge=1, le=MANY)]
 Number = Annotated[float, _Checked("float", strict=True, allow_inf_nan=False)]

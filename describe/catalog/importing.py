@@ -6,7 +6,7 @@ as it is; one with other content ends the import, and nothing was changed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,15 +15,28 @@ from sqlalchemy import Connection, Engine, Table, select
 from describe.catalog import schema
 from describe.catalog.database import begin_founding
 from describe.catalog.imported import check
+from describe.catalog.packing import pack, pack_held_out, pack_suppressed
+from describe.catalog.parts import Parts, hits_of, scores_of
 from describe.catalog.passages import fill
 from describe.catalog.roles import head_role
 from describe.catalog.rows import json_hash, now, storable
 from describe.errors import CatalogueError
-from describe.head_record import Shape
+from describe.head_record import (
+    DescriptionRecord,
+    HeadProvenance,
+    HeadRecord,
+    RelationsProvenance,
+    RoleRecord,
+    RolesProvenance,
+    ScoreRecord,
+)
+from describe.head_record.relations import CorrelationProvenance, Operation, Run
+from describe.values import moment
 
 __all__ = ["Imported", "take_in"]
 
 Row = dict[str, Any]
+_TOLD = ("inputs", "pattern", "reasoning", "unclear", "failure", "detail")
 Pairs = dict[str, list[list[str]]]
 
 
@@ -71,41 +84,43 @@ class _Import:
     def __init__(self, connection: Connection, pairs: Pairs) -> None:
         self.done = Imported()
         self._connection, self._pairs = connection, pairs
-        self._seen: set[tuple[int, int, int]] = set()
+        self._seen: set[tuple[int, ...]] = set()
         self._ids: dict[Any, int] = {}
         self._models: dict[tuple[str, str], tuple[int, Row]] = {}
-        self._layers: dict[tuple[int, int], _Parts] = {}
-        self._hits: dict[tuple[int, int], _Parts] = {}
+        self._layers: dict[tuple[int, int], Parts] = {}
+        self._hits: dict[tuple[int, int], Parts] = {}
 
-    def head(self, record: Row) -> None:
+    def head(self, record: HeadRecord) -> None:
         """Enter one head with everything that is told of it."""
-        made = record["provenance"]
-        model_id = self._model(record["model"], made)
-        extraction_id = self._run(schema.extraction, {"model_id": model_id}, made | {"settings": made["extraction"]})
-        place = (extraction_id, record["layer"], record["head"])
-        name = f"head {record['layer']}.{record['head']} of {record['model']}"
-        if place in self._seen:
+        made = record.provenance
+        model_id = self._model(record.model, made)
+        extraction_id = self._run(schema.extraction, {"model_id": model_id}, made.extraction, versions=made.versions)
+        name = f"head {record.id} of {record.model}"
+        key = {"extraction_id": extraction_id, "layer": record.layer, "head": record.head}
+        if tuple(key.values()) in self._seen:
             raise ValueError(f"{name} is in the file twice")
-        self._seen.add(place)
-        rows, held_out = record["salient"], record["held_out"]
-        key = {"extraction_id": extraction_id, "layer": record["layer"], "head": record["head"]}
+        self._seen.add(tuple(key.values()))
+        rows, held_out = record.salient, record.held_out
         mapping = {
-            "salient": [_packed(row) for row in rows],
-            "suppressed": _packed_all(rows, "suppressed") if any(row["suppressed"] for row in rows) else None,
-            "held_out": _packed_held_out(held_out) if any(held_out.values()) else None,
+            "salient": pack(rows),
+            "suppressed": pack_suppressed(rows) if any(row.suppressed for row in rows) else None,
+            "held_out": pack_held_out(held_out.next, held_out.sample) if held_out.next or held_out.sample else None,
         }
-        about = {"saliency": rows[0]["saliency"] if rows else 0.0, "created": made["extracted"]}
+        about = {"saliency": rows[0].saliency if rows else 0.0, "created": moment(made.extracted)}
         head_id, new = self._enter(schema.head, key, mapping, about, f"{name}: other mappings")
         self.done.heads, self.done.new = self.done.heads + 1, self.done.new + new
-        for found in record["descriptions"]:
+        for found in record.descriptions:
             self._description(head_id, found, name)
-        for role in record["roles"]:
-            self._role(head_id, role, made["roles"], f"{name}: another role {role['role']}")
-        self._under(schema.evidence, head_id, made.get("evidence"), record["evidence"], f"{name}: other evidence")
-        inference = dict(record["inference"] or {})
-        self._under(schema.head_check, head_id, inference.pop("settings", None), inference, f"{name}: another check")
-        if "relations" in made:
-            self._relations(model_id, record, made["relations"])
+        if made.roles is not None:
+            for role in record.roles:
+                self._role(head_id, role, made.roles, f"{name}: another role {role.role}")
+        evidence = [found.to_json() for found in record.evidence]
+        self._under(schema.evidence, head_id, made.evidence, _lists(evidence), f"{name}: other evidence")
+        inference = record.inference.to_json() if record.inference else {}
+        settings = inference.pop("settings", None)
+        self._under(schema.head_check, head_id, settings, _lists(inference), f"{name}: another check")
+        if made.relations is not None:
+            self._relations(model_id, record, made.relations)
 
     def finish(self) -> None:
         """Make the heads findable, and leave out what the file does not have in full: no score is made up for a head
@@ -117,7 +132,7 @@ class _Import:
             there = self._connection.execute(query).first()
             if there is None:
                 self.done.left_out.append(parts.name)
-            elif any((there.scores[h], there.suppression[h]) != _scores(part) for h, part in parts.heads()):
+            elif any((there.scores[h], there.suppression[h]) != scores_of(part) for h, part in parts.heads()):
                 raise ValueError(f"the catalogue has other {parts.name} already")
         for (run_id, operation_id), parts in self._hits.items():
             checks = schema.operation_check
@@ -128,11 +143,11 @@ class _Import:
 
     # -- what a head belongs to -----------------------------------------------------------------------------------
 
-    def _model(self, name: str, made: Row) -> int:
-        content = {"family": storable(made["family"]), **{part: made["shape"][part] for part in Shape.model_fields}}
-        known = (name, made["content_hash"])
+    def _model(self, name: str, made: HeadProvenance) -> int:
+        content = {"family": storable(made.family), **made.shape.to_json()}
+        known = (name, made.content_hash)
         if known not in self._models:
-            key = {"name": storable(name), "content_hash": made["content_hash"]}
+            key = {"name": storable(name), "content_hash": made.content_hash}
             model_id, _ = self._enter(schema.model, key, content, {}, f"{name} with another family or shape")
             self._models[known] = model_id, content
             self.done.models.append(name)
@@ -141,14 +156,17 @@ class _Import:
             raise ValueError(f"{name} had another family or shape before")
         return model_id
 
-    def _run(self, table: Table, of: Row, made: Row) -> int:
-        """The id of an extraction or run with these settings; versions and time are those of the first to enter it."""
-        known = (table.name, *of.values(), json_hash(made["settings"]))
+    def _run(self, table: Table, of: Row, settings: Row, **rest: Any) -> int:
+        """The id of an extraction or run with these settings; the rest is that of the first to enter it."""
+        known = (table.name, *of.values(), json_hash(settings))
         if known not in self._ids:
-            rest: Row = {name: made[name] for name in ("settings", "standard", "versions") if name in made}
             key = of | {"settings_hash": known[-1]}
-            self._ids[known], _ = self._enter(table, key, {}, rest, "")
+            self._ids[known], _ = self._enter(table, key, {}, rest | {"settings": settings}, "")
         return self._ids[known]
+
+    def _check_run(self, model_id: int, kind: str, made: Run) -> int:
+        of = {"model_id": model_id, "kind": kind}
+        return self._run(schema.check_run, of, made.settings, standard=made.standard, versions=made.versions)
 
     def _labeller(self, llm: str, prompt: str, template: str, settings: Row, template_hash: str) -> int:
         key_hash = json_hash([llm, prompt, template, settings])
@@ -161,39 +179,38 @@ class _Import:
 
     # -- what is told of a head -------------------------------------------------------------------------------------
 
-    def _description(self, head_id: int, found: Row, name: str) -> None:
-        made = found["provenance"]
-        labeller = self._labeller(
-            found["llm"], found["prompt"], made["template"], made["settings"], made["template_hash"]
-        )
-        told = ("inputs", "pattern", "reasoning", "unclear", "claims", "failure", "detail")
-        content = {part: storable(found[part]) for part in told} | {
-            part: storable(made[part]) for part in ("reply", "prompt_hash")
+    def _description(self, head_id: int, found: DescriptionRecord, name: str) -> None:
+        made = found.provenance
+        labeller = self._labeller(found.llm, found.prompt, made.template, made.settings, made.template_hash)
+        content = {part: storable(getattr(found, part)) for part in _TOLD} | {
+            "claims": [claim.to_json() for claim in found.claims],
+            "reply": storable(made.reply),
+            "prompt_hash": made.prompt_hash,
         }
-        about = {"usage": made["usage"], "versions": made["versions"], "created": made["described"]}
-        key = {"head_id": head_id, "labeller_id": labeller, "role": found["role"] or 0}
-        other = f"{name}: another description by {found['llm']}"
+        about = {"usage": made.usage, "versions": made.versions, "created": moment(made.described)}
+        key = {"head_id": head_id, "labeller_id": labeller, "role": found.role or 0}
+        other = f"{name}: another description by {found.llm}"
         description_id, new = self._enter(schema.description, key, content, about, other)
         self.done.descriptions += new
-        for measure, judged in found["scores"].items():
+        for measure, judged in found.scores.items():
             for llm, score in judged.items():
                 self._score(description_id, measure, llm, score, name)
 
-    def _role(self, head_id: int, role: Row, made: Row, other: str) -> None:
-        tested = made["evidence"] is not None
-        content = {part: role[part] for part in ("sign", "rows", "held_out", "share", "reach", "p_value")}
-        content["evidence"] = {"settings": made["evidence"], "found": role["evidence"]} if tested else None
-        about = {"settings": made["settings"], "settings_hash": json_hash(made["settings"])}
-        key = {"head_id": head_id, "role": role["role"]}
-        self._enter(head_role, key, content, about | {"versions": made["versions"]}, other)
+    def _role(self, head_id: int, role: RoleRecord, made: RolesProvenance, other: str) -> None:
+        content = _lists(role.to_json())
+        key = {"head_id": head_id, "role": content.pop("role")}
+        evidence = content.pop("evidence")
+        content["evidence"] = None if made.evidence is None else {"settings": made.evidence, "found": evidence}
+        about = {"settings": made.settings, "settings_hash": json_hash(made.settings)}
+        self._enter(head_role, key, content, about | {"versions": made.versions}, other)
 
-    def _score(self, description_id: int, measure: str, llm: str, score: Row, name: str) -> None:
-        made = score["provenance"]
-        judge = self._labeller(llm, made["prompt"], made["template"], made["judge"], made["template_hash"])
+    def _score(self, description_id: int, measure: str, llm: str, score: ScoreRecord, name: str) -> None:
+        made = score.provenance
+        judge = self._labeller(llm, made.prompt, made.template, made.judge, made.template_hash)
         key = {"description_id": description_id, "judge_id": judge, "measure": measure}
-        key["settings_hash"] = json_hash(made["settings"])
-        content = {part: storable(value) for part, value in score.items() if part != "provenance"}
-        about = {"settings": made["settings"], "versions": made["versions"], "created": made["scored"]}
+        key["settings_hash"] = json_hash(made.settings)
+        content = {part: storable(value) for part, value in score.to_json().items() if part != "provenance"}
+        about = {"settings": made.settings, "versions": made.versions, "created": moment(made.scored)}
         self._enter(schema.score, key, content, about, f"{name}: another score by {llm}")
 
     def _under(self, table: Table, head_id: int, settings: Row | None, found: Any, other: str) -> None:
@@ -204,56 +221,59 @@ class _Import:
 
     # -- operations: by layer and by model, so entered when all their heads have come -------------------------------
 
-    def _relations(self, model_id: int, record: Row, made: Row) -> None:
-        run_id = self._run(schema.relation_run, {"model_id": model_id}, made)
-        layer, head, shape = record["layer"], record["head"], record["provenance"]["shape"]
-        for name, found in record["relations"].items():
-            about = made["operations"][name]
+    def _relations(self, model_id: int, record: HeadRecord, made: RelationsProvenance) -> None:
+        run_id = self._run(
+            schema.relation_run, {"model_id": model_id}, made.settings, standard=made.standard, versions=made.versions
+        )
+        layer, shape = record.layer, record.provenance.shape
+        for name, found in record.relations.items():
+            about = made.operations[name]
             key = {"run_id": run_id, "operation_id": self._operation(name, about)}
-            content = {"k": about["k"], "pairs_used": about["pairs_used"], "valid": True}
+            content = {"k": about.k, "pairs_used": about.pairs_used, "valid": True}
             known = ("relation", *key.values(), *content.values())
             if known not in self._ids:
                 other = f"{name}: another k or number of pairs"
                 self._ids[known], _ = self._enter(schema.relation, key, content, {}, other)
             place = (self._ids[known], layer)
-            what = f"relation scores of layer {layer} of {record['model']}"
-            parts = self._layers.setdefault(place, _Parts(what, shape["n_heads"]))
-            parts.put((0, head), found)
+            what = f"relation scores of layer {layer} of {record.model}"
+            parts = self._layers.setdefault(place, Parts(what, shape.n_heads))
+            parts.put((0, record.head), found)
             if parts.complete:
                 (row,) = self._layers.pop(place).rows(1)
-                scores, suppression = map(list, zip(*map(_scores, row), strict=True))
+                scores, suppression = map(list, zip(*map(scores_of, row), strict=True))
                 key = {"relation_id": place[0], "layer": layer}
-                content = {"scores": scores, "suppression": suppression}
-                self._enter(schema.relation_layer, key, content, {"seconds": 0.0}, f"{name}: other {what}")
-        self._checks(model_id, record, made)
+                both = {"scores": scores, "suppression": suppression}
+                self._enter(schema.relation_layer, key, both, {"seconds": 0.0}, f"{name}: other {what}")
+        if made.correlate is not None:
+            self._correlations(model_id, record, made.correlate)
+        if made.ablate is not None:
+            run_id = self._check_run(model_id, "ablate", made.ablate)
+            for name, ablated in made.ablate.operations.items():
+                removed, other = _lists(ablated.found.to_json()), f"{name}: another ablation of {record.model}"
+                self._operation_check(run_id, self._operation(name, ablated), "ablation", removed, other)
 
-    def _checks(self, model_id: int, record: Row, made: Row) -> None:
-        model, shape = record["model"], record["provenance"]["shape"]
-        if "correlate" in made:
-            run_id = self._run(schema.check_run, {"model_id": model_id, "kind": "correlate"}, made["correlate"])
-            for name, about in made["correlate"]["operations"].items():
-                if "inference" in record["relations"].get(name, {}):
-                    place = (run_id, self._operation(name, about))
-                    parts = self._hits.setdefault(
-                        place, _Parts(f"correlate's {name} of {model}", shape["n_heads"], shape["n_layers"])
-                    )
-                    parts.put((record["layer"], record["head"]), record["relations"][name]["inference"])
-                    if parts.complete:
-                        rows = self._hits.pop(place).rows(shape["n_layers"])
-                        found = about["found"] | _hits(rows, len(about["found"]["templates"]))
-                        self._operation_check(*place, "single", found, f"{name}: another correlation of {model}")
-        if "ablate" in made:
-            run_id = self._run(schema.check_run, {"model_id": model_id, "kind": "ablate"}, made["ablate"])
-            for name, about in made["ablate"]["operations"].items():
-                found, other = about["found"], f"{name}: another ablation of {model}"
-                self._operation_check(run_id, self._operation(name, about), "ablation", found, other)
+    def _correlations(self, model_id: int, record: HeadRecord, made: CorrelationProvenance) -> None:
+        shape = record.provenance.shape
+        run_id = self._check_run(model_id, "correlate", made)
+        for name, about in made.operations.items():
+            relation = record.relations.get(name)
+            if relation is not None and relation.inference is not None:
+                place = (run_id, self._operation(name, about))
+                parts = self._hits.setdefault(
+                    place, Parts(f"correlate's {name} of {record.model}", shape.n_heads, shape.n_layers)
+                )
+                parts.put((record.layer, record.head), relation.inference)
+                if parts.complete:
+                    rows = self._hits.pop(place).rows(shape.n_layers)
+                    found = _lists(about.found.to_json()) | hits_of(rows, len(about.found.templates))
+                    self._operation_check(*place, "single", found, f"{name}: another correlation of {record.model}")
 
-    def _operation(self, name: str, about: Row) -> int:
-        known = ("operation", name, about["content_hash"])
+    def _operation(self, name: str, about: Operation) -> int:
+        known = ("operation", name, about.content_hash)
         if known not in self._ids:
-            key = {"name": storable(name), "content_hash": about["content_hash"]}
-            rest = {part: storable(about[part]) for part in ("category", "direction")}
-            pairs = self._pairs.get(about["content_hash"], [])
+            key = {"name": storable(name), "content_hash": about.content_hash}
+            rest = {"category": storable(about.category), "direction": storable(about.direction)}
+            pairs = self._pairs.get(about.content_hash, [])
             self._ids[known], _ = self._enter(schema.operation, key, {}, rest | {"pairs": pairs}, "")
         return self._ids[known]
 
@@ -276,63 +296,14 @@ class _Import:
         return int(found.id), False
 
 
-class _Parts:
-    """What is stored by layers of heads, until every head has brought its part."""
-
-    def __init__(self, name: str, n_heads: int, n_layers: int = 1) -> None:
-        self.name = name
-        self._parts: dict[tuple[int, int], Any] = {}
-        self._n_heads, self._wanted = n_heads, n_heads * n_layers
-
-    def put(self, place: tuple[int, int], part: Any) -> None:
-        self._parts[place] = part
-
-    def heads(self) -> Iterator[tuple[int, Any]]:
-        """What came, by head, of a single layer."""
-        return ((head, part) for (_, head), part in self._parts.items())
-
-    @property
-    def complete(self) -> bool:
-        return len(self._parts) == self._wanted
-
-    def rows(self, n_layers: int) -> list[list[Any]]:
-        return [[self._parts[layer, head] for head in range(self._n_heads)] for layer in range(n_layers)]
-
-
-def _scores(relation: Row) -> tuple[float, float]:
-    return relation["score"], relation["suppression"]
+def _lists(value: Any) -> Any:
+    """Nested data with lists for tuples, as the database gives them back."""
+    if isinstance(value, dict):
+        return {key: _lists(inner) for key, inner in value.items()}
+    return [_lists(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _told(value: Any) -> Any:
     """A value to be compared; lists of nothing say no more than none."""
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
     return value if any(part not in (None, []) for part in parts) else None
-
-
-def _hits(rows: list[list[Row]], n_templates: int) -> Row:
-    """The counts of all heads as `describe.check_records.DynamicHits` has them: by template, then by layer and head."""
-    return {
-        kind: [
-            {side: [[head[kind][side][t] for head in row] for row in rows] for side in ("promoted", "suppressed")}
-            for t in range(n_templates)
-        ]
-        for kind in ("in_context", "of_source")
-    }
-
-
-def _packed(row: Row) -> list[Any]:
-    return [row["token_id"], row["token"], row["saliency"], _packed_targets(row["targets"])]
-
-
-def _packed_targets(targets: list[Row]) -> list[Any]:
-    return [[target["token_id"], target["token"], target["logit"]] for target in targets]
-
-
-def _packed_all(rows: list[Row], way: str) -> list[Any]:
-    return [_packed_targets(row[way]) for row in rows]
-
-
-def _packed_held_out(held_out: Row) -> Row:
-    return {
-        part: [[*_packed(row), _packed_targets(row["suppressed"])] for row in rows] for part, rows in held_out.items()
-    }

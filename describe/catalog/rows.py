@@ -14,7 +14,8 @@ from sqlalchemy.exc import IntegrityError
 
 from describe.catalog.database import begin_write
 from describe.secrets import redacted
-from describe.text import encodable
+from describe.text import keepable
+from describe.values import moment_text
 
 __all__ = ["aware", "finite_json", "get_or_create", "iso", "json_hash", "now", "storable"]
 
@@ -69,9 +70,7 @@ def _not_finite(text: str) -> float:
 
 def storable(value: Any) -> Any:
     """Text that every database can keep: without secrets; NUL and lone surrogates are written as escapes."""
-    if not isinstance(value, str):
-        return value
-    return encodable(redacted(value).replace("\0", "\\x00"))
+    return keepable(redacted(value)) if isinstance(value, str) else value
 
 
 def now() -> datetime:
@@ -86,4 +85,4 @@ def aware(moment: datetime) -> datetime:
 
 def iso(moment: datetime) -> str:
     """A stored moment as ISO 8601 in UTC."""
-    return aware(moment).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment_text(aware(moment))

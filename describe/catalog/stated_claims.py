@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["add_claims", "claims_stated"]
+from describe.head_record import ClaimRecord, DescriptionRecord, HeadRecord
+
+__all__ = ["claims_stated", "with_claims"]
 
 Found = dict[str, Any]
 
@@ -17,17 +19,21 @@ _DEGREES = ((1.0, "all"), (0.9, "nearly all"), (0.5, "mostly"), (0.0, "often"))
 _OF_ROWS = ("common_target", "one_set")
 
 
-def add_claims(head: Found) -> None:
-    """Give each description of a head, in the JSON form of one head, its claims where its export had none yet."""
-    made = head["provenance"]
-    tested = {(None, "head"): (made.get("evidence"), head["evidence"])}
-    for role in head["roles"]:
-        tested[role["role"], "role"] = (made["roles"]["evidence"], role["evidence"])
-    for told in head["descriptions"]:
-        of = (told["role"], "role" if told["role"] else "head")
-        settings, evidence = tested.get(of, (None, []))
-        same = told["llm"] == "statistics" and settings == told["provenance"]["settings"]
-        told.setdefault("claims", claims_stated(told["inputs"], told["pattern"], evidence if same else []))
+def with_claims(head: HeadRecord) -> HeadRecord:
+    """The record with the claims of each description whose export had none yet."""
+    made = head.provenance
+    of_roles = made.roles.evidence if made.roles else None
+    tested = {role.role: (of_roles, role.evidence) for role in head.roles} | {0: (made.evidence, head.evidence)}
+
+    def told(one: DescriptionRecord) -> DescriptionRecord:
+        if "claims" in one.model_fields_set:
+            return one
+        settings, evidence = tested.get(one.role or 0, (None, ()))
+        same = one.llm == "statistics" and settings == one.provenance.settings
+        stated = claims_stated(one.inputs, one.pattern, [e.to_json() for e in evidence] if same else [])
+        return one.model_copy(update={"claims": tuple(ClaimRecord.of(**claim) for claim in stated)})
+
+    return head.model_copy(update={"descriptions": tuple(map(told, head.descriptions))})
 
 
 def claims_stated(inputs: str | None, pattern: str | None, evidence: Iterable[Found]) -> list[Found]:

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Literal, Protocol, TypeVar
 
 from describe.head_record.findings import ClaimRecord
-from describe.head_record.form import Object, Record, Several
+from describe.head_record.form import Object, Record
 from describe.head_record.scores import HeadlineScore, MeasureName, ScoreRecord, headline
-from describe.values import Cause, Moment, Name, Prompt, Size, Text, Word
+from describe.values import Cause, Hash, Moment, Name, Prompt, Several, Size, Text
 
 __all__ = [
     "STATES",
@@ -73,13 +73,13 @@ def best_first(descriptions: Iterable[S]) -> list[S]:
 class DescriptionProvenance(Record):
     """How a description came to be."""
 
-    template_hash: Word
+    template_hash: Hash
     """SHA-256 of the prompt template"""
 
     template: Text
     """the prompt template, whole"""
 
-    prompt_hash: Word | None
+    prompt_hash: Hash | None
     """SHA-256 of the prompt as it was sent"""
 
     settings: Object

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from describe.head_record.form import Object, Record, Several
-from describe.values import Count, Number, Share, Size, Text
+from describe.head_record.form import Object, Record
+from describe.values import Count, Number, Several, Share, Size, Text
 
 __all__ = ["ClaimRecord", "EvidenceRecord", "RoleRecord", "RolesProvenance"]
 

@@ -8,25 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 from types import NoneType
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Strict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 from typing_extensions import Self
 
-from describe.values import Text
+from describe.values import Text, free
 
-__all__ = ["Json", "Object", "Record", "Several"]
-
-T = TypeVar("T")
+__all__ = ["Json", "Object", "Record"]
 
 Json = dict[str, Any]
 """What JSON calls an object."""
 
-Object = dict[Text, Any]
+Object = Annotated[dict[Text, Any], AfterValidator(free)]
 """An object with keys of its own: settings, versions, usage."""
-
-Several = Annotated[tuple[T, ...], Strict(False)]
-"""A list in JSON."""
 
 
 class Record(BaseModel):

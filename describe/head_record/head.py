@@ -6,14 +6,14 @@ from typing import Any
 
 from describe.head_record.descriptions import DescriptionRecord, State, best_first
 from describe.head_record.findings import EvidenceRecord, RoleRecord, RolesProvenance
-from describe.head_record.form import Object, Record, Several
+from describe.head_record.form import Object, Record
 from describe.head_record.neuronpedia import neuronpedia
 from describe.head_record.relations import InferenceRecord, RelationRecord, RelationsProvenance
 from describe.head_record.summary import HeadSummary
 from describe.mappings import MappingRow
 from describe.records import THRESHOLD, HeadId, ModelInfo
 from describe.text import visible
-from describe.values import Count, Moment, Name, Prompt, Size, Word
+from describe.values import Count, Hash, Moment, Name, Prompt, Several, Size, Word
 
 __all__ = ["HeadProvenance", "HeadRecord", "HeldOut", "Shape"]
 
@@ -58,7 +58,7 @@ class Shape(Record):
 class HeadProvenance(Record):
     """Of which model a head is, and how it was read."""
 
-    content_hash: Word
+    content_hash: Hash
     """SHA-256 over the model's files"""
 
     family: Word

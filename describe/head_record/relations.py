@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from describe.head_record.form import Object, Record, Several
-from describe.values import Count, Number, Prompt, Share, Size, Text, Word
+from describe.head_record.form import Object, Record
+from describe.values import Count, Hash, Number, Prompt, Several, Share, Size, Text, Word, free
 
 __all__ = [
     "AblatedOperation",
@@ -141,7 +141,7 @@ class Operation(Record):
     direction: Text
     """from what to what"""
 
-    content_hash: Word
+    content_hash: Hash
     """SHA-256 of its pairs"""
 
 
@@ -192,7 +192,7 @@ class AblationRun(Record):
     random: Several[Several[Share]]
     """accuracy with others removed, for each seed"""
 
-    controls: dict[Text, Several[Any]]
+    controls: dict[Text, Annotated[Several[Any], AfterValidator(free)]]
     """by operation, its task's base accuracy, and that with these same heads removed"""
 
     seconds: Number

@@ -11,7 +11,7 @@ from pydantic import AfterValidator
 from describe.head_record.form import Object, Record
 from describe.measures import ranked
 from describe.text import visible
-from describe.values import Cause, Count, Moment, Number, Prompt, Text, Word
+from describe.values import Cause, Count, Hash, Moment, Number, Prompt, Text, Word
 
 __all__ = ["HeadlineScore", "MeasureName", "ScoreProvenance", "ScoreRecord", "first_score", "headline"]
 
@@ -72,7 +72,7 @@ class ScoreProvenance(Record):
     prompt: Prompt
     """name of the judge's prompt template"""
 
-    template_hash: Word
+    template_hash: Hash
     """SHA-256 of the template"""
 
     template: Text

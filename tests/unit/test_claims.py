@@ -125,7 +125,7 @@ def test_words_that_are_none_of_statistics_state_nothing() -> None:
 def test_a_judge_reads_claims_and_says_where_there_are_none() -> None:
     tokens = [" cats", " dogs", " under", " x"]
     judge = StatisticsJudge(Vocabulary(tokens))
-    rows = tuple(MappingRow(i, tokens[i], 1.0, (Target(i, tokens[i], 1.0),)) for i in (0, 1, 2))
+    rows = tuple(MappingRow(i, tokens[i], 1.0, (Target(i, tokens[i], 1.0),), ()) for i in (0, 1, 2))
     trial = Trial(HEAD, rows, (HEAD, HEAD, BARE), (False, False, False))
     plural, copy = (one.claim for one in (STATED[0], STATED[3]))
     cats, dogs, under = judge.judge(trial, [plural]).probabilities

@@ -44,7 +44,7 @@ HOSTILE: dict[str, Callable[[int], str]] = {
 
 @lru_cache
 def questions() -> list[Any]:
-    mapping = HeadMapping(HeadId(0, 0), (MappingRow(0, " a", 1.0, (Target(1, " b", 1.0),)),))
+    mapping = HeadMapping(HeadId(0, 0), (MappingRow(0, " a", 1.0, (Target(1, " b", 1.0),), ()),))
     chats = [DescribeQuestion.of(load_template(name), mapping) for name in ("salient-1", "completion-1")]
     return [*chats, JudgeQuestion("which?", 3), AgreementQuestion("same?"), ChoiceQuestion("A or B?")]
 

@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "text": set(),
     "versions": set(),
     "files": {"errors"},
-    "values": set(),
+    "values": {"text"},
     "mappings": {"values"},
     "records": {"errors", "mappings"},
     "measures": {"errors"},
