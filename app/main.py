@@ -69,15 +69,13 @@ class _Redacted(io.TextIOWrapper):
     def write(self, text: str, /) -> int:
         return super().write(redacted(text))
 
-    def close(self) -> None:
-        """Let go of the file beneath, which is not ours."""
-        self.flush()
-
 
 def _without_secrets(stream: TextIO) -> TextIO:
     if isinstance(stream, _Redacted) or not isinstance(stream, io.TextIOWrapper):
         return stream  # somebody else's, such as a notebook's or a test's
-    return _Redacted(stream.buffer, stream.encoding, stream.errors, None, stream.line_buffering, stream.write_through)
+    stream.flush()
+    file = open(stream.fileno(), "wb", closefd=False)  # noqa: SIM115  (it is open as long as the process lives)
+    return _Redacted(file, stream.encoding, stream.errors, None, stream.line_buffering, stream.write_through)
 
 
 def _reported(run_id: int) -> int:

@@ -33,7 +33,8 @@ class Pacer:
     Args:
         concurrency: the most calls at once. A 429 halves it, and each full round of answered calls gives one back.
         rpm, tpm: requests and tokens per minute; None for no limit but those that the server's headers tell.
-        longest_wait: the longest pause before a call, in seconds, that a server can ask for, by whatever it sends.
+        longest_wait: the longest pause, in seconds, that a server can ask for. Its limits per minute keep two calls a
+            minute apart at most, whatever they are.
         say: told of waits of `LONG_WAIT` or more, with their reason: once of those that end at about the same time, and
             of the spaces between calls once until they grow.
     """
@@ -78,7 +79,7 @@ class Pacer:
                 else:
                     await self._keep_apart(early)
             self._next_by_own = time.monotonic() + _share(self._own, tokens)
-            self._next_by_told = time.monotonic() + min(_share(self._told, tokens), self._longest_wait)
+            self._next_by_told = time.monotonic() + min(_share(self._told, tokens), MINUTE)
             yield
         finally:
             self._running -= 1
@@ -117,7 +118,7 @@ class Pacer:
         """A call was answered, and took so many tokens more than expected (fewer: negative)."""
         self._next_by_own += math.copysign(_share(self._own, abs(tokens_more), requests=0), tokens_more)
         self._next_by_told += math.copysign(_share(self._told, abs(tokens_more), requests=0), tokens_more)
-        self._next_by_told = min(self._next_by_told, time.monotonic() + self._longest_wait)
+        self._next_by_told = min(self._next_by_told, time.monotonic() + MINUTE)
         self._answered += 1
         if self._answered >= self.limit < self._most:
             self.limit, self._answered = self.limit + 1, 0
