@@ -11,7 +11,7 @@ from functools import cache
 from describe.head_record.form import Json, Record
 from describe.head_record.head import HeadRecord
 
-__all__ = ["as_text", "keys", "properties", "resolved"]
+__all__ = ["as_text", "key_tables", "keys", "properties", "resolved"]
 
 
 @cache
@@ -61,3 +61,38 @@ def _is_fixed(schema: Json) -> bool:
         parts = found.get("properties", {})
         return bool(parts) and set(found.get("required", ())) == set(parts) and all(map(_is_fixed, parts.values()))
     return "type" in found
+
+
+def key_tables() -> str:
+    """The keys of a head and of each of its parts, as tables in Markdown."""
+    tables, todo, seen = [], [("", _schema(HeadRecord))], set()
+    while todo:
+        path, schema = todo.pop(0)
+        if schema["title"] in seen:
+            continue
+        seen.add(schema["title"])
+        rows = "\n".join(f"| `{name}` | {_line(part['description'])} |" for name, part in schema["properties"].items())
+        title = f"`{path}`: {_line(schema['description'])}" if path else _line(schema["description"])
+        tables.append(f"{title}\n\n| key | what it holds |\n|---|---|\n{rows}\n")
+        for name, part in schema["properties"].items():
+            todo += _parts(f"{path}.{name}".lstrip("."), part)
+    return "\n".join(tables)
+
+
+def _parts(path: str, schema: Json) -> Iterator[tuple[str, Json]]:
+    """The records in a key's value, each with its path; ``*`` stands for keys of its own."""
+    found = resolved(schema)
+    if found.get("type") == "array":
+        yield from _parts(path, found["items"])
+    elif "properties" in found:
+        yield path, found
+    elif isinstance(found.get("additionalProperties"), dict):
+        yield from _parts(f"{path}.*", found["additionalProperties"])
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
+
+
+if __name__ == "__main__":
+    print(key_tables())

@@ -14,6 +14,7 @@ import typer
 from app.commands import app
 from app.models import family_tables
 from app.reference import all_commands
+from describe.head_record.schema import key_tables
 from tests.conftest import need
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +41,13 @@ def test_the_readme_names_every_command() -> None:
 def test_the_families_are_documented() -> None:
     page = (ROOT / "docs" / "families.md").read_text()
     assert page.endswith(family_tables()), "the end of docs/families.md is printed by: python -m app.models"
+
+
+def test_every_key_of_a_head_is_documented() -> None:
+    page = (ROOT / "docs" / "formats.md").read_text()
+    assert page.endswith(key_tables()), (
+        "the end of docs/formats.md is printed by: python -m describe.head_record.schema"
+    )
 
 
 def test_links_and_pictures_lead_somewhere() -> None:
