@@ -46,7 +46,7 @@ def test_the_families_are_documented() -> None:
 def test_every_key_of_a_head_is_documented() -> None:
     page = (ROOT / "docs" / "formats.md").read_text()
     assert page.endswith(key_tables()), (
-        "the end of docs/formats.md is printed by: python -m describe.head_record.schema"
+        "printed by: python -m describe.head_record.schema"
     )
 
 
