@@ -8,6 +8,8 @@ from typing import Annotated, Optional
 
 import typer
 
+from describe.export import FORMATS
+
 DEFAULT_CATALOGUE = "headscribe.db"
 
 
@@ -200,13 +202,5 @@ Consent = Annotated[
     typer.Option("--consent", metavar="FILE", help="What raters agree to, Markdown (default: ours)."),
 ]
 
-
-class Format(str, Enum):
-    """What a catalogue is exported as."""
-
-    jsonl = "jsonl"
-    csv = "csv"
-    parquet = "parquet"
-    markdown = "markdown"
-    html = "html"
-    dataset = "dataset"
+Format = Enum("Format", {name: name for name in FORMATS})  # type: ignore[misc]  # its members are a table
+"""What a catalogue is exported as."""

@@ -65,7 +65,7 @@ def show(
             write_json(record.to_json(), json_path) if json_path else draw_head(record, suppressed=suppressed)
             return
         info, extraction_id = pipeline.find(opened, model)
-        records = opened.head_records(info, extraction_id)
+        records = opened.head_records(info, extraction_id, held_out=bool(json_path))
         if json_path:
             chosen = _chosen(((record.summary(), record) for record in records), sort, min_score)
             write_json([record.to_json() for record in chosen], json_path)

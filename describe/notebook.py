@@ -215,7 +215,7 @@ def _chosen(catalogue: Catalogue, model: str | None) -> list[tuple[ModelInfo, in
 
 def _records(catalogue: Catalogue, model: str | None) -> Iterator[HeadRecord]:
     for info, extraction_id in _chosen(catalogue, model):
-        yield from catalogue.head_records(info, extraction_id)
+        yield from catalogue.head_records(info, extraction_id, held_out=False)
 
 
 def _place(record: HeadRecord) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterable
 from typing import Any
 
-from describe.catalog.html import render_page
+from describe.export.html import render_page
 from describe.head_record import HeadRecord, HeldOut
 from describe.mappings import MappingRow, Target
 from describe.records import ModelInfo

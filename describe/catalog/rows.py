@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
@@ -17,7 +16,7 @@ from describe.secrets import redacted
 from describe.text import keepable
 from describe.values import moment_text
 
-__all__ = ["aware", "finite_json", "get_or_create", "iso", "json_hash", "now", "storable"]
+__all__ = ["aware", "get_or_create", "iso", "json_hash", "now", "storable"]
 
 
 def get_or_create(
@@ -49,23 +48,6 @@ def get_or_create(
 def json_hash(value: Any) -> str:
     """SHA-256 of a value's JSON, the same whatever the order of keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
-
-
-def finite_json(text: str | bytes) -> Any:
-    """JSON from elsewhere, whose numbers must all be finite. Raises ValueError for anything else."""
-    try:
-        return json.loads(text, parse_constant=_not_finite, parse_float=_finite)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    return value if math.isfinite(value) else _not_finite(text[:40])
-
-
-def _not_finite(text: str) -> float:
-    raise ValueError(f"{text} is no number that JSON has")
 
 
 def storable(value: Any) -> Any:

@@ -5,6 +5,8 @@ The fields are the keys of the JSON form, in its order; what is said of a field 
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable
 from functools import cache
 from types import NoneType
@@ -15,13 +17,30 @@ from typing_extensions import Self
 
 from describe.values import Text, free
 
-__all__ = ["Json", "Object", "Record"]
+__all__ = ["Json", "Object", "Record", "finite_json"]
 
 Json = dict[str, Any]
 """What JSON calls an object."""
 
 Object = Annotated[dict[Text, Any], AfterValidator(free)]
 """An object with keys of its own: settings, versions, usage."""
+
+
+def finite_json(text: str | bytes) -> Any:
+    """JSON from elsewhere, whose numbers must all be finite. Raises ValueError for anything else."""
+    try:
+        return json.loads(text, parse_constant=_not_finite, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _not_finite(text[:40])
+
+
+def _not_finite(text: str) -> float:
+    raise ValueError(f"{text} is no number that JSON has")
 
 
 class Record(BaseModel):

@@ -75,7 +75,7 @@ def diff_describers(catalogue: Catalogue, one: str, other: str, *, model: str | 
     differences = []
     for info, extraction_id in found:
         compared, counts, heads = 0, Counter[str](), []
-        for record in catalogue.head_records(info, extraction_id):
+        for record in catalogue.head_records(info, extraction_id, held_out=False):
             seen.update({name for d in record.descriptions for name in (d.llm, f"{d.llm}@{d.prompt}")})
             first, second, change = described_otherwise(record, one, other)
             if first is None or second is None:
@@ -106,7 +106,7 @@ def _compare(
 ) -> ModelDifferences:
     only: dict[bool, list[str]] = {True: [], False: []}
     compared, counts, heads = 0, Counter[str](), []
-    for before, after in pairs(old.head_records(*one), new.head_records(*other)):
+    for before, after in pairs(old.head_records(*one, held_out=False), new.head_records(*other, held_out=False)):
         if before is None or after is None:
             only[after is None] += [str(record.id) for record in (before, after) if record is not None]
             continue

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from describe.catalog import Catalogue
-from describe.catalog.dataset import heads_of
 from describe.catalog.importing import Imported, take_in
-from describe.catalog.parquet import read_heads
-from describe.catalog.rows import finite_json
 from describe.catalog.sqlite_file import CatalogueMadeError
 from describe.errors import InputError
+from describe.export.dataset import heads_of
+from describe.export.parquet import read_heads
+from describe.head_record.form import finite_json
 from describe.operations import load_operations
 
 __all__ = ["import_heads"]

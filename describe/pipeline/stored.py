@@ -28,16 +28,19 @@ def head_record(catalogue: Catalogue, model: str, head: HeadId) -> HeadRecord:
 
 
 def export(catalogue: Catalogue, models: Sequence[str], form: str, path: Path, *, licence: str | None = None) -> int:
-    """Write the heads of models to a file or folder, in a format of `describe.catalog.export`. Returns how many.
+    """Write the heads of models to a file or folder, in a format of `describe.export.FORMATS`. Returns how many.
 
     ``models``: each MODEL as on the command line; none of them: all that the catalogue has heads of.
     """
-    from describe.catalog.export import export as write
+    from describe.export import FORMATS
+    from describe.export import export as write
 
     found = [find(catalogue, model) for model in models] or extracted(catalogue)
     if not found:
         raise CatalogueError("the catalogue has no heads yet: run headscribe extract")
-    return write(((info, catalogue.head_records(info, id_)) for info, id_ in found), form, path, licence)
+    held_out = FORMATS[form].held_out
+    parts = ((info, catalogue.head_records(info, id_, held_out=held_out)) for info, id_ in found)
+    return write(parts, form, path, licence)
 
 
 def extracted(catalogue: Catalogue) -> list[tuple[ModelInfo, int]]:

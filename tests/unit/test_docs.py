@@ -45,9 +45,7 @@ def test_the_families_are_documented() -> None:
 
 def test_every_key_of_a_head_is_documented() -> None:
     page = (ROOT / "docs" / "formats.md").read_text()
-    assert page.endswith(key_tables()), (
-        "printed by: python -m describe.head_record.schema"
-    )
+    assert page.endswith(key_tables()), "printed by: python -m describe.head_record.schema"
 
 
 def test_links_and_pictures_lead_somewhere() -> None:

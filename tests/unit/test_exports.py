@@ -16,10 +16,10 @@ from app.main import main
 from app.options import Format
 from describe import pipeline
 from describe.catalog import Catalogue, schema
-from describe.catalog.dataset import FLAT_COLUMNS
-from describe.catalog.export import FILES, export
-from describe.catalog.parquet import read_heads
 from describe.errors import InputError
+from describe.export import FORMATS, export
+from describe.export.dataset import FLAT_COLUMNS
+from describe.export.parquet import read_heads
 from describe.files import MANIFEST, replacing_folder
 from describe.head_record import HeadRecord
 from describe.head_record.neuronpedia import neuronpedia
@@ -44,7 +44,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with every format of a catalogue whose texts are all attacks."""
     folder = tmp_path_factory.mktemp("attacked")
     with attacks.attacked_catalogue(folder / "a.db", huge=False) as catalogue:
-        for form in (*FILES, "dataset"):
+        for form in FORMATS:
             pipeline.export(catalogue, [], form, folder / (f"a.{form}" if form != "dataset" else form))
     return folder
 
@@ -64,7 +64,10 @@ class Tags(HTMLParser):
 
 
 def test_every_format_is_offered() -> None:
-    assert {form.value for form in Format} == {*FILES, "dataset"}
+    assert [form.value for form in Format] == list(FORMATS)
+    for form in FORMATS.values():
+        assert hasattr(form.module, "write_file") == form.file
+        assert hasattr(form.module, "write_folder") == form.folder
 
 
 def test_markdown_is_only_ours(attacked: Path) -> None:

@@ -332,7 +332,7 @@ def test_a_parquet_file_of_other_types_or_damaged_is_refused(exported: Path, tmp
 def test_a_parquet_file_that_unpacks_to_too_much_is_refused(
     exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("describe.catalog.parquet.LARGEST_PART", 1 << 12)
+    monkeypatch.setattr("describe.export.parquet.LARGEST_PART", 1 << 12)
     refused(exported, tmp_path, (exported / "whole.parquet").read_bytes(), "in one part: more than can be read at once")
 
 

@@ -17,13 +17,15 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from describe.catalog.dataset import model_file_name
-from describe.catalog.html.data import pack, rows_apart, summary, to_json
+from describe.errors import InputError
+from describe.export import Parts
+from describe.export.dataset import model_file_name
+from describe.export.html.data import pack, rows_apart, summary, to_json
 from describe.head_record import STATES, HeadRecord
 from describe.records import ModelInfo
 from describe.versions import headscribe_version
 
-__all__ = ["page_of", "render_page", "write_site"]
+__all__ = ["render_page", "write_file", "write_folder"]
 
 HERE = Path(__file__).parent
 
@@ -31,9 +33,13 @@ HERE = Path(__file__).parent
 HIDDEN = "\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff"
 
 
-def page_of(model: ModelInfo, heads: Iterable[HeadRecord]) -> str:
-    """Return the page of a model and its heads, made now by this headscribe."""
-    return render_page(model, heads, generated=_now(), version=headscribe_version())
+def write_file(parts: Parts, path: Path) -> None:
+    """Write one page of one model: no server, nothing from outside. Raises `InputError` for several models."""
+    (model, heads), *others = parts
+    if others:
+        raise InputError("one page shows one model: name one, or a folder for a site of them all")
+    page = render_page(model, heads, generated=_now(), version=headscribe_version())
+    path.write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
 def render_page(model: ModelInfo, heads: Iterable[HeadRecord], *, generated: str, version: str) -> str:
@@ -41,7 +47,7 @@ def render_page(model: ModelInfo, heads: Iterable[HeadRecord], *, generated: str
     return _page(model, pack(model, heads), generated, version)
 
 
-def write_site(parts: Iterable[tuple[ModelInfo, Iterable[HeadRecord]]], folder: Path) -> None:
+def write_folder(parts: Parts, folder: Path, licence: str | None = None) -> None:
     """Write a page for each model, and ``index.html`` that lists them and searches all their descriptions."""
     generated, version = _now(), headscribe_version()
     models = []

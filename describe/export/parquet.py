@@ -8,19 +8,25 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from describe.catalog.rows import finite_json
 from describe.errors import InputError
+from describe.export import Parts
 from describe.head_record import DescriptionRecord, HeadRecord, Json, Record
+from describe.head_record.form import finite_json
 from describe.head_record.schema import as_text, properties, resolved
 from describe.text import encodable, shortened
 
-__all__ = ["arrow_schema", "pyarrow", "read_heads", "write_heads", "write_table"]
+__all__ = ["arrow_schema", "pyarrow", "read_heads", "write_file", "write_heads", "write_table"]
 
 AT_ONCE = 64
 """Heads in memory at once: a row group."""
 
 LARGEST_PART, MOST_VALUES = 1 << 30, 1 << 24
 """Bytes of a row group, unpacked, and values of a column in it, that are read: a hundred times those of common ones."""
+
+
+def write_file(parts: Parts, path: Path) -> None:
+    """Write the heads of models, a row each."""
+    write_heads((head for _, heads in parts for head in heads), path)
 
 
 def write_heads(records: Iterable[HeadRecord], path: Path) -> None:

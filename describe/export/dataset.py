@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from describe.catalog.parquet import arrow_schema, write_heads, write_table
-from describe.catalog.table import COLUMNS, table_rows
 from describe.errors import InputError
+from describe.export import Parts
+from describe.export.parquet import arrow_schema, write_heads, write_table
+from describe.export.table import COLUMNS, table_rows
 from describe.head_record import HeadRecord, Json, Record
 from describe.head_record.schema import keys, properties
 from describe.records import ModelInfo
 from describe.text import file_name, markdown, visible
 from describe.versions import headscribe_version
 
-__all__ = ["heads_of", "model_file_name", "write_dataset"]
+__all__ = ["heads_of", "model_file_name", "write_folder"]
 
 Records = Iterator[HeadRecord]
 
@@ -46,7 +47,7 @@ class _Told:
             yield head
 
 
-def write_dataset(parts: Iterable[tuple[ModelInfo, Records]], folder: Path, licence: str | None) -> None:
+def write_folder(parts: Parts, folder: Path, licence: str | None) -> None:
     """Write the folder, a model at a time; ``licence``: as the Hub names licences; None: not stated."""
     if licence is not None and not re.fullmatch(r"[\w.-]+", licence):
         raise InputError(f"'{visible(licence)[:80]}' is no licence as the Hub names them, such as cc-by-4.0")
