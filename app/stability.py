@@ -11,6 +11,7 @@ import typer
 from app import options as o
 from app.llm_options import DEFAULTS, LLMOptions, exit_code, with_llm_options
 from app.saying import say
+from describe.providers import CHOICES
 
 if TYPE_CHECKING:
     from describe.pipeline import StabilityPlan, StabilityResult
@@ -27,7 +28,7 @@ def stability(
     ] = None,
     judge: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--judge", metavar="LLM", help="Ask openai:MODEL or gguf:FILE instead; or statistics: words."),
+        typer.Option("--judge", metavar="LLM", help=f"Ask an LLM instead: {CHOICES} (the words they share)."),
     ] = None,
     judge_prompt: Annotated[
         Optional[str],  # noqa: UP045

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from urllib.parse import unquote
 
+from describe.providers import PROVIDERS
+
 __all__ = ["keep_secret", "keep_secrets_of", "keep_secrets_of_environment", "redacted", "shown_url"]
 
 SHORTEST = 8
@@ -25,10 +27,16 @@ HIDDEN = "***"
 LAYERS = 3
 """So many layers of escapes are looked under, such as those of JSON in JSON in an address."""
 
-_KEYS = ("OPENAI_API_KEY", "OPENAI_ADMIN_KEY", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "PGPASSWORD")
-_ADDRESSES = ("OPENAI_BASE_URL", "HEADSCRIBE_CATALOG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
-_HEADERS = "OPENAI_CUSTOM_HEADERS"
-"""Lines ``Name: value`` that the openai package sends along."""
+_KEYS = (
+    *(row.key for row in PROVIDERS.values() if row.key),
+    *("OPENAI_ADMIN_KEY", "ANTHROPIC_AUTH_TOKEN", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "PGPASSWORD"),
+)
+_ADDRESSES = (
+    *(row.address for row in PROVIDERS.values() if row.address),
+    *("HEADSCRIBE_CATALOG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"),
+)
+_HEADERS = ("OPENAI_CUSTOM_HEADERS", "ANTHROPIC_CUSTOM_HEADERS")
+"""Lines ``Name: value`` that the providers' packages send along."""
 
 _WEB_USER = re.compile(r"(?:https?|socks\w*)://(?P<user>[^:@/?#]*)(?::(?P<password>[^/?#]*))?@", re.I)
 _DATABASE_USER = re.compile(r"[^:/?#]+://(?P<user>[^:@/?#]*):(?P<password>[^@]*(?:@[^@/?#]*(?=@))*)@")
@@ -79,7 +87,7 @@ def keep_secrets_of_environment() -> None:
     for name in _ADDRESSES:
         keep_secrets_of(os.environ.get(name))
         keep_secrets_of(os.environ.get(name.lower()))
-    for line in os.environ.get(_HEADERS, "").splitlines():
+    for line in (line for name in _HEADERS for line in os.environ.get(name, "").splitlines()):
         name, _, value = line.partition(":")
         if _TELLING.search(name.strip()):
             keep_secret(value)

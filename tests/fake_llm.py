@@ -113,6 +113,10 @@ class FakeLLM:
         """What a process needs to use this server."""
         return {"OPENAI_BASE_URL": self.url, "OPENAI_API_KEY": "sk-test-very-secret"}
 
+    def right_reply(self, call: Call) -> Any:
+        """What the server says when it is well."""
+        return right_reply(call)
+
     def __enter__(self) -> FakeLLM:
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         return self
@@ -140,7 +144,7 @@ class FakeLLM:
                     fake._now += 1
                     fake.most_at_once = max(fake.most_at_once, fake._now)
                 try:
-                    action = fake.misbehave(call) or Action(body=right_reply(call))
+                    action = fake.misbehave(call) or Action(body=fake.right_reply(call))
                     time.sleep(action.delay)
                     if action.reset:
                         linger = struct.pack("ii", 1, 0)

@@ -16,6 +16,7 @@ from app.web.shared import catalogue, where
 from describe.errors import InputError
 from describe.labelling import DEFAULT_PROMPT, template_names
 from describe.llm import LLM, parse_llm
+from describe.providers import CHOICES
 
 __all__ = ["COMMANDS", "new_run"]
 
@@ -118,12 +119,12 @@ def _describe(model: str, options: dict[str, Any]) -> None:
         "statistics",
         key="run-llm",
         max_chars=LONGEST_FIELD + 1,
-        help="statistics (no LLM); openai:MODEL at the server that this app's environment names; gguf:FILE",
+        help=f"{CHOICES}; variables are those of this app's environment",
         width=600,
     )
     llm = parse_llm(named.strip())
     options = options | {"llm": str(llm)}
-    if llm.provider == "statistics":
+    if not llm.kind.asks:
         if st.button("Start", type="primary", key="run-start"):
             _start(command_line("describe", model, options))
         return
@@ -150,16 +151,17 @@ def _asking(llm: LLM) -> dict[str, Any]:
         "prompt": one.selectbox("Prompt", names, index=names.index(DEFAULT_PROMPT), key="run-prompt"),
         "budget": None,
     }
-    if llm.provider == "openai":
+    if llm.kind.paid:
         found["budget"] = two.number_input("Budget in US \\$", 0.0, None, None, 0.5, key="run-budget")
-        state = "is set" if os.environ.get("OPENAI_API_KEY") else "is not set"
-        base = "stands for a server of its own" if os.environ.get("OPENAI_BASE_URL") else "is not set"
-        st.caption(f"In this app's environment OPENAI_API_KEY {state}, OPENAI_BASE_URL {base}.")
+        key, address = llm.kind.key or "", llm.kind.address or ""
+        state = "is set" if os.environ.get(key) else "is not set"
+        base = "stands for a server of its own" if os.environ.get(address) else "is not set"
+        st.caption(f"In this app's environment {key} {state}, {address} {base}.")
     found["retry-failed"] = three.checkbox("Ask again about heads that failed", key="run-retry")
     with st.expander("More settings"):
         columns = st.columns(4)
         fields: tuple[tuple[str, str, float, Any, str], ...] = (
-            ("concurrency", "Heads at once", 1, 1, "8; gguf: 1"),
+            ("concurrency", "Heads at once", 1, 1, str(llm.kind.concurrency)),
             ("rpm", "Requests per minute", 1.0, 10.0, "what the server says"),
             ("tpm", "Tokens per minute", 1.0, 1000.0, "what the server says"),
             ("max-tokens", "Longest reply in tokens", 16, 256, "2048"),
@@ -181,7 +183,7 @@ def _confirm(llm: LLM, arguments: list[str], planned: dict[str, Any], budget: fl
     if not planned["heads"]:
         return notice("There is nothing to ask: all these heads have an outcome.", "well")
     agreed = True
-    if llm.provider == "openai":
+    if llm.kind.paid:
         if planned["price"] is None:
             return notice("The price is not known: give both prices under More settings; 0 for a server of your own.")
         if budget is None:

@@ -226,7 +226,7 @@ class BatchClient:
         except CallError as error:
             if error.cause not in UNREACHED or self._sender.heard:
                 raise
-            unreached = never_reached(error, tries)
+            unreached = never_reached(error, tries, self.wire.row)
         else:
             return done
         raise unreached

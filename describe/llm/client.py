@@ -6,7 +6,6 @@ import asyncio
 import json
 import time
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
@@ -14,11 +13,11 @@ from uuid import uuid4
 from tenacity import AsyncRetrying
 
 from describe.errors import CallError, LLMError
-from describe.llm.asking import Choice, Form, Message, Oversight, Reply, Request
+from describe.llm.asking import Choice, Form, Message, Oversight, Reply
 from describe.llm.completion import Completion, NoCompletionError, likelihoods
 from describe.llm.failures import TRANSIENT, UNREACHED, never_reached, persistence, refused_parameter
 from describe.llm.money import estimated_tokens, most_tokens
-from describe.llm.sending import Sender, shown_address
+from describe.llm.sending import Sender
 from describe.llm.wire import Answer, Wire, reply_of
 from describe.records import LOST, SENT, Call, HeadId
 
@@ -29,34 +28,21 @@ TYPICAL_REPLY = 300
 
 
 class ChatClient:
-    """Calls one model at one OpenAI-compatible endpoint.
+    """Calls one model at one endpoint.
 
     Args:
-        model: the model's name at the endpoint.
+        wire: the model, and how it is asked and its answers read.
         base_url: the endpoint.
         api_key: sent to the endpoint, and nowhere else; taken out of whatever comes back.
-        request: how to ask.
-        lengths: the endpoint enforces ``maxLength`` in a schema; OpenAI's own refuses a schema that has it.
-        identity: what tells this LLM from others, as part of what makes two requests identical.
         oversight: pace, money and ledger of the run.
     """
 
-    def __init__(
-        self,
-        model: str,
-        base_url: str,
-        api_key: str,
-        request: Request,
-        *,
-        lengths: bool = False,
-        identity: Mapping[str, str] | None = None,
-        oversight: Oversight | None = None,
-    ) -> None:
-        self._request = request
+    def __init__(self, wire: Wire, base_url: str, api_key: str, oversight: Oversight | None = None) -> None:
+        self._request = wire.request
         self._run = oversight or Oversight()
         self._asking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._wire = Wire(model, shown_address(base_url), request, lengths=lengths, identity=identity)
-        self._sender = Sender(base_url, api_key, self._wire)
+        self._wire = wire
+        self._sender = Sender(base_url, api_key, wire)
 
     async def close(self) -> None:
         """Let go of the connections."""
@@ -98,7 +84,7 @@ class ChatClient:
         except CallError as error:
             if error.cause not in UNREACHED or self._sender.heard:
                 raise
-            unreached = never_reached(error, tries)
+            unreached = never_reached(error, tries, self._wire.row)
         else:
             return call, tries
         raise unreached
@@ -174,10 +160,7 @@ class ChatClient:
 
     async def _send(self, messages: list[Message], sent: dict[str, Any], name: str, form: Form) -> Answer:
         """Send one request. An answer without the probabilities that were asked for is a failure."""
-        chat = isinstance(form, dict)
-        asked = {"messages": messages} if chat else {"prompt": messages[-1]["content"]}
-        path = "chat/completions" if chat else "completions"
-        answer = await self._sender.send(path, {"model": self._wire.model, **sent, **asked}, name)
+        answer = await self._sender.send(*self._wire.asked(messages, form, sent), name)
         self._run.pacer.heard(answer.headers)
         if isinstance(form, Choice) and _tells_none(answer, form):
             return replace(answer, failure=self._wire.no_likelihoods())

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import math
 import time
 from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tenacity import RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from describe.errors import CallError, LLMError
 from describe.llm.asking import Request
-
-if TYPE_CHECKING:
-    import openai
+from describe.providers import Provider
 
 __all__ = [
     "ANSWERED",
@@ -25,6 +24,7 @@ __all__ = [
     "UNREACHED",
     "answered_with",
     "never_reached",
+    "package_of",
     "persistence",
     "refused_parameter",
     "retry_after",
@@ -49,6 +49,12 @@ CAUSES = {
 TRANSIENT = {"rate_limit", "timeout", "connection", "server_error"}
 """Causes that another try may mend."""
 
+_NO_CREDIT = {"insufficient_quota", "billing_error"}
+"""Error codes, of OpenAI and of Anthropic, of accounts that cannot pay."""
+
+_OVERLOADED = 529
+"""Anthropic's status for servers that have too much to do for anybody: asked less often, they answer."""
+
 UNREACHED = {"connection", "redirect"}
 """Causes that say, where no call ever came through, that the address is wrong."""
 
@@ -61,42 +67,58 @@ REFUSABLE: dict[str, tuple[tuple[str, ...], str | None]] = {
     "temperature": (("temperature",), None),
     "seed": (("seed",), None),
     "response_format": (("response_format", "json_schema", "structured", "schema", "grammar"), None),
+    "output_config": (("output_config", "json_schema", "structured", "schema"), None),
 }
 
 
-def translate(error: openai.OpenAIError, message: str, where: str, model: str, timeout: float) -> CallError | LLMError:
-    """The openai package's exception as ours; what no later call can mend as `LLMError`.
+def package_of(row: Provider) -> Any:
+    """The package that a provider is spoken to by. OpenAI's and Anthropic's have the same exceptions and clients."""
+    return importlib.import_module(row.package or "openai")
+
+
+def translate(
+    error: Exception, message: str, row: Provider, where: str, model: str, timeout: float
+) -> CallError | LLMError:
+    """An exception of a provider's package as ours; what no later call can mend as `LLMError`.
 
     Args:
         message: the exception's text, fit to be shown.
         where, model: the endpoint, and the model asked for.
         timeout: seconds that were waited.
     """
-    import openai
-
-    if isinstance(error, openai.APITimeoutError) and isinstance(_root(error), (TimeoutError, asyncio.TimeoutError)):
+    package = package_of(row)
+    if isinstance(error, package.APITimeoutError) and isinstance(_root(error), (TimeoutError, asyncio.TimeoutError)):
         return CallError("timeout", f"no answer within {timeout:g} s")
-    if isinstance(error, openai.APIConnectionError):
+    if isinstance(error, package.APIConnectionError):
         return CallError("connection", f"{where} cannot be reached: {message}")
-    if isinstance(error, openai.APIStatusError):
+    if isinstance(error, package.APIStatusError):
         asked = retry_after(error.response.headers)
-        return answered_with(error.status_code, error.code, message, where, model, asked)
+        status: int = error.status_code
+        code = getattr(error, "code", None) or getattr(error, "type", None)
+        return answered_with(status, code, message, where, model, asked, key=row.key)
     return CallError("server_error", message)
 
 
 def answered_with(
-    status: int, code: str | None, message: str, where: str, model: str, retry_after: float | None = None
+    status: int,
+    code: str | None,
+    message: str,
+    where: str,
+    model: str,
+    retry_after: float | None = None,
+    *,
+    key: str | None = "OPENAI_API_KEY",
 ) -> CallError | LLMError:
     """What a server's answer by HTTP status and error code means, in a response or in a line of a batch's output."""
     if status == 401:
-        return LLMError(f"{where} refused the API key: check OPENAI_API_KEY")
+        return LLMError(f"{where} refused the API key: check {key}")
     if status == 403:
         return LLMError(f"{where} does not allow the use of '{model}' with this key: {message}")
     if status == 404:
         return LLMError(f"{where} has no model '{model}' (or no chat completions there): {message}")
-    if status == 429 and code == "insufficient_quota":
+    if code in _NO_CREDIT:
         return LLMError(f"the account at {where} has no credit left")
-    if status == 429:
+    if status in (429, _OVERLOADED):
         return CallError("rate_limit", message, retry_after=retry_after)
     if 400 <= status < 500 and status not in (408, 409):
         return CallError("bad_request", message)
@@ -121,18 +143,19 @@ def persistence(request: Request) -> dict[str, Any]:
     }
 
 
-def never_reached(error: CallError, tries: int) -> LLMError:
+def never_reached(error: CallError, tries: int, row: Provider) -> LLMError:
     """A server that could not be reached from the start: more likely a wrong address than a server that is down."""
     if error.cause == "redirect":
-        return LLMError(f"{error}: set OPENAI_BASE_URL to where the server is")
-    return LLMError(f"{error} (tried {tries} times): is OPENAI_BASE_URL right, and the server up?")
+        return LLMError(f"{error}: set {row.address} to where the server is")
+    return LLMError(f"{error} (tried {tries} times): is {row.address} right, and the server up?")
 
 
 def refused_parameter(complaint: str, sent: Iterable[str], *, guess: bool = True) -> str | None:
     """Which of the parameters sent the server complains of; by ``guess``, structured output when it does not say."""
     candidates = [name for name in REFUSABLE if name in sent]
     named = (name for name in candidates if any(word in complaint for word in REFUSABLE[name][0]))
-    return next(named, "response_format" if guess and "response_format" in candidates else None)
+    guessed = (name for name in ("response_format", "output_config") if guess and name in candidates)
+    return next(named, next(guessed, None))
 
 
 def _root(error: BaseException) -> BaseException:

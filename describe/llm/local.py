@@ -10,10 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from describe.errors import LLMError
+from describe.llm.asking import Oversight, Request
+from describe.llm.client import ChatClient
+from describe.llm.sending import shown_address
+from describe.llm.spec import LLM
+from describe.llm.wire import Wire
 from describe.secrets import keep_secret
-from describe.weights.locate import DEMO, demo_file
+from describe.weights.locate import DEMO, Location, content_hash, demo_file
 
-__all__ = ["model_file", "serve"]
+__all__ = ["identity", "model_file", "open_client", "serve"]
 
 PROMPT_TOKENS = 4096
 """Room for the prompt of one head and one repair, beside the tokens of the reply."""
@@ -30,6 +35,18 @@ def model_file(model: str) -> Path:
     if importlib.util.find_spec("xllamacpp") is None:
         raise LLMError("gguf: needs llama.cpp: pip install 'headscribe[gguf]'")
     return path
+
+
+def identity(llm: LLM) -> dict[str, str]:
+    """The content hash of the file. Raises `LLMError` as `model_file` does."""
+    return {"content_hash": content_hash(Location(llm.model, model_file(llm.model)))}
+
+
+def open_client(llm: LLM, request: Request, concurrency: int, oversight: Oversight | None) -> ChatClient:
+    """A client of the file, served in this process; to be closed. Raises `LLMError` as `serve` does."""
+    url, key = serve(llm.model, request.max_tokens, concurrency)
+    wire = Wire("local", shown_address(url), request, lengths=True, identity=identity(llm))
+    return ChatClient(wire, url, key, oversight)
 
 
 def serve(model: str, max_tokens: int, concurrency: int) -> tuple[str, str]:

@@ -83,7 +83,7 @@ def find_price(
 
 
 def _known_price(llm: LLM, endpoint: str | None) -> Price | None:
-    if llm.provider == "gguf":
+    if not llm.kind.paid:
         return Price(0.0, 0.0, "a file on this machine")
     return _listed_price(llm.provider, llm.model) if endpoint is None else None
 

@@ -13,7 +13,9 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from describe.errors import CallError, LLMError
+from describe.llm.failures import package_of
 from describe.llm.wire import Answer, Wire
+from describe.providers import Provider
 from describe.secrets import keep_secret, keep_secrets_of
 
 if TYPE_CHECKING:
@@ -32,7 +34,10 @@ MOST_ANSWER: Final = 8 * 2**20
 Ask = Callable[["openai.AsyncOpenAI", "anyio.CancelScope"], Awaitable["httpx2.Response | None"]]
 """Sends one request; the scope's deadline is when it ends."""
 
-_SETTINGS = ("SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "OPENAI_CUSTOM_HEADERS")
+_SETTINGS = (
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"),
+    *("OPENAI_CUSTOM_HEADERS", "ANTHROPIC_CUSTOM_HEADERS"),
+)
 """Variables of the environment that the client reads when it is made."""
 
 
@@ -55,11 +60,11 @@ class Sender:
         self._door = asyncio.Lock()
         self.heard = False
         try:
-            self._client = _client(base_url, api_key, self._within(most))
-        except Exception as error:  # of openai, httpx2 and ssl, and they name no setting
+            self._client = _client(wire.row, base_url, api_key, self._within(most))
+        except Exception as error:  # of the package, httpx2 and ssl, and they name no setting
             given = [name for name in _SETTINGS if name in os.environ or name.lower() in os.environ]
             reason = LLMError(
-                f"HTTP cannot be set up with {', '.join(given) or 'OPENAI_BASE_URL'}: {wire.first_line(error)}"
+                f"HTTP cannot be set up with {', '.join(given) or wire.row.address}: {wire.first_line(error)}"
             )
         else:
             return
@@ -111,8 +116,8 @@ class Sender:
         So no exception that carries the server's own words, with a key perhaps among them, is ever on its way.
         """
         import anyio
-        import openai
 
+        package = package_of(self._wire.row)
         seconds = self._wire.request.timeout if seconds is None else seconds
         try:
             with anyio.fail_after(seconds) as scope:
@@ -122,7 +127,7 @@ class Sender:
             failure: CallError | LLMError = CallError("timeout", f"no answer within {seconds:g} s")
         except CallError as error:
             failure = CallError(error.cause, f"{self._wire.where}: {error}")
-        except openai.APIStatusError as error:
+        except package.APIStatusError as error:
             return Answer(
                 headers=error.response.headers,
                 failure=self._wire.failed(error),
@@ -130,7 +135,7 @@ class Sender:
                 status=error.response.status_code,
                 words=self._wire.first_line(error),
             )
-        except openai.OpenAIError as error:
+        except package.APIError as error:
             failure = self._wire.failed(error)
         except Exception as error:
             # At what a hostile server sends, aiohttp, httpx2, zlib, codecs and json raise what no list of ours would
@@ -149,8 +154,7 @@ class Sender:
             return Answer(None, response.headers, failure, status=response.status_code, content=content)
 
 
-def _client(base_url: str, api_key: str, look: Callable[[httpx2.Response], Awaitable[None]]) -> openai.AsyncOpenAI:
-    import openai
+def _client(row: Provider, base_url: str, api_key: str, look: Callable[[httpx2.Response], Awaitable[None]]) -> Any:
     from yarl import URL
 
     from describe.llm.bodies import ENCODINGS
@@ -160,13 +164,15 @@ def _client(base_url: str, api_key: str, look: Callable[[httpx2.Response], Await
     if url.user:
         user = b64encode(f"{url.user}:{url.password or ''}".encode()).decode()
         headers["Authorization"] = f"Basic {user}"
-    return openai.AsyncOpenAI(
+    package = package_of(row)
+    make = getattr(package, "AsyncOpenAI", None) or package.AsyncAnthropic
+    return make(
         api_key=api_key,
         base_url=str(url.with_user(None)),
         default_headers=headers,
         max_retries=0,
         timeout=None,  # the whole request has its time
-        http_client=openai.DefaultAioHttpClient(  # a third of the CPU time of the default one
+        http_client=package.DefaultAioHttpClient(  # a third of the CPU time of the default one
             follow_redirects=False, event_hooks={"response": [look]}
         ),
     )

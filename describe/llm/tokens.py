@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from describe.llm.access import access
 from describe.llm.asking import Request
 from describe.llm.completion import object_of, token_count
-from describe.llm.connect import access, endpoint
+from describe.llm.connect import endpoint
 from describe.llm.money import most_tokens
 from describe.llm.sending import Sender, shown_address
 from describe.llm.spec import LLM
@@ -29,7 +30,7 @@ def tokens_per_character(llm: LLM, texts: Sequence[str], timeout: float = 5.0) -
     """
     from anyio.from_thread import start_blocking_portal
 
-    if not texts or endpoint(llm) is None:
+    if not texts or not llm.kind.counts or endpoint(llm) is None:
         return None
     step = -(-len(texts) // MOST_TEXTS)
     sample = texts[::step]
@@ -42,7 +43,7 @@ async def _counts(llm: LLM, texts: Sequence[str], timeout: float) -> list[int] |
     """The tokens of each text; None where the server does not count one of them, or not all in time."""
     import anyio
 
-    url, key = access()
+    url, key = access(llm.kind)
     sender = Sender(url, key, Wire(llm.model, shown_address(url), Request(timeout=timeout)))
     place = shown_address(url).rstrip("/").removesuffix("/v1") + "/tokenize"
     counts = []

@@ -10,17 +10,15 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 
 from describe.errors import CallError, LLMError
 from describe.llm.asking import Choice, Form, Message, Reply, Request
 from describe.llm.completion import NO_COMPLETION, Completion, NoCompletionError, likelihoods
-from describe.llm.failures import REFUSABLE, translate
+from describe.llm.failures import REFUSABLE, package_of, translate
+from describe.providers import PROVIDERS, Provider
 from describe.records import Call
 from describe.secrets import redacted
-
-if TYPE_CHECKING:
-    import openai
 
 __all__ = ["Answer", "Wire", "reply_of"]
 
@@ -52,7 +50,9 @@ class Answer:
 
 
 class Wire:
-    """One model at one OpenAI-compatible endpoint: requests to it are written here, and its answers read.
+    """One model at one endpoint: requests to it are written here, and its answers read.
+
+    In the language of OpenAI's chats and completions; that of another provider is written by a class of its own.
 
     Args:
         model: the model's name at the endpoint.
@@ -63,6 +63,10 @@ class Wire:
 
     ``refused`` holds the parameters that the server is known to refuse.
     """
+
+    provider: ClassVar[str] = "openai"
+    request_id: ClassVar[str] = "x-request-id"
+    """The header in which the server names a request."""
 
     def __init__(
         self,
@@ -79,6 +83,11 @@ class Wire:
         self.refused: set[str] = set()
         self._lengths = lengths
         self._identity = dict(identity or {})
+
+    @property
+    def row(self) -> Provider:
+        """The provider in whose language the endpoint is spoken to."""
+        return PROVIDERS[self.provider]
 
     def hash(self, messages: list[Message], form: Form) -> str:
         """SHA-256 of whom is asked what and how: the same for identical requests, whatever a server refuses of them."""
@@ -107,6 +116,16 @@ class Wire:
                 sent[used] = value
         return sent
 
+    def asked(self, messages: list[Message], form: Form, sent: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The path and the body of a request, ``sent`` being its `parameters`."""
+        if isinstance(form, dict):
+            return "chat/completions", {"model": self.model, **sent, "messages": messages}
+        return "completions", {"model": self.model, **sent, "prompt": messages[-1]["content"]}
+
+    def completion(self, found: Any) -> Completion:
+        """What an answer says. Raises `NoCompletionError` for one that is something else."""
+        return Completion.of(found)
+
     def entry(
         self, answer: Answer, request_hash: str, seconds: float, client_id: str | None = None, form: Form = None
     ) -> Call:
@@ -120,15 +139,17 @@ class Wire:
         call, failure = Call(request_hash, "ok", round(seconds, 4), client_id), answer.failure
         if failure is None:
             try:
-                return replace(call, **self._read(Completion.of(answer.body), answer.headers.get("x-request-id"), form))
+                return replace(
+                    call, **self._read(self.completion(answer.body), answer.headers.get(self.request_id), form)
+                )
             except NoCompletionError:
                 failure = self.no_completion(answer.content)
         cause, reply = (failure.cause, failure.reply) if isinstance(failure, CallError) else ("bad_request", None)
         return replace(call, outcome=cause, detail=str(failure), reply=reply)
 
-    def failed(self, error: openai.OpenAIError) -> CallError | LLMError:
-        """What the openai package raised, as ours."""
-        return translate(error, self.first_line(error), self.where, self.model, self.request.timeout)
+    def failed(self, error: Exception) -> CallError | LLMError:
+        """What the provider's package raised, as ours."""
+        return translate(error, self.first_line(error), self.row, self.where, self.model, self.request.timeout)
 
     def no_likelihoods(self) -> LLMError:
         """What to say of a server that tells no probabilities of tokens."""
@@ -144,9 +165,7 @@ class Wire:
 
     def first_line(self, error: Exception) -> str:
         """The error's first line, of bounded length, without secrets."""
-        import openai
-
-        cause = error.__cause__ if isinstance(error, openai.APIConnectionError) else None
+        cause = error.__cause__ if isinstance(error, package_of(self.row).APIConnectionError) else None
         return self.line(str(cause or error)) or type(error).__name__
 
     def line(self, text: str) -> str:

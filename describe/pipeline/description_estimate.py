@@ -58,7 +58,7 @@ def plan(
 
     Raises `InputError` as `describe` does, and when no head of the model is in the catalogue yet.
     """
-    if llm.provider == "statistics":
+    if not llm.kind.asks:
         raise InputError("--llm statistics asks nobody and costs nothing: there is nothing to try dry")
     template, settings = llm_method(llm, request, prompt)
     stage = LLMStage(

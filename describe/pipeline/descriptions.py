@@ -16,7 +16,6 @@ from describe.pipeline.llm_stage.run import LLMStage, StageResult
 from describe.pipeline.llm_stage.task import Task
 from describe.pipeline.roles import by_role
 from describe.records import Description, HeadId
-from describe.versions import versions
 
 if TYPE_CHECKING:
     from describe.labelling import Template
@@ -78,7 +77,7 @@ def describe(
     Raises `InputError` when the model, the selection or the LLM cannot be used, there is a budget and no price, or
     heads wait in a batch and ``batch`` is not asked for; `CatalogueError` while another run asks about them.
     """
-    by_statistics = llm.provider == "statistics"
+    by_statistics = not llm.kind.asks
     template, settings = (statistics_method(prompt), {}) if by_statistics else llm_method(llm, request, prompt)
     terms = Terms(concurrency, limits or Limits(), batch, retry_failed, fresh, progress)
     stage = LLMStage(catalogue, llm, request, template, terms)
@@ -121,8 +120,7 @@ def description_task(
     """To describe heads or roles of an extraction, each read by ``load``."""
     from describe.labelling import DescribeQuestion
 
-    catalogue, labeller = stage.catalogue, stage.labeller_id or 0
-    made_by = versions(*stage.settings.get("packages", ["openai"]))
+    catalogue, labeller, made_by = stage.catalogue, stage.labeller_id or 0, stage.made_by
 
     def save(unit: HeadId, outcome: Description) -> None:
         catalogue.save_description(extraction_id, unit, labeller, outcome, made_by)

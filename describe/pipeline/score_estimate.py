@@ -50,7 +50,7 @@ def plan_scores(
     retry_failed: bool = False,
 ) -> ScorePlan:
     """What `score` would do with these arguments. Raises as it does, and where the judge is ``statistics``."""
-    if judge.provider == "statistics":
+    if not judge.kind.asks:
         raise InputError("--judge statistics asks nobody and costs nothing: there is nothing to try dry")
     terms = Terms(concurrency, limits or Limits(), batch, retry_failed=retry_failed)
     judging = Judging(catalogue, model, judge, request, template, measure, terms)

@@ -16,7 +16,6 @@ from describe.pipeline.llm_stage.record import TaskRecord
 from describe.pipeline.llm_stage.run import LLMStage, StageResult
 from describe.pipeline.llm_stage.task import Task
 from describe.records import HeadId, Score, parse_heads
-from describe.versions import versions
 
 if TYPE_CHECKING:
     from describe.labelling import Inquiry, Template
@@ -67,7 +66,7 @@ def score(
     judging = Judging(catalogue, model, judge, request, template, measure, terms)
     tasks = judging.tasks(heads, llm, prompt)
     taken = f"another run has {judge} judge these descriptions in the same way: let it finish"
-    ran = judging.stage.run(tasks, taken, judging.by_statistics() if judge.provider == "statistics" else None)
+    ran = judging.stage.run(tasks, taken, judging.by_statistics() if not judge.kind.asks else None)
     outcomes = {
         f"{unit} by {task.trials.told[unit].llm}": record.outcomes.get(unit, "missing")
         for task, record in zip(tasks, ran.records, strict=True)
@@ -118,7 +117,7 @@ class Judging:
 
         ``keep``: enter the judge into the catalogue if it is new.
         """
-        if self.stage.llm.provider == "statistics":
+        if not self.stage.llm.kind.asks:
             if llm not in (None, "statistics"):
                 raise InputError(
                     "--judge statistics can judge the claims of --llm statistics only, not the words of"
@@ -155,7 +154,7 @@ class Judging:
         scores, judge = self.catalogue.scores, self.stage.labeller_id or 0
         done = scores.outcomes(extraction_id, judge, self.measure.name, TRIAL)
         outcomes = {unit: done[one.id] for unit, one in trials.told.items() if one.id in done}
-        made_by = versions("openai")
+        made_by = self.stage.made_by
 
         def save(unit: HeadId, outcome: Score) -> None:
             scores.save(trials.told[unit].id, judge, outcome, TRIAL, made_by)
@@ -218,7 +217,7 @@ def _method(judge: LLM, request: Request, template: str | None, measure: Measure
     from describe.scoring import METHOD, SETTINGS, questions_of
 
     questions = questions_of(measure)
-    if judge.provider != "statistics":
+    if judge.kind.asks:
         return questions.load(template or measure.prompt), request.provenance() | identity(judge)
     if questions.of_judgements is None:
         raise InputError(f"--judge statistics cannot judge by {measure.name}: name an LLM, or leave out --measure")

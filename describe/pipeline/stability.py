@@ -75,14 +75,14 @@ def stability(
     """
     if (embedding is None) == (judge is None):
         raise InputError("name what compares descriptions: --embedding MODEL, or --judge LLM")
-    if template is not None and (judge is None or judge.provider == "statistics"):
+    if template is not None and (judge is None or not judge.kind.asks):
         raise InputError("only an LLM as --judge takes a --judge-prompt: nobody else is asked")
-    if batch is not None and (judge is None or judge.provider == "statistics"):
+    if batch is not None and (judge is None or not judge.kind.asks):
         raise InputError("only an LLM as --judge can be asked in a --batch: nobody else is asked")
     from describe.llm import Request
 
     descriptions = to_compare(catalogue, model, heads)
-    if judge is None or judge.provider == "statistics":
+    if judge is None or not judge.kind.asks:
         return _by_machine(catalogue, descriptions, embedding, progress)
     terms = Terms(concurrency, limits or Limits(), batch, retry_failed, fresh, progress)
     return _by_llm(catalogue, descriptions, judge, request or Request(), template, terms)

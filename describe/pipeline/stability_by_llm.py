@@ -20,7 +20,6 @@ from describe.pipeline.llm_stage.limits import Terms
 from describe.pipeline.llm_stage.run import LLMStage
 from describe.pipeline.llm_stage.task import Task
 from describe.records import HeadId, Score
-from describe.versions import versions
 
 if TYPE_CHECKING:
     from describe.labelling import Inquiry
@@ -101,7 +100,7 @@ class Comparing:
         kept = self._kept()
         found = {unit: self._outcome(self._pairs(unit, way), kept) for unit in units}
         outcomes = {unit: outcome for unit, outcome in found.items() if outcome is not None}
-        made_by = versions("openai")
+        made_by = self.stage.made_by
         return Task(
             name="suppressed" if way else "stability",
             shown="suppressed" if way else "compare",

@@ -45,7 +45,7 @@ def plan_stability(
     retry_failed: bool = False,
 ) -> StabilityPlan:
     """What `stability` would do with these arguments. Raises as it does, and where it would ask no LLM."""
-    if judge is None or judge.provider == "statistics":
+    if judge is None or not judge.kind.asks:
         raise InputError("only an LLM as --judge is asked and costs anything: there is nothing to try dry")
     found = to_compare(catalogue, model, heads)
     terms = Terms(concurrency, limits or Limits(), batch, retry_failed=retry_failed)

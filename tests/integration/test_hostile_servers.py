@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from describe.errors import CallError
-from describe.llm import CAUSES, LLM, BatchClient, Form, Message, Purse, Request, tokens_per_character
+from describe.llm import CAUSES, LLM, BatchClient, Form, Message, Purse, Request, Wire, tokens_per_character
 from describe.llm.asking import Oversight
 from describe.llm.client import ChatClient
 from describe.llm.pacing import Pacer
-from describe.llm.sending import MOST_ANSWER
+from describe.llm.sending import MOST_ANSWER, shown_address
 from tests.fake_llm import completion
 
 ONCE = Request(attempts=1, timeout=2.0)
@@ -124,7 +124,7 @@ MALFORMED: dict[str, bytes] = {
 
 async def called(url: str, request: Request = ONCE) -> Any:
     """What one call comes to: a reply, or its failure."""
-    client = ChatClient("m", url, "sk-very-secret-key", request, oversight=Oversight(Pacer(1), Purse()))
+    client = ChatClient(Wire("m", shown_address(url), request), url, "sk-very-secret-key", Oversight(Pacer(1), Purse()))
     try:
         return await client.ask(MESSAGES, SCHEMA)
     except Exception as error:

@@ -52,10 +52,18 @@ def test_a_measure_of_ones_own(
     with Catalogue(place) as catalogue:
         (row,) = pipeline.score_report(catalogue, str(tiny_llama))
         assert (row["measure"], row["scored"], row["accuracy"]["value"]) == (third, 4, 0.5)
-        pipeline.export(catalogue, [str(tiny_llama)], "jsonl", tmp_path / "heads.jsonl")
+        for form in ("jsonl", "csv", "html"):
+            pipeline.export(catalogue, [str(tiny_llama)], form, tmp_path / f"heads.{form}")
     record = json.loads((tmp_path / "heads.jsonl").read_text().splitlines()[0])
     (score_of,) = record["descriptions"][0]["scores"][third].values()
     assert score_of["value"] == 0.5
+    assert third in (tmp_path / "heads.csv").read_text(), "the score to show first, where there is no other"
+    with Catalogue(str(tmp_path / "again.db"), create=True) as catalogue:
+        pipeline.import_heads(catalogue, tmp_path / "heads.jsonl")
+        (row,) = pipeline.score_report(
+            catalogue, json.loads((tmp_path / "heads.jsonl").read_text().split("\n")[0])["model"]
+        )
+        assert row["accuracy"]["value"] == 0.5
 
 
 def test_a_measure_that_is_not_there_is_one_line(tmp_path: Path, tiny_llama: Path) -> None:

@@ -19,6 +19,7 @@ BASE = {
     "sizes",
     "errors",
     "secrets",
+    "providers",
     "records",
     "mappings",
     "values",
@@ -31,7 +32,8 @@ BASE = {
 }
 MAY_IMPORT = {
     "errors": {"secrets"},
-    "secrets": set(),
+    "secrets": {"providers"},
+    "providers": set(),
     "text": set(),
     "versions": set(),
     "files": {"errors"},

@@ -24,6 +24,7 @@ from describe.catalog import Catalogue
 from describe.errors import InputError
 from describe.operations import analysis
 from describe.pipeline import known_checks, known_relations
+from describe.providers import PROVIDERS
 from tests.attacks import HTML, TEXTS, attacked_catalogue
 from tests.check_samples import NAMES, add_checks, add_model, checked_catalogue
 from tests.conftest import need
@@ -275,14 +276,15 @@ def test_a_run_is_started_stopped_and_gone_on_with(catalogue: Catalogue, launche
     assert "Died" in words(owner("runs_page.py"))  # nobody claims to be its process
 
 
+@pytest.mark.parametrize("llm", [f"{row.name}:x" for row in PROVIDERS.values() if row.paid])
 def test_money_is_spent_only_by_a_plan_a_budget_and_a_yes(
-    catalogue: Catalogue, launched: list[Any], monkeypatch: pytest.MonkeyPatch
+    llm: str, catalogue: Catalogue, launched: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     planned = {"heads": ["0.0"], "prompts": {}, "tokens_in": 1, "tokens_out": 2, "seconds": 3.0, "in_batches": 0}
     price: dict[str, Any] = {"price": None, "money": None}
     monkeypatch.setattr("app.web.asking.plan", lambda where, arguments: planned | price)
     test = owner("runs_page.py", do="describe", model="m")
-    fill(test, "By whom", "openai:x")
+    fill(test, "By whom", llm)
     press(test, "Show the plan")
     assert "The price is not known" in words(test)
     price |= {"price": {"source": "as given"}, "money": 0.5}
@@ -296,7 +298,7 @@ def test_money_is_spent_only_by_a_plan_a_budget_and_a_yes(
     assert next(button for button in test.button if button.label == "Start").disabled, "yes to another budget"
     next(box for box in test.checkbox if box.label.startswith("This may spend")).check().run()
     press(test, "Start")
-    assert launched == [["describe", "m", "--llm=openai:x", "--prompt=salient-1", "--budget=5.0"]]
+    assert launched == [["describe", "m", f"--llm={llm}", "--prompt=salient-1", "--budget=5.0"]]
 
 
 def test_what_is_left_of_a_budget_is_the_budget_of_a_run_gone_on_with(

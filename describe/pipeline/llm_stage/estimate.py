@@ -54,14 +54,13 @@ class Expected:
 
 def to_ask(stage: LLMStage, tasks: Sequence[Task[Any]]) -> tuple[list[tuple[int, HeadId]], int]:
     """What a run would ask about, by the task's place and the head or role; and how many wait in batches already."""
-    records = stage.records(tasks)
-    pending = [
-        (place, unit)
-        for place, record in enumerate(records)
-        for unit in record.pending
-        if unit not in (record.waiting if record.batches else ())
-    ]
-    return pending, sum(len(record.waiting) for record in records)
+    pending: list[tuple[int, HeadId]] = []
+    in_batches = 0
+    for place, record in enumerate(stage.records(tasks)):
+        waiting = record.waiting
+        in_batches += len(waiting)
+        pending += [(place, unit) for unit in record.pending if unit not in waiting]
+    return pending, in_batches
 
 
 def questions(task: Task[Any], unit: HeadId) -> list[Question[Any]]:

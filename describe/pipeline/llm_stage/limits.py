@@ -37,7 +37,7 @@ class Limits:
         """The money of a run with this LLM. Raises `InputError` when there is a budget and no price."""
         from describe.llm import Purse, endpoint, find_price
 
-        if llm.provider == "statistics":  # asks nobody, costs nothing
+        if not llm.kind.asks:  # asks nobody, costs nothing
             return Purse(None, None)
         price = find_price(llm, endpoint(llm), self.price_in, self.price_out)
         return Purse(price.in_batch() if price and batch else price, self.budget)
@@ -87,8 +87,12 @@ class Terms:
         """
         if self.concurrency < 1:
             raise InputError("--concurrency must be at least 1")
+        if llm.kind.asks and template.completion and not llm.kind.continues:
+            raise InputError(
+                f"{llm.provider}: is asked in chats, and the prompt '{template.name}' is a text to go on with"
+            )
         if self.batch and template.completion:
             raise InputError(f"--batch asks chats only, and the prompt '{template.name}' is a text to go on with")
-        if self.batch and llm.provider != "openai":
+        if self.batch and not llm.kind.batches:
             raise InputError(f"--batch needs a server with OpenAI's Batch API, --llm openai:MODEL: {llm} has none")
         return self.limits.purse(llm, batch=self.batch is not None)

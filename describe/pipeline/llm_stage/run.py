@@ -14,6 +14,7 @@ from describe.pipeline.llm_stage.limits import Terms
 from describe.pipeline.llm_stage.record import TaskRecord
 from describe.pipeline.llm_stage.task import Task
 from describe.records import ModelInfo
+from describe.versions import versions
 
 if TYPE_CHECKING:
     from describe.labelling import Template
@@ -85,6 +86,11 @@ class LLMStage:
         self.terms = terms
         self.settings: dict[str, Any] = {}
         self.labeller_id: int | None = None
+
+    @property
+    def made_by(self) -> dict[str, str]:
+        """The versions that what comes of it depends on."""
+        return versions(*self.settings.get("packages", filter(None, [self.llm.kind.package])))
 
     def enter(self, settings: dict[str, Any], *, keep: bool = True) -> int:
         """Enter the LLM with its template as a labeller, or find it; ``settings``: what its answers depend on besides.
