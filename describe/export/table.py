@@ -28,7 +28,7 @@ class _OfHead(Record):
     """for each of them the tokens it pushes down most"""
 
     implements: str
-    """predefined operations with a relation score of 0.15 or more, with the score"""
+    """the predefined operations that the head implements, with their relation scores"""
 
     evidence: str
     """what is above chance in the mappings, in words"""

@@ -45,7 +45,8 @@ def keys(schemas: dict[str, Json], within: str = "") -> Iterator[tuple[str, bool
     """Keys, whether they are `as_text`, and what they mean; after nested ones their parts: ``salient.token_id``."""
     for name, schema in schemas.items():
         text = as_text(name, schema)
-        yield within + name, text, schema["description"]
+        held = [f"`{key}`" for _, part in _parts(name, schema) for key in part["properties"]] if text else []
+        yield within + name, text, schema["description"] + (f" ({', '.join(held)})" if held else "")
         inner = resolved(schema)
         inner = resolved(inner["items"]) if inner.get("type") == "array" else inner
         if "properties" in inner and not text and not within:
