@@ -62,7 +62,7 @@ def scores(catalogue: Catalogue, model: Path) -> list[Any]:
     return [
         {name: score[name] for name in ("value", "low", "high", "failure", "n")}
         for record in records
-        for description in record["descriptions"]
+        for description in record.to_json()["descriptions"]
         for judges in description["scores"].values()
         for score in judges.values()
     ]
