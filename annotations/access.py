@@ -108,7 +108,7 @@ def _check_password(password: str) -> None:
         raise InputError(f"the password is too long: a field takes {LONGEST_PASSWORD} characters")
     if not password.strip():
         raise InputError("the password is blank")
-    if any(unicodedata.category(sign) in ("Cc", "Cs") for sign in password):
+    if any(unicodedata.category(sign) == "Cc" for sign in password):
         raise InputError("the password has characters that cannot be entered in a field")
 
 

@@ -55,7 +55,8 @@ def connect(where: str, *, create: bool) -> Engine:
     if path is None:
         return _open(url, where, None, create)
     with _opening:
-        file, query = SqliteFile(where, path, create), repr(sorted(url.query.items()))
+        to_be_made = any(one.file.path == path and one.file.missing for one in _opened)  # it is empty, but there
+        file, query = SqliteFile(where, path, create or to_be_made), repr(sorted(url.query.items()))
         known = next((one for one in _opened if one.query == query and one.file.is_same(file)), None)
         if known is None:
             known = _Opened(file, _open(url, where, file, create), query)

@@ -85,7 +85,7 @@ def test_what_was_committed_outlives_a_second_opening_other_processes_and_kill_9
 
 def test_one_engine_per_file_whatever_its_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place, link, twin = (tmp_path / name for name in ("c.db", "link.db", "twin.db"))
-    with Catalogue(str(place), create=True) as first, Catalogue(str(place), create=True) as early:
+    with Catalogue(str(place), create=True) as first, Catalogue(str(place)) as early:
         assert early.engine is first.engine, "also while there is no file"
         first.register_model(INFO)
         link.symlink_to(place)
