@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, and_, bindparam, select
 from describe.catalog import schema
 from describe.catalog.heads import IS_HEAD, place
 from describe.catalog.passages import add_description
-from describe.catalog.rows import iso, now, storable
+from describe.catalog.rows import bare, iso, now, storable
 from describe.head_record import DescriptionProvenance, DescriptionRecord
 from describe.records import Description, HeadId
 
@@ -80,8 +80,11 @@ def descriptions_of_layer(
     return found
 
 
+_SAID = ("inputs", "pattern", "reasoning", "detail", "reply", "usage")
+
+
 def _record(row: Row[Any], scores: dict[str, Any]) -> DescriptionRecord:
-    made: dict[str, Any] = row._asdict() | {"described": iso(row.created)}
+    made: dict[str, Any] = bare(row._asdict(), _SAID) | {"described": iso(row.created)}
     return DescriptionRecord.of(
         **{name: made[name] for name in DescriptionRecord.model_fields if name in made} | {"role": row.role or None},
         scores={measure: dict(sorted(judged.items())) for measure, judged in sorted(scores.items())},

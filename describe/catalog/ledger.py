@@ -11,7 +11,7 @@ from sqlalchemy import Case, Column, Connection, Engine, bindparam, case, func, 
 
 from describe.catalog import schema
 from describe.catalog.heads import HEAD_ID, place
-from describe.catalog.rows import iso, now, storable
+from describe.catalog.rows import bare, iso, now, storable
 from describe.catalog.writes import Writes
 from describe.records import LOST, SENT, Call, HeadId
 
@@ -201,4 +201,8 @@ class LedgerStore:
             .order_by(schema.call.c.id)
         )
         with self._engine.connect() as connection:
-            return [dict(row._mapping) | {"created": iso(row.created)} for row in connection.execute(query)]
+            rows = [
+                bare(dict(row._mapping), ("detail", "reply", "model", "request_id"))
+                for row in connection.execute(query)
+            ]
+        return [row | {"created": iso(row["created"])} for row in rows]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from typing import Any
 
@@ -16,7 +16,7 @@ from describe.secrets import redacted
 from describe.text import keepable
 from describe.values import moment_text
 
-__all__ = ["aware", "get_or_create", "iso", "json_hash", "now", "storable"]
+__all__ = ["aware", "bare", "get_or_create", "iso", "json_hash", "now", "storable"]
 
 
 def get_or_create(
@@ -53,6 +53,17 @@ def json_hash(value: Any) -> str:
 def storable(value: Any) -> Any:
     """Text that every database can keep: without secrets; NUL and lone surrogates are written as escapes."""
     return keepable(redacted(value)) if isinstance(value, str) else value
+
+
+def bare(row: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """A row without the secrets that servers gave back into these columns: an older headscribe may have kept some."""
+    return row | {name: _bare(row[name]) for name in names}
+
+
+def _bare(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _bare(item) for key, item in value.items()}
+    return redacted(value) if isinstance(value, str) else value
 
 
 def now() -> datetime:

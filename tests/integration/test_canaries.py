@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -101,6 +103,35 @@ def test_nothing_that_a_run_writes_holds_a_secret(
     written = files(tmp_path)
     assert not held(secrets, [*told, *written])
     assert any("***" in one for one in written), "the server's words are kept, without what is secret in them"
+
+
+def test_what_an_older_catalogue_kept_is_not_handed_on(
+    tmp_path: Path, tiny_llama: Path, headscribe: Run, fake_llm: FakeLLM
+) -> None:
+    place, environment = tmp_path / "catalogue.db", fake_llm.environment | {"OPENAI_API_KEY": KEY}
+    assert headscribe("describe", tiny_llama, "--llm", "openai:fake-1", "--heads", "0", **environment).returncode == 0
+    with closing(sqlite3.connect(place)) as older:
+        older.execute(
+            "UPDATE description SET pattern = 'says ' || ?, reply = ?, usage = ?",
+            (KEY, KEY, json.dumps({"model": KEY})),
+        )
+        older.execute("UPDATE call SET reply = ?, request_id = ?", (KEY, KEY))
+        older.commit()
+    for form in FORMATS:
+        done = headscribe("export", tiny_llama, "-f", form, "-o", tmp_path / f"heads.{form}", **environment)
+        assert done.returncode == 0, done.stderr
+    for shown in (
+        ("show", tiny_llama, "0.0", "--json", tmp_path / "head.json"),
+        ("describe", tiny_llama, "--report", "--json", tmp_path / "calls.json"),
+    ):
+        assert headscribe(*shown, **environment).returncode == 0
+    written = files(tmp_path / "heads.dataset") + [
+        path.read_bytes().decode("latin-1")
+        for path in tmp_path.glob("*.*")
+        if path.is_file() and not path.name.startswith("catalogue")
+    ]
+    assert len(written) > len(FORMATS)
+    assert not held((KEY,), written)
 
 
 def test_nor_does_a_catalogue_behind_a_password(
