@@ -14,10 +14,10 @@ from app.web.gate import require_owner
 from app.web.heads import chosen_model
 from app.web.plots import downloads, plot, scatter
 from app.web.scored import checks_of
+from describe.inference import points
 from describe.pipeline import KnownChecks, ablation_curves, ablation_rows, correlation_rows
 from describe.records import ModelInfo
 from describe.text import visible
-from describe.validation import points
 
 CONTEXTS = {"without_context": "as if it attended to the source alone", "with_context": "as the head attends"}
 

@@ -15,7 +15,7 @@ from describe.pipeline.operations.relations import relations
 from describe.records import THRESHOLD, HeadId, OperationScores
 
 if TYPE_CHECKING:
-    from describe.validation.planted import Planted, PlantedHead
+    from describe.inference.planted import Planted, PlantedHead
 
 __all__ = ["Finding", "find_planted", "self_test"]
 
@@ -64,9 +64,9 @@ def self_test(device: str = "auto", **options: Any) -> list[Finding]:
 
     Args:
         device: as `describe.pipeline.extract` reads it.
-        options: of `describe.validation.planted.planted_model`.
+        options: of `describe.inference.planted.planted_model`.
     """
-    from describe.validation.planted import planted_model
+    from describe.inference.planted import planted_model
 
     with tempfile.TemporaryDirectory(prefix="headscribe-self-test-") as folder:
         return find_planted(planted_model(Path(folder) / "planted", **options), Path(folder), device)

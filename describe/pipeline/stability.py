@@ -155,7 +155,7 @@ def _by_machine(
         agree, settings = _among(unclear, shared_words([text for text in sentences if text])), {"version": 1}
         name, prompt, method = "statistics", WORDS, WORDS_METHOD
     else:
-        from describe.validation.embedding import embed
+        from describe.inference.embedding import embed
         from describe.weights import content_hash, locate
 
         location = locate(embedding)

@@ -13,7 +13,7 @@ from describe.pipeline.inference.correlation import Sources
 from describe.records import HeadId, OperationScores
 
 if TYPE_CHECKING:
-    from describe.validation import Correlation
+    from describe.inference import Correlation
 
 __all__ = ["KnownChecks", "known_checks", "known_relations"]
 
@@ -45,7 +45,7 @@ def known_relations(catalogue: Catalogue, model_id: int) -> list[OperationScores
 
 def known_checks(catalogue: Catalogue, model_id: int, n_layers: int) -> KnownChecks:
     """The checks of a model; correlations only of operations whose static scores are all there."""
-    from describe.validation import correlations
+    from describe.inference import correlations
 
     static = {
         found.name: found

@@ -21,7 +21,7 @@ from scipy.stats import pearsonr
 from transformers import AutoModelForCausalLM
 
 from app.main import main
-from tests import tiny, validation_oracle
+from tests import inference_oracle, tiny
 from tests.integration.test_relations_command import WORDS, word_tokenizer
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -89,11 +89,11 @@ def test_correlations_are_those_of_forced_runs(
             prompts = [tuple(encode(before) + entity + (encode(after) if after else [])) for entity in entities]
             at = [len(encode(before)) + len(entity) - 1 for entity in entities]
             places = zip(prompts, at, strict=True)
-            forced = torch.stack([validation_oracle.forced_reads(model, *prompt) for prompt in places])
-            read = torch.stack([validation_oracle.reads(model, p) for p in prompts])
+            forced = torch.stack([inference_oracle.forced_reads(model, *prompt) for prompt in places])
+            read = torch.stack([inference_oracle.reads(model, p) for p in prompts])
             unembed = model.get_output_embeddings().weight.data
             for kind, z in (("without", forced), ("with", read)):
-                dynamic[kind] += [n for row in validation_oracle.counts(model, z, unembed, pairs, 10)[0] for n in row]
+                dynamic[kind] += [n for row in inference_oracle.counts(model, z, unembed, pairs, 10)[0] for n in row]
         flat = [score for row in static["operations"]["jump"]["scores"] for score in row]
         row = rows["jump", "relation", sources]
         assert row["pairs"] == len(chosen)
@@ -222,7 +222,7 @@ def test_ablation_resumes_after_a_kill_and_equals_whole_runs(headscribe: Run, op
     assert [point["removed"] for point in curve] == list(range(len(heads) + 1))
     for point in curve:
         removed: Any = heads[: point["removed"]]
-        said = [validation_oracle.prediction(running, (*start, ids[s], *end), removed) for s, _ in pairs]
+        said = [inference_oracle.prediction(running, (*start, ids[s], *end), removed) for s, _ in pairs]
         right = sum(token == ids[target] for token, (_, target) in zip(said, pairs, strict=True))
         assert point["accuracy"] == pytest.approx(right / 40)
 

@@ -12,12 +12,12 @@ from transformers import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from describe.errors import CheckpointError
+from describe.inference import Exam, Prompt, Runner, accuracies
 from describe.records import HeadId
-from describe.validation import Exam, Prompt, Runner, accuracies
 from describe.weights import FAMILIES, HeadWeights, open_model
 from describe.weights.families import family_of
 from describe.weights.refused import REFUSED, refusal_of
-from tests import families, oracle, tiny, validation_oracle
+from tests import families, inference_oracle, oracle, tiny
 from tests.unit.test_weights import assert_equals_modules
 
 IDS = [f"{model_type}{i or ''}" for i, (model_type, _) in enumerate(families.CASES)]
@@ -68,12 +68,12 @@ def assert_runs(weights: HeadWeights, model: Any) -> None:
     for i, prompt in enumerate(prompts):
         in_context = found.in_context[:, :, i].double()
         torch.testing.assert_close(
-            in_context, validation_oracle.reads(model, prompt.ids), rtol=tolerance, atol=tolerance
+            in_context, inference_oracle.reads(model, prompt.ids), rtol=tolerance, atol=tolerance
         )
-        of_source, literal = found.of_source[:, group, i].double(), validation_oracle.reads_of_source(model, *prompt)
+        of_source, literal = found.of_source[:, group, i].double(), inference_oracle.reads_of_source(model, *prompt)
         torch.testing.assert_close(of_source, literal, rtol=tolerance, atol=tolerance)
     removed = [HeadId(0, 1), HeadId(1, 2)]
-    predictions = [validation_oracle.prediction(model, prompt.ids, list(removed)) for prompt in prompts]
+    predictions = [inference_oracle.prediction(model, prompt.ids, list(removed)) for prompt in prompts]
     assert accuracies(runner, Exam(prompts, [frozenset({token}) for token in predictions]), [removed]) == [1.0]
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from describe.inference import open_runner
+from describe.inference.planted import planted_model
 from describe.pipeline.self_test import find_planted, self_test
 from describe.records import THRESHOLD
-from describe.validation import open_runner
-from describe.validation.planted import planted_model
 from describe.weights import HeadWeights, LayerWeights, open_model
 
 
@@ -56,7 +56,7 @@ def test_the_command_says_what_it_found(monkeypatch: pytest.MonkeyPatch, capsys:
     assert main(["models", "--self-test"]) == 0
     assert "All that was planted is found" in capsys.readouterr().out
     hidden = partial(planted_model, noise=6.0)
-    monkeypatch.setattr("describe.validation.planted.planted_model", hidden)
+    monkeypatch.setattr("describe.inference.planted.planted_model", hidden)
     assert main(["models", "--self-test", "--json", "-"]) == 1
     told = capsys.readouterr()
     assert "not found as planted" in told.err

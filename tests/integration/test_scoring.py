@@ -20,10 +20,10 @@ from describe import pipeline
 from describe.catalog import Catalogue, schema
 from describe.catalog.database import begin_write
 from describe.catalog.roles import Role, Sign
+from describe.inference.planted import Planted, planted_model
 from describe.llm import Request, parse_llm
 from describe.records import Description, HeadId
 from describe.text import quoted
-from describe.validation.planted import Planted, planted_model
 from tests.fake_llm import Action, Call, FakeLLM, completion
 from tests.heads import head_records
 

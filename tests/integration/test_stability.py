@@ -17,11 +17,11 @@ from transformers import AutoModel, AutoTokenizer
 from describe import pipeline
 from describe.catalog import Catalogue
 from describe.errors import CheckpointError, InputError
+from describe.inference.embedding import embed
 from describe.llm import Request, parse_llm
 from describe.pipeline.stability import agreements
 from describe.records import Description, HeadId
 from describe.scoring import shared_words
-from describe.validation.embedding import embed
 from tests.fake_llm import Action, Call, FakeLLM, completion
 from tests.heads import head_record
 

@@ -52,7 +52,7 @@ MAY_IMPORT = {
     "llm": BASE | {"weights"},
     "labelling": BASE | {"llm"},
     "operations": BASE,
-    "validation": BASE | {"weights", "maps", "operations"},
+    "inference": BASE | {"weights", "maps", "operations"},
     "evidence": BASE | {"operations"},
     "notebook": BASE | {"pipeline", "catalog", "head_record", "operations", "weights"},
     "scoring": BASE | {"evidence", "llm", "labelling"},
@@ -67,7 +67,7 @@ MAY_IMPORT = {
         "export",
         "llm",
         "labelling",
-        "validation",
+        "inference",
         "scoring",
     },
 }

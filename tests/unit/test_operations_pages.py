@@ -129,7 +129,7 @@ def test_checks_are_those_of_the_catalogue(catalogue: Catalogue) -> None:
 def test_the_points_are_what_r_is_over(catalogue: Catalogue) -> None:
     from scipy.stats import pearsonr
 
-    from describe.validation import points
+    from describe.inference import points
 
     found = known_checks(catalogue, 1, 6)
     rows = points(found.static[NAMES[0]], found.dynamic[NAMES[0], "single"], "relation")

@@ -22,7 +22,7 @@ from describe.records import MIN_PAIRS, HeadId, ModelInfo, OperationScores
 from describe.text import visible
 
 if TYPE_CHECKING:
-    from describe.validation import Exam, Task
+    from describe.inference import Exam, Task
 
 __all__ = ["AblateResult", "ablate", "ablation_curves", "ablation_rows"]
 
@@ -67,14 +67,14 @@ def ablate(
     Args:
         operations: a directory of operations; by default the 20 that headscribe brings.
         only: ablate these operations; the others serve as controls.
-        tasks: a file of tasks, as `describe.validation.read_tasks` reads it; by default ours.
+        tasks: a file of tasks, as `describe.inference.read_tasks` reads it; by default ours.
         prompts: the most prompts of a task.
         seeds: how many times random heads are drawn.
         controls: the most control tasks of an operation.
 
     Raises `InputError` for what cannot be read or used.
     """
-    from describe.validation.tasks import as_settings, read_tasks
+    from describe.inference.tasks import as_settings, read_tasks
 
     if prompts < MIN_PAIRS or seeds < 1 or controls < 0:
         raise InputError(f"ablation needs at least {MIN_PAIRS} prompts, 1 seed and 0 controls")
@@ -110,7 +110,7 @@ def ablate(
 
 
 def _exam(operation: Operation, tasks: dict[str, Task], bed: Testbed, most: int) -> Exam | None:
-    from describe.validation import make_exam
+    from describe.inference import make_exam
 
     weights = bed.weights
 
@@ -135,7 +135,7 @@ class _Work:
 
     def base(self, exams: dict[str, tuple[Operation, Exam]]) -> dict[str, float]:
         """How often each task is solved with no head removed; committed task by task."""
-        from describe.validation import accuracies
+        from describe.inference import accuracies
 
         ids = {name: self._id(operation) for name, (operation, _) in exams.items()}
         there = self.catalogue.checks.load(self.run_id, "base", ids.values())
@@ -153,7 +153,7 @@ class _Work:
         self, exams: dict[str, tuple[Operation, Exam]], base: dict[str, float], only: set[str]
     ) -> tuple[dict[str, Ablation], int]:
         """The ablation of every operation; what is missing is done and committed, strongest heads first."""
-        from describe.validation import choose_controls, removal_numbers, strongest_heads
+        from describe.inference import choose_controls, removal_numbers, strongest_heads
 
         model = self.bed.weights.info
         heads = {name: strongest_heads(self.scores[name], len(model.heads)) for name in exams}
@@ -187,7 +187,7 @@ class _Work:
         base: dict[str, float],
         progress: tuple[int, int],
     ) -> Ablation:
-        from describe.validation import accuracies, random_heads, removal_numbers
+        from describe.inference import accuracies, random_heads, removal_numbers
 
         started = time.perf_counter()
         numbers = removal_numbers(len(heads))

@@ -23,8 +23,8 @@ from describe.versions import versions
 if TYPE_CHECKING:
     import torch
 
+    from describe.inference import Asked, Correlation, Runner
     from describe.maps import Unembedding
-    from describe.validation import Asked, Correlation, Runner
     from describe.weights import HeadWeights
 
 __all__ = ["CorrelateResult", "Testbed", "correlate", "open_testbed", "read_prompt_templates"]
@@ -66,7 +66,7 @@ class Testbed:
         """The model, loaded."""
         import torch
 
-        from describe.validation import open_runner
+        from describe.inference import open_runner
 
         if self._runner is None:
             self._runner = open_runner(self._model, self.weights.info, self._device, getattr(torch, self._dtype))
@@ -74,8 +74,8 @@ class Testbed:
 
     def hits(self, asked: Asked, templates: Sequence[str], layers: Sequence[int] | None = None) -> DynamicHits:
         """The pairs looked for in what the heads write, template by template."""
+        from describe.inference import Template, dynamic_hits
         from describe.maps import Unembedding
-        from describe.validation import Template, dynamic_hits
 
         started = time.perf_counter()
         if self._unembedding is None:
@@ -102,7 +102,7 @@ def open_testbed(model: str, device: str, dtype: str) -> Testbed:
 
 def read_prompt_templates(path: Path | None) -> list[str]:
     """The templates of a file, by default the paper's. Raises `InputError` when it holds none."""
-    from describe.validation import PAPER_TEMPLATES, read_templates
+    from describe.inference import PAPER_TEMPLATES, read_templates
 
     return list(PAPER_TEMPLATES) if path is None else read_templates(path)
 
@@ -167,7 +167,7 @@ def _correlations(
     scores: dict[str, OperationScores],
     heads: list[HeadId],
 ) -> list[Correlation]:
-    from describe.validation import correlations
+    from describe.inference import correlations
 
     return [
         row
@@ -214,7 +214,7 @@ class _Work:
 
     def _asked(self, operation: Operation, part: Sources, k: int) -> Asked | None:
         """The pairs to look for: sources of one token, or of several; None where there are too few."""
-        from describe.validation import Asked
+        from describe.inference import Asked
 
         weights = self.bed.weights
         pairs: list[tuple[tuple[int, ...], int]] = []

@@ -34,7 +34,7 @@ def check_described(
 
     Raises `InputError` when none of the heads has a description, or something cannot be read or used.
     """
-    from describe.validation import Asked
+    from describe.inference import Asked
 
     texts = read_prompt_templates(templates)
     info, extraction_id = find(catalogue, model)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from describe.errors import InputError
-from describe.validation.ablation import Exam
-from describe.validation.prompts import PLACE, Template
+from describe.inference.ablation import Exam
+from describe.inference.prompts import PLACE, Template
 
 __all__ = ["Task", "make_exam", "read_tasks"]
 
@@ -31,7 +31,7 @@ def read_tasks(path: Path | None = None) -> dict[str, Task]:
     Raises `InputError` for anything else.
     """
     try:
-        ours = resources.files("describe.validation") / "tasks.json"
+        ours = resources.files("describe.inference") / "tasks.json"
         content: Any = json.loads((path or ours).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"the tasks in '{path}' cannot be read: {error}") from error

@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from describe.inference.prompts import Prompt
 from describe.records import HeadId, OperationScores
-from describe.validation.prompts import Prompt
 
 if TYPE_CHECKING:
-    from describe.validation.running import Runner
+    from describe.inference.running import Runner
 
 __all__ = ["Exam", "accuracies", "choose_controls", "random_heads", "removal_numbers", "strongest_heads"]
 

@@ -1,6 +1,6 @@
 """Checks that run the model, on ``demo``, against literal implementations in the same process.
 
-    python -m benchmarks.validation [--pairs N] [--prompts N] [--json PATH]
+    python -m benchmarks.inference [--pairs N] [--prompts N] [--json PATH]
 
 Correlation: the literal one runs every prompt twice, whole, the second time with the attention pattern forced onto
 the source, and ranks as ours does; "full top-k" is the same with whole rows sorted. Ablation: the literal one runs
@@ -19,10 +19,7 @@ from typing import Any
 import torch
 
 from describe.check_records import HitCounts
-from describe.maps import Unembedding, head_hits
-from describe.operations import load_operations
-from describe.records import HeadId
-from describe.validation import (
+from describe.inference import (
     PAPER_TEMPLATES,
     Asked,
     Exam,
@@ -34,8 +31,11 @@ from describe.validation import (
     open_runner,
     read_tasks,
 )
+from describe.maps import Unembedding, head_hits
+from describe.operations import load_operations
+from describe.records import HeadId
 from describe.weights import HeadWeights, open_model
-from tests import validation_oracle
+from tests import inference_oracle
 
 CPU = torch.device("cpu")
 OPERATION = "country_to_capital"
@@ -71,7 +71,7 @@ def two_runs(weights: HeadWeights, model: Any, asked: Asked) -> list[tuple[torch
     for text in PAPER_TEMPLATES:
         prompts = Template.parse(text).prompts(asked.sources, weights.start_ids, weights.token_ids)
         ids, source = torch.tensor([prompt.ids for prompt in prompts]), prompts[0].source
-        found.append((validation_oracle.batch_reads(model, ids), validation_oracle.batch_forced(model, ids, source)))
+        found.append((inference_oracle.batch_reads(model, ids), inference_oracle.batch_forced(model, ids, source)))
     return found
 
 
@@ -101,7 +101,7 @@ def sorted_whole(runner: Runner, asked: Asked, z: torch.Tensor) -> HitCounts:
 def whole_steps(model: Any, exam: Exam, removals: list[list[HeadId]]) -> list[float]:
     """Accuracies with whole prompts run at every step, prompts of one length."""
     ids = torch.tensor([prompt.ids for prompt in exam.prompts])
-    said = [validation_oracle.batch_predictions(model, ids, [tuple(head) for head in removed]) for removed in removals]
+    said = [inference_oracle.batch_predictions(model, ids, [tuple(head) for head in removed]) for removed in removals]
     right = [sum(t in answer for t, answer in zip(row, exam.answers, strict=True)) for row in said]
     return [count / len(exam.prompts) for count in right]
 

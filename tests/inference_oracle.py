@@ -1,4 +1,4 @@
-"""What `describe.validation` computes, literally: the attention pattern really forced, every step run anew.
+"""What `describe.inference` computes, literally: the attention pattern really forced, every step run anew.
 
 The pattern is forced in a second run by replacing the attention weights of one layer after another by a one-hot row,
 while everything else runs as it does: each head's output is read, then put back, so that no head sees another's

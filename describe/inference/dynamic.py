@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 
 from describe.check_records import HitCounts
+from describe.inference.prompts import Prompt
+from describe.inference.running import Runner
 from describe.maps import Sought, Unembedding, head_hits
-from describe.validation.prompts import Prompt
-from describe.validation.running import Runner
 
 __all__ = ["Asked", "dynamic_hits"]
 

@@ -10,10 +10,7 @@ import pytest
 from app.tables import csv_table, latex_table
 from describe.check_records import Ablation
 from describe.errors import InputError
-from describe.operations import load_operations
-from describe.pipeline import ablation_curves, ablation_rows
-from describe.records import HeadId, OperationScores
-from describe.validation import (
+from describe.inference import (
     PAPER_TEMPLATES,
     Task,
     Template,
@@ -25,6 +22,9 @@ from describe.validation import (
     removal_numbers,
     strongest_heads,
 )
+from describe.operations import load_operations
+from describe.pipeline import ablation_curves, ablation_rows
+from describe.records import HeadId, OperationScores
 
 IDS = {word: i for i, word in enumerate(["France", "Paris", "Spain", "Madrid", "Rome", "Italy", "Peru", "Lima"])}
 

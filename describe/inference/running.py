@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, nn
 
 from describe.errors import CheckpointError
+from describe.inference.prompts import Prompt
 from describe.records import HeadId, ModelInfo
-from describe.validation.prompts import Prompt
 from describe.weights import FAMILIES, Family
 from describe.weights.layout import value_rows
 from describe.weights.names import prefixes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from describe.validation.ablation import (
+from describe.inference.ablation import (
     Exam,
     accuracies,
     choose_controls,
@@ -13,13 +13,13 @@ from describe.validation.ablation import (
     removal_numbers,
     strongest_heads,
 )
-from describe.validation.correlation import Correlation, Pearson, correlations, points
-from describe.validation.prompts import PAPER_TEMPLATES, Prompt, Template, read_templates
-from describe.validation.tasks import Task, make_exam, read_tasks
+from describe.inference.correlation import Correlation, Pearson, correlations, points
+from describe.inference.prompts import PAPER_TEMPLATES, Prompt, Template, read_templates
+from describe.inference.tasks import Task, make_exam, read_tasks
 
 if TYPE_CHECKING:
-    from describe.validation.dynamic import Asked, dynamic_hits
-    from describe.validation.running import Attended, Runner, Steps, open_runner
+    from describe.inference.dynamic import Asked, dynamic_hits
+    from describe.inference.running import Attended, Runner, Steps, open_runner
 
 __all__ = [
     "PAPER_TEMPLATES",
@@ -55,5 +55,5 @@ _NEEDS_TORCH = {"Asked": "dynamic", "dynamic_hits": "dynamic"} | dict.fromkeys(
 def __getattr__(name: str) -> Any:
     """Load the part that needs torch only when it is used: results are read and drawn without."""
     if name in _NEEDS_TORCH:
-        return getattr(importlib.import_module(f"describe.validation.{_NEEDS_TORCH[name]}"), name)
+        return getattr(importlib.import_module(f"describe.inference.{_NEEDS_TORCH[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
+from describe.inference import Asked, Exam, Prompt, Runner, accuracies, dynamic_hits, open_runner
 from describe.maps import Unembedding
 from describe.records import HeadId, ModelInfo
-from describe.validation import Asked, Exam, Prompt, Runner, accuracies, dynamic_hits, open_runner
 from describe.weights import open_model
 from describe.weights.families import family_of
-from tests import tiny, validation_oracle
+from tests import inference_oracle, tiny
 
 CPU = torch.device("cpu")
 
@@ -62,11 +62,11 @@ def test_heads_read_what_unpadded_and_really_forced_runs_read(model_type: str, p
     found = runner.attend(asked)
     group = torch.arange(tiny.HEADS) // (tiny.HEADS // runner.info.n_kv_heads)
     for i, prompt in enumerate(asked):
-        torch.testing.assert_close(found.in_context[:, :, i], validation_oracle.reads(model, prompt.ids))
+        torch.testing.assert_close(found.in_context[:, :, i], inference_oracle.reads(model, prompt.ids))
         of_source = found.of_source[:, group, i]
-        torch.testing.assert_close(of_source, validation_oracle.forced_reads(model, *prompt))
+        torch.testing.assert_close(of_source, inference_oracle.forced_reads(model, *prompt))
         if prompt.source < len(prompt.ids) - 1:
-            torch.testing.assert_close(of_source, validation_oracle.forced_run_reads(model, *prompt))
+            torch.testing.assert_close(of_source, inference_oracle.forced_run_reads(model, *prompt))
     assert not torch.allclose(found.in_context, found.of_source[:, group])
 
 
@@ -78,11 +78,11 @@ def test_dynamic_scores_equal_full_top_k_of_forced_runs(model_type: str) -> None
     pairs = [(i % 12, int(torch.randint(300, (1,), generator=draw))) for i in range(60)]
     asked = Asked([prompt.ids for prompt in asked_prompts], pairs, 25)
     found = dynamic_hits(runner, asked, asked_prompts, Unembedding(runner.unembed, CPU))
-    read = torch.stack([validation_oracle.reads(model, prompt.ids) for prompt in asked_prompts])
-    forced = torch.stack([validation_oracle.forced_reads(model, *prompt) for prompt in asked_prompts])
+    read = torch.stack([inference_oracle.reads(model, prompt.ids) for prompt in asked_prompts])
+    forced = torch.stack([inference_oracle.forced_reads(model, *prompt) for prompt in asked_prompts])
     unembed = model.get_output_embeddings().weight.data
     for hits, z in zip(found, (read, forced), strict=True):
-        promoted, suppressed = validation_oracle.counts(model, z, unembed, pairs, 25)
+        promoted, suppressed = inference_oracle.counts(model, z, unembed, pairs, 25)
         assert hits.promoted == promoted
         assert hits.suppressed == suppressed
         assert sum(map(sum, promoted)) > 0
@@ -99,7 +99,7 @@ def test_ablation_by_last_steps_equals_whole_runs(
     runner, asked = run(model), after(prefix, prompts(20, seed=3))
     heads = [HeadId(2, 1), HeadId(0, 0), HeadId(2, 3), HeadId(1, 2), HeadId(0, 3)]
     removals = [heads[:n] for n in range(len(heads) + 1)]
-    whole = [[validation_oracle.prediction(model, p.ids, list(removed)) for p in asked] for removed in removals]
+    whole = [[inference_oracle.prediction(model, p.ids, list(removed)) for p in asked] for removed in removals]
     assert len({tuple(row) for row in whole}) > 3, "removing heads changes nothing here"
     for removed, predictions in zip(removals, whole, strict=True):
         exam = Exam(asked, [frozenset({token}) for token in predictions])
@@ -109,7 +109,7 @@ def test_ablation_by_last_steps_equals_whole_runs(
     told: list[float] = []
     assert accuracies(runner, exam, removals, told.append) == expected
     assert told == [1.0], "all sets of heads at once"
-    monkeypatch.setattr("describe.validation.running.LARGEST_BATCH", 45)  # two sets at a time, the last alone
+    monkeypatch.setattr("describe.inference.running.LARGEST_BATCH", 45)  # two sets at a time, the last alone
     assert accuracies(runner, exam, [*removals, []], told.append) == [*expected, 1.0]
     assert told[1:] == [2 / 7, 4 / 7, 6 / 7, 1.0]
 
@@ -118,8 +118,8 @@ def test_batches_of_any_size_give_the_same(monkeypatch: pytest.MonkeyPatch) -> N
     model = tiny.tiny_model("llama")
     runner, asked = run(model), prompts(9)
     found = runner.attend(asked)
-    exam = Exam(asked, [frozenset({validation_oracle.prediction(model, p.ids, [])}) for p in asked])
-    monkeypatch.setattr("describe.validation.running.BATCH_BYTES", 1)
+    exam = Exam(asked, [frozenset({inference_oracle.prediction(model, p.ids, [])}) for p in asked])
+    monkeypatch.setattr("describe.inference.running.BATCH_BYTES", 1)
     for whole, alone in ((found.in_context, runner.attend(asked).in_context),):
         torch.testing.assert_close(alone, whole)
     assert accuracies(runner, exam, [[]]) == [1.0]
@@ -134,7 +134,7 @@ def test_models_on_disk_run(model_type: str, tmp_path: Path) -> None:
     asked = prompts(2)
     found = runner.attend(asked)
     for i, prompt in enumerate(asked):
-        torch.testing.assert_close(found.in_context[:, :, i], validation_oracle.reads(model.double(), prompt.ids))
+        torch.testing.assert_close(found.in_context[:, :, i], inference_oracle.reads(model.double(), prompt.ids))
     for layer in range(tiny.LAYERS):
         torch.testing.assert_close(runner.output(layer), weights.layer(layer).output.double())
     torch.testing.assert_close(runner.unembed, weights.unembed.to("cpu", torch.float64))
