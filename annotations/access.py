@@ -50,7 +50,7 @@ LINK_PARAMETER = "code"
 SHORTEST_PASSWORD = 12
 
 LONGEST_PASSWORD = 4096
-"""What the field takes, in the units that browsers count."""
+"""Limits of the field, in the units that browsers count."""
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford's base 32: no I, L, O, U
 _MISREAD = str.maketrans("ILO", "110", "- \t\r\n")
@@ -71,7 +71,7 @@ def new_code() -> str:
 
 
 def code_hash(code: str) -> str:
-    """What is stored of a code. Case, spaces, dashes, and O for 0 or I and L for 1 make no difference."""
+    """The stored form of a code. Case, spaces, dashes, and O for 0 or I and L for 1 make no difference."""
     return hashlib.sha256(code.upper().translate(_MISREAD).encode("utf-8", "backslashreplace")).hexdigest()
 
 
@@ -123,7 +123,7 @@ def has_password(catalogue: Catalogue) -> bool:
 
 
 def password_mark(catalogue: Catalogue) -> str | None:
-    """What tells this owner's password from any other, and from the same set again; None when none is set."""
+    """A mark that tells this owner's password from any other, and from the same set again; None when none is set."""
     stored = _stored(catalogue.engine)
     return None if stored is None else hashlib.sha256(stored.encode()).hexdigest()
 

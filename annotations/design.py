@@ -25,7 +25,7 @@ MOST_ITEMS = 10_000
 
 @dataclass(frozen=True)
 class Design:
-    """What a study is made from. Shares of controls are of the number of real items; at least one if over 0.
+    """The design of a study. Shares of controls are of the number of real items; at least one if over 0.
 
     Attributes:
         models: names of models in the catalogue.

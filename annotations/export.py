@@ -125,7 +125,7 @@ def backup(catalogue: Catalogue, path: Path) -> None:
 
 
 def codebook(study: Study) -> str:
-    """What the files hold, column by column (Markdown)."""
+    """Contents of the files, column by column (Markdown)."""
 
     def values(meaning: Any) -> str:
         return meaning if isinstance(meaning, str) else ", ".join(meaning)

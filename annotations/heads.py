@@ -1,4 +1,4 @@
-"""What raters said of one head's descriptions, over all studies, without saying who."""
+"""Raters' judgements of one head's descriptions, over all studies, without saying who."""
 
 from __future__ import annotations
 

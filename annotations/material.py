@@ -1,4 +1,4 @@
-"""What comes with headscribe for every study: the guideline, the consent text, practice items, obvious items."""
+"""Material for every study: the guideline, the consent text, practice items, obvious items."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def practice_items() -> tuple[PracticeItem, ...]:
 
 @cache
 def catch_material() -> dict[str, Any]:
-    """What obvious items are made of: ``words`` of each operation, and ``items``."""
+    """Parts of obvious items: ``words`` of each operation, and ``items``."""
     found: dict[str, Any] = json.loads(_read("catch.json"))
     return found
 
@@ -42,7 +42,7 @@ def guideline_text() -> str:
 
 
 def consent_text() -> str:
-    """What raters agree to unless a study brings its own (Markdown)."""
+    """The consent that raters give unless a study brings its own (Markdown)."""
     return _read("consent.md")
 
 

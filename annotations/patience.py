@@ -22,7 +22,7 @@ LONGEST_WAIT = 60.0
 """Seconds after which a call gives up."""
 
 AWAY = (DBAPIError, TimeoutError)
-"""What a call raises then: nothing was saved, as far as one can know, and it may be made again."""
+"""The exception of a call then: nothing was saved, as far as one can know, and it may be made again."""
 
 TRIES = 4
 """How often a call is made that failed for another reason than a database locked or away, such as a deadlock."""

@@ -55,7 +55,7 @@ def who(connection: Connection, rater_id: int, *, lock: bool = False) -> tuple[R
 
 
 def state(rater: Row[Any], study: Row[Any]) -> Turn | None:
-    """What stands before any item: shut out, consent, practice; None where items may come."""
+    """Steps before any item: shut out, consent, practice; None where items may come."""
     if rater.revoked is not None:
         return Turn("revoked")
     if rater.consented is None:
@@ -92,7 +92,7 @@ def surely_held(connection: Connection, study: Row[Any], shown: Row[Any], at: da
 
 
 def task(row: Row[Any]) -> Task:
-    """What the page shows of a presentation: the description only once stage A is answered."""
+    """The page's view of a presentation: the description only once stage A is answered."""
     content = row.content
     rows = tuple(TableRow(source, tuple(targets)) for source, targets in content["rows"])
     if row.stage_a is None:

@@ -1,4 +1,4 @@
-"""What a rater's page calls: what comes next, what was shown, what was answered. All state is in the database.
+"""Functions of a rater's page: what comes next, what was shown, what was answered. All state is in the database.
 
 Every call is one transaction, safe to repeat: a submission carries a UUID made by the page, and one that comes twice
 counts once. A page that lost the connection sends the same again. Whatever a rater sends is either committed, or kept
@@ -69,7 +69,7 @@ class RatingDesk:
 
     @patient
     def next_item(self, rater_id: int) -> Turn:
-        """What this rater is to see now. The same, however often it is asked, until it is answered."""
+        """The view that this rater is to see now, alike however often it is asked, until it is answered."""
         with self._engine.connect() as connection:
             rater, study = presenting.who(connection, rater_id)
             turn = presenting.state(rater, study)
@@ -276,7 +276,7 @@ def _held(connection: Connection, study: Row[Any], row: Row[Any], at: datetime) 
 
 
 def _known(before: Row[Any], row: Row[Any]) -> Outcome:
-    """What became of a submission when it came first."""
+    """The outcome of a submission when it came first."""
     if before.presentation_id != row.id:
         raise InputError("a submission needs a UUID of its own")
     return _outcome(before.payload["reason"]) if before.type == "refused" else _SAVED

@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 KINDS = ("real", "swap_easy", "swap_hard", "shuffled", "catch")
-"""What an item is: a head as it is; a head's table with a random or a similar head's description; a head's own
+"""Kinds of items: a head as it is; a head's table with a random or a similar head's description; a head's own
 description with its targets shuffled over the rows; or something obvious. Raters cannot tell them apart."""
 
 PRESENCE = ("clear", "weak", "none")
@@ -113,7 +113,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class StageA:
-    """What a rater said of the table alone: ``presence`` of `PRESENCE`, optionally ``own_words``."""
+    """A rater's answers on the table alone: ``presence`` of `PRESENCE`, optionally ``own_words``."""
 
     presence: str
     own_words: str | None = None
@@ -125,7 +125,7 @@ class StageA:
 
 @dataclass(frozen=True, slots=True)
 class StageB:
-    """What a rater said of the description: ``fit`` of `FIT`, ``coverage`` of `COVERAGE`, optionally more.
+    """A rater's answers on the description: ``fit`` of `FIT`, ``coverage`` of `COVERAGE`, optionally more.
 
     ``coverage`` may be None where it cannot be said: for an abstention, or when one can't tell.
     """
@@ -147,7 +147,7 @@ Answers = StageA | StageB
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a rater's page shows now: one presentation of one item. Says nothing of kind, head, or other raters.
+    """The view of a rater's page now: one presentation of one item. Says nothing of kind, head, or other raters.
 
     Attributes:
         presentation: its id; goes into widget keys and back with every answer. Only its own rater can use it.
@@ -175,7 +175,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What comes next for a rater.
+    """The next step of a rater.
 
     ``state`` is one of
 
@@ -193,7 +193,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a submission. "Saved" may be shown if and only if ``saved``: it is committed then.
+    """The outcome of a submission. "Saved" may be shown if and only if ``saved``: it is committed then.
 
     ``status`` is ``"saved"``, or why it was not taken, which the log keeps with what was sent: ``"already"`` (another
     submission answered this before and stands), ``"handed on"`` (the rater was away, and others completed the

@@ -46,7 +46,7 @@ class Described:
 
 
 def source_name(llm: str, prompt: str) -> str:
-    """What a describer is called."""
+    """A describer's name."""
     return "statistics" if llm == "statistics" else f"{llm} {prompt}"
 
 

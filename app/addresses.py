@@ -23,7 +23,7 @@ def named_in(owners: str) -> frozenset[str]:
 
 
 def network_of(address: str) -> str:
-    """What counts as one place: an IPv4 address; of IPv6 the /64, of which every household has all addresses."""
+    """The place of an address: an IPv4 address; of IPv6 the /64, of which every household has all addresses."""
     try:
         found = ip_address(address.partition("%")[0])
     except ValueError:

@@ -230,7 +230,7 @@ def depth_chart(depth: pd.DataFrame) -> Any:
 
 
 def _lean(rows: pd.DataFrame, *columns: str) -> pd.DataFrame:
-    """What a map of heads needs of a table, and no more: it is sent to the reader's browser."""
+    """The columns that a map of heads needs of a table, and no more: it is sent to the reader's browser."""
     few = {
         name: "category" for name in columns if not pd.api.types.is_numeric_dtype(rows[name])
     }  # each text is sent once
@@ -238,7 +238,7 @@ def _lean(rows: pd.DataFrame, *columns: str) -> pd.DataFrame:
 
 
 def _category() -> Any:
-    """The same category looks the same in every chart of a model."""
+    """Colours of categories: a category looks the same in every chart of a model."""
     alt = _altair()
     legend = alt.Legend(orient="bottom", columns=3)  # beside, it would not fit a narrow page
     return alt.Color("category:N", title="category", scale=alt.Scale(range=_KINDS), legend=legend)

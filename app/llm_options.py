@@ -1,4 +1,4 @@
-"""What the commands share that ask an LLM about heads: describe, score and stability have the same options for it."""
+"""Options of the commands that ask an LLM about heads: describe, score and stability have the same options for it."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def _reported(run_id: int) -> int:
 
 
 def _of_database(error: Exception) -> str | None:
-    """What keeps the database of the catalogue from answering, in a line; None for any other error."""
+    """The cause that keeps the database of the catalogue from answering, in a line; None for any other error."""
     if "sqlalchemy.exc" not in sys.modules:
         return None
     from sqlalchemy.exc import DBAPIError

@@ -211,4 +211,4 @@ Consent = Annotated[
 ]
 
 Format = Enum("Format", {name: name for name in FORMATS})  # type: ignore[misc]  # its members are a table
-"""What a catalogue is exported as."""
+"""The formats that a catalogue is exported as."""

@@ -1,4 +1,4 @@
-"""What holds for every option and argument of every command, looked at once they are parsed: numbers and paths."""
+"""Rules for every option and argument of every command, looked at once they are parsed: numbers and paths."""
 
 from __future__ import annotations
 

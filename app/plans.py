@@ -1,4 +1,4 @@
-"""What ``--dry-run`` says of tokens, money and time."""
+"""Estimates that ``--dry-run`` shows of tokens, money and time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PRICE = ("tokens_in", "tokens_out", "source")
 
 
 def amounts(found: Expected) -> str:
-    """What calls would take, in lines."""
+    """Estimates of calls, in lines."""
     source = "as calls to this LLM took" if found.experience else "assumed"
     money = "not known: give --price-in and --price-out"
     if found.price is not None:
@@ -39,7 +39,7 @@ def waiting(found: Expected) -> str:
 
 
 def expected_json(found: Expected) -> dict[str, Any]:
-    """The same as JSON."""
+    """Estimates as JSON."""
     return {
         "calls": found.calls,
         "tokens_in": found.tokens_in,

@@ -1,4 +1,4 @@
-"""What the process of a run tells the catalogue: that it lives, how far it is, what it spent, how it ended.
+"""A run's reports to the catalogue: that it lives, how far it is, what it spent, how it ended.
 
 The run is the command as it is typed: nothing of it is done otherwise because somebody watches.
 """

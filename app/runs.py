@@ -81,7 +81,7 @@ def go_on(catalogue: Catalogue, where: str, run: Run) -> None:
 
 
 def plan(where: str, arguments: Sequence[str]) -> dict[str, Any]:
-    """What a run of ``describe`` would ask, cost and take, as ``--dry-run --json`` says. Asks nobody.
+    """The plan of a run of ``describe``: what it would ask, cost and take, as ``--dry-run --json`` says. Asks nobody.
 
     In a process of its own, since prompts with evidence need the model. Raises `InputError` with the line that the
     command refuses it with.

@@ -1,4 +1,4 @@
-"""What ``score --report`` shows besides the means: coverage against score, and the heads to look at."""
+"""Tables that ``score --report`` shows besides the means: coverage against score, and the heads to look at."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Address:
     public: str = ""
 
     def link(self, *, tls: bool, base: str) -> str:
-        """What opens the app in a browser, or on this machine at least."""
+        """A function that opens the app in a browser, or on this machine at least."""
         shown = "localhost" if self.host in ("0.0.0.0", "::") else f"[{self.host}]" if ":" in self.host else self.host  # noqa: S104
         origin = self.public or f"{'https' if tls else 'http'}://{shown}:{self.port}"
         return f"{origin}{base}/"

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Order(str, Enum):
-    """What the table of heads is sorted by: layers from the first on, the others from the largest down."""
+    """Columns that the table of heads can be sorted by: layers from the first on, the others from the largest down."""
 
     layer = "layer"
     score = "score"

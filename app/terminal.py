@@ -123,7 +123,7 @@ def draw_head(head: HeadRecord, *, suppressed: bool = False) -> None:
 
 
 def _checked(relation: RelationRecord, side: str) -> str:
-    """What running the model showed of a head and an operation, where it was run."""
+    """The checks of a head and an operation, where it was run."""
     said = []
     if relation.inference is not None:
         run = relation.inference
@@ -136,7 +136,7 @@ def _checked(relation: RelationRecord, side: str) -> str:
 
 
 def _evidence_table(evidence: Sequence[EvidenceRecord]) -> Table:
-    """What is above chance, with how far and how surely."""
+    """Evidence above chance, with how far and how surely."""
     headings = ("evidence", "claim", "count", "expected", "effect h", "q", "examples")
     table = Table(*headings, box=None, header_style="bold", pad_edge=False)
     for column in range(2, 6):

@@ -1,4 +1,4 @@
-"""What running a model shows of an operation, as frozen records."""
+"""Checks of an operation by running a model, as frozen records."""
 
 from __future__ import annotations
 

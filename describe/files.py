@@ -42,7 +42,7 @@ SQLITE = b"SQLite format 3\0"
 """How a SQLite file begins."""
 
 LOG_ENDS = ("-wal", "-shm", "-journal")
-"""What SQLite adds to a file's name for those beside it."""
+"""Endings that SQLite adds to a file's name for those beside it."""
 
 _OPEN = re.compile(r"/dev/(stdout|stderr|fd/\d+)|/proc/\w+/fd/\d+")
 """Names of what a process has open, whatever that is."""

@@ -1,4 +1,4 @@
-"""What a head maps: source tokens, each with the tokens that it promotes and suppresses most."""
+"""A head's mappings: source tokens, each with the tokens that it promotes and suppresses most."""
 
 from __future__ import annotations
 

@@ -88,5 +88,5 @@ def find_measure(name: str) -> Measure:
 
 
 def ranked() -> list[str]:
-    """What there are scores of, the most telling first."""
+    """Names of all measures, the most telling first."""
     return [*MEASURES, STABILITY]

@@ -1,4 +1,4 @@
-"""What a notebook uses: a model's heads straight from its weights, and a catalogue's as pandas data frames.
+"""Functions for notebooks: a model's heads straight from its weights, and a catalogue's as pandas data frames.
 
     model = describe.load_model("demo")
     describe.salient_mappings(model, 25, 0)
@@ -278,7 +278,7 @@ def _description_html(one: DescriptionRecord) -> str:
 
 
 def _roles_html(record: HeadRecord) -> str:
-    """What each group of rows does, where there are several."""
+    """The roles of groups of rows, where there are several."""
     lines = []
     for role in record.several_roles:
         number, share = len(role.rows), f"{role.share:.0%} of the saliency"

@@ -52,7 +52,7 @@ class Provider:
 
     @property
     def variables(self) -> str:
-        """What it reads of the environment, in parentheses."""
+        """The environment variables that it reads, in parentheses."""
         found = ", ".join(filter(None, (self.key, self.address)))
         return f" ({found})" if found else ""
 
@@ -115,4 +115,4 @@ def _choices() -> str:
 
 
 CHOICES = _choices()
-"""The same in few words, for ``--help``."""
+"""The choices in few words, for ``--help``."""

@@ -60,7 +60,7 @@ class HeadId(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What identifies a model and gives its shape.
+    """A model's identity and shape.
 
     Attributes:
         name: what people call it: the hub id, the directory's or file's name, or ``demo``.
@@ -130,7 +130,7 @@ class Evidence(Claim):
 
     @property
     def claim(self) -> Claim:
-        """What a description that states it claims."""
+        """The claim of a description that states it."""
         return Claim(self.name, self.kind, self.wording, self.count, self.rows, self.expected)
 
 
@@ -153,7 +153,7 @@ class HeadMapping:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What an LLM said of one head: a description, an abstention, or a failure with its cause.
+    """A describer's answer about one head: a description, an abstention, or a failure with its cause.
 
     Attributes:
         inputs: what the source tokens share; None on failure.

@@ -88,7 +88,7 @@ def _items(study: Study, rows: pd.DataFrame) -> Counts:
 
 
 def _gaps(study: Study, rows: pd.DataFrame) -> tuple[str, ...]:
-    """What is missing: presentations never answered, and questions left open in those that were."""
+    """Missing answers: presentations never answered, and questions left open in those that were."""
     first = rows[rows["occasion"] == 1]
     told = []
     if study.n_items and study.raters_per_item:

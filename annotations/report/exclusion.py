@@ -13,7 +13,7 @@ __all__ = ["RULES", "Carefulness", "carefulness", "judge", "rules_in_words"]
 
 
 class Carefulness(NamedTuple):
-    """What one rater's answers say about their care; counts, and the median active seconds of an item."""
+    """Signs of one rater's care; counts, and the median active seconds of an item."""
 
     answered: int
     failed: int

@@ -79,7 +79,7 @@ def bands(rows: pd.DataFrame) -> pd.Series:
 
 
 def confusion(ratings: pd.DataFrame) -> Counts:
-    """What people saw in the tables of real items against whether the describer abstained on that head."""
+    """People's judgement of the tables of real items against whether the describer abstained on that head."""
     rows = ratings[(ratings["kind"] == "real") & (ratings["occasion"] == 1)]
     cells = tuple(
         tuple(

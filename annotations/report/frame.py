@@ -18,7 +18,7 @@ STRICT = ("fits",)
 """The answers on fit that make a description plausible."""
 
 LENIENT = ("fits", "partly")
-"""The same, counting what fits in part."""
+"""As above, counting what fits in part."""
 
 BASELINE = "statistics"
 """The source whose descriptions are made without an LLM."""

@@ -1,4 +1,4 @@
-"""What a report is made of: frozen records that turn into JSON as they are."""
+"""Parts of a report: frozen records that turn into JSON as they are."""
 
 from __future__ import annotations
 

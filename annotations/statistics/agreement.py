@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 
 
 class Pairs(NamedTuple):
-    """What the coefficients are made of: sums over items; with leading dimensions, those of many draws.
+    """Terms of the coefficients: sums over items; with leading dimensions, those of many draws.
 
     Attributes:
         coincidences: (..., C, C) Krippendorff's matrix: pairs of answers to one item, each item's pairs together

@@ -28,7 +28,7 @@ STREAM = "/_stcore/stream"
 OPEN = ("/_stcore/health", "/_stcore/host-config")
 CLOSED = ("/_stcore/", "/component/", "/app/static/")
 FILES = ("/static/", "/media/", *CLOSED)
-"""What begins so is no page."""
+"""Beginnings of paths that are no pages."""
 
 TRY_AGAIN, POLICY_VIOLATION, NO_MESSAGE = 1013, 1008, 1007
 YEAR = 365 * 24 * 3600
@@ -148,7 +148,7 @@ class FrontDoor:
 
 
 def _bytes(message: Message) -> bytes:
-    """What a message holds. Raises `ValueError` for text: pages send none."""
+    """The bytes in a message. Raises `ValueError` for text: pages send none."""
     data = message.get("bytes")
     if not isinstance(data, bytes):
         raise ValueError("this is text")

@@ -15,7 +15,7 @@ __all__ = ["BoundedPage", "Frames"]
 
 
 class Frames:
-    """What a client sends, with the payload of large messages left out (RFC 6455, section 5.2).
+    """A client's messages, with the payload of large messages left out (RFC 6455, section 5.2).
 
     Attributes:
         cut: whether something was left out of the message that is being read.
@@ -30,7 +30,7 @@ class Frames:
         self._size = 0  # of the message, all its frames together
 
     def read(self, data: bytes) -> Iterator[bytes]:
-        """What to pass on of what came in, at most a frame at a time: `cut` is about the message that this is of."""
+        """Bytes to pass on, at most a frame at a time: `cut` is about the message that this is of."""
         rest = memoryview(data)
         while rest:
             if self._payload:

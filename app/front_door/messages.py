@@ -26,7 +26,7 @@ LONGEST_ADDRESS = 4_000
 
 
 class Conversation:
-    """What one page says to the server."""
+    """The messages of one page to the server."""
 
     def __init__(self) -> None:
         self._page = ("", "", "")

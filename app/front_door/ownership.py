@@ -24,7 +24,7 @@ TICKET_SECONDS = 60.0
 
 
 class Ownership:
-    """What proves the owner to one server.
+    """Proofs of the owner to one server.
 
     Attributes:
         token: in the link; kept by whoever starts several servers for one app, else another at each start.
@@ -43,7 +43,7 @@ class Ownership:
         self._lock = threading.Lock()
 
     def ticket(self) -> str:
-        """What does for the token once, within a minute: the command line of a browser is seen by everyone here."""
+        """A ticket for the token, once within a minute: the command line of a browser is seen by everyone here."""
         with self._lock:
             self._ticket, self._until = secrets.token_urlsafe(32), time.monotonic() + TICKET_SECONDS
             return self._ticket
@@ -70,7 +70,7 @@ _ownership = Ownership()
 
 
 def ownership() -> Ownership:
-    """What proves the owner to this process."""
+    """Proofs of the owner to this process."""
     return _ownership
 
 

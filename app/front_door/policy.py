@@ -1,4 +1,4 @@
-"""What the server says and believes of itself: the headers of its answers, and whose pages may open a connection."""
+"""The server's policy: the headers of its answers, and whose pages may open a connection."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ def _describe(model: str, options: dict[str, Any]) -> None:
 
 
 def _priceless(arguments: list[str]) -> list[str]:
-    """What a plan depends on: all but the budget."""
+    """Settings that a plan depends on: all but the budget."""
     return [argument for argument in arguments if not argument.startswith("--budget=")]
 
 

@@ -1,4 +1,4 @@
-"""What a rater meets before the first item: consent, guideline, practice with feedback."""
+"""Steps of a rater before the first item: consent, guideline, practice with feedback."""
 
 from __future__ import annotations
 

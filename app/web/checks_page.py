@@ -1,4 +1,4 @@
-"""What running a model showed: static against dynamic scores of operations, and what is lost with their heads."""
+"""Checks by running a model: static against dynamic scores of operations, and what is lost with their heads."""
 
 from __future__ import annotations
 

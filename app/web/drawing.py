@@ -68,7 +68,7 @@ def description(inputs: str, pattern: str, unclear: bool) -> str:
 
 
 def said(presence: str, own_words: str | None) -> str:
-    """What a rater said of the table."""
+    """A rater's judgement of the table."""
     words = f" “<bdi>{_plain(own_words)}</bdi>”" if own_words else ""
     return f'<p class="hs-said">You said of the table: pattern <b>{escape(presence)}</b>.{words}</p>'
 

@@ -128,7 +128,7 @@ def _is_owner() -> bool:
 
 
 def _owners_proof() -> str | None:
-    """What a session of the owner's has proved: knowing the password if there is one, else the link with the token.
+    """Proofs of a session of the owner's: knowing the password if there is one, else the link with the token.
 
     None where the owner is known by a login at an identity provider and by nothing else.
     """

@@ -45,7 +45,7 @@ def cards(descriptions: Sequence[DescriptionRecord], ratings: Sequence[Record]) 
 
 
 def claims(evidence: Sequence[EvidenceRecord]) -> str:
-    """What is above chance, how far and how surely."""
+    """Evidence above chance, how far and how surely."""
     rows = [
         (
             prose(found.kind, 40),
@@ -62,7 +62,7 @@ def claims(evidence: Sequence[EvidenceRecord]) -> str:
 
 
 def roles(head: HeadRecord) -> str:
-    """What each group of a head's rows does, with its share of the saliency and what is above chance in it."""
+    """The roles of a head's groups of rows, with its share of the saliency and what is above chance in it."""
     rows = [
         (
             f"<b>{role.role}</b>",
@@ -168,7 +168,7 @@ def _scores(told: DescriptionRecord) -> str:
 
 
 def _fit(told: DescriptionRecord, ratings: Sequence[Record]) -> Record | None:
-    """What raters said of this very text."""
+    """Raters' judgements of this very text."""
     source = {told.llm, f"{told.llm} {told.prompt}"}
     shown = {"inputs": told.inputs or "", "pattern": told.pattern or ""}
     for one in ratings:

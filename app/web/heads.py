@@ -1,4 +1,4 @@
-"""What the catalogue's pages share: which models they are about, as their address says, and the way to a head's page.
+"""Shared by the catalogue's pages: which models they are about, as their address says, and the way to a head's page.
 
 In addresses a model is written ``NAME@HASH8``: its name and the start of its content hash.
 """

@@ -1,4 +1,4 @@
-"""What Streamlit runs for every visitor: who they are decides which pages there are; others do not exist."""
+"""The script that Streamlit runs for every visitor: who they are decides which pages there are; others do not exist."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def _one(model: ModelInfo, scores: pd.DataFrame, threshold: float) -> None:
 
 
 def _layers(model: ModelInfo, scores: pd.DataFrame, threshold: float) -> None:
-    """What layers do: operations by category, and the strongest operation of each head."""
+    """Functions of layers: operations by category, and the strongest operation of each head."""
     st.subheader("By layer")
     share = analysis.category_share(scores, threshold)
     best = scores.loc[scores.groupby(["layer", "head"])["score"].idxmax()]

@@ -55,12 +55,12 @@ class Form:
 
 
 def form_a(name: str) -> Form:
-    """What is asked about the table alone."""
+    """The questions about the table alone."""
     return Form(name, (PRESENCE,), "The pattern in your own words")
 
 
 def form_b(name: str, unclear: bool, before: StageB | None = None) -> Form:
-    """What is asked about the description; of one that is an abstention, only whether that fits."""
+    """The questions about the description; of one that is an abstention, only whether that fits."""
     return Form(name, (FIT,) if unclear else (FIT, COVERAGE, SCOPE), "Comment", before)
 
 
@@ -71,12 +71,12 @@ def draw(form: Form, save: str, on_save: Callable[..., None], *args: Any) -> Non
 
 
 def answered_a(form: Form) -> StageA | None:
-    """What stands on the page; None, which the page will say, when an answer is missing."""
+    """The answers on the page; None, which the page will say, when an answer is missing."""
     return StageA(_chosen(form, PRESENCE) or "", _text(form)) if _complete(form, (PRESENCE,)) else None
 
 
 def answered_b(form: Form) -> StageB | None:
-    """What stands on the page, as `answered_a`."""
+    """The answers on the page, as `answered_a`."""
     fit_alone = COVERAGE not in form.asked or _chosen(form, FIT) == "can't tell"
     if not _complete(form, (FIT,) if fit_alone else (FIT, COVERAGE)):
         return None

@@ -97,7 +97,7 @@ def _save_pressed(rater: Rater) -> None:
 
 
 def _answered(rater: Rater, task: Task, form: Form) -> Outcome | None:
-    """What became of the answers on the page; None if some are missing."""
+    """The outcome of the answers on the page; None if some are missing."""
     if task.stage == "a":
         a = answered_a(form)
         if a is None:

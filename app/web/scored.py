@@ -1,4 +1,4 @@
-"""What pages draw of operations and checks, read again only when the catalogue has something new."""
+"""Operations and checks for pages, read again only when the catalogue has something new."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def operations_of(model_id: int) -> tuple[list[OperationScores], pd.DataFrame]:
 
 
 def checks_of(model_id: int, model: ModelInfo) -> KnownChecks:
-    """What running a model showed."""
+    """Checks by running a model."""
     return _checks(where(), model_id, model.n_layers, _newest())
 
 

@@ -1,4 +1,4 @@
-"""What all visitors of the app share: the catalogue, the raters' desk, the counts of failed attempts. One each.
+"""State that all visitors of the app share: the catalogue, the raters' desk, the counts of failed attempts. One each.
 
 Kept by this module and not by Streamlit's cache, which a message of its protocol clears.
 """
@@ -28,7 +28,7 @@ class Door:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What is shared by those who work on one catalogue."""
+    """State shared by those who work on one catalogue."""
 
     catalogue: Catalogue
     desk: RatingDesk

@@ -22,7 +22,7 @@ Found = dict[str, Any]
 
 @dataclass(frozen=True)
 class HeadChecks:
-    """What running the model showed of heads and operations, and what it was made with.
+    """Checks of heads and operations by running the model, with their settings.
 
     Attributes:
         heads: by head and operation, ``inference``: mean dynamic scores over the templates, ``in_context`` and
@@ -56,7 +56,7 @@ class CheckStore:
         get_or_create(self._engine, schema.operation_check, key, {"found": found})
 
     def load(self, run_id: int, part: str, operation_ids: Iterable[int]) -> dict[int, Found]:
-        """What was found of these operations, by their id; those not checked yet are left out."""
+        """Results for these operations, by their id; those not checked yet are left out."""
         table = schema.operation_check
         query = select(table.c.operation_id, table.c.found).where(
             table.c.run_id == run_id, table.c.part == part, table.c.operation_id.in_(list(operation_ids))
@@ -92,7 +92,7 @@ class CheckStore:
         return {row.head_id: row.found | {"settings": row.settings} for row in connection.execute(query)}
 
     def by_head(self, model_id: int) -> HeadChecks:
-        """What the standard runs on a model, or else the newest, say of each head."""
+        """Results for each head by the standard runs on a model, or else the newest."""
         checks = HeadChecks()
         kept_apart = ("in_context", "of_source")
         for name, found in self.newest(model_id, "correlate", "single", checks.provenance, kept_apart).items():
@@ -111,7 +111,7 @@ class CheckStore:
         provenance: dict[str, Found] | None = None,
         without: tuple[str, ...] = (),
     ) -> dict[str, Found]:
-        """What the standard run of a ``kind`` of check on a model, or else the newest, found of each operation.
+        """Results for each operation of the standard run of a ``kind`` of check on a model, or else of the newest.
 
         By the operation's name. What made it is entered in ``provenance`` under the kind, with what was found, but
         ``without`` what the heads themselves have.
@@ -141,7 +141,7 @@ class CheckStore:
 
 
 def dynamic_hits(found: Found) -> DynamicHits:
-    """What `save` was given as plain data."""
+    """A result given to `save`, as plain data."""
     sides = {
         name: tuple(HitCounts(*(tuple(map(tuple, hits[side])) for side in ("promoted", "suppressed"))) for hits in part)
         for name, part in found.items()
@@ -151,7 +151,7 @@ def dynamic_hits(found: Found) -> DynamicHits:
 
 
 def ablation(found: Found) -> Ablation:
-    """What `save` was given as plain data."""
+    """A result given to `save`, as plain data."""
     lists = {name: tuple(found[name]) for name in ("heads", "numbers", "targeted")}
     controls = {name: (base, tuple(curve)) for name, (base, curve) in found["controls"].items()}
     return Ablation(**(found | lists | {"random": tuple(map(tuple, found["random"])), "controls": controls}))

@@ -29,7 +29,7 @@ class EvidenceStore:
         get_or_create(self._engine, schema.evidence, key, rest)
 
     def of_extraction(self, extraction_id: int, settings: dict[str, Any]) -> dict[HeadId, list[Evidence]]:
-        """What was found under these settings, of each head that was tested."""
+        """Evidence found under these settings, of each head that was tested."""
         head, table = schema.head, schema.evidence
         query = (
             select(head.c.layer, head.c.head, table.c.found)

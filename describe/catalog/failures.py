@@ -1,4 +1,4 @@
-"""What keeps a database from answering, in words, and whether it may pass: nothing of it holds a password."""
+"""Causes that keep a database from answering, in words, and whether it may pass: nothing of it holds a password."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SQLITE = {
 
 
 def reason(error: DBAPIError) -> str:
-    """What is wrong with the catalogue, to follow these words."""
+    """The fault of the catalogue, to follow these words."""
     said = " ".join(str(error.orig).split())
     for part, (words, _) in _SQLITE.items():
         if part in said and _of_sqlite(error):

@@ -24,7 +24,7 @@ HEAD_ID = select(schema.head.c.id).where(IS_HEAD)
 
 
 def place(extraction_id: int, head: HeadId) -> dict[str, int]:
-    """What `IS_HEAD` and `HEAD_ID` are to be filled in with."""
+    """Parameters of `IS_HEAD` and `HEAD_ID`."""
     return {"of_extraction": extraction_id, "of_layer": head.layer, "of_head": head.head}
 
 

@@ -1,4 +1,4 @@
-"""What a head from a file must be like to be taken in: what its record says of each key, and that its parts agree."""
+"""Conditions on a head from a file: those of its record for each key, and that its parts agree."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ Pairs = dict[str, list[list[str]]]
 
 @dataclass
 class Imported:
-    """What came of an import.
+    """The result of an import.
 
     Attributes:
         models: names of the models that the file holds heads of.

@@ -23,7 +23,7 @@ def pack(rows: Iterable[MappingRow]) -> list[Any]:
 
 
 def pack_suppressed(rows: Iterable[MappingRow]) -> list[Any]:
-    """What the same rows suppress, as the column ``suppressed`` has it."""
+    """The targets that the same rows suppress, as the column ``suppressed`` has it."""
     return [_pack_targets(row.suppressed) for row in rows]
 
 

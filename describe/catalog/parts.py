@@ -1,4 +1,4 @@
-"""What the catalogue keeps by layers and models, put together of what records say of single heads."""
+"""Parts of heads that the catalogue keeps by layers and models, put together of what records say of single heads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Row = dict[str, Any]
 
 
 class Parts:
-    """What is stored by layers of heads, until every head has brought its part."""
+    """Values stored by layers of heads, until every head has brought its part."""
 
     def __init__(self, name: str, n_heads: int, n_layers: int = 1) -> None:
         self.name = name
@@ -26,7 +26,7 @@ class Parts:
         self._parts[place] = part
 
     def heads(self) -> Iterator[tuple[int, Any]]:
-        """What came, by head, of a single layer."""
+        """Values by head, of a single layer."""
         return ((head, part) for (_, head), part in self._parts.items())
 
     @property

@@ -15,7 +15,7 @@ from describe.records import HeadId, LayerScores, OperationScores
 __all__ = ["ABOUT", "HeadRelations", "RelationStore"]
 
 ABOUT = ("category", "direction", "content_hash")
-"""What tells which operation it is, besides its name."""
+"""Fields that identify an operation, besides its name."""
 
 
 _OF_RELATION = schema.relation_layer.c.relation_id == schema.relation.c.id

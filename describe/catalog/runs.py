@@ -120,7 +120,7 @@ class Run:
 
 
 def claim_of(run_id: int) -> str:
-    """What the process of a run claims for as long as it lives."""
+    """A run's claims, held for as long as it lives."""
     return f"run-{run_id}"
 
 

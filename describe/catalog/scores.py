@@ -126,7 +126,7 @@ class ScoreStore:
             return self.of_layer(connection, extraction_id, None)
 
     def of_layer(self, connection: Connection, extraction_id: int, layer: int | None) -> dict[int, Scores]:
-        """The same of a layer alone; None for all."""
+        """Scores of a layer alone, as `newest`; None for all."""
         head, description, judge, table = schema.head, schema.description, schema.labeller, schema.score
         query = (
             select(

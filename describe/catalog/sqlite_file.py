@@ -163,7 +163,7 @@ class SqliteFile:
 
     @property
     def _mend(self) -> str:
-        """What to do: SQLite would take the log that is left for that of the file in the catalogue's place."""
+        """Advice: SQLite would take the log that is left for that of the file in the catalogue's place."""
         name = self._real.name
         return f"end this, remove '{name}-wal' and '{name}-shm', and put the right file in its place (docs/security.md)"
 

@@ -1,4 +1,4 @@
-"""What descriptions by statistics claim, read out of their words: for those from before claims were stored.
+"""Claims of descriptions by statistics, read out of their words: for those from before claims were stored.
 
 The words here are those that statistics used until then, and stay as they are, however they speak now.
 """

@@ -1,4 +1,4 @@
-"""What full-text search takes for a word, in prose, in tokens and in queries; on every database the same.
+"""Words of full-text search, in prose, in tokens and in queries; on every database the same.
 
 A token is a word as it stands, without the spaces around it and in one case: ``():`` can be searched for, and
 `` Paris`` of one tokenizer is ``paris`` of another. A token with letters is found by its words too: ``it's`` by ``it``.

@@ -19,7 +19,7 @@ from describe.errors import RunEndedError
 __all__ = ["Writes"]
 
 Write = Callable[[Connection], object]
-"""What writes the rows of one result."""
+"""A function that writes the rows of one result."""
 
 PATIENCE = 600.0
 """Seconds that results are kept in memory while the database does not take them; then the run ends."""

@@ -1,4 +1,4 @@
-"""What random heads show, against which claims about one side of a head are held.
+"""Shares that random heads show, against which claims about one side of a head are held.
 
 The sources that any head acts on most are alike, and so are the targets that it promotes: both lie close in the
 embeddings. Random heads show how much of each property comes about in this way.
@@ -47,7 +47,7 @@ class Chance:
         return _against(self._sides[kind], count, rows)
 
     def of_common(self, count: Ids, rows: int) -> tuple[Floats, Floats]:
-        """The same of the commonest targets by rank, last the rows that have most of them, out of so many rows."""
+        """Chances of the commonest targets by rank, last the rows that have most of them, out of so many rows."""
         return _against(self._common(rows, len(count)), count, rows)
 
     def _common_of(self, rows: int, ranks: int) -> Scatter:

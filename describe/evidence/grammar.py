@@ -1,4 +1,4 @@
-"""What dictionaries know of a word: its lemmas, its forms, how common it is. Needs ``headscribe[evidence]``."""
+"""Dictionaries' knowledge of a word: its lemmas, its forms, how common it is. Needs ``headscribe[evidence]``."""
 
 from __future__ import annotations
 

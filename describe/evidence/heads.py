@@ -87,7 +87,7 @@ def placebo_evidence(
 
 
 class _Chances:
-    """What random heads show by chance, for each set of hub tokens: made once, since placebos seldom change the set."""
+    """Shares of random heads, for each set of hub tokens: made once, since placebos seldom change the set."""
 
     def __init__(self, vocabulary: Vocabulary, random: Sequence[HeadMapping]) -> None:
         self._vocabulary = vocabulary
@@ -115,7 +115,7 @@ class _Tests:
         self._chance = chances.beside(self._shared)
 
     def on(self, mapping: HeadMapping) -> list[Evidence]:
-        """What is found of a head, not yet corrected for the number of tests; nothing where it has no rows."""
+        """The evidence on a head, not yet corrected for the number of tests; nothing where it has no rows."""
         table, vocabulary, chance = Table.of(mapping), self._vocabulary, self._chance
         if table.targets.size == 0:
             return []
@@ -129,7 +129,7 @@ class _Tests:
 
 
 def _with_q_values(tested: Sequence[Evidence], others: Floats) -> list[Evidence]:
-    """The same with q-values over these tests and those that gave the ``others``' p-values."""
+    """These tests with q-values over these tests and those that gave the ``others``' p-values."""
     p_values = np.concatenate([_p_values(tested), others])
     q_values = benjamini_hochberg(p_values)[: len(tested)]
     return [replace(evidence, q_value=float(q)) for evidence, q in zip(tested, q_values, strict=True)]

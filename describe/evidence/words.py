@@ -14,7 +14,7 @@ __all__ = ["METHOD", "NAME", "RANDOM", "SETTINGS", "describe_evidence", "signifi
 UNCLEAR = "Unclear"
 
 MAX_Q, MIN_EFFECT, MIN_SHARE, MIN_COUNT = 0.01, 0.5, 0.2, 3
-"""What a sentence needs: a false discovery rate, a medium effect, and enough of the rows to speak of."""
+"""Thresholds of a sentence: a false discovery rate, a medium effect, and enough of the rows to speak of."""
 
 COMMON_SHARE = 1 / 3
 """Related inputs have some outputs in common in any head; one is told of when this share of the rows has it."""
@@ -40,7 +40,7 @@ SETTINGS = {
     "common_share": COMMON_SHARE,
     "random": RANDOM,
 }
-"""What a description depends on besides the evidence; kept with it."""
+"""Settings that a description depends on besides the evidence; kept with it."""
 
 NAME = "evidence-2"
 METHOD = """Statistics of a head's mappings, put into words without an LLM.
@@ -69,7 +69,7 @@ def significant(evidence: Iterable[Evidence]) -> list[Evidence]:
 
 
 def describe_evidence(evidence: Sequence[Evidence], *, suppresses: bool = False) -> Description:
-    """What the evidence says of one head, in words and as claims; ``Unclear`` for a side of which it says nothing.
+    """The evidence on one head, in words and as claims; ``Unclear`` for a side of which it says nothing.
 
     ``evidence`` stands in the order in which it was tested: the specific before the general; ``suppresses``: it is of
     what the head pushes down, not of what it promotes.

@@ -42,7 +42,7 @@ class Format:
 
     @property
     def module(self) -> Any:
-        """What writes it, loaded when it is first used."""
+        """The function that writes it, loaded when it is first used."""
         return importlib.import_module(f"describe.export.{self.name}")
 
     def is_folder(self, path: Path) -> bool:

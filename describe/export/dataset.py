@@ -32,7 +32,7 @@ HEADS, DESCRIPTIONS = Path("data/heads"), Path("data/descriptions")
 
 @dataclass
 class _Told:
-    """What the card says of a model, counted as its heads go by, and their flat rows."""
+    """The card's figures of a model, counted as its heads go by, and their flat rows."""
 
     model: ModelInfo
     heads: int = 0

@@ -13,7 +13,7 @@ __all__ = ["COLUMNS", "table_rows"]
 
 
 class _OfHead(Record):
-    """What a row has of a head."""
+    """A head's columns of a row."""
 
     saliency: float | None
     """saliency of the most salient token"""
@@ -44,7 +44,7 @@ class _OfHead(Record):
 
 
 class _OfScore(Record):
-    """What a row has of a description's score to show first."""
+    """The columns of a description's score to show first."""
 
     score: float | None
     """how far a judge found the description true; null where none did"""

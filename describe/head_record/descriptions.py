@@ -1,4 +1,4 @@
-"""What was said of a head, and which of it is shown first."""
+"""Descriptions of a head, and which is shown first."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ __all__ = [
 State = Literal["described", "unclear", "failed", "none"]
 
 STATES: tuple[State, ...] = ("described", "unclear", "failed", "none")
-"""What became of a head, best first: a description, an abstention, no usable answer, or nobody was asked."""
+"""States of a head, best first: a description, an abstention, no usable answer, or nobody was asked."""
 
 STATE_WORDS: dict[State, str] = {state: state for state in STATES} | {"none": "no description"}
-"""The same as people read it."""
+"""States as people read them."""
 
 
 class Said(Protocol):
-    """What decides which description of a head is shown first."""
+    """A description's rank: the first is shown first."""
 
     @property
     def state(self) -> State:
-        """What became of it."""
+        """Its state."""
 
     @property
     def role(self) -> int | None:
@@ -54,7 +54,7 @@ S = TypeVar("S", bound=Said)
 
 
 def outcome(failure: str | None, unclear: bool) -> State:
-    """What became of a description."""
+    """The state of a description."""
     return "failed" if failure is not None else "unclear" if unclear else "described"
 
 
@@ -99,7 +99,7 @@ class DescriptionProvenance(Record):
 
 
 class DescriptionRecord(Record):
-    """What was said of a head: an answer, an abstention, or a failure with its cause."""
+    """One description of a head: an answer, an abstention, or a failure with its cause."""
 
     llm: Name
     """who described the head: an LLM, or `statistics`"""
@@ -139,7 +139,7 @@ class DescriptionRecord(Record):
 
     @property
     def state(self) -> State:
-        """What became of it."""
+        """Its state."""
         return outcome(self.failure, self.unclear)
 
     @property

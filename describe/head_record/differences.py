@@ -1,4 +1,4 @@
-"""What changed of a head between two records of it."""
+"""Differences of a head between two records of it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from describe.mappings import MappingRow
 __all__ = ["KINDS", "changes", "described_otherwise", "pairs", "words"]
 
 KINDS = ("mapping", "descriptions", "scores", "relations")
-"""What of a head can change."""
+"""Parts of a head that can change."""
 
 CLOSE = 1e-3
 """Numbers that differ by less, of mappings relative to their size, are the same: another machine's rounding."""
@@ -44,7 +44,7 @@ def pairs(old: Iterable[HeadRecord], new: Iterable[HeadRecord]) -> Iterator[Pair
 
 
 def changes(old: HeadRecord, new: HeadRecord, llm: str | None = None) -> Json:
-    """What of `KINDS` changed, empty when nothing did; ``llm``: only descriptions by this one, and their scores."""
+    """Changed `KINDS`, empty when nothing did; ``llm``: only descriptions by this one, and their scores."""
     before, after = ({who: d for who, d in _described(record) if llm in (None, who[0])} for record in (old, new))
     found: Json = {
         "mapping": _mapping(old.salient, new.salient),

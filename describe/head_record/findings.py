@@ -1,4 +1,4 @@
-"""What the statistics found of a head: evidence in its mapping rows, and roles, groups of rows that do one thing."""
+"""Findings of the statistics on a head: evidence in its mapping rows, and roles, groups of rows that do one thing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all records of a head have in common: frozen, read from a file strictly, and written as JSON.
+"""The common form of all records of a head: frozen, read from a file strictly, and written as JSON.
 
 The fields are the keys of the JSON form, in its order; what is said of a field stands below it.
 """
@@ -20,7 +20,7 @@ from describe.values import Text, free
 __all__ = ["Json", "Object", "Record", "finite_json"]
 
 Json = dict[str, Any]
-"""What JSON calls an object."""
+"""A JSON object."""
 
 Object = Annotated[dict[Text, Any], AfterValidator(free)]
 """An object with keys of its own: settings, versions, usage."""

@@ -139,7 +139,7 @@ class HeadRecord(Record):
 
     @property
     def state(self) -> State:
-        """What became of the head: of its best description."""
+        """The state of the head: that of its best description."""
         best = self.best_description()
         return "none" if best is None else best.state
 
@@ -173,7 +173,7 @@ class HeadRecord(Record):
 
     @property
     def evidence_text(self) -> str:
-        """What is above chance in its mappings, in words."""
+        """Evidence above chance in its mappings, in words."""
         return "; ".join(found.text for found in self.evidence)
 
     @property

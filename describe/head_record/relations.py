@@ -156,7 +156,7 @@ class ScoredOperation(Operation):
 
 
 class CorrelationRun(Record):
-    """What was looked for in prompts; the counts are the heads'."""
+    """Terms of a search in prompts; the counts are the heads'."""
 
     k: Size
     """a target counts when it is among so many"""

@@ -62,7 +62,7 @@ class _Figures:
 
     @property
     def wrong(self: _Judged) -> str:
-        """What a wrong description of the same head gets."""
+        """The value of a wrong description of the same head."""
         return "not run" if self.placebo is None else f"{self.placebo:.2f}"
 
 
@@ -141,7 +141,7 @@ class HeadlineScore(_Figures):
 
     @property
     def rank(self) -> tuple[int, float]:
-        """What tells better scores from worse ones: first the measure, whose values are of different kinds."""
+        """The order of better scores before worse ones: first the measure, whose values are of different kinds."""
         return _telling(self.measure), self.value
 
     @property

@@ -46,18 +46,18 @@ class HeadSummary:
 
     @property
     def placebo(self) -> float | None:
-        """What a wrong description of the head gets."""
+        """The value of a wrong description of the head."""
         return None if self.headline is None else self.headline.placebo
 
     @property
     def said(self) -> str:
-        """What the head does, in the describer's words, with the role that these are of; or why there are none."""
+        """The head's function in the describer's words, with the role that these are of; or why there are none."""
         if self.failure is not None:
             return f"failed: {self.failure}"
         return (f"role {self.role}: " if self.role else "") + (self.pattern or "")
 
     def cut(self, most: int) -> HeadSummary:
-        """The same with words of at most so many characters."""
+        """The summary with words of at most so many characters."""
         return replace(self, inputs=_cut(self.inputs, most), pattern=_cut(self.pattern, most))
 
 

@@ -1,4 +1,4 @@
-"""What needs the model to run: dynamic scores and their correlation with the static ones, and ablation."""
+"""Whatever needs the model to run: dynamic scores and their correlation with the static ones, and ablation."""
 
 from __future__ import annotations
 

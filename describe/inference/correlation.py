@@ -77,7 +77,7 @@ def correlations(
 
 
 def points(static: OperationScores, dynamic: DynamicHits, side: Side) -> list[dict[str, Any]]:
-    """What `correlations` are over, a row per template and head: ``template``, ``layer``, ``head``, ``static`` score,
+    """The table of `correlations`, a row per template and head: ``template``, ``layer``, ``head``, ``static`` score,
     and the dynamic ones ``without_context`` and ``with_context``."""
     scores, name = next((scores, name) for known, scores, name in _sides(static) if known == side)
     return [

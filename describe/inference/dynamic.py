@@ -41,7 +41,7 @@ class Asked:
         return cls(list(place), [(place[source], target) for source, target in pairs], k)
 
     def sought(self, device: torch.device) -> Sought:
-        """The same as tensors."""
+        """The prompts as tensors."""
         source, target = torch.tensor(self.pairs, device=device).T
         return Sought(source, target, torch.full_like(source, self.k))
 

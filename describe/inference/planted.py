@@ -42,7 +42,7 @@ Pairs = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class PlantedHead:
-    """What was planted in a head.
+    """The operation planted in a head.
 
     Attributes:
         name: the operation's name, as of a file that `describe.operations.load_operations` reads.

@@ -32,13 +32,13 @@ from describe.weights.names import prefixes
 __all__ = ["Attended", "Runner", "Steps", "open_runner"]
 
 BATCH_BYTES = 1 << 30
-"""What the tensors of a batch may take on a CPU; on a GPU a quarter of its free memory."""
+"""Bytes that the tensors of a batch may take on a CPU; on a GPU a quarter of its free memory."""
 LARGEST_BATCH = 512
 
 
 @dataclass(frozen=True)
 class Attended:
-    """What heads read at the last position of each prompt; L layers, B prompts, H heads, G groups that share W_V.
+    """Vectors read at the last position of each prompt; L layers, B prompts, H heads, G groups that share W_V.
 
     Attributes:
         in_context: z as each head attends, (L, H, B, dh).
@@ -258,7 +258,7 @@ class Steps:
 
 
 class _Batch:
-    """What follows a common prefix of prompts, padded on the left to one length; padding is masked and counts for no
+    """Prompts without their common prefix, padded on the left to one length; padding is masked and counts for no
     position.
 
     Attributes:
@@ -275,7 +275,7 @@ class _Batch:
         self.source = torch.tensor([n + p.source - prefix for n, p in zip(pad, prompts, strict=True)], device=device)
 
     def inputs(self) -> dict[str, Tensor]:
-        """What the model is called with; the mask covers the prefix too."""
+        """Arguments that the model is called with; the mask covers the prefix too."""
         positions = (self._mask.cumsum(1) - 1).clamp(min=0)[:, self._prefix :]
         return {"input_ids": self._ids, "attention_mask": self._mask, "position_ids": positions}
 

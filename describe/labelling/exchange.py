@@ -24,7 +24,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class Question(Protocol[T_co]):
-    """What an LLM is asked about a head, and what its replies make of it; a stage that asks has one of its own.
+    """Questions to an LLM about a head, and outcomes of its replies; a stage that asks has one of its own.
 
     Attributes:
         prompt: the first message.
@@ -43,7 +43,7 @@ class Question(Protocol[T_co]):
         ...
 
     def read(self, reply: str, usage: dict[str, Any]) -> T_co:
-        """What a reply says. Raises ValueError with a reason that can be sent back, `CallError` where it is no use."""
+        """The answer in a reply. Raises ValueError with a reason to send back, `CallError` where it is no use."""
         ...
 
     def failed(self, failure: CallError, usage: dict[str, Any]) -> T_co:
@@ -73,7 +73,7 @@ def run_ahead(inquiry: Inquiry[T], answered: Callable[[Question[Any]], Any]) -> 
 
 @dataclass(frozen=True)
 class DescribeQuestion:
-    """What does this head do?"""
+    """The question of what a head does."""
 
     template: Template
     prompt: str
@@ -138,7 +138,7 @@ class Exchange(Generic[T]):
         return cls(question, [{"role": "user", "content": question.prompt}])
 
     def answered(self, reply: Reply) -> Exchange[T] | T:
-        """What a reply makes of the exchange: an outcome, or one more thing to ask."""
+        """The next step after a reply: an outcome, or one more thing to ask."""
         usage = _add_usage(self.usage, reply.usage)
         following = replace(self, usage=usage, reply=reply.text, repairs=self.repairs + 1)
         try:
@@ -167,7 +167,7 @@ def _repair(reason: str) -> Message:
 
 
 def _add_usage(before: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """What two calls took together; what cannot be added up is that of the later one."""
+    """The usage of two calls together; what cannot be added up is that of the later one."""
     summed = ("tokens_in", "tokens_out", "seconds", "attempts")
     total = {name: (before.get(name) or 0) + (new.get(name) or 0) for name in summed if name in new}
     return new | total | {"calls": before.get("calls", 0) + 1}

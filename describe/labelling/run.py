@@ -22,7 +22,7 @@ GRACE = 1.0
 
 
 class Asks(Protocol):
-    """What is needed of an LLM: `describe.llm.ChatClient`, or a stand-in."""
+    """The interface of an LLM: `describe.llm.ChatClient`, or a stand-in."""
 
     async def ask(self, messages: list[Message], form: Form, head: HeadId | None = None) -> Reply:
         """One reply to a chat about a head; without a schema, what the text of its one message goes on with.
@@ -33,7 +33,7 @@ class Asks(Protocol):
 
 
 async def ask(llm: Asks, question: Question[T], head: HeadId) -> T:
-    """What the LLM answers to a question about one head, or the failure with its cause.
+    """The LLM's answer to a question about one head, or the failure with its cause.
 
     A reply that does not have the form asked for goes back once, with the reason, unless the LLM was to go on with a
     text. Raises `LLMError` and `RunEndedError` only.
@@ -49,7 +49,7 @@ async def ask(llm: Asks, question: Question[T], head: HeadId) -> T:
 
 
 async def inquire(llm: Asks, inquiry: Inquiry[T], head: HeadId) -> T:
-    """What an inquiry about one head comes to, each question asked as `ask` does."""
+    """The outcome of an inquiry about one head, each question asked as `ask` does."""
     answer: Any = None
     while True:
         try:

@@ -28,7 +28,7 @@ JUDGES = "judge-"
 """How the names of templates for judges begin."""
 
 MODES = ("chat", "completion")
-"""What a template may set ``mode`` to: asked as a chat, which is the default, or as a text to be gone on with."""
+"""Values of a template's ``mode``: asked as a chat, which is the default, or as a text to be gone on with."""
 
 ECHO = 0.85
 """The share of letters in common from which on two answers say the same."""
@@ -38,7 +38,7 @@ _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_tra
 
 @dataclass(frozen=True)
 class Kind:
-    """What templates are for.
+    """The kind of question that templates are for.
 
     Attributes:
         fields: what a template may use.
@@ -164,7 +164,7 @@ _FIELDS: dict[str, Callable[[HeadMapping], Any]] = {
     "n_targets": lambda mapping: max((len(row.targets) for row in mapping.salient), default=0),
     "evidence": lambda mapping: [asdict(found) for found in mapping.evidence],
 }
-"""What a template that asks for a head's description may use."""
+"""Fields of a template that asks for a head's description."""
 
 
 def _module(name: str, text: str, fields: Mapping[str, Any]) -> Any:

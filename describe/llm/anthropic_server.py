@@ -43,7 +43,7 @@ class MessagesWire(Wire):
     request_id = "request-id"
 
     def parameters(self, form: Form, refused: Iterable[str] | None = None) -> dict[str, Any]:
-        """What goes with the messages. There is no seed."""
+        """Parameters that go with the messages. There is no seed."""
         from anthropic import transform_schema
 
         left_out = self.refused if refused is None else set(refused)

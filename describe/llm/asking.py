@@ -1,4 +1,4 @@
-"""What is asked of an LLM, what comes back, and what every call of a run is subject to."""
+"""Requests to an LLM, replies, and the terms of every call of a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Choice:
 
 
 Form = dict[str, Any] | Choice | None
-"""What a reply is to be: JSON by a schema (of a chat), a `Choice`, or a text gone on with up to an empty line."""
+"""The form of a reply: JSON by a schema (of a chat), a `Choice`, or a text gone on with up to an empty line."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Request:
     longest_wait: float = 60.0
 
     def provenance(self) -> dict[str, Any]:
-        """What bears on the answer, to be stored with it."""
+        """Parameters that bear on the answer, to be stored with it."""
         return {"max_tokens": self.max_tokens, "temperature": self.temperature, "seed": self.seed}
 
 
@@ -72,7 +72,7 @@ class Ledger(Protocol):
 
 @dataclass(frozen=True)
 class Oversight:
-    """What every call of a run is subject to."""
+    """Terms of every call of a run."""
 
     pacer: Pacer = field(default_factory=lambda: Pacer(1_000_000))
     purse: Purse = field(default_factory=Purse)

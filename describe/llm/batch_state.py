@@ -1,4 +1,4 @@
-"""What a Batch API says of a batch, and of each request in it, read without trust from the server's JSON."""
+"""The state of a batch by its Batch API, and of each request in it, read without trust from the server's JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MOMENTS = ("completed_at", "expired_at", "cancelled_at", "failed_at")
 
 @dataclass(frozen=True)
 class BatchState:
-    """What the server says of a batch.
+    """The server's state of a batch.
 
     Attributes:
         id: the server's name for it.
@@ -76,7 +76,7 @@ class BatchState:
 
 @dataclass(frozen=True)
 class OutputLine:
-    """What a line of a batch's output says of a request: an HTTP status with a body, or with an error."""
+    """The outcome of a request by a line of a batch's output: an HTTP status with a body, or with an error."""
 
     custom_id: str
     status: int

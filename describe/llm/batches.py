@@ -38,7 +38,7 @@ __all__ = ["MOST_BYTES", "MOST_REQUESTS", "BatchClient", "Result"]
 T = TypeVar("T")
 
 MOST_REQUESTS, MOST_BYTES = 50_000, 200_000_000
-"""What one file of requests may hold."""
+"""Limits of one file of requests."""
 
 _CHAT: Final = "/v1/chat/completions"
 _PAGES, _PAGE = 10, 100
@@ -133,7 +133,7 @@ class BatchClient:
         return self._persist(lambda: self._find(key, file_id))
 
     def state(self, batch_id: str) -> BatchState | None:
-        """What the server says of a batch; None when it knows none of that name."""
+        """The server's state of a batch; None when it knows none of that name."""
         ask = _by(lambda client: client.batches.with_raw_response.retrieve(batch_id))
         try:
             return self._persist(lambda: self._ask(ask, BatchState.of, named=True))
@@ -153,7 +153,7 @@ class BatchClient:
             self._persist(lambda: self._ask(ask, bool, named=True))
 
     def results(self, batch: BatchState, hashes: dict[str, str]) -> Iterator[Result]:
-        """What came of the requests of a batch, in any order; lines that cannot be read or assigned are left out.
+        """Outcomes of the requests of a batch, in any order; lines that cannot be read or assigned are left out.
 
         Args:
             hashes: the request hash of each custom id in the batch.
@@ -257,7 +257,7 @@ class BatchClient:
         raise failure
 
     def _failure(self, answer: Answer) -> CallError | LLMError | None:
-        """What went wrong with a request to the Batch API."""
+        """The failure of a request to the Batch API."""
         where, failure = self.wire.where, answer.failure
         if answer.status in (404, 405, 501):
             return LLMError(f"{where} has no Batch API (/files and /batches): leave --batch out ({answer.words})")

@@ -16,7 +16,7 @@ from describe.errors import CallError
 __all__ = ["ENCODINGS", "bounded"]
 
 ENCODINGS: Final = "gzip, deflate"
-"""What is asked for. Both are unpacked piece by piece; of others, a few bytes could come to gigabytes at once."""
+"""Encodings asked for. Both are unpacked piece by piece; of others, a few bytes could come to gigabytes at once."""
 
 MOST_WORDS = 2**16
 """Bytes of an error's body that are read: only its words are used."""

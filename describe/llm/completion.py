@@ -34,7 +34,7 @@ class NoCompletionError(ValueError):
 
 @dataclass(frozen=True)
 class Completion:
-    """What a completion says.
+    """A completion, read.
 
     Attributes:
         body: the JSON that it was read from.

@@ -18,10 +18,10 @@ __all__ = ["ProviderModule", "connect", "connect_batches", "endpoint", "identity
 
 
 class ProviderModule(Protocol):
-    """What the module of a provider gives, such as `describe.llm.openai_server`."""
+    """The interface of a provider's module, such as `describe.llm.openai_server`."""
 
     def identity(self, llm: LLM) -> dict[str, str]:
-        """What tells this LLM from a namesake: its ``endpoint``, or its file's ``content_hash``.
+        """Fields that tell this LLM from a namesake: its ``endpoint``, or its file's ``content_hash``.
 
         Asks nobody. Raises `LLMError` when there is no key, no such file, or no package for it.
         """
@@ -43,7 +43,7 @@ def _module(llm: LLM) -> ProviderModule:
 
 
 def identity(llm: LLM) -> dict[str, str]:
-    """What tells this LLM from a namesake, for provenance. Raises `LLMError` as `ProviderModule.identity` does."""
+    """Fields that tell it from a namesake, for provenance. Raises `LLMError` as `ProviderModule.identity` does."""
     return _module(llm).identity(llm)
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong with a call, and how to tell from what the openai package raises."""
+"""Ways a call can go wrong, and how to tell from what the openai package raises."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def answered_with(
     *,
     key: str | None = "OPENAI_API_KEY",
 ) -> CallError | LLMError:
-    """What a server's answer by HTTP status and error code means, in a response or in a line of a batch's output."""
+    """The cause by HTTP status and error code of an answer, in a response or in a line of a batch's output."""
     if status == 401:
         return LLMError(f"{where} refused the API key: check {key}")
     if status == 403:
@@ -159,7 +159,7 @@ def refused_parameter(complaint: str, sent: Iterable[str], *, guess: bool = True
 
 
 def _root(error: BaseException) -> BaseException:
-    """What an exception came of in the end: aiohttp's broken connections reach us as time-outs, but for this."""
+    """The first cause of an exception: aiohttp's broken connections reach us as time-outs, but for this."""
     while error.__cause__ is not None:
         error = error.__cause__
     return error

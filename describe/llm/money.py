@@ -1,4 +1,4 @@
-"""What calls cost: prices, estimates of tokens, and a purse that is never overdrawn."""
+"""The cost of calls: prices, estimates of tokens, and a purse that is never overdrawn."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Price:
         return ((tokens_in - cached) * self.tokens_in + cached * rate + tokens_out * self.tokens_out) / PER
 
     def in_batch(self) -> Price:
-        """The same for requests that wait for a batch: half."""
+        """Prices of requests that wait for a batch: half."""
         return replace(
             self,
             tokens_in=self.tokens_in / 2,
@@ -90,7 +90,7 @@ def _known_price(llm: LLM, endpoint: str | None) -> Price | None:
 
 @lru_cache(maxsize=64)
 def _listed_price(provider: str, model: str) -> Price | None:
-    """What genai-prices says of a model at its provider's own endpoint, from the list inside the package."""
+    """Prices that genai-prices has of a model at its provider's own endpoint, from the list inside the package."""
     try:
         rates = [_listed(provider, model, **{side: AT_ONCE}) for side in ("input_tokens", "output_tokens")]
         cached = _listed(provider, model, input_tokens=AT_ONCE, cache_read_tokens=AT_ONCE)

@@ -71,7 +71,7 @@ class Sender:
         raise reason
 
     def _within(self, most: int) -> Callable[[httpx2.Response], Awaitable[None]]:
-        """What looks at each answer before its body is read."""
+        """A hook that looks at each answer before its body is read."""
 
         async def look(response: httpx2.Response) -> None:
             from describe.llm.bodies import bounded

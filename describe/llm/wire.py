@@ -28,7 +28,7 @@ LOGPROBS = 5
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a request.
+    """The outcome of a request.
 
     Attributes:
         body: the server's JSON; None where there was none.
@@ -96,7 +96,7 @@ class Wire:
         return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
     def parameters(self, form: Form, refused: Iterable[str] | None = None) -> dict[str, Any]:
-        """What goes with the messages, or the text, of a request, without what the server refuses."""
+        """Parameters that go with the messages, or the text, of a request, without what the server refuses."""
         left_out = self.refused if refused is None else set(refused)
         wanted: dict[str, Any] = {"temperature": self.request.temperature, "seed": self.request.seed}
         if form is None:
@@ -123,7 +123,7 @@ class Wire:
         return "completions", {"model": self.model, **sent, "prompt": messages[-1]["content"]}
 
     def completion(self, found: Any) -> Completion:
-        """What an answer says. Raises `NoCompletionError` for one that is something else."""
+        """The completion in an answer. Raises `NoCompletionError` for one that is something else."""
         return Completion.of(found)
 
     def entry(
@@ -148,18 +148,18 @@ class Wire:
         return replace(call, outcome=cause, detail=str(failure), reply=reply)
 
     def failed(self, error: Exception) -> CallError | LLMError:
-        """What the provider's package raised, as ours."""
+        """An exception of the provider's package, as ours."""
         return translate(error, self.first_line(error), self.row, self.where, self.model, self.request.timeout)
 
     def no_likelihoods(self) -> LLMError:
-        """What to say of a server that tells no probabilities of tokens."""
+        """The failure of a server that tells no probabilities of tokens."""
         return LLMError(
             f"{self.where} gives no log-probabilities of '{self.model}' (logprobs of /completions): --measure"
             " likelihood needs a server that does, such as vLLM or llama.cpp, or gguf:FILE"
         )
 
     def no_completion(self, content: bytes) -> CallError:
-        """What to say of an answer that is something else."""
+        """The failure of an answer that is no completion."""
         words = content[:8000].decode("utf-8", "replace")[:2000]
         return CallError("server_error", NO_COMPLETION, reply=words)
 

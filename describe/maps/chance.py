@@ -23,7 +23,7 @@ __all__ = ["random_operations"]
 def random_operations(
     x: SourceVectors, unembed: Rows, singular: Tensor, n: int, k: int, *, seed: int, block: int = BLOCK
 ) -> SalientOperations:
-    """What random heads with these ``singular`` values (H, dh) do: their n most salient sources, and k targets of each.
+    """Random heads with these ``singular`` values (H, dh): their n most salient sources, and k targets of each.
 
     Computed on the device and in the precision of the source vectors' norms. ``block``: numbers in the largest
     temporary.

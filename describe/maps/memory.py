@@ -1,4 +1,4 @@
-"""What a computation holds in memory, as a function of a model's shape, and what is done in blocks to keep to a budget.
+"""The memory of a computation, as a function of a model's shape, and what is done in blocks to keep to a budget.
 
 Extraction holds, in numbers of the precision computed in (docs/scale.md says the same in words):
 
@@ -82,7 +82,7 @@ def plan_extraction(
     *,
     shared: bool = False,
 ) -> ExtractionPlan:
-    """What to hold and what to do in blocks.
+    """The parts to hold and those to do in blocks.
 
     Args:
         hidden: units of the first MLP.
@@ -129,7 +129,7 @@ def plan_extraction(
 def plan_ranking(
     model: ModelInfo, hidden: int, sources: int, targets: int, budget: int, block: int = BLOCK
 ) -> RankingPlan:
-    """What to hold and what to do in blocks; ``sources`` and ``targets`` are how many distinct ones there are.
+    """The parts to hold and those to do in blocks; ``sources`` and ``targets`` are how many distinct ones there are.
 
     Raises `InputError` when the budget is too small for whatever plan.
     """

@@ -39,7 +39,7 @@ def random_heads(layer: LayerWeights, heads: Sequence[int], seed: int) -> LayerW
 
 
 def shuffled(mapping: HeadMapping, seed: int) -> HeadMapping:
-    """The same sources with the targets of other rows; salient, held-out and random rows each among themselves.
+    """A head's sources with the targets of other rows; salient, held-out and random rows each among themselves.
 
     No row keeps its own targets (a random cyclic permutation), unless it is the only one.
     """

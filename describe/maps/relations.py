@@ -228,7 +228,7 @@ class _Scan:
                 self._settle(doubtful[part], start)
 
     def _settle(self, place: Tensor, start: int) -> None:
-        """The same for some open pairs, by their ``place`` among these, and the tokens read from ``start`` on."""
+        """Counts for some open pairs, by their ``place`` among these, and the tokens read from ``start`` on."""
         pair = self.open[place]
         scores = self._rows[self._row[pair]] @ self._unembedding.shuffled(start, start + self._unembedding.most).mT
         within = (scores >= self._low[pair, None]) & (scores <= self._high[pair, None])

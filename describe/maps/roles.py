@@ -65,7 +65,7 @@ SETTINGS = {
     "most_clusters": MOST_CLUSTERS,
     "reach_quantile": REACH_QUANTILE,
 }
-"""What roles depend on besides the head's rows; kept with them."""
+"""Settings that roles depend on besides the head's rows; kept with them."""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int_]
@@ -97,7 +97,7 @@ class Split(NamedTuple):
 
 @dataclass(frozen=True)
 class RandomHead:
-    """What all random heads of a draw share, whatever their singular values: the axes they read and write along.
+    """The axes along which all random heads of a draw read and write, whatever their singular values.
 
     Attributes:
         read: the parts of each x / |x| along the axes that are read, (V, dh).

@@ -51,7 +51,7 @@ class SourceVectors:
 
 @dataclass(frozen=True)
 class SalientOperations:
-    """What each head of a layer does; n sources a head and k targets a source each way, strongest first.
+    """The salient operation of each head of a layer; n sources a head and k targets a source each way, strongest first.
 
     Attributes:
         sources: token ids, (H, n): the most salient, strongest first, then those drawn at random.
@@ -69,7 +69,7 @@ class SalientOperations:
     suppressed_logits: Tensor
 
     def split(self, n_heads: int) -> list[SalientOperations]:
-        """The same of each ``n_heads`` heads, on the CPU."""
+        """These rows, ``n_heads`` heads at a time, on the CPU."""
         columns = (getattr(self, each.name).cpu().split(n_heads) for each in fields(self))
         return [SalientOperations(*parts) for parts in zip(*columns, strict=True)]
 
@@ -240,7 +240,7 @@ class _Best:
         return self.values.index_copy(0, rows, values), self.ids.index_copy(0, rows, kept)
 
     def _merged(self, rows: slice | Tensor, scores: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """What is there in some rows, and further scores with ascending higher ids: the k largest of both."""
+        """Some rows merged with further scores of ascending higher ids: the k largest of both."""
         ids = torch.cat([self.ids[rows], ids], dim=1)
         values, places = largest(torch.cat([self.values[rows], scores], dim=1), self._k)
         return values, ids.gather(1, places)

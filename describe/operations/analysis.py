@@ -1,4 +1,4 @@
-"""What relation scores say of a model and between models: tables in, tables out.
+"""Analysis of the relation scores of a model and between models: tables in, tables out.
 
 The table of a model's scores has a row per operation and head: ``operation``, ``category``, ``layer``, ``head``,
 ``score``, ``suppression``.

@@ -1,4 +1,4 @@
-"""What the functions of the pipeline share: progress, devices, finding a model in the catalogue."""
+"""Shared by the functions of the pipeline: progress, devices, finding a model in the catalogue."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def known(catalogue: Catalogue, name: str, digest: str) -> tuple[int, ModelInfo]
 
 
 def reading(family: str) -> dict[str, Any]:
-    """What is done for a family besides the plain equations, as settings of a result; nothing for most families."""
+    """Steps taken for a family besides the plain equations, as settings of a result; nothing for most families."""
     done = next((row.reading for row in FAMILIES if row.name == family), ())
     return {"reading": list(done)} if done else {}
 

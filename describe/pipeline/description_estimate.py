@@ -26,7 +26,7 @@ __all__ = ["Plan", "plan", "prompt_of"]
 
 @dataclass(frozen=True)
 class Plan(Expected):
-    """What a run would do.
+    """The plan of a run.
 
     Attributes:
         heads: the heads to be described, each by one call; ``placebos``: how many placebo heads besides.
@@ -54,7 +54,7 @@ def plan(
     batch: Batching | None = None,
     retry_failed: bool = False,
 ) -> Plan:
-    """What `describe` would do with these arguments, by the heads of the newest extraction.
+    """The plan of `describe` with these arguments, by the heads of the newest extraction.
 
     Raises `InputError` as `describe` does, and when no head of the model is in the catalogue yet.
     """
@@ -96,7 +96,7 @@ def plan(
 
 
 def prompt_of(catalogue: Catalogue, model: str, head: HeadId, prompt: str | None = None) -> dict[str, Any]:
-    """What would be asked about one head, of whatever LLM: ``prompt`` (the template), ``mode``, ``text``, ``schema``.
+    """The prompt about one head, of whatever LLM: ``prompt`` (the template), ``mode``, ``text``, ``schema``.
 
     The text is the one message of a chat whose reply is to follow the schema, or is to be gone on with, and then there
     is no schema. Changes nothing. Raises `InputError` when the head or the template cannot be used.

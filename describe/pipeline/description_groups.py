@@ -89,7 +89,7 @@ def all_said(catalogue: Catalogue, extraction_id: int) -> list[Said]:
 
 
 def grouped(said: list[Said]) -> list[Group]:
-    """What is said of each head and role, what it promotes and what it suppresses apart."""
+    """Descriptions of each head and role, of promoted and suppressed targets apart."""
     groups: dict[tuple[HeadId, bool], list[int]] = {}
     for place, one in enumerate(said):
         groups.setdefault((one.unit, one.suppressed), []).append(place)

@@ -32,7 +32,7 @@ _TAKEN = (
 
 @dataclass(frozen=True, kw_only=True)
 class DescribeResult(StageResult):
-    """What describing came to: outcomes of all the heads asked for, and what cut it short.
+    """The result of describing: outcomes of all the heads asked for, and what cut it short.
 
     Attributes:
         placebos: of each kind of placebo asked for, its heads, each with its cause of failure, "missing" where there is

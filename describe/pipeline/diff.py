@@ -18,7 +18,7 @@ __all__ = ["Differences", "ModelDifferences", "diff", "diff_describers"]
 
 @dataclass(frozen=True)
 class ModelDifferences:
-    """What changed of one model.
+    """Changes of one model.
 
     Attributes:
         content: the content hashes, old and new.
@@ -39,7 +39,7 @@ class ModelDifferences:
 
 @dataclass(frozen=True)
 class Differences:
-    """What changed of the models that both have, and the names of those that only one has."""
+    """Changes of the models that both have, and the names of those that only one has."""
 
     models: list[ModelDifferences]
     only_old: list[str] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Differences:
 
 
 def diff(old: Catalogue, new: Catalogue, *, model: str | None = None, llm: str | None = None) -> Differences:
-    """What changed of every head between two catalogues: mapping, descriptions, scores, relation scores.
+    """Changes of every head between two catalogues: mapping, descriptions, scores, relation scores.
 
     A layer of each is in memory at a time. ``model``: this one only; ``llm``: only what this one said.
     Raises `InputError` when there is nothing to compare.
@@ -95,7 +95,7 @@ def diff_describers(catalogue: Catalogue, one: str, other: str, *, model: str | 
 
 
 def _partner(info: ModelInfo, among: list[tuple[ModelInfo, int]]) -> tuple[ModelInfo, int] | None:
-    """The same model in another catalogue: of that name and content, or else the only one of that name."""
+    """A model's counterpart in another catalogue: of that name and content, or else the only one of that name."""
     named = [found for found in among if found[0].name == info.name]
     same = [found for found in named if found[0].content_hash == info.content_hash]
     return same[0] if same else named[0] if len(named) == 1 else None

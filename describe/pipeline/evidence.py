@@ -33,7 +33,7 @@ def statistics_method(prompt: str | None) -> Template:
 
 
 def statistics_settings(catalogue: Catalogue, extraction_id: int) -> dict[str, Any]:
-    """What evidence depends on: thresholds, dictionaries, and how many heads were tested together."""
+    """Settings that evidence depends on: thresholds, dictionaries, and how many heads were tested together."""
     from describe.evidence import SETTINGS, grammar_versions
 
     packages = {name: made_by for name, made_by in grammar_versions().items() if name not in ("headscribe", "python")}

@@ -1,4 +1,4 @@
-"""What is judged: descriptions of heads and roles, the rows to judge each by, and a wrong description of each."""
+"""Material for judges: descriptions of heads and roles, the rows to judge each by, and a wrong description of each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["TRIAL", "RowsOf", "Trials", "check_kept", "chosen_authors", "too_few"]
 
 TRIAL = {"version": 1, "rows": 15, "reach": 5, "seed": 0}
-"""What rows are judged: so many of the head's next most salient, so many of its random ones, and as many of others."""
+"""Rows judged: so many of the head's next most salient, so many of its random ones, and as many of others."""
 
 NO_ROWS = "no_rows"
 

@@ -20,7 +20,7 @@ Loader = Callable[[HeadId], HeadMapping]
 
 
 def roles_settings() -> dict[str, Any]:
-    """What roles depend on besides the extraction."""
+    """Settings that roles depend on besides the extraction."""
     from describe.maps.roles import SETTINGS
 
     return dict(SETTINGS)
@@ -29,7 +29,7 @@ def roles_settings() -> dict[str, Any]:
 def split_already(
     catalogue: Catalogue, extraction_id: int, template: Template, load: Loader, heads: list[HeadId]
 ) -> tuple[list[HeadId], Loader]:
-    """What to describe of heads role by role, and how to read it.
+    """The roles of heads to describe, and how to read it.
 
     A prompt that shows what heads promote is for roles that promote, one that shows what they suppress for the others.
     Raises `CatalogueError` where heads are not split yet.
@@ -46,7 +46,7 @@ def split_already(
 
 
 def role_units(found: dict[HeadId, dict[HeadId, Role]], heads: Iterable[HeadId], signs: Sequence[Sign]) -> list[HeadId]:
-    """What to describe of each head where its roles are: each role that evidence supports and that has such a sign.
+    """The roles to describe of heads that were split: each role that evidence supports and that has such a sign.
 
     A head with one role, or none that evidence supports, is described as a whole, if one of its roles has the sign. As
     a whole means by what it promotes, unless ``signs`` are of suppression alone.
@@ -106,7 +106,7 @@ def tested_roles(
 
 
 def _signs(template: Template) -> list[Sign]:
-    """What a prompt can be asked about; the statistics, which have none, put either into words."""
+    """The signs that a prompt can be asked about; the statistics, which have none, put either into words."""
     from describe.evidence import NAME
 
     if template.name == NAME:

@@ -79,7 +79,7 @@ def by_role(
     dtype: str,
     progress: Progress,
 ) -> tuple[list[HeadId], Callable[[HeadId], HeadMapping]]:
-    """What to describe role by role, and how to read it, as `split_already`; heads are split first where needed."""
+    """Heads to describe role by role, and how to read it, as `split_already`; heads are split first where needed."""
     result = roles(catalogue, model, heads=heads, device=device, dtype=dtype, progress=progress)
     return split_already(catalogue, result.extraction_id, template, load, list(result.heads))
 

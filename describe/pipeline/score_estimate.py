@@ -21,7 +21,7 @@ __all__ = ["ScorePlan", "plan_scores"]
 
 @dataclass(frozen=True)
 class ScorePlan(Expected):
-    """What a judge would be asked: about which descriptions, by head and author, and in which prompts.
+    """The questions to a judge: about which descriptions, by head and author, and in which prompts.
 
     Attributes:
         no_rows: how many of these descriptions too few rows are left for; nothing is asked about them.
@@ -49,7 +49,7 @@ def plan_scores(
     batch: Batching | None = None,
     retry_failed: bool = False,
 ) -> ScorePlan:
-    """What `score` would do with these arguments. Raises as it does, and where the judge is ``statistics``."""
+    """The plan of `score` with these arguments. Raises as it does, and where the judge is ``statistics``."""
     if not judge.kind.asks:
         raise InputError("--judge statistics asks nobody and costs nothing: there is nothing to try dry")
     terms = Terms(concurrency, limits or Limits(), batch, retry_failed=retry_failed)

@@ -104,7 +104,7 @@ def _row(told: list[Told], scores: Scores, judge: tuple[str, str | None], eviden
 
 
 def _placebo(told: list[Told], scores: Scores, author: int, judge: tuple[str, str | None]) -> dict[str, Any] | None:
-    """What one author said of placebos of one kind; None where nobody asked."""
+    """One author's outcomes on placebos of one kind; None where nobody asked."""
     from describe.statistics import wilson
 
     answered = [one for one in told if one.labeller_id == author and one.failure is None]

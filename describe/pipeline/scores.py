@@ -27,7 +27,7 @@ __all__ = ["Judging", "ScoreResult", "score"]
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreResult(StageResult):
-    """What judging came to; ``judged``: how many descriptions were to be judged, those of placebos too."""
+    """The result of judging; ``judged``: how many descriptions were to be judged, those of placebos too."""
 
     judged: int
 
@@ -113,7 +113,7 @@ class Judging:
         self._model = model
 
     def tasks(self, heads: str, llm: str | None, prompt: str | None, *, keep: bool = True) -> list[JudgedTask]:
-        """What is to be judged, author by author: the model's own heads and roles, then each kind of placebos.
+        """The tasks of judging, author by author: the model's own heads and roles, then each kind of placebos.
 
         ``keep``: enter the judge into the catalogue if it is new.
         """
@@ -201,7 +201,7 @@ class Judging:
         return judge_all
 
     def _inquiry(self, trials: Trials, unit: HeadId) -> Inquiry[Score]:
-        """What a judge is asked of one description, and of a wrong one."""
+        """The judge's inquiry about one description, and about a wrong one."""
         from describe.scoring import questions_of
 
         case = trials.case(unit)
@@ -211,7 +211,7 @@ class Judging:
 
 
 def _method(judge: LLM, request: Request, template: str | None, measure: Measure) -> tuple[Template, dict[str, Any]]:
-    """What the judge is asked, or how statistics judge, and what the outcome depends on."""
+    """The judge's template, or the method of statistics, and the settings that the outcome depends on."""
     from describe.labelling import Template
     from describe.llm import identity
     from describe.scoring import METHOD, SETTINGS, questions_of

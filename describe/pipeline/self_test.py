@@ -22,7 +22,7 @@ __all__ = ["Finding", "find_planted", "self_test"]
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found of one planted operation.
+    """The result for one planted operation.
 
     Attributes:
         planted: the head it was planted in, None where it was planted nowhere.

@@ -105,7 +105,7 @@ class ToCompare:
 
 
 def to_compare(catalogue: Catalogue, model: str, heads: str) -> ToCompare:
-    """What `stability` compares of these heads. Raises `InputError` when none of them has two descriptions."""
+    """The descriptions compared of these heads. Raises `InputError` when none of them has two descriptions."""
     info, extraction_id = find(catalogue, model)
     wanted = set(parse_heads(heads, info.n_layers, info.n_heads))
     said = all_said(catalogue, extraction_id)

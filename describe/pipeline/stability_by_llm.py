@@ -30,12 +30,12 @@ __all__ = ["Comparing"]
 
 Kept = Mapping[tuple[int, str], Row[Any]]
 SETTINGS = {"version": 1, "seed": 0}
-"""What a comparison depends on besides judge and descriptions."""
+"""Settings that a comparison depends on besides judge and descriptions."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """What comparing the descriptions of one head came to: ``stable``, or why there is nothing."""
+    """The comparison of the descriptions of one head: ``stable``, or why there is nothing."""
 
     stable: Stable | None = None
     failure: str | None = None
@@ -44,7 +44,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Pairs:
-    """What is compared of a group: every two of its descriptions, and as many pairs with others', by their places."""
+    """The pairs compared of a group: every two of its descriptions, and as many pairs with others', by their places."""
 
     group: Group
     own: list[tuple[int, int]]
@@ -81,7 +81,7 @@ class Comparing:
         self._pairs = lru_cache(None)(lambda unit, way: _pairs(self._groups[unit, way], said))
 
     def tasks(self, groups: list[Group], *, keep: bool = True) -> list[Task[Compared]]:
-        """What is to be asked about some groups, by what heads promote and by what they suppress.
+        """Questions about some groups, by what heads promote and by what they suppress.
 
         Unless ``keep``, nothing is entered in the catalogue.
         """
@@ -89,7 +89,7 @@ class Comparing:
         return [self._task([group.unit for group in groups if group.suppressed == way], way) for way in (False, True)]
 
     def found(self, group: Group) -> Stable:
-        """What the catalogue holds of a group that was compared."""
+        """The stored result of a group that was compared."""
         pairs = self._pairs(group.unit, group.suppressed)
         rows = [row for row in self._of_group(pairs, self._kept()) if row is not None]
         central = next(row.description_id for row in rows if row.found["representative"])
@@ -119,7 +119,7 @@ class Comparing:
         return self._catalogue.scores.by_judge(self._extraction_id, self.stage.labeller_id, "stability")
 
     def _of_group(self, pairs: Pairs, kept: Kept) -> list[Row[Any] | None]:
-        """What is kept of each description of a group, compared as now."""
+        """The score kept of each description of a group, compared as now."""
         key = json_hash(pairs.settings)
         return [kept.get((self._said[place].id, key)) for place in pairs.group.own]
 

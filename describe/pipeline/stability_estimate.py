@@ -24,7 +24,7 @@ REPLY = 30.0
 
 @dataclass(frozen=True)
 class StabilityPlan(Expected):
-    """What an LLM would be asked to compare: the descriptions of which heads or roles, and in which prompts."""
+    """Comparisons that an LLM would be asked for: the descriptions of which heads or roles, and in which prompts."""
 
     model: ModelInfo
     heads: list[str]
@@ -44,7 +44,7 @@ def plan_stability(
     batch: Batching | None = None,
     retry_failed: bool = False,
 ) -> StabilityPlan:
-    """What `stability` would do with these arguments. Raises as it does, and where it would ask no LLM."""
+    """The plan of `stability` with these arguments. Raises as it does, and where it would ask no LLM."""
     if judge is None or not judge.kind.asks:
         raise InputError("only an LLM as --judge is asked and costs anything: there is nothing to try dry")
     found = to_compare(catalogue, model, heads)

@@ -1,4 +1,4 @@
-"""What the catalogue holds of a model's operations and checks, as it is: nothing is read from weights or run."""
+"""A model's operations and checks in the catalogue, as it is: nothing is read from weights or run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["KnownChecks", "known_checks", "known_relations"]
 
 @dataclass(frozen=True)
 class KnownChecks:
-    """What running a model showed of operations, in its standard runs or else its newest.
+    """Checks of operations by running a model, in its standard runs or else its newest.
 
     Attributes:
         correlations: static against dynamic scores, over all heads and templates.

@@ -15,7 +15,7 @@ from describe.text import quoted
 __all__ = ["METHOD", "SETTINGS", "StatisticsJudge"]
 
 SETTINGS = {"version": 1}
-"""What a judgement depends on besides description, evidence and rows."""
+"""Settings that a judgement depends on besides description, evidence and rows."""
 
 METHOD = """A row is weighed by the claims that the description makes, without an LLM.
 

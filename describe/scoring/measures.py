@@ -1,4 +1,4 @@
-"""What a judge's probabilities and bits come to: of one description's rows, and over the heads of a model."""
+"""Figures of a judge's probabilities and bits: of one description's rows, and over the heads of a model."""
 
 from __future__ import annotations
 

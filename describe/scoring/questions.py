@@ -1,4 +1,4 @@
-"""What a measure's module gives: how its judge is asked, and what the answers come to."""
+"""The interface of a measure's module: how its judge is asked, and what the answers come to."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class MeasureQuestions(Protocol):
         ...
 
     def inquire(self, template: Template, case: Case) -> Inquiry[Score]:
-        """What a judge is asked about a description, and the score of its answers, under the measure's own name."""
+        """The judge's inquiry about a description, and the score of its answers, under the measure's own name."""
         ...
 
 

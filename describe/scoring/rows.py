@@ -20,7 +20,7 @@ from describe.records import HeadId, HeadMapping, MappingRow
 __all__ = ["LEAST", "Case", "Trial", "Words", "draw_trial", "hub_targets", "matched", "seen"]
 
 Words = tuple[str, str]
-"""What a description says of the inputs, and of what the head does."""
+"""A description's sentences on the inputs and on the pattern."""
 
 LEAST = 5
 """Fewer rows of the head itself, or of others, say too little."""

@@ -20,7 +20,7 @@ __all__ = ["Assembly", "Entry", "Shape"]
 
 @dataclass(frozen=True)
 class Shape:
-    """What a configuration says, whatever the file calls it. Raises ValueError for sizes that no model has.
+    """A configuration's settings, whatever the file calls it. Raises ValueError for sizes that no model has.
 
     Attributes:
         scale: what embeddings are multiplied by.
@@ -49,7 +49,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class Entry:
-    """What a token's embedding goes through before the first layer."""
+    """The steps of a token's embedding before the first layer."""
 
     scale: float
     norm: Norm | None
@@ -73,7 +73,7 @@ class Assembly:
     names: Names
 
     def entry(self) -> Entry:
-        """What stands between the embeddings and the first layer."""
+        """The part between the embeddings and the first layer."""
         norm = self._norm("embed_norm", self.family.embed_norm) if self.family.embed_norm else None
         return Entry(self.shape.scale, norm)
 

@@ -134,5 +134,5 @@ class Mixture:
         yield self
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Mixture:
-        """The same on another device, in another precision."""
+        """The mixture on another device, in another precision."""
         return moved(self, device, dtype)

@@ -1,4 +1,4 @@
-"""What a row of the table of model families says: where a family keeps the few tensors that MAPS needs, and how."""
+"""A row of the table of model families: where a family keeps the few tensors that MAPS needs, and how."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Family:
 
     @property
     def reading(self) -> tuple[str, ...]:
-        """What is done besides the plain equations, in words that are kept with results."""
+        """Steps besides the plain equations, in words that are kept with results."""
         done = {
             "embedding scaled": bool(self.scale),
             "embedding normed": bool(self.embed_norm),

@@ -16,7 +16,7 @@ from describe.errors import CheckpointError
 __all__ = ["Dense", "FirstMLP", "Gating", "Inner", "Norm", "clamped_gating", "gating", "moved", "xielu"]
 
 Gating = Callable[["Tensor | None", Tensor], Tensor]
-"""What an MLP makes of its gate (n, h), None where it has none, and of its other half (n, h)."""
+"""The function of an MLP's gate (n, h), None where it has none, and of its other half (n, h)."""
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
@@ -97,7 +97,7 @@ class Norm:
         return F.rms_norm(rows, rows.shape[-1:], weight, self.eps)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Norm:
-        """The same on another device, in another precision."""
+        """These weights on another device, in another precision."""
         return moved(self, device, dtype)
 
 
@@ -139,12 +139,12 @@ class Dense:
             )
 
     def to(self, device: torch.device, dtype: torch.dtype) -> Dense:
-        """The same on another device, in another precision."""
+        """These weights on another device, in another precision."""
         return moved(self, device, dtype)
 
 
 class Inner(Protocol):
-    """What stands between the norms: one MLP, or a mixture of several."""
+    """The part between the norms: one MLP, or a mixture of several."""
 
     @property
     def width(self) -> int: ...
@@ -158,7 +158,7 @@ class Inner(Protocol):
 
 @dataclass(frozen=True)
 class FirstMLP:
-    """What the first layer's MLP writes into the residual stream, had attention written nothing: x = MLP_0(norm(E)).
+    """The first layer's MLP: its writing into the residual stream, had attention written nothing: x = MLP_0(norm(E)).
 
     Attributes:
         before: the norm it reads through; None where it reads the residual stream as it is (OLMo 2).
@@ -185,5 +185,5 @@ class FirstMLP:
         return (replace(self, inner=inner, after=None) for inner in self.inner.parts(n))
 
     def to(self, device: torch.device, dtype: torch.dtype) -> FirstMLP:
-        """The same MLP on another device, in another precision."""
+        """This MLP on another device, in another precision."""
         return replace(moved(self, device, dtype), inner=self.inner.to(device, dtype))

@@ -19,7 +19,7 @@ from describe.text import shortened
 __all__ = ["GgufFile", "StoredTensor"]
 
 MOST = {"fields": 1 << 16, "tensors": 1 << 17, "texts in lists": 1 << 21, "bytes of a name": 1 << 16}
-"""What a file may have: a hundred times what any has, few enough to be looked through in a second."""
+"""Limits of a file: a hundred times what any has, few enough to be looked through in a second."""
 
 MOST_DIMENSIONS = 4
 """As in GGML."""

@@ -1,4 +1,4 @@
-"""What tensors are called in a file: by their role in a row of the table, and below the first block."""
+"""Names of tensors in a file: by their role in a row of the table, and below the first block."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WRAPPED = ("model.language_model.", "language_model.model.", "model.text_model.
 
 
 def prefixes(family: Family) -> list[str]:
-    """What may precede a row's names: its own prefix, none, or what multimodal models put before their text part."""
+    """Prefixes of a row's names: its own prefix, none, or what multimodal models put before their text part."""
     return [family.prefix, "", *_WRAPPED]
 
 

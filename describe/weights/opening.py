@@ -99,7 +99,7 @@ def _unknown(path: Path, what: str, name: str) -> CheckpointError:
 
 
 def _hub_shape(directory: Path, family: Family, whole: Any) -> Shape:
-    """What config.json says of the text part; of the whole, where there are other parts, whether U is E."""
+    """The shape in config.json of the text part; of the whole, where there are other parts, whether U is E."""
     config = whole.get_text_config(decoder=True)
     tied = _first(whole, "tie_word_embeddings")
     try:
@@ -138,7 +138,7 @@ def _groups(config: Any, n_heads: int) -> int:
 
 
 def _scale(name: str, value: Any, d_model: int) -> float:
-    """What embeddings are multiplied by, of a row's ``scale`` and that setting's value."""
+    """The factor of embeddings, of a row's ``scale`` and that setting's value."""
     if not name or value is False:
         return 1
     return d_model**0.5 if value is True else float(value)

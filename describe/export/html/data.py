@@ -1,4 +1,4 @@
-"""What the HTML page embeds: all heads as compact JSON, each token and repeated value once."""
+"""Data that the HTML page embeds: all heads as compact JSON, each token and repeated value once."""
 
 import json
 import math

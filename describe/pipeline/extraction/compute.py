@@ -1,4 +1,4 @@
-"""What a machine computes of a model within its memory, without a catalogue. Where it does so, the engines decide."""
+"""Computation on a model within a machine's memory, without a catalogue. Where it does so, the engines decide."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ Ranked = tuple[int, PairHits, float]
 
 @dataclass(frozen=True)
 class Means:
-    """What to compute with.
+    """The device, precision and memory to compute with.
 
     Attributes:
         device: where.
@@ -123,7 +123,7 @@ def kept_unembed(weights: HeadWeights, means: Means, plan: ExtractionPlan) -> Ro
 def salient_layers(
     weights: HeadWeights, x: SourceVectors, unembed: Rows, layers: Sequence[int], plan: ExtractionPlan
 ) -> Iterator[Found]:
-    """The same as `extract_layers`, with the source vectors given, on the device and in the precision of their norms,
+    """As `extract_layers`, with the source vectors given, on the device and in the precision of their norms,
     and the unembedding."""
     info, n = weights.info, N_SALIENT + N_HELD_OUT
     for start in range(0, len(layers), plan.layers):

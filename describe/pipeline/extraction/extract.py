@@ -38,7 +38,7 @@ class ExtractResult:
 
 @dataclass(frozen=True)
 class _Run:
-    """What is to be computed for a result, and the heads to be committed of it."""
+    """The job of a result, and the heads to be committed of it."""
 
     job: Job
     result: ExtractResult
@@ -174,7 +174,7 @@ def named(found: SalientOperations, head: HeadId, place: int, tokens: list[str])
 
 
 def extraction_settings(dtype: str) -> dict[str, Any]:
-    """What a head's mappings depend on besides the model. Raises `InputError` for a precision we do not compute in."""
+    """Settings of a head's mappings. Raises `InputError` for a precision we do not compute in."""
     if dtype not in ("float32", "float64"):
         raise InputError(f"cannot compute in '{dtype}': use float32 or float64 (checkpoints may be stored in any)")
     return {

@@ -40,7 +40,7 @@ class RankJob(Job):
 
 
 def opener() -> Opener:
-    """What opens models, and keeps a few of them open: all are looked at before the first is computed."""
+    """An opener of models that keeps a few open: all are looked at before the first is computed."""
     from describe.weights import open_model
 
     return lru_cache(maxsize=4)(open_model)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["SHARE", "parse_memory", "room"]
 
 SHARE = 0.5
-"""What is taken of the memory to spare where nobody says how much."""
+"""The share taken of the memory to spare where nobody says how much."""
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 _LIMITS = (("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),)
@@ -44,7 +44,7 @@ def room(memory: int | None, device: torch.device) -> int:
 
 
 def _left(limit: tuple[str, str]) -> float:
-    """What a container's limit leaves; infinite where there is none."""
+    """Bytes that a container's limit leaves; infinite where there is none."""
     try:
         most, now = (Path(file).read_text().strip() for file in limit)
         return float(most) - float(now)

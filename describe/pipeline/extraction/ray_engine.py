@@ -114,7 +114,7 @@ class OverRay:
     def _spread(
         self, tasks: Callable[[Any], Iterator[Any]], jobs: Iterable[Job], workers: int
     ) -> Iterator[tuple[int, Any]]:
-        """What tasks find, with the number of the job, as they are done. No job is begun before there are few tasks
+        """Results of tasks, with the number of the job, as they are done. No job is begun before there are few tasks
         left of those before it."""
         import ray
 
@@ -250,7 +250,7 @@ _held: dict[tuple[Hashable, ...], Any] = {}
 
 
 def _kept(key: tuple[Hashable, ...], make: Callable[[], Kept]) -> Kept:
-    """What this worker made before for a model, or makes now; of other models it lets go."""
+    """This worker's parts of a model, made before or now; of other models it lets go."""
     for other in [other for other in _held if other[0] != key[0]]:
         del _held[other]
     if key not in _held:

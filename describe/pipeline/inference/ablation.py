@@ -32,7 +32,7 @@ LEAST_BASE = 0.1
 
 @dataclass(frozen=True)
 class AblateResult:
-    """What removing heads did, by operation.
+    """Effects of removing heads, by operation.
 
     Attributes:
         ablations: of the operations that could be tested.

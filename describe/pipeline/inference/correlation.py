@@ -195,7 +195,7 @@ class _Work:
         scores: dict[str, OperationScores],
         progress: Progress,
     ) -> tuple[dict[Sources, dict[int, DynamicHits]], int]:
-        """What the catalogue has, and what it lacks, which is committed operation by operation; how many were new."""
+        """The stored part, and the part that was lacking, committed by operation; how many were new."""
         asked = {
             (part, operation_id): found
             for part in parts

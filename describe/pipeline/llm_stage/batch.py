@@ -108,7 +108,7 @@ class _Run:
     # -- what to ask ----------------------------------------------------------------------------------------------
 
     def _wanted(self, task: _Task) -> Iterator[Asked]:
-        """What is to be asked now: the requests of each head that is neither done nor in flight."""
+        """Requests to be sent now: the requests of each head that is neither done nor in flight."""
         waiting = {request.request_hash for _, batch in self._open() for request in batch.waiting.values()}
         for head in [head for head in task.replay.pending if not task.batches.waiting[head]]:
             for asked in task.replay.advance(head):

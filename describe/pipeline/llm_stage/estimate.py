@@ -1,4 +1,4 @@
-"""What the tasks of an LLM stage will take before anyone is asked: tokens, money, time. Changes nothing."""
+"""Estimates of the tasks of an LLM stage before anyone is asked: tokens, money, time. Changes nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DAY = 24 * 3600.0
 
 @dataclass(frozen=True)
 class Expected:
-    """What so many ``calls`` will take.
+    """The estimate of so many ``calls``.
 
     Attributes:
         tokens_in, tokens_out: of all calls together.
@@ -53,7 +53,7 @@ class Expected:
 
 
 def to_ask(stage: LLMStage, tasks: Sequence[Task[Any]]) -> tuple[list[tuple[int, HeadId]], int]:
-    """What a run would ask about, by the task's place and the head or role; and how many wait in batches already."""
+    """The questions of a run, by the task's place and the head or role; and how many wait in batches already."""
     pending: list[tuple[int, HeadId]] = []
     in_batches = 0
     for place, record in enumerate(stage.records(tasks)):
@@ -82,7 +82,7 @@ def expect(
     reply: float = TYPICAL_REPLY,
     of_template: bool = False,
 ) -> Expected:
-    """What these questions will take.
+    """The estimate of these questions.
 
     Args:
         calls: how many there are, where not all can be put yet; these then stand for all.

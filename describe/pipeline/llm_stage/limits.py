@@ -17,7 +17,7 @@ __all__ = ["Batching", "Limits", "Terms"]
 
 @dataclass(frozen=True)
 class Limits:
-    """What a run may do.
+    """Limits of a run.
 
     Attributes:
         rpm, tpm: requests and tokens per minute; None for what the server's headers say.

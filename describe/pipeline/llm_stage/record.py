@@ -19,7 +19,7 @@ TOutcome = TypeVar("TOutcome", bound=Outcome)
 
 
 class TaskRecord(Generic[TOutcome]):
-    """What a run keeps of a task, and has to do of it.
+    """A task's stored outcomes, and its open part.
 
     Making one changes nothing.
 

@@ -33,7 +33,7 @@ class Asked(NamedTuple):
 
 
 class Replay:
-    """What a task has open, and what it is to ask next; ``pending``: heads and roles that have no outcome, in order."""
+    """The open part of a task, and its next questions; ``pending``: heads and roles that have no outcome, in order."""
 
     def __init__(self, record: TaskRecord[Any], wire: Wire) -> None:
         self.pending: dict[HeadId, None] = dict.fromkeys(record.pending)
@@ -66,7 +66,7 @@ class Replay:
         return asked
 
     def _replied(self, head: HeadId, exchange: Exchange[Any]) -> Any:
-        """What the reply makes of an exchange that has one, or else the request to be sent."""
+        """The outcome that the reply makes of an exchange that has one, or else the request to be sent."""
         request_hash = self._wire.hash(exchange.messages, exchange.question.form)
         came = self._came.get(head, {}).get(request_hash)
         if came is not None:

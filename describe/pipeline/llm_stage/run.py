@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class StageRun:
-    """What a run of an LLM stage came to.
+    """The result of a run of an LLM stage.
 
     Attributes:
         records: of each task, in order, its outcomes.
@@ -52,7 +52,7 @@ class StageRun:
 
 @dataclass(frozen=True, kw_only=True)
 class StageResult:
-    """What describing, judging or comparing came to, as far as it does not matter which.
+    """The result of describing, judging or comparing, as far as it is alike for all three.
 
     Attributes:
         new: how many outcomes this run committed.
@@ -103,7 +103,7 @@ class LLMStage:
         return self.labeller_id or 0
 
     def records(self, tasks: Sequence[Task[Any]]) -> list[TaskRecord[Any]]:
-        """What there is to do of each task. Changes nothing."""
+        """The open part of each task. Changes nothing."""
         place = str(self.settings.get("endpoint") or self.settings.get("content_hash") or "")
         of = (self.labeller_id or 0, str(self.llm), place, self.template.hash)
         return [

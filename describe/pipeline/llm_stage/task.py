@@ -16,7 +16,7 @@ __all__ = ["Outcome", "Task"]
 
 
 class Outcome(Protocol):
-    """What is found out about a head: an answer, or a failure with its cause and a sentence on it."""
+    """The outcome for a head: an answer, or a failure with its cause and a sentence on it."""
 
     @property
     def failure(self) -> str | None: ...

@@ -23,7 +23,7 @@ __all__ = ["Comparison", "compare", "comparison"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` finds; the tables are described in `describe.operations.analysis`."""
+    """The result of `compare`; the tables are described in `describe.operations.analysis`."""
 
     models: list[ModelInfo]
     universality: pd.DataFrame
@@ -32,7 +32,7 @@ class Comparison:
     gqa: dict[str, GqaBias | None]
 
     def as_json(self) -> dict[str, Any]:
-        """The same as plain data."""
+        """The result as plain data."""
         from describe.operations.analysis import plain_rows
 
         return {

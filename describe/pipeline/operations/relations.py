@@ -183,7 +183,7 @@ def _begin(
 
 
 def _result(catalogue: Catalogue, run: _Run, problems: list[Problem], named: bool) -> RelationsResult:
-    """What the catalogue holds of a run now; operations that the user ``named`` are missed when no pair counts."""
+    """The stored results of a run; operations that the user ``named`` are missed when no pair counts."""
     unused = [
         Problem(found.operation.name, f"none of its {len(found.operation.pairs)} pairs is a single token on both sides")
         for found in run.selected.values()

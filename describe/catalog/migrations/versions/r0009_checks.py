@@ -1,4 +1,4 @@
-"""What running the model showed of operations and heads."""
+"""Checks of operations and heads by running the model."""
 
 import sqlalchemy as sa
 from alembic import op

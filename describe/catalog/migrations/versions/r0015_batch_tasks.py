@@ -1,4 +1,4 @@
-"""What the requests of a batch are for: judging and comparing wait in batches as describing does."""
+"""The task of the requests of a batch: judging and comparing wait in batches as describing does."""
 
 import sqlalchemy as sa
 from alembic import op
