@@ -80,14 +80,14 @@ def _draw(result: StabilityResult) -> None:
     from app.terminal import draw_table
 
     rows = [
-        (str(unit), str(len(s.own)), f"{s.value:.2f}", "not run" if s.placebo is None else f"{s.placebo:.2f}")
+        (str(unit), str(len(s.own)), f"{s.value:.2f}", "not run" if s.wrong is None else f"{s.wrong:.2f}")
         for unit, s in result.heads
     ]
     values = [s.value for _, s in result.heads]
-    placebos = [s.placebo for _, s in result.heads if s.placebo is not None]
+    others = [s.wrong for _, s in result.heads if s.wrong is not None]
     if values:
-        placebo = f"{sum(placebos) / len(placebos):.2f}" if placebos else "not run"
-        rows.append(("mean", "", f"{sum(values) / len(values):.2f}", placebo))
-    headings = ("head", "descriptions", "agreement", "placebo: with other heads'")
+        with_others = f"{sum(others) / len(others):.2f}" if others else "not run"
+        rows.append(("mean", "", f"{sum(values) / len(values):.2f}", with_others))
+    headings = ("head", "descriptions", "agreement", "with other heads'")
     draw_table(headings, rows, title=f"{result.model.name}: stability by {result.judge}", right=(1, 2, 3))
     say(f"{len(result.single)} heads or roles have one description only")

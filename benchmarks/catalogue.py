@@ -109,7 +109,7 @@ def _rows(
             told |= {"inputs": " ".join(words.draw(pick, 6)), "pattern": said, "unclear": unclear, "failure": None}
             rows[schema.description].append(moment | told)
             judged = {"description_id": told_id, "judge_id": labellers[1], "measure": "detection", "n": 60}
-            judged |= {"value": pick.random(), "placebo": 0.5, "low": 0.1, "high": 0.9, "failure": None}
+            judged |= {"value": pick.random(), "wrong": 0.5, "low": 0.1, "high": 0.9, "failure": None}
             rows[schema.score].append(
                 moment | judged | {"found": {}, "settings": {}, "settings_hash": "x", "versions": {}}
             )

@@ -35,11 +35,11 @@ def describe_halves(catalogue: Catalogue) -> None:
 
 
 def row(found: pipeline.StabilityResult) -> str:
-    """Agreement, placebo, and the chance that a head's agreement is above the placebo of a head drawn at random."""
+    """Agreement, that with other heads', and the chance that a head's is above one of those drawn at random."""
     agreement = np.array([stable.value for _, stable in found.heads])
-    placebo = np.array([stable.placebo for _, stable in found.heads if stable.placebo is not None])
-    above = (agreement[:, None] > placebo).mean() + (agreement[:, None] == placebo).mean() / 2
-    cells = (found.judge, len(agreement), *(f"{value:.3f}" for value in (agreement.mean(), placebo.mean(), above)))
+    others = np.array([stable.wrong for _, stable in found.heads if stable.wrong is not None])
+    above = (agreement[:, None] > others).mean() + (agreement[:, None] == others).mean() / 2
+    cells = (found.judge, len(agreement), *(f"{value:.3f}" for value in (agreement.mean(), others.mean(), above)))
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
@@ -47,7 +47,7 @@ def main(embeddings: list[str]) -> None:
     """Print the table of docs/stability.md."""
     with tempfile.TemporaryDirectory() as folder, Catalogue(str(Path(folder) / "c.db"), create=True) as catalogue:
         describe_halves(catalogue)
-        print("| compared by | heads | agreement | placebo | AUROC |")
+        print("| compared by | heads | agreement | with other heads' | AUROC |")
         print("|---|---:|---:|---:|---:|")
         print(row(pipeline.stability(catalogue, MODEL, judge=parse_llm("statistics"))), flush=True)
         for embedding in embeddings:

@@ -166,7 +166,7 @@ def heads_frame(catalogue: Catalogue, model: str | None = None) -> pd.DataFrame:
 
 
 def descriptions_frame(catalogue: Catalogue, model: str | None = None) -> pd.DataFrame:
-    """A row per description, abstention and failure, with its score to show first, the interval and the placebo."""
+    """A row per description, abstention and failure, with its first score, its interval and that of a wrong one."""
     return _frame(_each(_description_rows, _records(catalogue, model)), DESCRIPTION_COLUMNS)
 
 
@@ -192,7 +192,7 @@ _PLACE = ("model", "layer", "head")
 HEAD_COLUMNS = [*_PLACE, "saliency", "sources", "implements", "evidence", "state", "inputs", "pattern", "score"]
 DESCRIPTION_COLUMNS = [
     *(*_PLACE, "llm", "prompt", "role", "state", "inputs", "pattern", "unclear", "reasoning", "failure"),
-    *("measure", "judge", "score", "low", "high", "placebo"),
+    *("measure", "judge", "score", "low", "high", "wrong"),
 ]
 _TOLD = ("llm", "prompt", "role", "inputs", "pattern", "unclear", "reasoning", "failure")
 MAPPING_COLUMNS = [*_PLACE, "rank", "source", "saliency", "way", "target_rank", "target", "logit"]
@@ -235,7 +235,7 @@ def _head_row(record: HeadRecord) -> dict[str, Any]:
 def _description_rows(record: HeadRecord) -> Rows:
     for one in record.descriptions:
         told = {name: getattr(one, name) for name in ("state", *_TOLD)}
-        scored = {name: getattr(one.headline, name, None) for name in ("measure", "judge", "low", "high", "placebo")}
+        scored = {name: getattr(one.headline, name, None) for name in ("measure", "judge", "low", "high", "wrong")}
         yield _place(record) | told | scored | {"score": one.headline and one.headline.value}
 
 
@@ -290,7 +290,7 @@ def _roles_html(record: HeadRecord) -> str:
 
 def _score_html(score: HeadlineScore) -> str:
     interval = f" ({score.interval})" if score.interval else ""
-    return f"{_html(score.by)}: <b>{score.figure}</b>{interval}; a wrong description: {score.wrong}"
+    return f"{_html(score.by)}: <b>{score.figure}</b>{interval}; a wrong description: {score.wrong_figure}"
 
 
 def _html(text: str) -> str:

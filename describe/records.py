@@ -185,7 +185,7 @@ class Score:
     Attributes:
         measure: one of `describe.measures.ranked`.
         value: None on failure; ``low`` and ``high`` its 95 % confidence interval.
-        placebo: the value that a wrong description of the same head gets; None: not tried.
+        wrong: the value that a wrong description of the same head gets; None: not tried.
         n: how many mapping rows were judged.
         failure: why there is no value, a word, and ``detail`` the same in a sentence.
         found: what else the measure gives.
@@ -195,7 +195,7 @@ class Score:
     value: float | None
     low: float | None = None
     high: float | None = None
-    placebo: float | None = None
+    wrong: float | None = None
     n: int = 0
     failure: str | None = None
     detail: str | None = None

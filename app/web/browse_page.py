@@ -130,7 +130,7 @@ def _heads(chosen: list[Model], tables: Tables) -> None:
             "inputs": cut(row.inputs, 120),
             "outcome": row.state,
             "score": row.score,
-            "placebo": row.placebo,
+            "wrong": row.wrong,
             **({"operation": score} if score is not None else {}),
             "saliency": row.saliency,
             "findings": row.evidence,
@@ -139,7 +139,7 @@ def _heads(chosen: list[Model], tables: Tables) -> None:
         }
         for (model, row), score in zip(wanted, scores, strict=True)
     ]
-    empty = {name for name in ("score", "placebo", "findings", "effect") if all(row[name] is None for row in rows)}
+    empty = {name for name in ("score", "wrong", "findings", "effect") if all(row[name] is None for row in rows)}
     number = _clicked([{k: v for k, v in row.items() if k not in empty} for row in rows], "heads")
     if number is not None:
         model, row = wanted[number]
@@ -194,7 +194,7 @@ def _clicked(rows: list[dict[str, Any]], key: str) -> int | None:
 
     numbers = {
         name: st.column_config.NumberColumn(format="%.2f")
-        for name in ("score", "placebo", "operation", "saliency", "effect")
+        for name in ("score", "wrong", "operation", "saliency", "effect")
     }
     event: Any = st.dataframe(
         pd.DataFrame(rows),

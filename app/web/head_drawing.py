@@ -158,13 +158,13 @@ def _card(told: DescriptionRecord, fit: Record | None) -> str:
 def _scores(told: DescriptionRecord) -> str:
     """Each measure by each judge, with its interval and the level that a wrong description reaches."""
     rows = [
-        (prose(measure, 40), f"<bdi>{prose(judge, 60)}</bdi>", score.figure, score.interval, score.wrong)
+        (prose(measure, 40), f"<bdi>{prose(judge, 60)}</bdi>", score.figure, score.interval, score.wrong_figure)
         for measure, judges in told.scores.items()
         for judge, score in judges.items()
     ]
     if not rows:
         return '<p class="hs-said">Not scored yet.</p>'
-    return _table(("score", "judge", "value", "95 % interval", "placebo"), rows, (2,))
+    return _table(("score", "judge", "value", "95 % interval", "wrong description"), rows, (2,))
 
 
 def _fit(told: DescriptionRecord, ratings: Sequence[Record]) -> Record | None:

@@ -214,7 +214,7 @@ def _descriptions(connection: Connection, extraction_id: int, llm: str | None) -
 def _scores(connection: Connection, extraction_id: int) -> dict[int, HeadlineScore | None]:
     """The score to show first of each description, by its id."""
     head, told, score, judge = schema.head, schema.description, schema.score, schema.labeller
-    columns = [score.c[name] for name in ("description_id", "measure", "value", "low", "high", "placebo", "created")]
+    columns = [score.c[name] for name in ("description_id", "measure", "value", "low", "high", "wrong", "created")]
     query = (
         select(judge.c.llm, *columns)
         .join(judge, score.c.judge_id == judge.c.id)
@@ -228,7 +228,7 @@ def _scores(connection: Connection, extraction_id: int) -> dict[int, HeadlineSco
         newest.setdefault(row.description_id, {})[row.measure, row.llm] = row
     return {
         description_id: first_score(
-            HeadlineScore(row.measure, row.llm, row.value, row.low, row.high, row.placebo, iso(row.created))
+            HeadlineScore(row.measure, row.llm, row.value, row.low, row.high, row.wrong, iso(row.created))
             for row in judged.values()
             if row.value is not None
         )

@@ -209,7 +209,7 @@ class _Import:
         judge = self._labeller(llm, made.prompt, made.template, made.judge, made.template_hash)
         key = {"description_id": description_id, "judge_id": judge, "measure": measure}
         key["settings_hash"] = json_hash(made.settings)
-        content = {part: storable(value) for part, value in score.to_json().items() if part != "provenance"}
+        content = {part: storable(getattr(score, part)) for part in ScoreRecord.model_fields if part != "provenance"}
         about = {"settings": made.settings, "versions": made.versions, "created": moment(made.scored)}
         self._enter(schema.score, key, content, about, f"{name}: another score by {llm}")
 

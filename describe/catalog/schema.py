@@ -327,7 +327,7 @@ score = Table(
     Column("value", Float, comment="null on failure"),
     Column("low", Float, comment="with ``high``, the 95 % confidence interval"),
     Column("high", Float),
-    Column("placebo", Float, comment="the value that a wrong description of this head gets; null: not tried"),
+    Column("wrong", Float, comment="the value that a wrong description of this head gets; null: not tried"),
     Column("n", Integer, nullable=False, comment="how many rows were judged"),
     Column("failure", String(32), comment="why there is no value"),
     Column("detail", Text, comment="the failure in a sentence"),

@@ -102,5 +102,6 @@ def _of_head(head: HeadRecord) -> _OfHead:
 
 def _of_score(description: DescriptionRecord | None) -> _OfScore:
     top = description and description.headline
-    values = {f"score_{name}": getattr(top, name, None) for name in ("low", "high", "placebo", "measure", "judge")}
+    values = {f"score_{name}": getattr(top, name, None) for name in ("low", "high", "measure", "judge")}
+    values["score_placebo"] = top and top.wrong  # the column has kept its name
     return _OfScore.of(score=top and top.value, **values)

@@ -65,7 +65,7 @@ class Record(BaseModel):
 
     def to_json(self) -> Json:
         """The record in the JSON form, with tuples for lists."""
-        return self.model_dump(exclude_unset=True, warnings=False)
+        return self.model_dump(by_alias=True, exclude_unset=True, warnings=False)
 
 
 Make = Callable[[Any], Any]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from describe.head_record.form import Object, Record
 from describe.measures import ranked
@@ -33,7 +33,7 @@ class _Judged(Protocol):
     @property
     def high(self) -> float | None: ...
     @property
-    def placebo(self) -> float | None: ...
+    def wrong(self) -> float | None: ...
     @property
     def figure(self) -> str: ...
     @property
@@ -61,9 +61,9 @@ class _Figures:
         return self.figure + (f" ({self.interval})" if self.interval else "")
 
     @property
-    def wrong(self: _Judged) -> str:
+    def wrong_figure(self: _Judged) -> str:
         """The value of a wrong description of the same head."""
-        return "not run" if self.placebo is None else f"{self.placebo:.2f}"
+        return "not run" if self.wrong is None else f"{self.wrong:.2f}"
 
 
 class ScoreProvenance(Record):
@@ -104,7 +104,7 @@ class ScoreRecord(_Figures, Record):
     high: Number | None
     """upper end of it"""
 
-    placebo: Number | None
+    wrong: Annotated[Number | None, Field(alias="placebo")]
     """what a wrong description of the same head gets; null: not tried"""
 
     n: Count
@@ -136,7 +136,7 @@ class HeadlineScore(_Figures):
     value: float
     low: float | None
     high: float | None
-    placebo: float | None
+    wrong: float | None
     scored: str
 
     @property
@@ -152,13 +152,13 @@ class HeadlineScore(_Figures):
     @property
     def text(self) -> str:
         """The score in words, with what a wrong description of the head gets."""
-        return f"{self.by}: {self.with_interval}, placebo: {self.wrong}"
+        return f"{self.by}: {self.with_interval}, wrong description: {self.wrong_figure}"
 
 
 def headline(scores: Mapping[Any, Mapping[str, ScoreRecord]]) -> HeadlineScore | None:
     """Of a description's scores, by measure and judge, the one to show first."""
     return first_score(
-        HeadlineScore(measure, judge, score.value, score.low, score.high, score.placebo, score.provenance.scored)
+        HeadlineScore(measure, judge, score.value, score.low, score.high, score.wrong, score.provenance.scored)
         for measure, judged in scores.items()
         for judge, score in judged.items()
         if score.value is not None

@@ -45,9 +45,9 @@ class HeadSummary:
         return None if self.headline is None else self.headline.value
 
     @property
-    def placebo(self) -> float | None:
+    def wrong(self) -> float | None:
         """The value of a wrong description of the head."""
-        return None if self.headline is None else self.headline.placebo
+        return None if self.headline is None else self.headline.wrong
 
     @property
     def said(self) -> str:

@@ -50,13 +50,13 @@ class Stable:
 
     Attributes:
         value: the mean over pairs of its descriptions.
-        placebo: the mean over pairs of one of its descriptions and one of another head; None without other heads.
+        wrong: the mean over pairs of one of its descriptions and one of another head; None without other heads.
         representative: which description agrees most with the others, by its id.
         descriptions: their ids, and ``own`` the mean agreement of each with the others.
     """
 
     value: float
-    placebo: float | None
+    wrong: float | None
     representative: int
     descriptions: tuple[int, ...]
     own: tuple[float, ...]
@@ -112,5 +112,5 @@ def save_stable(
     """Commit a head's agreement with each of its descriptions."""
     for number, own in zip(found.descriptions, found.own, strict=True):
         told = {"own": own, "representative": number == found.representative}
-        score = Score("stability", found.value, placebo=found.placebo, n=len(found.own), found=told)
+        score = Score("stability", found.value, wrong=found.wrong, n=len(found.own), found=told)
         catalogue.scores.save(number, judge, score, settings, versions)

@@ -76,7 +76,7 @@ def _row(told: list[Told], scores: Scores, judge: tuple[str, str | None], eviden
     found = _scores(told, scores, judge)
     valued = [score for score in found if score.value is not None]
     values = [score.value for score in valued if score.value is not None]
-    wrong = [score.placebo for score in valued if score.placebo is not None]
+    wrong = [score.wrong for score in valued if score.wrong is not None]
     failures = Counter(score.failure for score in found if score.failure is not None)
     return {
         "llm": told[0].llm,

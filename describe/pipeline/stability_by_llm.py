@@ -94,7 +94,7 @@ class Comparing:
         rows = [row for row in self._of_group(pairs, self._kept()) if row is not None]
         central = next(row.description_id for row in rows if row.found["representative"])
         own = tuple(row.found["own"] for row in rows)
-        return Stable(rows[0].value, rows[0].placebo, central, tuple(row.description_id for row in rows), own)
+        return Stable(rows[0].value, rows[0].wrong, central, tuple(row.description_id for row in rows), own)
 
     def _task(self, units: list[HeadId], way: bool) -> Task[Compared]:
         kept = self._kept()

@@ -115,8 +115,8 @@ def inquire(template: Template, case: Case) -> Inquiry[Score]:
 def detection(trial: Trial, own: Judgement, wrong: Judgement | None, wrong_head: HeadId | None) -> Score:
     """The score of a description by what a judge made of it, and of a ``wrong`` one, that of ``wrong_head``.
 
-    A failure of either judgement is the score's: no score stands without its placebo where there can be one. Rows of
-    ``wrong_head`` itself, of which its description is true, are left out of the placebo.
+    A failure of either judgement is the score's: no score stands without that of a wrong description where there can
+    be one. Rows of ``wrong_head`` itself, of which its description is true, are left out of it.
     """
     failed = next((judged for judged in (own, wrong) if judged is not None and judged.failure is not None), None)
     if failed is not None:
@@ -131,15 +131,15 @@ def detection(trial: Trial, own: Judgement, wrong: Judgement | None, wrong_head:
         "others": others,
         "usage": own.usage,
     }
-    placebo = _placebo(trial, wrong, wrong_head)
-    if placebo is not None and wrong is not None:
-        found["placebo"] = {"head": str(wrong_head), **placebo._asdict(), "usage": wrong.usage}
+    beside = _of_wrong(trial, wrong, wrong_head)
+    if beside is not None and wrong is not None:
+        found["placebo"] = {"head": str(wrong_head), **beside._asdict(), "usage": wrong.usage}
     return Score(
         "detection",
         value.value,
         value.low,
         value.high,
-        placebo=placebo.value if placebo else None,
+        wrong=beside.value if beside else None,
         n=len(ours) + len(others),
         found=found,
     )
@@ -148,7 +148,7 @@ def detection(trial: Trial, own: Judgement, wrong: Judgement | None, wrong_head:
 of_judgements = detection
 
 
-def _placebo(trial: Trial, wrong: Judgement | None, head: HeadId | None) -> Estimate | None:
+def _of_wrong(trial: Trial, wrong: Judgement | None, head: HeadId | None) -> Estimate | None:
     if wrong is None:
         return None
     sides = trial.split(wrong.probabilities, without=head)

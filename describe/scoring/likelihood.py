@@ -121,11 +121,11 @@ def likelihood(
         "right_without": sum(bits > -1 for bits in logs[0]) / len(pairs),
         "bits": saved,
     }
-    placebo = None
+    beside = None
     if wrong is not None:
-        placebo = mean_over_rows([x - y for x, y in zip(logs[2], logs[0], strict=True)]).value
+        beside = mean_over_rows([x - y for x, y in zip(logs[2], logs[0], strict=True)]).value
         found["placebo"] = {"head": str(wrong_head), "against": mean_over_rows(against)._asdict()}
-    return Score("likelihood", *mean_over_rows(saved), placebo=placebo, n=len(pairs), found=found)
+    return Score("likelihood", *mean_over_rows(saved), wrong=beside, n=len(pairs), found=found)
 
 
 _LEAST = 1e-6

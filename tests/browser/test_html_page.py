@@ -206,7 +206,7 @@ def test_heads_are_listed_by_score_and_filtered(page: Any, files: dict[str, str]
     line = page.locator("#head .scores li").first
     assert line.locator(".by").inner_text() == "detection by statistics"
     assert "wrong description: 0.50" in line.inner_text()
-    assert line.locator(".interval .placebo").count() == 1
+    assert line.locator(".interval .wrong").count() == 1
     assert page.locator("#order").is_disabled(), "a state has no order"
     page.select_option("#figure", label="Score: detection by statistics")
     assert "wrong descriptions get 0.500 on average" in page.locator("#legend").inner_text()

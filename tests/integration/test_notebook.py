@@ -67,7 +67,7 @@ def test_frames_have_a_row_for_each(catalogue: describe.Catalogue) -> None:
         "unclear",
     ]
     scored = told[told["score"].notna()].iloc[0]
-    assert (scored["measure"], scored["judge"], scored["placebo"]) == ("detection", "a:judge", 0.5)
+    assert (scored["measure"], scored["judge"], scored["wrong"]) == ("detection", "a:judge", 0.5)
     mappings = describe.mappings_frame(catalogue, MODEL.name, "0.1")
     assert len(mappings) == 3 * 2 * 2
     assert set(mappings["way"]) == {"promotes", "suppresses"}

@@ -61,9 +61,9 @@ def test_agreement_and_the_representative(tmp_path: Path, tiny_llama: Path) -> N
         assert same.representative in same.descriptions[:2]
         assert mixed.own == (0.5, 0.5, 0.0), "two abstentions agree, an abstention and a description do not"
         assert mixed.value == pytest.approx(1 / 3)
-        assert mixed.placebo is not None
+        assert mixed.wrong is not None
         first, second, third = (told[judge] for told in scores(catalogue, tiny_llama, HeadId(0, 0)))
-        assert (first["value"], first["placebo"], first["n"]) == (same.value, same.placebo, 3)
+        assert (first["value"], first["placebo"], first["n"]) == (same.value, same.wrong, 3)
         assert [told["found"]["representative"] for told in (first, second, third)].count(True) == 1
         assert third["found"]["own"] == pytest.approx(same.own[2])
         assert scores(catalogue, tiny_llama, HeadId(0, 2)) == [{}]
@@ -103,8 +103,8 @@ def test_an_llm_says_whether_descriptions_agree(
         assert towns.representative in towns.descriptions[:2]
         assert mixed.own == (0.5, 0.5, 0.0), "nor of abstentions"
         for stable in (towns, mixed):
-            assert stable.placebo is not None
-            assert stable.placebo <= 0.2
+            assert stable.wrong is not None
+            assert stable.wrong <= 0.2
         assert 2 <= len(calls) <= 2 + 3 + 3
         assert all("Unclear" not in call.prompt.split("How probable")[0] for call in calls)
         again = pipeline.stability(catalogue, str(tiny_llama), **asked)

@@ -117,9 +117,10 @@ def test_scores_stand_beside_the_description_they_are_of(tmp_path: Path) -> None
         ("likelihood", "openai:judge"): 1.5,
     }
     kept = found["scores"]["detection"]["statistics"]
-    assert {name: kept[name] for name in ("low", "high", "placebo", "n", "failure", "found")} == {
-        **{name: getattr(value, name) for name in ("low", "high", "placebo", "n", "failure", "found")}
+    assert {name: kept[name] for name in ("low", "high", "n", "failure", "found")} == {
+        **{name: getattr(value, name) for name in ("low", "high", "n", "failure", "found")}
     }
+    assert kept["placebo"] == value.wrong, "the key keeps the name that files have"
     (told,) = next(catalogue.head_records(INFO, extraction, only=head)).descriptions
     assert told.headline is not None
     assert (told.headline.measure, told.headline.judge, told.headline.value) == ("detection", "statistics", 0.9)

@@ -216,7 +216,7 @@ def test_overviews_are_those_of_the_records(tmp_path: Path) -> None:
         judge = catalogue.register_labeller("judge", "j", "t", {})
         for told in range(1, 20, 2):
             for measure, value in (("likelihood", told / 10), ("detection", told / 20), ("detection", None)):
-                score = Score(measure, value, placebo=0.5, failure=None if value else "timeout")  # type: ignore[arg-type]
+                score = Score(measure, value, wrong=0.5, failure=None if value else "timeout")  # type: ignore[arg-type]
                 catalogue.scores.save(told, judge, score, {"failed": value is None}, {})
         records = list(catalogue.head_records(catalogue.models()[0], 1))
         for llm in (None, "openai:x", "statistics"):

@@ -120,11 +120,11 @@ def test_a_score_counts_a_failure_of_the_placebo_and_leaves_out_the_wrong_heads_
     right = Judgement(tuple(float(head == trial.head) for head in trial.heads))
     wrong = Judgement(tuple(float(head.head == 2) for head in trial.heads))
     found = detection(trial, right, wrong, HeadId(0, 2))
-    assert (found.value, found.placebo, found.n) == (1, 0.5, 30), "rows of 0.2 would have made it less"
+    assert (found.value, found.wrong, found.n) == (1, 0.5, 30), "rows of 0.2 would have made it less"
     assert found.found["balanced_accuracy"]["value"] == found.found["reach"]["value"] == 1
     failed = detection(trial, right, Judgement(failure="refusal", detail="no"), HeadId(0, 2))
     assert (failed.value, failed.failure) == (None, "refusal")
-    assert detection(trial, right, None, None).placebo is None
+    assert detection(trial, right, None, None).wrong is None
 
 
 def test_the_claims_are_those_of_the_words() -> None:

@@ -73,19 +73,19 @@ function descriptionCard({ state, llm, prompt, role, inputs, pattern, failure, r
 }
 
 // A score with its interval and what a wrong description of the same head gets, in numbers and, for shares, as a bar.
-function scoreLine([measure, judge, value, low, high, placebo, n, failure, withInterval, wrong]) {
+function scoreLine([measure, judge, value, low, high, wrong, n, failure, withInterval, wrongFigure]) {
   const by = prose("span", "by", `${measure} by ${shared[judge]}`);
   if (value === null) return make("li", "", by, prose("span", "cause", `no score: ${failure ?? "not known"}`));
-  const line = make("li", "", by, make("b", "", withInterval), `, ${n} rows; wrong description: ${wrong}`);
+  const line = make("li", "", by, make("b", "", withInterval), `, ${n} rows; wrong description: ${wrongFigure}`);
   line.title = MEASURES[measure];
   if (measure === "likelihood") return line;
   const bar = make("i", "interval", make("i", "value"));
   for (const [name, share] of Object.entries({ value, low: low ?? value, high: high ?? value })) {
     bar.style.setProperty(`--${name}`, Math.min(1, Math.max(0, share)));
   }
-  if (placebo !== null) {
-    const mark = make("i", "placebo");
-    mark.style.setProperty("--value", Math.min(1, Math.max(0, placebo)));
+  if (wrong !== null) {
+    const mark = make("i", "wrong");
+    mark.style.setProperty("--value", Math.min(1, Math.max(0, wrong)));
     bar.append(mark);
   }
   line.append(bar);

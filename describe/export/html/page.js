@@ -28,11 +28,11 @@ function scoreFigures() {
   return [...kinds.values()].map(([measure, judge]) => {
     const mine = (scores) => scores.filter((score) => score[0] === measure && score[1] === judge);
     const valued = (head) => head.descriptions.flatMap(({ scores }) => mine(scores)).map((score) => score[2]).filter((v) => v !== null);
-    const placebos = mine(all).map((score) => score[5]).filter((placebo) => placebo !== null);
-    const mean = placebos.reduce((sum, placebo) => sum + placebo, 0) / placebos.length;
-    const wrong = placebos.length ? `wrong descriptions get ${format(mean)} on average` : "wrong descriptions were not tried";
+    const wrong = mine(all).map((score) => score[5]).filter((value) => value !== null);
+    const mean = wrong.reduce((sum, value) => sum + value, 0) / wrong.length;
+    const level = wrong.length ? `wrong descriptions get ${format(mean)} on average` : "wrong descriptions were not tried";
     const value = (head) => (valued(head).length ? Math.max(...valued(head)) : null);
-    return { label: `Score: ${measure} by ${visible(shared[judge])}`, note: `${MEASURES[measure]}; ${wrong}`, value, linear: true };
+    return { label: `Score: ${measure} by ${visible(shared[judge])}`, note: `${MEASURES[measure]}; ${level}`, value, linear: true };
   });
 }
 
