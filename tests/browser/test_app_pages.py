@@ -14,6 +14,7 @@ from describe import pipeline
 from describe.catalog import Catalogue
 from tests.attacks import HTML, MODEL, attacked_catalogue
 from tests.browser.test_rating import as_owner, serving, settled
+from tests.browser.waiting import expect, expect_text
 from tests.check_samples import NAMES, add_checks, add_model
 
 
@@ -54,7 +55,7 @@ def test_a_run_is_started_watched_and_its_operations_are_seen(
     settled(page).get_by_role("button", name="Start", exact=True).click()
     page.get_by_text("headscribe extract demo --heads=0-1").wait_for()
     page.get_by_text("Done. Begun").wait_for(timeout=120_000)
-    assert "extract 18 of 18" in page.inner_text("body")
+    expect_text(page, "extract 18 of 18")
     (run,) = catalogue.runs.newest(9)
     assert (run.exit_code, run.message) == (0, None)
     assert run.pid != os.getpid()
@@ -71,7 +72,7 @@ def test_a_run_is_started_watched_and_its_operations_are_seen(
     page.go_back()
     page.get_by_role("link", name="Checks").click()
     page.get_by_text("Is an ability lost with its heads?").wait_for()
-    assert settled(page).locator("[data-testid=stVegaLiteChart]").count() == 3
+    expect(settled(page).locator("[data-testid=stVegaLiteChart]")).to_have_count(3)
 
 
 def test_hostile_names_are_text_in_charts_too(page: Any, address: str) -> None:
@@ -80,5 +81,5 @@ def test_hostile_names_are_text_in_charts_too(page: Any, address: str) -> None:
         page.goto(f"{address}/{path}?{model}")
         settled(page).locator("[data-testid=stVegaLiteChart] svg").nth(2).wait_for()
         page.locator("[data-testid=stVegaLiteChart] svg").first.hover()
-        assert "<img src=x onerror" in settled(page).inner_text("body")
+        expect_text(settled(page), "<img src=x onerror")
         assert page.evaluate("document.documentElement.scrollWidth") <= 1280

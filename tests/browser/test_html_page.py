@@ -1,11 +1,13 @@
 """The HTML page of a catalogue in a real browser, from a file and with the network off."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.browser.waiting import expect, search
 from tests.html_samples import ATTACKS, WORDS, attack_heads, attack_model, heads, model, render
 
 SMALL_HEADS = heads(30, 9, missing=frozenset({(3, 4), (29, 8)}))
@@ -63,8 +65,9 @@ def cell(page: Any, layer: int, head: int) -> Any:
     return page.locator(f"#grid tbody tr:nth-child({layer + 1}) td:nth-of-type({head + 1})")
 
 
-def title(page: Any) -> str:
-    return str(page.locator("#head h2").inner_text())
+def expect_head(page: Any, name: str) -> None:
+    """Wait until the page shows this head, which follows a change of the page's address."""
+    expect(page.locator("#head h2")).to_have_text(f"Head {name}")
 
 
 def test_grid_has_a_cell_for_every_head(page: Any, files: dict[str, str]) -> None:
@@ -80,33 +83,36 @@ def test_grid_has_a_cell_for_every_head(page: Any, files: dict[str, str]) -> Non
 def test_clicks_keys_buttons_and_history(page: Any, files: dict[str, str]) -> None:
     page.goto(files["small"])
     cell(page, 25, 0).click()
-    assert title(page) == "Head 25.0"
-    assert page.url.endswith("#25.0")
+    expect_head(page, "25.0")
+    page.wait_for_url("**#25.0")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowUp")
-    assert title(page) == "Head 24.1"
-    assert page.url.endswith("#24.1")
+    expect_head(page, "24.1")
+    page.wait_for_url("**#24.1")
     assert cell(page, 24, 1).evaluate("cell => cell === document.activeElement")
     assert page.locator("#grid [aria-selected=true]").count() == 1
     page.get_by_role("button", name="Next head, 24.2").click()
-    assert title(page) == "Head 24.2"
+    expect_head(page, "24.2")
     page.get_by_role("button", name="Previous head, 24.1").click()
+    expect_head(page, "24.1")
     page.go_back()
-    assert title(page) == "Head 24.2"
+    expect_head(page, "24.2")
     page.go_forward()
-    assert title(page) == "Head 24.1"
+    expect_head(page, "24.1")
 
 
 def test_fragment_selects_the_head_on_load(page: Any, files: dict[str, str]) -> None:
     page.goto(files["small"] + "#25.0")
-    assert title(page) == "Head 25.0"
+    expect_head(page, "25.0")
     assert cell(page, 25, 0).get_attribute("aria-selected") == "true"
     page.goto(files["small"] + "#3.4")
-    assert title(page) == "Head 3.4"
+    expect_head(page, "3.4")
     assert "not been extracted" in page.locator("#head").inner_text()
     for wrong in ("#99.0", "#0.9", "#x", "#"):
+        page.goto(files["small"] + "#3.4")
+        expect_head(page, "3.4")
         page.goto(files["small"] + wrong)
-        assert title(page) == "Head 0.0"
+        expect_head(page, "0.0")
 
 
 def test_panel_shows_descriptions_rows_and_provenance(page: Any, files: dict[str, str]) -> None:
@@ -131,7 +137,7 @@ def test_panel_shows_descriptions_rows_and_provenance(page: Any, files: dict[str
     assert page.locator("#head > details table.operations").first.locator("tbody tr").count() == 3
     failed = page.locator("#grid td[data-state=failed]").first
     failed.click()
-    assert "had no JSON object" in page.locator("#head .cause").first.inner_text()
+    expect(page.locator("#head .cause").first).to_contain_text("had no JSON object")
 
 
 def test_grid_is_coloured_by_the_chosen_figure(page: Any, files: dict[str, str]) -> None:
@@ -154,14 +160,12 @@ def test_grid_is_coloured_by_the_chosen_figure(page: Any, files: dict[str, str])
 def test_tip_names_the_head(page: Any, files: dict[str, str]) -> None:
     page.goto(files["small"])
     cell(page, 7, 5).hover()
-    assert page.locator("#tip").inner_text().startswith("7.5")
+    expect(page.locator("#tip")).to_have_text(re.compile(r"^7\.5"), use_inner_text=True)
     page.mouse.move(900, 5)
-    assert page.locator("#tip").is_hidden()
+    expect(page.locator("#tip")).to_be_hidden()
 
 
 def test_search_marks_dims_and_clears(page: Any, files: dict[str, str]) -> None:
-    from playwright.sync_api import expect
-
     page.goto(files["small"])
     page.keyboard.press("/")
     page.keyboard.type("CAPITAL that")
@@ -174,8 +178,11 @@ def test_search_marks_dims_and_clears(page: Any, files: dict[str, str]) -> None:
     assert set(page.locator("#matches a > b").all_inner_texts()) == wanted
     assert page.locator("#grid td.match").count() == len(wanted)
     assert page.locator("#matches mark").first.inner_text() == "capital that"
-    page.locator("#matches a").nth(3).click()
-    assert title(page).split()[1] in wanted
+    chosen = page.locator("#matches a").nth(3)
+    name = chosen.locator("b").first.inner_text()
+    chosen.click()
+    expect_head(page, name)
+    assert name in wanted
     page.keyboard.press("Escape")
     assert page.locator("#results").is_hidden()
     assert page.locator("#search").input_value() == ""
@@ -185,8 +192,7 @@ def test_search_marks_dims_and_clears(page: Any, files: dict[str, str]) -> None:
 @pytest.mark.parametrize("text", [" London", "(", "\\", "[a", "12.3", "nothing like it"])
 def test_search_is_literal(page: Any, files: dict[str, str], text: str) -> None:
     page.goto(files["small"])
-    page.fill("#search", text)
-    page.wait_for_selector("#results:not([hidden])")
+    search(page, text)
     wanted = 0
     for head in SMALL_HEADS:
         tokens = [token["token"] for row in head["salient"] for token in (row, *row["targets"])]
@@ -263,8 +269,7 @@ def test_attacks_are_shown_as_text(page: Any, files: dict[str, str]) -> None:
     for figure in page.locator("#figure option").all_inner_texts():
         page.select_option("#figure", label=figure)
     for text in ("<img", "alert", "\u202e", "__proto__"):
-        page.fill("#search", text)
-        page.wait_for_timeout(200)
+        search(page, text)
         assert page.locator("#matches a").count() == 2
     assert "\u202e" not in page.locator("body").inner_text()
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -349,7 +354,7 @@ def test_the_operations_of_the_model_link_to_their_heads(page: Any, files: dict[
     link = row.locator("a").first
     assert link.inner_text() == f"{best[0]}.{best[1]}"
     link.click()
-    assert title(page) == f"Head {best[0]}.{best[1]}"
+    expect_head(page, f"{best[0]}.{best[1]}")
     assert page.locator("#operations .histogram").first.locator("i").count() == 30
     page.goto(files["bare"].replace("bare", "empty"))
     assert page.locator("#operations *").count() == 0

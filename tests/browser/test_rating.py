@@ -26,6 +26,7 @@ from annotations.records import Invitation, Study
 from annotations.storage import invite
 from describe.catalog import Catalogue, schema
 from describe.catalog.database import begin_write
+from tests.browser.waiting import expect_text
 from tests.study_samples import described_catalogue, design, let_in
 
 PASSWORD = "correct horse battery"
@@ -212,7 +213,7 @@ def test_two_raters_finish_a_study_side_by_side(
     until(lambda: "Before you begin" not in first.inner_text("body"), lambda: keys(first, "s"))
     while "Practice" in first.inner_text("body"):
         keys(first, "1", "s", "1", "7", "s", "s")
-    assert "0 of 4 done" in first.inner_text("body")
+    expect_text(first, "0 of 4 done")
     for number in range(1, 5):
         for key in "1s" * 4:  # nothing waits for the server
             first.keyboard.press(key)
@@ -256,6 +257,7 @@ def test_two_raters_finish_a_study_side_by_side(
 
 def test_tokens_and_descriptions_are_text(invited: list[Invitation], tab: Callable[..., Any]) -> None:
     page = tab(f"/?code={invited[1].code}")
+    page.locator(".hs-mapping tbody th").nth(len(HOSTILE) - 1).wait_for()
     found = page.locator(".hs-mapping tbody th").all_inner_texts()
     shown = [token.replace(" ", "␣").replace("\u202e", "\\u202e") for token in HOSTILE[:-1]]
     assert sorted(found) == sorted([*shown, "␣↵⇥"])
@@ -264,6 +266,7 @@ def test_tokens_and_descriptions_are_text(invited: list[Invitation], tab: Callab
     assert page.locator(".hs-mapping tbody th[scope=row]").count() == len(HOSTILE)
     choose(page, "1", "clear")
     keys(page, "s").locator(".hs-description").wait_for()
+    settled(page)
     told = page.locator(".hs-description").inner_text()
     assert all(token.strip().replace("\u202e", "\\u202e") in told for token in HOSTILE[:-1])
     inside = page.locator(".hs-mapping, .hs-description")
@@ -276,10 +279,11 @@ def test_everything_needed_is_seen_without_scrolling(invited: list[Invitation], 
     page = tab(f"/?code={invited[1].code}")
     choose(page, "1", "clear")
     keys(page, "s").locator(".hs-description").wait_for()
+    settled(page)
     for label in ("fits", "all", "too broad", "Save and go on"):
         box = page.locator("button", has_text=label).last.bounding_box()
         assert box["y"] + box["height"] <= 720
-    assert page.locator(".hs-keys kbd").count() >= 14
+    page.locator(".hs-keys kbd").nth(13).wait_for()
 
 
 def test_owner_pages_are_not_there_for_others(study: Study, invited: list[Invitation], tab: Callable[..., Any]) -> None:
@@ -319,10 +323,10 @@ def test_without_a_password_the_link_makes_the_owner_and_a_reload_changes_nothin
         page.goto(f"{address}/studies")
         page.get_by_text("Your personal code").wait_for()
         page.goto(f"{address}/studies?token={quote(TOKEN)}")
-        assert "There is no study yet." in settled(page).inner_text("body")
-        assert page.url == f"{address}/studies"
+        expect_text(settled(page), "There is no study yet.")
+        page.wait_for_url(f"{address}/studies")
         page.reload()
-        assert "There is no study yet." in settled(page).inner_text("body")
+        expect_text(settled(page), "There is no study yet.")
         page.goto(address)
-        assert "A click opens it." in settled(page).inner_text("body")
+        expect_text(settled(page), "A click opens it.")
         page.close()

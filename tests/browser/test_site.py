@@ -10,6 +10,7 @@ import pytest
 
 from describe import pipeline
 from tests import attacks
+from tests.browser.waiting import expect, search
 from tests.whole_catalogue import MODEL, OTHER, whole_catalogue
 
 
@@ -50,26 +51,24 @@ def test_the_index_leads_to_models_and_heads(page: Any, sites: Path) -> None:
     assert "statistics" in rows.first.inner_text()
     page.keyboard.press("/")
     page.keyboard.type("AFTER 1.0")
-    page.wait_for_selector("#results:not([hidden])")
-    assert page.locator("#matches a").count() == 2
+    expect(page.locator("#matches a")).to_have_count(2)  # once the last letter was searched for
     assert page.locator("#matches mark").first.inner_text() == "after 1.0"
     page.locator("#matches a").nth(1).click()
-    assert page.locator("#head h2").inner_text() == "Head 1.0"
-    assert OTHER.name in page.locator("h1").inner_text()
+    expect(page.locator("#head h2")).to_have_text("Head 1.0")
+    expect(page.locator("h1")).to_contain_text(OTHER.name)
     page.get_by_role("link", name="All models").click()
     rows.first.locator("a").click()
-    assert MODEL.name in page.locator("h1").inner_text()
-    assert page.get_by_role("link", name="At Neuronpedia").count() == 1
+    expect(page.locator("h1")).to_contain_text(MODEL.name)
+    expect(page.get_by_role("link", name="At Neuronpedia")).to_have_count(1)
     page.goto((sites / "whole" / f"tiny-{OTHER.content_hash[:8]}.html").as_uri() + "#1.2")
-    assert page.locator("#head h2").inner_text() == "Head 1.2"
+    expect(page.locator("#head h2")).to_have_text("Head 1.2")
 
 
 def test_attacks_stay_text_on_every_page(page: Any, sites: Path) -> None:
     for file in sorted((sites / "attacked").glob("*.html")):
         page.goto(file.as_uri())
         for text in ("<script>", "onerror", "=1+1", "(", "\u202e"):
-            page.fill("#search", text)
-            page.wait_for_timeout(150)
+            search(page, text)
         for details in page.locator("details").all():
             details.evaluate("element => { element.open = true }")
         assert page.evaluate("window.attacked") is None
