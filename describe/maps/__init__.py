@@ -6,12 +6,15 @@ from describe.maps.memory import ExtractionPlan, RankingPlan, plan_extraction, p
 from describe.maps.placebo import random_heads, shuffled
 from describe.maps.relations import PairHits, Pairs, Sought, Unembedding, head_hits, relation_hits
 from describe.maps.roles import OutputSpace, RandomHead, Split, cluster_rows, output_space, random_head
-from describe.maps.salient import SalientOperations, SourceVectors, salient_operations, source_vectors
+from describe.maps.salient import SalientOperations, salient_operations
+from describe.maps.vectors import SourceVectors, source_vectors
+from describe.maps.view import LayerView, whole_vocabulary
 
 __all__ = [
     "BLOCK",
     "ExtractionPlan",
     "KeptRows",
+    "LayerView",
     "OutputSpace",
     "PairHits",
     "Pairs",
@@ -36,4 +39,5 @@ __all__ = [
     "salient_operations",
     "shuffled",
     "source_vectors",
+    "whole_vocabulary",
 ]

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from describe.maps.blocks import BLOCK, Rows, blocks
-from describe.maps.salient import SourceVectors
+from describe.maps.vectors import SourceVectors
 from describe.weights.model import LayerWeights
 
 __all__ = [
