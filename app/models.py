@@ -59,12 +59,17 @@ def _tables() -> list[tuple[str, list[str], list[list[str]]]]:
             ", ".join(row.gguf),
             row.examples,
             "; ".join([*row.reading, *filter(None, [row.note])]),
+            ", then ".join(row.folded),
         ]
         for row in FAMILIES
     ]
     refused = [[f"it {refusal.reason}", ", ".join(refusal.model_types)] for refusal in REFUSED]
     return [
-        ("Families that are read", ["family", "model_type", "GGUF", "models", "what is done, what to know"], read),
+        (
+            "Families that are read",
+            ["family", "model_type", "GGUF", "models", "what is done, what to know", "folded into U"],
+            read,
+        ),
         ("Models that are not read", ["why", "model_type"], refused),
     ]
 
@@ -80,6 +85,7 @@ def _as_json() -> list[dict[str, Any]]:
             "gguf": row.gguf,
             "models": row.examples,
             "reading": row.reading,
+            "folded": row.folded,
             "note": row.note,
         }
         for row in FAMILIES

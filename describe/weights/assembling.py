@@ -13,6 +13,7 @@ from describe.weights.experts import Mixture, Routing
 from describe.weights.family import Experts, Family
 from describe.weights.first_mlp import Dense, FirstMLP, Gating, Norm, clamped_gating, gating, moved, xielu
 from describe.weights.names import Names
+from describe.weights.output_path import OutputPath, Step
 from describe.weights.sources import GgufSource, TensorSource
 
 __all__ = ["Assembly", "Entry", "Shape"]
@@ -87,15 +88,52 @@ class Assembly:
             after=self._norm("after", family.after) if family.after else None,
         )
 
+    def output_path(self, layer: int) -> OutputPath:
+        """The way of what the heads of a layer write to the unembedding.
+
+        Raises `CheckpointError` when the checkpoint lacks the gain of a norm.
+        """
+        family = self.family
+        steps = [self._step(self.names("after_attention", layer), "rms")] if family.after_attention else []
+        steps += [self._carried(name, layer) for name in family.carried_on]
+        for later in range(layer + 1, self.shape.n_layers if family.carried_on else 0):
+            steps += [self._carried(name, later) for name in (*family.carried, *family.carried_on)]
+        if family.final_norm == "plain":
+            steps.append(Step(None, centred=self._kind.startswith("layer")))
+        elif family.final_norm:
+            steps.append(self._step(self.names("final_norm"), self._kind))
+        return OutputPath(tuple(steps))
+
+    @property
+    def _kind(self) -> str:
+        """The kind of the family's norms."""
+        return "rms" if self.family.norm_kind == "none" else self.family.norm_kind
+
+    def _step(self, weight: str, kind: str) -> Step:
+        """A norm by the name of its weight."""
+        gain = self.source.read(weight).float()
+        return Step(1 + gain if self._lacks_one else gain, centred=kind.startswith("layer"))
+
+    @property
+    def _lacks_one(self) -> bool:
+        """Whether the stored weights of norms lack one; GGUF files hold it added."""
+        return self._kind.endswith("+1") and not isinstance(self.source, GgufSource)
+
+    def _carried(self, name: str, layer: int) -> Step:
+        """What the residual stream goes through in a layer: a norm, or a factor of each dimension."""
+        whole = self.names.below(name, layer)
+        if f"{whole}.weight" in self.source.names:
+            return self._step(f"{whole}.weight", self._kind)
+        return Step(self.source.read(whole).float())
+
     def _norm(self, role: str, name: str) -> Norm:
-        kind = "rms" if self.family.norm_kind == "none" else self.family.norm_kind
         weight = None if name == "plain" else self.names(role)
         return Norm(
             weight=None if weight is None else self.source.read(weight),
             bias=None if weight is None else self._bias(weight),
             eps=self.shape.norm_eps,
-            centred=kind.startswith("layer"),
-            offset=kind.endswith("+1") and not isinstance(self.source, GgufSource),  # GGUF files hold it added
+            centred=self._kind.startswith("layer"),
+            offset=self._lacks_one,
         )
 
     def _dense(self) -> Dense:

@@ -25,12 +25,14 @@ _GPT2: dict[str, Any] = _UNGATED | {
     "up": "mlp.c_fc",
     "down": "mlp.c_proj",
     "activation": "gelu_new",
+    "final_norm": "ln_f",
 }
 _NEOX: dict[str, Any] = _UNGATED | {
     "norm_kind": "layer",
     "up": "mlp.dense_h_to_4h",
     "down": "mlp.dense_4h_to_h",
     "packing": "grouped",
+    "final_norm": "final_layer_norm",
 }
 _OPT: dict[str, Any] = _UNGATED | {
     "norm": ("final_layer_norm",),
@@ -39,8 +41,13 @@ _OPT: dict[str, Any] = _UNGATED | {
     "up": "fc1",
     "down": "fc2",
     "output": "self_attn.out_proj",
+    "final_norm": "layer_norm",
 }
-_SANDWICH: dict[str, Any] = {"norm": ("pre_feedforward_layernorm",), "after": "post_feedforward_layernorm"}
+_SANDWICH: dict[str, Any] = {
+    "norm": ("pre_feedforward_layernorm",),
+    "after": "post_feedforward_layernorm",
+    "after_attention": "post_attention_layernorm",
+}
 _GEMMA: dict[str, Any] = {"scale": "sqrt", "norm_kind": "rms+1", "activation": "gelu_pytorch_tanh"}
 _FUSED: dict[str, Any] = {"up": "mlp.gate_up_proj", "gate": "mlp.gate_up_proj"}
 
@@ -125,7 +132,8 @@ DENSE = (
         transposed=True,
         packing="qkv",
         note="its norms stand behind each part; the MLP reads through the one behind attention",
-        **_GPT2 | {"embed": "tokens_embed", "norm": ("ln_1",)},
+        carried_on=("ln_1", "ln_2"),
+        **_GPT2 | {"embed": "tokens_embed", "norm": ("ln_1",), "final_norm": ""},
         **_GPT2_ATTENTION,
     ),
     Family(
@@ -136,7 +144,9 @@ DENSE = (
         value="multi_head_attention.Wv",
         output="multi_head_attention.dense",
         eps=1e-6,
-        **_GPT2 | {"embed": "w", "norm": ("layernorm2",), "up": "ffn.0", "down": "ffn.2", "activation": "relu"},
+        **_GPT2
+        | {"embed": "w", "norm": ("layernorm2",), "up": "ffn.0", "down": "ffn.2", "activation": "relu"}
+        | {"final_norm": "layernorm"},
     ),
     Family(
         "gpt_neox",
@@ -167,7 +177,7 @@ DENSE = (
         "Persimmon, Fuyu (text)",
         value="self_attn.query_key_value",
         output="self_attn.dense",
-        **_NEOX,
+        **_NEOX | {"final_norm": "final_layernorm"},
     ),
     Family(
         "bloom",
@@ -180,7 +190,7 @@ DENSE = (
         block="h.{}.",
         value="self_attention.query_key_value",
         output="self_attention.dense",
-        **_NEOX | {"activation": "gelu_new"},
+        **_NEOX | {"activation": "gelu_new", "final_norm": "ln_f"},
     ),
     Family(
         "falcon",
@@ -193,7 +203,7 @@ DENSE = (
         value="self_attention.query_key_value",
         output="self_attention.dense",
         gguf_norm="attn_norm",
-        **_NEOX | {"norm": ("ln_mlp", "post_attention_layernorm", "input_layernorm")},
+        **_NEOX | {"norm": ("ln_mlp", "post_attention_layernorm", "input_layernorm"), "final_norm": "ln_f"},
     ),
     Family(
         "mpt",
@@ -205,6 +215,7 @@ DENSE = (
         block="blocks.{}.",
         norm=("norm_2",),
         norm_kind="layer",
+        final_norm="norm_f",
         up="ffn.up_proj",
         down="ffn.down_proj",
         value="attn.Wqkv",
@@ -225,7 +236,7 @@ DENSE = (
                 "has its norms behind each part and embeddings narrower than its layers (OPT-350m)",
             ),
         ),
-        **_OPT | {"activation": "relu"},
+        **_OPT | {"activation": "relu", "final_norm": "final_layer_norm"},
     ),
     Family("xglm", ("xglm",), "XGLM", scale="scale_embedding", **_OPT),
     Family(
@@ -240,6 +251,7 @@ DENSE = (
         up="mlp.fc1",
         down="mlp.fc2",
         output="self_attn.dense",
+        final_norm="final_layernorm",
         **PARALLEL,
         **_UNGATED | {"activation": "gelu_new"},
     ),
@@ -257,13 +269,37 @@ DENSE = (
         **_SANDWICH,
     ),
     Family("vaultgemma", ("vaultgemma",), "VaultGemma", **_GEMMA, norm=("pre_feedforward_layernorm",)),
-    Family("olmo", ("olmo",), "OLMo 1", gguf=("olmo",), norm=("plain",), norm_kind="layer", eps=1e-5, note=CLIPPED),
+    Family(
+        "olmo",
+        ("olmo",),
+        "OLMo 1",
+        gguf=("olmo",),
+        norm=("plain",),
+        norm_kind="layer",
+        final_norm="plain",
+        eps=1e-5,
+        note=CLIPPED,
+    ),
     Family("olmo2", ("olmo2", "olmo3"), "OLMo 2, OLMo 3", gguf=("olmo2",), **WRITTEN_THROUGH_NORM),
     Family("exaone4", ("exaone4",), "EXAONE 4", **WRITTEN_THROUGH_NORM),
     Family("glm", ("glm",), "GLM-4 9B, GLM-Edge", **_FUSED),
-    Family("glm4", ("glm4",), "GLM-4-0414, GLM-Z1", after="post_mlp_layernorm", **_FUSED),
+    Family(
+        "glm4",
+        ("glm4",),
+        "GLM-4-0414, GLM-Z1",
+        after="post_mlp_layernorm",
+        after_attention="post_self_attn_layernorm",
+        **_FUSED,
+    ),
     Family("granite", ("granite", "granite_swa"), "Granite 3", gguf=("granite",), scale="embedding_multiplier"),
-    Family("hyperclovax", ("hyperclovax",), "HyperCLOVA X SEED", scale="embedding_multiplier", after="post_norm2"),
+    Family(
+        "hyperclovax",
+        ("hyperclovax",),
+        "HyperCLOVA X SEED",
+        scale="embedding_multiplier",
+        after="post_norm2",
+        after_attention="post_norm1",
+    ),
     Family(
         "cohere",
         ("cohere", "cohere2", "cohere_compass_text"),
@@ -307,11 +343,19 @@ DENSE = (
         "nanochat",
         embed_norm="plain",
         norm=("plain",),
+        final_norm="plain",
         up="mlp.fc1",
         down="mlp.fc2",
         **_UNGATED | {"activation": "relu2"},
     ),
-    Family("doge", ("doge",), "Doge", only=(("is_moe", False, "looks its MLP up in a table of experts"),)),
+    Family(
+        "doge",
+        ("doge",),
+        "Doge",
+        carried=("input_residual",),
+        carried_on=("post_attention_residual",),
+        only=(("is_moe", False, "looks its MLP up in a table of experts"),),
+    ),
 )
 
 FAMILIES = (*DENSE, *MIXTURES)

@@ -67,6 +67,10 @@ class Family:
         eps: of the norms, where it is not the configuration's.
         experts: where the first layer may be a mixture of experts.
         gguf_norm: the name of ``norm`` in GGUF files.
+        final_norm: the norm before the unembedding; "plain" without weights, "" where there is none.
+        after_attention: the norm that attention writes through, if any.
+        carried, carried_on: what the residual stream itself goes through in each layer, before attention adds to it and
+            behind: norms (GPT of 2018), or factors of each dimension (Doge).
         only: settings that models must have, with what it means when they do not.
         note: what a reader of results must know.
     """
@@ -95,6 +99,10 @@ class Family:
     eps: float | None = None
     experts: Experts | None = None
     gguf_norm: str = "ffn_norm"
+    final_norm: str = "norm"
+    after_attention: str = ""
+    carried: tuple[str, ...] = ()
+    carried_on: tuple[str, ...] = ()
     only: tuple[tuple[str, Any, str], ...] = ()
     note: str = ""
 
@@ -110,6 +118,21 @@ class Family:
         }
         return tuple(what for what, is_done in done.items() if is_done)
 
+    @property
+    def folded(self) -> tuple[str, ...]:
+        """The steps that the reading ``direct`` folds into the unembedding, in the order in which a head's output meets
+        them."""
+        centring = "centring, " if self.norm_kind.startswith("layer") else ""
+        plain = self.final_norm == "plain"
+        done = {
+            "gain of the norm behind attention": bool(self.after_attention),
+            f"{centring}gains of all norms behind attention": bool(self.carried_on) and not self.final_norm,
+            "residual factors": bool(self.carried_on) and bool(self.final_norm),
+            f"{centring}gain of the final norm": bool(self.final_norm) and not plain,
+            "centring": plain and bool(centring),
+        }
+        return tuple(what for what, is_done in done.items() if is_done)
+
 
 @dataclass(frozen=True)
 class Refusal:
@@ -121,6 +144,11 @@ class Refusal:
 
 # What several rows say.
 PARALLEL: dict[str, Any] = {"norm": ("input_layernorm",), "gguf_norm": "attn_norm"}
-WRITTEN_THROUGH_NORM: dict[str, Any] = {"norm": (), "norm_kind": "none", "after": "post_feedforward_layernorm"}
+WRITTEN_THROUGH_NORM: dict[str, Any] = {
+    "norm": (),
+    "norm_kind": "none",
+    "after": "post_feedforward_layernorm",
+    "after_attention": "post_attention_layernorm",
+}
 CLIPPED = "values beyond clip_qkv, where a model has it, are not clipped"
 SINKS = "attention sinks take from what a head reads, not from what it makes of it"

@@ -139,6 +139,7 @@ MIXTURES = (
         ("kolibri1",),
         "Kolibri",
         after="post_ffn_norm",
+        after_attention="post_attn_norm",
         experts=Experts(shared="mlp.shared_experts.", scores="late sigmoid", choice="moe.router.expert_bias"),
     ),
     Family(

@@ -17,6 +17,7 @@ from describe.weights.first_mlp import FirstMLP
 from describe.weights.layout import projection_size, value_rows
 from describe.weights.locate import Location, content_hash
 from describe.weights.names import Names
+from describe.weights.output_path import OutputPath
 from describe.weights.sources import GgufSource, StoredRows, TensorSource
 from describe.weights.vocabulary import gguf_tokens, hub_tokens
 
@@ -106,6 +107,35 @@ class HeadWeights:
     def unembed(self) -> StoredRows:
         """U transposed, (V, d), in its stored precision, read row by row: row t is the direction that promotes t."""
         return StoredRows(self._source, self._names("embed" if self._shape.tied else "unembed"))
+
+    def output_path(self, layer: int) -> OutputPath:
+        """The way of the output of a head of this layer to U, scales left out.
+
+        Raises `CheckpointError` when the checkpoint lacks the gain of a norm.
+        """
+        return self._assembly.output_path(layer)
+
+    @property
+    def centred_output(self) -> bool:
+        """Whether the mean over dimensions is taken off what heads write, as LayerNorm does."""
+        return any(step.centred for step in self.output_path(self._shape.n_layers - 1).steps)
+
+    @property
+    def final_gain(self) -> Tensor | None:
+        """The gain of the final norm (d,), in float32; None where it has none."""
+        return self.output_path(self._shape.n_layers - 1).steps[-1].gain
+
+    def after_attention_gain(self, layer: int) -> Tensor | None:
+        """The gain of the norm that the attention of a layer writes through (d,), in float32; None without one."""
+        return self.output_path(layer).steps[0].gain if self._family.after_attention else None
+
+    def value_bias(self, layer: int) -> Tensor | None:
+        """b_V of each group of heads, (n_kv_heads, dh), added to what they read; None where there is none."""
+        shape, name = self._shape, self._names("value", layer).removesuffix("weight") + "bias"
+        if name not in self._source.names:
+            return None
+        heads = (self._packing(layer), shape.n_heads, shape.n_kv_heads, shape.d_head)
+        return self._source.read(name)[value_rows(*heads)].reshape(shape.n_kv_heads, shape.d_head)
 
     @property
     def hidden(self) -> int:

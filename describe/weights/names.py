@@ -15,8 +15,8 @@ class Names(Protocol):
 
     def __call__(self, role: str, layer: int = 0) -> str: ...
 
-    def below(self, tail: str) -> str:
-        """The name of a tensor of the first layer, by what follows the block's name."""
+    def below(self, tail: str, layer: int = 0) -> str:
+        """The name of a tensor of a layer, by what follows the block's name."""
         ...
 
 
@@ -45,16 +45,22 @@ class HubNames:
         if role == "unembed":
             return f"{self._unembed}.weight"
         name = self._norm if role == "norm" else getattr(self._family, role)
-        if role in ("embed", "embed_norm"):
+        if role in ("embed", "embed_norm", "final_norm"):
             return f"{self._prefix}{name}.weight"
         return f"{self._prefix}{self._family.block.format(layer)}{name}.weight"
 
-    def below(self, tail: str) -> str:
-        return f"{self._prefix}{self._family.block.format(0)}{tail}"
+    def below(self, tail: str, layer: int = 0) -> str:
+        return f"{self._prefix}{self._family.block.format(layer)}{tail}"
 
 
-_GGUF = {"embed": "token_embd", "unembed": "output", "embed_norm": "token_embd_norm"}
+_GGUF = {
+    "embed": "token_embd",
+    "unembed": "output",
+    "embed_norm": "token_embd_norm",
+    "final_norm": "output_norm",
+}
 _GGUF_BLOCK = {
+    "after_attention": "post_attention_norm",
     "after": "post_ffw_norm",
     "up": "ffn_up",
     "down": "ffn_down",
@@ -83,5 +89,5 @@ class GgufNames:
             role = "up"
         return f"blk.{layer}.{_GGUF_BLOCK[role]}.weight"
 
-    def below(self, tail: str) -> str:
-        return f"blk.0.{tail}"
+    def below(self, tail: str, layer: int = 0) -> str:
+        return f"blk.{layer}.{tail}"
