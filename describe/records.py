@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 from describe.errors import InputError
-from describe.mappings import MappingRow, Target
+from describe.mappings import ConstantPart, MappingRow, Target
 
 __all__ = [
     "LOST",
@@ -16,6 +16,7 @@ __all__ = [
     "THRESHOLD",
     "Call",
     "Claim",
+    "ConstantPart",
     "Description",
     "Evidence",
     "HeadId",
@@ -142,6 +143,8 @@ class HeadMapping:
         evidence: what was found in the salient rows, if asked for.
         held_out: the next most salient rows, which no describer sees, if asked for.
         sampled: rows of other tokens, drawn at random and in the order drawn, which no describer sees either.
+        distinct: the rows whose strongest target stands out most, in that order. Not of the reading ``paper``.
+        constant: the part that the head writes whatever it reads, where that was taken off the rows.
     """
 
     id: HeadId
@@ -149,6 +152,8 @@ class HeadMapping:
     evidence: tuple[Evidence, ...] = ()
     held_out: tuple[MappingRow, ...] = ()
     sampled: tuple[MappingRow, ...] = ()
+    distinct: tuple[MappingRow, ...] = ()
+    constant: ConstantPart | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from functools import partial
+from operator import eq
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 from describe.text import keepable
 
 if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler
     from pydantic_core import CoreSchema
 
 __all__ = [
     "Cause",
     "Count",
     "Hash",
+    "Maybe",
     "Moment",
     "Name",
     "Number",
@@ -29,6 +33,7 @@ __all__ = [
     "Text",
     "Word",
     "free",
+    "left_out_where_nothing",
     "moment",
     "moment_text",
 ]
@@ -65,6 +70,31 @@ class _Listed:
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
         schema: CoreSchema = handler(source) | {"strict": False, "max_length": LONGEST_LIST}
         return schema
+
+
+class _NothingAsNone:
+    """A list that a table without empty lists gives as null."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_before_validator_function(
+            lambda value: () if value is None else value, handler(source)
+        )
+
+
+def _nothing_as_none(value: object) -> object:
+    return () if value is None else value
+
+
+def left_out_where_nothing(source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+    """The schema of a dataclass whose fields are left out of its JSON where they have their default value."""
+    schema = handler(source)
+    fields = cast("Any", handler.resolve_ref_schema(schema))["schema"]["fields"]
+    for field in fields:
+        if field["schema"]["type"] == "default":
+            field["serialization_exclude_if"] = partial(eq, field["schema"]["default"])
+    return schema
 
 
 def moment_text(moment: datetime) -> str:
@@ -128,6 +158,7 @@ def _at_most(most: int) -> _Checked:
 
 T = TypeVar("T")
 Several = Annotated[tuple[T, ...], _Listed()]
+Maybe = Annotated[tuple[T, ...], _Listed(), _NothingAsNone()]
 Text = Annotated[str, _text(_a_text)]
 Name = Annotated[str, _at_most(512)]
 Prompt = Annotated[str, _at_most(256)]

@@ -11,8 +11,10 @@ from describe.catalog import Catalogue, schema
 from describe.catalog.checks import plain
 from describe.catalog.roles import Role
 from describe.check_records import Ablation, DynamicHits, HitCounts
+from describe.readings import DIRECT, PAPER
 from describe.records import (
     Claim,
+    ConstantPart,
     Description,
     Evidence,
     HeadId,
@@ -24,7 +26,7 @@ from describe.records import (
     Target,
 )
 
-__all__ = ["MODEL", "OTHER", "VERSIONS", "mapping", "whole_catalogue"]
+__all__ = ["MODEL", "OTHER", "VERSIONS", "direct_mapping", "mapping", "whole_catalogue"]
 
 MODEL = ModelInfo("openai-community/gpt2", "ab" * 32, "gpt2", 2, 2, 2, 8, 4, 500)
 OTHER = replace(MODEL, name="tiny", content_hash="cd" * 32, n_heads=3, n_kv_heads=1)
@@ -33,7 +35,8 @@ OPERATION = {"name": "copying", "content_hash": "0" * 64, "category": "algorithm
 
 
 def whole_catalogue(where: Path, models: tuple[ModelInfo, ...] = (MODEL, OTHER)) -> Catalogue:
-    """A catalogue of these models, each with mappings, descriptions, scores, evidence, relations and checks."""
+    """A catalogue of these models, each with mappings, descriptions, scores, evidence, relations and checks; the last
+    is read directly."""
     catalogue = Catalogue(str(where), create=True)
     for model in models:
         _fill(catalogue, model)
@@ -53,19 +56,37 @@ def mapping(head: HeadId, first: int = 0) -> HeadMapping:
     return HeadMapping(head, rows(start, 3), held_out=rows(start + 50, 2), sampled=rows(start + 70, 2))
 
 
+def direct_mapping(head: HeadId) -> HeadMapping:
+    """The same heads read directly: with the strengths of targets, rows by distinctness, and a constant part."""
+    plain = mapping(head)
+    salient = tuple(
+        replace(row, targets=_with_z(row.targets), suppressed=_with_z(row.suppressed)) for row in plain.salient
+    )
+    distinct = tuple(replace(row, distinctness=9.5 - n) for n, row in enumerate(salient[::-1]))
+    distinct = (replace(distinct[0], variants=(" T", "t")), *distinct[1:])
+    constant = ConstantPart(_targets(3, 1.0), _targets(5, -1.0), 0.125)
+    return replace(plain, salient=salient, distinct=distinct, constant=constant)
+
+
+def _with_z(targets: tuple[Target, ...]) -> tuple[Target, ...]:
+    return tuple(replace(target, logit=round(target.logit, 2), z=target.token_id / 7) for target in targets)
+
+
 def _targets(first: int, sign: float) -> tuple[Target, ...]:
     return tuple(Target(first + n, f" t{first + n}", sign * (3 - n / 3)) for n in range(2))
 
 
 def _fill(catalogue: Catalogue, model: ModelInfo) -> None:
     model_id = catalogue.register_model(model)
-    extraction = catalogue.begin_extraction(model_id, {"salient": 3, "dtype": "float32"}, VERSIONS)
+    reading = DIRECT if model is OTHER else PAPER
+    settings = {"salient": 3, "dtype": "float32"} | reading.settings()
+    extraction = catalogue.begin_extraction(model_id, settings, VERSIONS)
     labellers = [
         catalogue.register_labeller(llm, "salient-1", f"Say what {llm} sees", {"seed": 0})
         for llm in ("statistics", "openai:gpt-5-mini")
     ]
     for head in model.heads:
-        catalogue.save_head(extraction, mapping(head))
+        catalogue.save_head(extraction, direct_mapping(head) if reading is DIRECT else mapping(head))
         found = Evidence("n", "inputs", "numbers", 27, 30, 0.09, 1.9, 1e-20, 1e-17, ('" 1"', '" 2"'))
         catalogue.evidence.save(extraction, head, {"level": 0.01}, [found] * head.head)
         shares = {"k": 10, "pairs": 6, "of_source": 0.5, "in_context": 0.25}

@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from describe.catalog.checks import ablation, removal_by_head
 from describe.catalog.stated_claims import with_claims
 from describe.head_record import DescriptionProvenance, HeadRecord, RelationsProvenance, ScoreProvenance
-from describe.mappings import MappingRow
 from describe.sizes import check_sizes
 from describe.text import shortened
 
@@ -29,7 +28,7 @@ def check(found: Any) -> HeadRecord:
     for name, place, limit in (("layer", head.layer, shape.n_layers), ("head", head.head, shape.n_heads)):
         if place >= limit:
             raise ValueError(f"{name} {place} is outside the model, which has {limit}")
-    for token_id in _token_ids([*head.salient, *head.held_out.next, *head.held_out.sample]):
+    for token_id in _token_ids(head):
         if token_id >= shape.vocab_size:
             raise ValueError(f"token_id {token_id} is outside the vocabulary of {shape.vocab_size} tokens")
     if "placebo" in made.extraction:
@@ -105,11 +104,13 @@ def _ks(head: HeadRecord) -> Iterable[tuple[str, int]]:
         yield f"k of '{shortened(name)}' in prompts", about.found.k
 
 
-def _token_ids(rows: Iterable[MappingRow]) -> Iterable[int]:
-    for row in rows:
-        yield row.token_id
-        for targets in (row.targets, row.suppressed):
-            yield from (target.token_id for target in targets)
+def _token_ids(head: HeadRecord) -> Iterable[int]:
+    rows = [*head.salient, *head.distinct, *head.held_out.next, *head.held_out.sample]
+    yield from (row.token_id for row in rows)
+    listed = [targets for row in rows for targets in (row.targets, row.suppressed)]
+    if head.constant is not None:
+        listed += [head.constant.promoted, head.constant.suppressed]
+    yield from (target.token_id for targets in listed for target in targets)
 
 
 def _told(error: ValidationError) -> str:

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, Table, select
 from describe.catalog import schema
 from describe.catalog.database import begin_founding
 from describe.catalog.imported import check
-from describe.catalog.packing import pack, pack_held_out, pack_suppressed
+from describe.catalog.packing import pack
 from describe.catalog.parts import Parts, hits_of, scores_of
 from describe.catalog.passages import fill
 from describe.catalog.roles import head_role
@@ -31,6 +31,7 @@ from describe.head_record import (
     ScoreRecord,
 )
 from describe.head_record.relations import CorrelationProvenance, Operation, Run
+from describe.records import HeadMapping
 from describe.values import moment
 
 __all__ = ["Imported", "take_in"]
@@ -101,13 +102,16 @@ class _Import:
             raise ValueError(f"{name} is in the file twice")
         self._seen.add(tuple(key.values()))
         rows, held_out = record.salient, record.held_out
-        mapping = {
-            "salient": pack(rows),
-            "suppressed": pack_suppressed(rows) if any(row.suppressed for row in rows) else None,
-            "held_out": pack_held_out(held_out.next, held_out.sample) if held_out.next or held_out.sample else None,
-        }
+        mapping = HeadMapping(
+            record.id,
+            rows,
+            held_out=held_out.next,
+            sampled=held_out.sample,
+            distinct=record.distinct,
+            constant=record.constant,
+        )
         about = {"saliency": rows[0].saliency if rows else 0.0, "created": moment(made.extracted)}
-        head_id, new = self._enter(schema.head, key, mapping, about, f"{name}: other mappings")
+        head_id, new = self._enter(schema.head, key, pack(mapping, known=False), about, f"{name}: other mappings")
         self.done.heads, self.done.new = self.done.heads + 1, self.done.new + new
         for found in record.descriptions:
             self._description(head_id, found, name)
@@ -125,7 +129,7 @@ class _Import:
     def finish(self) -> None:
         """Make the heads findable, and leave out what the file does not have in full: no score is made up for a head
         that is not in it."""
-        fill(self._connection)
+        fill(self._connection, ("salient", "distinct_rows"))
         for (relation_id, layer), parts in self._layers.items():
             table = schema.relation_layer
             query = select(table).where(table.c.relation_id == relation_id, table.c.layer == layer)

@@ -9,43 +9,46 @@ from sqlalchemy import Row
 
 from describe.catalog.rows import iso
 from describe.head_record import HeadProvenance, HeadRecord, HeldOut, Json, RelationsProvenance, Shape
-from describe.mappings import MappingRow, Target
-from describe.records import ModelInfo
+from describe.mappings import ConstantPart, MappingRow, Target
+from describe.records import HeadId, HeadMapping, ModelInfo
 
-__all__ = ["head_record", "pack", "pack_held_out", "pack_suppressed", "unpack", "unpack_held_out"]
+__all__ = ["MAPPING", "head_record", "pack", "unpack"]
 
 Rows = tuple[MappingRow, ...]
 
-
-def pack(rows: Iterable[MappingRow]) -> list[Any]:
-    """Mapping rows without what they suppress, as the column ``salient`` has them."""
-    return [[r.token_id, r.token, _short(r.saliency), _pack_targets(r.targets)] for r in rows]
+MAPPING = ("salient", "suppressed", "held_out", "distinct_rows", "constant")
+"""The columns that hold a head's mapping."""
 
 
-def pack_suppressed(rows: Iterable[MappingRow]) -> list[Any]:
-    """The targets that the same rows suppress, as the column ``suppressed`` has it."""
-    return [_pack_targets(row.suppressed) for row in rows]
+def pack(mapping: HeadMapping, *, known: bool = True) -> Json:
+    """A head's mapping by the columns of `MAPPING`.
 
-
-def pack_held_out(next_: Rows, sample: Rows) -> Json:
-    """The rows that no describer sees, as the column ``held_out`` has them."""
-    kept = {"next": next_, "sample": sample}
+    Where it is not ``known`` that what is empty was looked for, such columns are null: in a head from a file.
+    """
+    rows, held_out, constant = mapping.salient, (mapping.held_out, mapping.sampled), mapping.constant
+    down = known or any(row.suppressed for row in rows)
     return {
-        name: [[*row, down] for row, down in zip(pack(rows), pack_suppressed(rows), strict=True)]
-        for name, rows in kept.items()
+        "salient": [_pack_row(row, below=False) for row in rows],
+        "suppressed": [_pack_targets(row.suppressed) for row in rows] if down else None,
+        "held_out": dict(zip(_HELD_OUT, map(_pack_rows, held_out), strict=True)) if known or any(held_out) else None,
+        "distinct_rows": _pack_rows(mapping.distinct) if mapping.distinct else None,
+        "constant": constant
+        and [_pack_targets(constant.promoted), _pack_targets(constant.suppressed), _short(constant.share)],
     }
 
 
-def unpack(salient: list[Any], suppressed: list[Any] | None) -> Rows:
-    """Mapping rows again; without what they suppress where that was not kept or not asked for."""
-    below: list[Any] = suppressed or [()] * len(salient)
-    return tuple([_row(*(*row, down)) for row, down in zip(salient, below, strict=True)])
-
-
-def unpack_held_out(held_out: Json | None) -> tuple[Rows, Rows]:
-    """The rows that no describer sees again, next and sample; none where they were not kept or not asked for."""
-    kept: Json = held_out or {"next": (), "sample": ()}
-    return tuple([_row(*row) for row in kept["next"]]), tuple([_row(*row) for row in kept["sample"]])
+def unpack(head: HeadId, row: Row[Any]) -> HeadMapping:
+    """A head's mapping again, from a row with the columns of `MAPPING`; without what was not kept or not asked for."""
+    held_out: Json = row.held_out or {}
+    next_, sample = (_unpack_rows(held_out.get(name)) for name in _HELD_OUT)
+    return HeadMapping(
+        head,
+        _unpack_salient(row),
+        held_out=next_,
+        sampled=sample,
+        distinct=_unpack_rows(row.distinct_rows),
+        constant=_unpack_constant(row.constant),
+    )
 
 
 def head_record(
@@ -64,7 +67,12 @@ def head_record(
     ``descriptions``, ``relations`` and ``inference``. Where the row has no ``held_out``, nor has the record.
     """
     if "held_out" in row._mapping:
-        known["held_out"] = HeldOut.of(**dict(zip(HeldOut.model_fields, unpack_held_out(row.held_out), strict=True)))
+        kept = row.held_out or {}
+        known["held_out"] = HeldOut.of(**{name: _unpack_rows(kept.get(name)) for name in _HELD_OUT})
+    if row.distinct_rows is not None:
+        known["distinct"] = _unpack_rows(row.distinct_rows)
+    if row.constant is not None:
+        known["constant"] = _unpack_constant(row.constant)
     looked_for = {
         "evidence": evidence and evidence.settings,
         "relations": relations_provenance,
@@ -74,7 +82,7 @@ def head_record(
         model=model.name,
         layer=row.layer,
         head=row.head,
-        salient=unpack(row.salient, row.suppressed),
+        salient=_unpack_salient(row),
         roles=roles["roles"] if roles else (),
         evidence=evidence.found if evidence else (),
         provenance=HeadProvenance.of(
@@ -90,14 +98,66 @@ def head_record(
     )
 
 
-def _row(token_id: int, token: str, saliency: float, up: Iterable[Any], down: Iterable[Any]) -> MappingRow:
-    return MappingRow(token_id, token, saliency, tuple([Target(*t) for t in up]), tuple([Target(*t) for t in down]))
+_HELD_OUT = tuple(HeldOut.model_fields)
+
+
+def _pack_rows(rows: Rows) -> list[Any]:
+    return [_pack_row(row, below=True) for row in rows]
+
+
+def _pack_row(row: MappingRow, *, below: bool) -> list[Any]:
+    """A row as ``[token_id, token, saliency, targets]``, then what it suppresses, if not kept apart, and at last what
+    only some rows have."""
+    more: list[Any] = [_pack_targets(row.suppressed)] if below else []
+    if row.distinctness is not None or row.variants:
+        more.append(None if row.distinctness is None else _short(row.distinctness, DIGITS))
+    if row.variants:
+        more.append(list(row.variants))
+    return [row.token_id, row.token, _short(row.saliency), _pack_targets(row.targets), *more]
+
+
+def _unpack_salient(row: Row[Any]) -> Rows:
+    below: list[Any] = row.suppressed or [()] * len(row.salient)
+    return _unpack_rows([[*one[:4], down, *one[4:]] for one, down in zip(row.salient, below, strict=True)])
+
+
+def _unpack_rows(rows: list[Any] | None) -> Rows:
+    return tuple([_row(*row) for row in rows or ()])
+
+
+def _unpack_constant(constant: list[Any] | None) -> ConstantPart | None:
+    if constant is None:
+        return None
+    up, down, share = constant
+    return ConstantPart(tuple([Target(*t) for t in up]), tuple([Target(*t) for t in down]), share)
+
+
+def _row(
+    token_id: int,
+    token: str,
+    saliency: float,
+    up: list[Any],
+    down: Iterable[Any],
+    distinctness: float | None = None,
+    variants: Iterable[str] = (),
+) -> MappingRow:
+    above, below = tuple([Target(*t) for t in up]), tuple([Target(*t) for t in down])
+    return MappingRow(token_id, token, saliency, above, below, distinctness, tuple(variants))
 
 
 def _pack_targets(targets: Iterable[Target]) -> list[Any]:
-    return [[target.token_id, target.token, _short(target.logit)] for target in targets]
+    return [
+        [t.token_id, t.token, _short(t.logit)]
+        if t.z is None
+        else [t.token_id, t.token, _short(t.logit, DIGITS), _short(t.z, DIGITS)]
+        for t in targets
+    ]
 
 
-def _short(value: float) -> float:
+DIGITS = 5
+"""Significant digits where a row has more to say than the paper's: so a head takes no more than twice its space."""
+
+
+def _short(value: float, digits: int = 9) -> float:
     """Nine significant digits: what a float32 holds, without the noise that a float64 adds when printed."""
-    return float(f"{value:.9g}")
+    return float(f"{value:.{digits}g}")

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Connection,
     ForeignKey,
     Integer,
+    Row,
     Subquery,
     Table,
     Text,
@@ -55,9 +56,9 @@ _AT_ONCE = 500
 _INSERT = insert(passage)
 
 
-def add_head(connection: Connection, extraction_id: int, head_id: int, salient: Sequence[Any]) -> None:
-    """Enter a new head's tokens, as the column ``salient`` has them."""
-    connection.execute(_INSERT, _passage(extraction_id, head_id, None, head_terms(salient)))
+def add_head(connection: Connection, extraction_id: int, head_id: int, rows: Sequence[Any]) -> None:
+    """Enter a new head's tokens, from rows as the columns ``salient`` and ``distinct_rows`` have them."""
+    connection.execute(_INSERT, _passage(extraction_id, head_id, None, head_terms(rows)))
 
 
 def add_description(
@@ -67,12 +68,15 @@ def add_description(
     connection.execute(_INSERT, _passage(extraction_id, head_id, description_id, prose_terms(*texts)))
 
 
-def fill(connection: Connection) -> None:
-    """Enter the heads and descriptions that are not in the index: those of an older catalogue."""
+def fill(connection: Connection, rows: Sequence[str] = ("salient",)) -> None:
+    """Enter the heads and descriptions that are not in the index: those of an older catalogue, or from a file.
+
+    ``rows``: columns of a head that hold its rows.
+    """
     head, told = schema.head, schema.description
     # Not "IS NULL", for which SQLite takes the index of description_id and goes through all heads for each.
     of_tokens = func.coalesce(passage.c.description_id, 0) == 0
-    heads = select(head.c.id, head.c.extraction_id, head.c.salient).where(
+    heads = select(head.c.id, head.c.extraction_id, *(head.c[name] for name in rows)).where(
         ~exists().where(passage.c.head_id == head.c.id, of_tokens)
     )
     descriptions = (
@@ -81,7 +85,12 @@ def fill(connection: Connection) -> None:
         .where(told.c.failure.is_(None), ~told.c.unclear)
         .where(~exists().where(passage.c.description_id == told.c.id))
     )
-    _fill(connection, heads, head.c.id, lambda r: _passage(r.extraction_id, r.id, None, head_terms(r.salient)))
+
+    def tokens_of(row: Row[Any]) -> dict[str, Any]:
+        kept = [one for name in rows for one in row._mapping[name] or ()]
+        return _passage(row.extraction_id, row.id, None, head_terms(kept))
+
+    _fill(connection, heads, head.c.id, tokens_of)
     _fill(
         connection,
         descriptions,

@@ -121,6 +121,8 @@ head = Table(
         JSON(none_as_null=True),
         comment="rows that no describer sees: {next: by saliency, sample: of the rest}, each [promoted, suppressed]",
     ),
+    Column("distinct_rows", JSON(none_as_null=True), comment="rows by distinctness; null: the reading has none"),
+    Column("constant", JSON(none_as_null=True), comment="[promoted, suppressed, share]; null: the reading has none"),
     Column("created", DateTime(timezone=True), nullable=False),
     UniqueConstraint("extraction_id", "layer", "head"),
 )

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict
+from itertools import product
 from types import TracebackType
 from typing import Any
 
@@ -22,7 +23,7 @@ from describe.catalog.descriptions import descriptions_of_layer, insert_descript
 from describe.catalog.evidence import EvidenceStore
 from describe.catalog.heads import IS_HEAD, is_called, model_info, newest_extractions, place
 from describe.catalog.ledger import LedgerStore
-from describe.catalog.packing import head_record, pack, pack_held_out, pack_suppressed, unpack, unpack_held_out
+from describe.catalog.packing import MAPPING, head_record, pack, unpack
 from describe.catalog.passages import add_head
 from describe.catalog.placebos import PlaceboStore
 from describe.catalog.relations import RelationStore
@@ -159,15 +160,10 @@ class Catalogue:
         """Commit one head's mapping; one that is there already stays as it is, unless it was not complete."""
         table = schema.head
         key = {"extraction_id": extraction_id, "layer": mapping.id.layer, "head": mapping.id.head}
-        found: dict[str, Any] = {
-            "saliency": mapping.salient[0].saliency if mapping.salient else 0.0,
-            "salient": pack(mapping.salient),
-            "suppressed": pack_suppressed(mapping.salient),
-            "held_out": pack_held_out(mapping.held_out, mapping.sampled),
-        }
-        head_id = get_or_create(
-            self._engine, table, key, found, lambda c, new: add_head(c, extraction_id, new, found["salient"])
-        )
+        largest = mapping.salient[0].saliency if mapping.salient else 0.0
+        found: dict[str, Any] = {"saliency": largest} | pack(mapping)
+        shown = [*found["salient"], *(found["distinct_rows"] or ())]
+        head_id = get_or_create(self._engine, table, key, found, lambda c, new: add_head(c, extraction_id, new, shown))
         with begin_write(self._engine) as connection:
             connection.execute(table.update().where(table.c.id == head_id, ~_COMPLETE).values(**found))
 
@@ -182,8 +178,7 @@ class Catalogue:
             row = connection.execute(_MAPPING[suppressed, held_out], place(extraction_id, head)).first()
         if row is None:
             raise CatalogueError(f"head {head} is not in the catalogue yet: run headscribe extract")
-        next_, sample = unpack_held_out(row.held_out)
-        return HeadMapping(head, unpack(row.salient, row.suppressed), held_out=next_, sampled=sample)
+        return unpack(head, row)
 
     # -- descriptions ---------------------------------------------------------------------------------------------
 
@@ -298,13 +293,12 @@ class Catalogue:
 
 
 # Statements that run for every head are built once: building them anew costs more than running them.
+_OPTIONAL = ("suppressed", "held_out")
 _MAPPING = {
-    (suppressed, held_out): select(
-        schema.head.c.salient,
-        schema.head.c.suppressed if suppressed else null().label("suppressed"),
-        schema.head.c.held_out if held_out else null().label("held_out"),
+    wanted: select(
+        *(schema.head.c[name] for name in MAPPING if name not in _OPTIONAL),
+        *(schema.head.c[name] if there else null().label(name) for name, there in zip(_OPTIONAL, wanted, strict=True)),
     ).where(IS_HEAD)
-    for suppressed in (True, False)
-    for held_out in (True, False)
+    for wanted in product((True, False), repeat=2)
 }
 _COMPLETE = and_(schema.head.c.suppressed.is_not(None), schema.head.c.held_out.is_not(None))

@@ -12,7 +12,7 @@ from describe.errors import InputError
 from describe.export import Parts
 from describe.head_record import DescriptionRecord, HeadRecord, Json, Record
 from describe.head_record.form import finite_json
-from describe.head_record.schema import as_text, properties, resolved
+from describe.head_record.schema import as_text, optional, properties, resolved
 from describe.text import encodable, shortened
 
 __all__ = ["arrow_schema", "pyarrow", "read_heads", "write_file", "write_heads", "write_table"]
@@ -56,7 +56,8 @@ def read_heads(path: Path) -> Iterator[dict[str, Any]]:
     try:
         with pq.ParquetFile(path) as file:
             _check_columns(file, path)
-            for batch in file.iter_batches(batch_size=AT_ONCE, columns=list(properties(HeadRecord))):
+            ours = [name for name in properties(HeadRecord) if name in file.schema_arrow.names]
+            for batch in file.iter_batches(batch_size=AT_ONCE, columns=ours):
                 for row in batch.to_pylist():
                     yield _from_row(row)
     except (pa.ArrowException, OSError, MemoryError) as error:
@@ -68,6 +69,8 @@ def _check_columns(file: Any, path: Path) -> None:
     found = file.schema_arrow
     for field in arrow_schema(properties(HeadRecord)):
         if field.name not in found.names:
+            if field.name in optional(HeadRecord):
+                continue
             raise InputError(f"'{path}' does not hold heads as headscribe exports them: no column '{field.name}'")
         if not _fits(found.field(field.name).type, field.type):
             raise InputError(
@@ -120,13 +123,14 @@ def _texts(columns: dict[str, Json]) -> list[str]:
 
 
 def _as_row(head: Json, kind: type[Record] = HeadRecord) -> Json:
-    texts = {name: json.dumps(head[name], ensure_ascii=False) for name in _texts(properties(kind))}
+    texts = {name: json.dumps(head[name], ensure_ascii=False) for name in _texts(properties(kind)) if name in head}
     nested = {"descriptions": [_as_row(one, DescriptionRecord) for one in head.get("descriptions", ())]}
     return head | texts | (nested if kind is HeadRecord else {})
 
 
 def _from_row(row: Json, kind: type[Record] = HeadRecord) -> Json:
-    texts = {name: _parsed(row, name) for name in _texts(properties(kind))}
+    row = {name: value for name, value in row.items() if value is not None or name not in optional(kind)}
+    texts = {name: _parsed(row, name) for name in _texts(properties(kind)) if name in row or name not in optional(kind)}
     nested = {"descriptions": [one and _from_row(one, DescriptionRecord) for one in row.get("descriptions") or ()]}
     return row | texts | (nested if kind is HeadRecord else {})
 

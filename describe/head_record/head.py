@@ -10,7 +10,7 @@ from describe.head_record.form import Object, Record
 from describe.head_record.neuronpedia import neuronpedia
 from describe.head_record.relations import InferenceRecord, RelationRecord, RelationsProvenance
 from describe.head_record.summary import HeadSummary
-from describe.mappings import MappingRow
+from describe.mappings import ConstantPart, MappingRow
 from describe.records import THRESHOLD, HeadId, ModelInfo
 from describe.text import visible
 from describe.values import Count, Hash, Moment, Name, Prompt, Several, Size, Word
@@ -99,7 +99,13 @@ class HeadRecord(Record):
     """head in the layer, from 0"""
 
     salient: Several[MappingRow]
-    """the tokens of the whole vocabulary that the head acts on most, from the most salient down"""
+    """the tokens that the head acts on most, of all that the reading counts, from the most salient down"""
+
+    distinct: Several[MappingRow] = ()
+    """the tokens whose strongest target stands out most, from the most distinct down. Not of the reading `paper`"""
+
+    constant: ConstantPart | None = None
+    """the part that the head writes whatever it reads. Not of the reading `paper`"""
 
     held_out: HeldOut
     """rows of the same form that no describer has seen, to judge descriptions by"""

@@ -11,7 +11,7 @@ from functools import cache
 from describe.head_record.form import Json, Record
 from describe.head_record.head import HeadRecord
 
-__all__ = ["as_text", "key_tables", "keys", "properties", "resolved"]
+__all__ = ["as_text", "key_tables", "keys", "optional", "properties", "resolved"]
 
 
 @cache
@@ -23,6 +23,11 @@ def properties(record: type[Record]) -> dict[str, Json]:
     """The schema of each key of a record."""
     found: dict[str, Json] = _schema(record)["properties"]
     return found
+
+
+def optional(record: type[Record]) -> set[str]:
+    """The keys of a record that may be missing."""
+    return {name for name, field in record.model_fields.items() if not field.is_required()}
 
 
 def resolved(schema: Json) -> Json:
@@ -60,7 +65,8 @@ def _is_fixed(schema: Json) -> bool:
         return _is_fixed(found["items"])
     if found.get("type") == "object":
         parts = found.get("properties", {})
-        return bool(parts) and set(found.get("required", ())) == set(parts) and all(map(_is_fixed, parts.values()))
+        complete = found.get("nested", False) or set(found.get("required", ())) == set(parts)
+        return bool(parts) and complete and all(map(_is_fixed, parts.values()))
     return "type" in found
 
 
