@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +19,7 @@ from describe.weights.layout import projection_size, value_rows
 from describe.weights.locate import Location, content_hash
 from describe.weights.names import Names
 from describe.weights.output_path import OutputPath
+from describe.weights.pieces import Pieces, gguf_pieces, hub_pieces
 from describe.weights.sources import GgufSource, StoredRows, TensorSource
 from describe.weights.vocabulary import gguf_tokens, hub_tokens
 
@@ -92,6 +94,27 @@ class HeadWeights:
         from describe.weights.vocabulary import encode_start
 
         return encode_start(self._location.path, text)
+
+    def count_tokens(self, texts: Sequence[str]) -> Counter[int]:
+        """How often each token is in some texts, by its id; without what the tokenizer puts around any text.
+
+        Raises `CheckpointError` when the tokenizer cannot be loaded.
+        """
+        from describe.weights.vocabulary import count
+
+        return count(self._location.path, texts)
+
+    @cached_property
+    def pieces(self) -> Pieces:
+        """The pieces of the tokenizer: which of them text is made of, and in which order they are common."""
+        if isinstance(self._source, GgufSource):
+            return gguf_pieces(self._source, self.info.vocab_size)
+        return hub_pieces(self._location.path, self.info.vocab_size)
+
+    @property
+    def tied(self) -> bool:
+        """Whether E and U are one matrix."""
+        return self._shape.tied
 
     @cached_property
     def _ids(self) -> dict[str, int]:

@@ -7,7 +7,8 @@ here a leading space stays and the bytes of an incomplete character stay visible
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +17,7 @@ from describe.errors import CheckpointError
 from describe.text import shortened
 from describe.weights.sources import GgufSource
 
-__all__ = ["encode", "encode_start", "gguf_tokens", "hub_tokens"]
+__all__ = ["count", "encode", "encode_start", "gguf_tokens", "hub_tokens", "load_tokenizer", "scheme_of"]
 
 Scheme = Literal["bytes", "sentencepiece"]
 
@@ -30,12 +31,12 @@ def hub_tokens(directory: Path, size: int) -> list[str]:
     wanted = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
     if not any((directory / name).is_file() for name in wanted):
         raise CheckpointError(f"{directory} holds no tokenizer (tokenizer.json or so): save it beside the weights")
-    tokenizer = _tokenizer(directory)
+    tokenizer = load_tokenizer(directory)
     pieces: dict[str, int] = tokenizer.get_vocab()
     by_id = {index: piece for piece, index in pieces.items()}
     # Added tokens are stored as plain text, whatever the scheme of the rest.
     plain = {index: str(added) for index, added in tokenizer.added_tokens_decoder.items()}
-    scheme = _scheme(tokenizer, by_id.values())
+    scheme = scheme_of(tokenizer, by_id.values())
     return [plain.get(i) or _text(by_id.get(i), scheme, i) for i in range(size)]
 
 
@@ -63,7 +64,7 @@ def encode(path: Path, tokens: list[str], text: str) -> list[int]:
 
     Raises `CheckpointError` when the tokenizer cannot be loaded, or drops the leading space.
     """
-    tokenizer = _tokenizer(path)
+    tokenizer = load_tokenizer(path)
     # Some tokenizers put the leading space there themselves, and would double it.
     candidates = (text, text.removeprefix(" "))
     found = [ids for t in candidates if (ids := list(tokenizer.encode(t, add_special_tokens=False)))]
@@ -82,7 +83,7 @@ def encode_start(path: Path, text: str) -> list[int]:
 
     Raises `CheckpointError` when the tokenizer cannot be loaded.
     """
-    tokenizer = _tokenizer(path)
+    tokenizer = load_tokenizer(path)
     plain = list(tokenizer.encode(text, add_special_tokens=False))
     whole = list(tokenizer.encode(text))
     if not plain:
@@ -91,9 +92,24 @@ def encode_start(path: Path, text: str) -> list[int]:
     return whole[: first + len(plain)]  # without what it puts after
 
 
+def count(path: Path, texts: Sequence[str]) -> Counter[int]:
+    """How often each token is in some texts, by its id.
+
+    Raises `CheckpointError` when the tokenizer cannot be loaded.
+    """
+    tokenizer, found = load_tokenizer(path), Counter[int]()
+    for start in range(0, len(texts), 1024):
+        for ids in tokenizer(list(texts[start : start + 1024]), add_special_tokens=False)["input_ids"]:
+            found.update(ids)
+    return found
+
+
 @lru_cache(maxsize=2)
-def _tokenizer(path: Path) -> Any:
-    """The tokenizer of a directory or a GGUF file, by transformers."""
+def load_tokenizer(path: Path) -> Any:
+    """The tokenizer of a directory or a GGUF file, by transformers.
+
+    Raises `CheckpointError` when it cannot be loaded.
+    """
     from transformers import AutoTokenizer
 
     folder, options = (path.parent, {"gguf_file": path.name}) if path.is_file() else (path, {})
@@ -106,7 +122,8 @@ def _tokenizer(path: Path) -> Any:
         raise CheckpointError(f"the tokenizer in {path} cannot be loaded: {reason}") from error
 
 
-def _scheme(tokenizer: Any, pieces: Iterable[str]) -> Scheme:
+def scheme_of(tokenizer: Any, pieces: Iterable[str]) -> Scheme:
+    """How a tokenizer writes text in its pieces: byte by byte in printable characters, or as it is."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is not None and backend.decoder is not None:
         return "bytes" if "ByteLevel" in repr(backend.decoder) else "sentencepiece"
