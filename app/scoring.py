@@ -11,6 +11,7 @@ import typer
 from app import options as o
 from app.llm_options import LLMOptions, exit_code, with_llm_options
 from app.saying import say
+from app.score_tables import of_whom
 from describe.measures import DEFAULT, MEASURES
 from describe.providers import CHOICES
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["score"]
 
 NOT_RUN = "not run"
-_VALUES = " or ".join(row.title for row in MEASURES.values())
+_VALUES = " or ".join(dict.fromkeys(row.title for row in MEASURES.values()))
 JUDGING = LLMOptions(max_tokens=4096)
 
 
@@ -35,7 +36,7 @@ JudgePrompt = Annotated[
     ),
 ]
 Measure = Annotated[
-    str, typer.Option("--measure", metavar="NAME", help=f"{', or '.join(row.about for row in MEASURES.values())}.")
+    str, typer.Option("--measure", metavar="NAME", help=f"{'; '.join(row.about for row in MEASURES.values())}.")
 ]
 
 
@@ -110,6 +111,8 @@ def _draw(model: str, found: list[dict[str, Any]]) -> None:
     from app.score_tables import draw_curves, draw_heads_to_look_at
     from app.terminal import draw_table
 
+    for line in dict.fromkeys(line for row in found for line in _level_lines(row)):
+        say(line)
     headings = (
         "descriptions by",
         "judge",
@@ -117,23 +120,25 @@ def _draw(model: str, found: list[dict[str, Any]]) -> None:
         "scored",
         _VALUES,
         "of wrong ones",
+        "shared tokens alone",
         "bal. accuracy",
         "failed",
     )
     rows = [
         (
             f"{row['llm']} ({row['prompt']}){', roles' if row['of'] == 'roles' else ''}",
-            f"{row['judge']} ({row['judge_prompt']})" if row["judge"] else NOT_RUN,
+            f"{row['measure']} by {row['judge']} ({row['judge_prompt']})" if row["judge"] else NOT_RUN,
             f"{row['described']} of {row['heads']}",
             str(row["scored"]),
             _value(row, row["measure"]),
             _estimate(row["wrong"]) if row["wrong"] else f"wrong descriptions: {NOT_RUN}",
+            _estimate(row["grouping"]),
             _estimate(row["balanced_accuracy"]),
             str(sum(row["failures"].values())),
         )
         for row in found
     ]
-    draw_table(headings, rows, title=f"{model}: how far descriptions are true of held-out rows", right=(2, 3, 7))
+    draw_table(headings, rows, title=f"{model}: how far descriptions are true of held-out rows", right=(2, 3, 8))
     of_placebos = (
         "descriptions by",
         "judge",
@@ -147,6 +152,26 @@ def _draw(model: str, found: list[dict[str, Any]]) -> None:
         say("Placebos: headscribe describe MODEL --llm LLM --placebos 30, then score again.")
     draw_curves(found)
     draw_heads_to_look_at(found)
+
+
+def _level_lines(row: dict[str, Any]) -> Iterator[str]:
+    """An author on own heads beyond random ones: what stands before any score."""
+    level, random = row.get("level"), row["placebos"].get("random")
+    if row["of"] == "roles" or level is None or random is None:
+        return
+    excess = level["excess"]
+    yield (
+        f"{of_whom(row)}: described: own {level['described']} of {level['heads']}, random {random['described']} of"
+        f" {random['heads']}, excess {excess['value']:.2f} [{excess['low']:.2f}, {excess['high']:.2f}]"
+    )
+    if row["judge"] and level["scored"] and level["bar"] is None:
+        yield f"{of_whom(row)}: no description of a random head has a score by {row['measure']} of {row['judge']}"
+    elif row["judge"] and level["scored"]:
+        share = level["share_above"]
+        yield (
+            f"{of_whom(row)}: beats the level of random heads by {row['measure']} of {row['judge']}:"
+            f" {level['above']} of {level['scored']} descriptions ({_estimate(share)})"
+        )
 
 
 def _placebo_rows(found: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:

@@ -174,11 +174,11 @@ def draw_heads(lines: Iterable[HeadLine]) -> None:
 
     drawn = list(lines)
     judged = sorted({visible(line.summary.headline.by) for line in drawn if line.summary.headline})
-    headings = ("head", *(("score", "wrong") if judged else ()), "inputs", "pattern", "strongest mapping")
+    headings = ("head", *(("score", "wrong description") if judged else ()), "inputs", "pattern", "strongest mapping")
     table = Table(*headings, box=None, header_style="bold", pad_edge=False)
     for line in drawn:
         top = line.summary.headline
-        scores = ((top.with_interval, top.wrong_figure) if top else ("", "")) if judged else ()
+        scores = ((top.with_interval, top.levels) if top else ("", "")) if judged else ()
         name, *rest = line.cells
         table.add_row(name, *scores, *rest)
     console = _console()

@@ -290,7 +290,7 @@ def _roles_html(record: HeadRecord) -> str:
 
 def _score_html(score: HeadlineScore) -> str:
     interval = f" ({score.interval})" if score.interval else ""
-    return f"{_html(score.by)}: <b>{score.figure}</b>{interval}; a wrong description: {score.wrong_figure}"
+    return f"{_html(score.by)}: <b>{score.figure}</b>{interval}; a wrong description: {score.levels}"
 
 
 def _html(text: str) -> str:

@@ -158,7 +158,7 @@ def _card(told: DescriptionRecord, fit: Record | None) -> str:
 def _scores(told: DescriptionRecord) -> str:
     """Each measure by each judge, with its interval and the level that a wrong description reaches."""
     rows = [
-        (prose(measure, 40), f"<bdi>{prose(judge, 60)}</bdi>", score.figure, score.interval, score.wrong_figure)
+        (prose(measure, 40), f"<bdi>{prose(judge, 60)}</bdi>", score.figure, score.interval, score.levels)
         for measure, judges in told.scores.items()
         for judge, score in judges.items()
     ]

@@ -215,8 +215,9 @@ def _scores(connection: Connection, extraction_id: int) -> dict[int, HeadlineSco
     """The score to show first of each description, by its id."""
     head, told, score, judge = schema.head, schema.description, schema.score, schema.labeller
     columns = [score.c[name] for name in ("description_id", "measure", "value", "low", "high", "wrong", "created")]
+    grouping = score.c.found["grouping"]["value"].as_float().label("grouping")
     query = (
-        select(judge.c.llm, *columns)
+        select(judge.c.llm, grouping, *columns)
         .join(judge, score.c.judge_id == judge.c.id)
         .join(told, score.c.description_id == told.c.id)
         .join(head, told.c.head_id == head.c.id)
@@ -228,7 +229,7 @@ def _scores(connection: Connection, extraction_id: int) -> dict[int, HeadlineSco
         newest.setdefault(row.description_id, {})[row.measure, row.llm] = row
     return {
         description_id: first_score(
-            HeadlineScore(row.measure, row.llm, row.value, row.low, row.high, row.wrong, iso(row.created))
+            HeadlineScore(row.measure, row.llm, row.value, row.low, row.high, row.wrong, iso(row.created), row.grouping)
             for row in judged.values()
             if row.value is not None
         )

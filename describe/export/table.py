@@ -58,6 +58,9 @@ class _OfScore(Record):
     score_placebo: float | None
     """what a description of another head gets on the same rows; null where not run"""
 
+    score_grouping: float | None
+    """what grouping the rows by shared tokens gives without any description; null where not looked at"""
+
     score_measure: str | None
     """what the score is: `detection` is the area under the ROC curve, 0.5 by chance"""
 
@@ -102,6 +105,6 @@ def _of_head(head: HeadRecord) -> _OfHead:
 
 def _of_score(description: DescriptionRecord | None) -> _OfScore:
     top = description and description.headline
-    values = {f"score_{name}": getattr(top, name, None) for name in ("low", "high", "measure", "judge")}
+    values = {f"score_{name}": getattr(top, name, None) for name in ("low", "high", "grouping", "measure", "judge")}
     values["score_placebo"] = top and top.wrong  # the column has kept its name
     return _OfScore.of(score=top and top.value, **values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
@@ -16,6 +16,7 @@ from describe.records import HeadId
 __all__ = ["Asks", "ask", "inquire", "work_through"]
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 GRACE = 1.0
 """Seconds that calls in flight are given to come in after an interrupt, so that what was paid for is kept."""
@@ -61,9 +62,9 @@ async def inquire(llm: Asks, inquiry: Inquiry[T], head: HeadId) -> T:
 
 
 async def work_through(
-    heads: list[HeadId],
-    find_out: Callable[[HeadId], Awaitable[T]],
-    commit: Callable[[HeadId, T], None],
+    heads: Sequence[U],
+    find_out: Callable[[U], Awaitable[T]],
+    commit: Callable[[U, T], None],
     concurrency: int,
 ) -> bool:
     """Find out about the heads, ``concurrency`` at a time; ``commit`` is called for each as soon as its outcome is

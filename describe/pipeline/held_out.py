@@ -14,11 +14,13 @@ from describe.records import HeadId, HeadMapping, Score
 
 if TYPE_CHECKING:
     from describe.scoring import Case, Trial, Words
+    from describe.scoring.company import Company
 
 __all__ = ["TRIAL", "RowsOf", "Trials", "check_kept", "chosen_authors", "too_few"]
 
-TRIAL = {"version": 1, "rows": 15, "reach": 5, "seed": 0}
-"""Rows judged: so many of the head's next most salient, so many of its random ones, and as many of others."""
+TRIAL = {"version": 2, "rows": 15, "reach": 5, "near": 5, "seed": 0}
+"""Rows judged: so many of the head's next most salient, so many of its random ones, and as many of others: of so many
+heads that are nearest by their outputs, and of those of the layer, in turn."""
 
 NO_ROWS = "no_rows"
 
@@ -34,6 +36,7 @@ class RowsOf:
         self._roles = {unit: role for of_head in found.values() for unit, role in of_head.items()}
         self._whole = lru_cache(256)(lambda head: catalogue.mapping(extraction_id, head, held_out=True))
         self.suppressed = suppressed
+        self._company: dict[bool, Company] = {}
 
     def pushes_down(self, unit: HeadId) -> bool:
         """Whether a description of a head or role is about what it pushes down."""
@@ -52,6 +55,14 @@ class RowsOf:
             for rows in (mapping.salient, mapping.held_out, mapping.sampled)
         )
         return HeadMapping(unit, salient, held_out=held_out, sampled=sampled)
+
+    def company(self, heads: list[HeadId], *, suppressed: bool) -> Company:
+        """Which of these heads are nearest to which, by what is described of them."""
+        from describe.scoring.company import Company
+
+        if suppressed not in self._company:
+            self._company[suppressed] = Company({head: self.of(head, suppressed=suppressed) for head in heads})
+        return self._company[suppressed]
 
 
 @dataclass(frozen=True)
@@ -75,9 +86,13 @@ class Trials:
         from describe.scoring import draw_trial, matched
 
         down = self.rows.pushes_down(unit)
-        others = {other: self.own_rows.of(other, suppressed=down) for other in matched(unit, self.heads)}
+        own, company = self.rows.of(unit, suppressed=down), self.own_rows.company(self.heads, suppressed=down)
+        others, near = (
+            {other: self.own_rows.of(other, suppressed=down) for other in some}
+            for some in (matched(unit, self.heads), company.nearest(own, TRIAL["near"]))
+        )
         n, reach, seed = (TRIAL[name] for name in ("rows", "reach", "seed"))
-        return draw_trial(self.rows.of(unit, suppressed=down), others, self.vocab_size, n=n, reach=reach, seed=seed)
+        return draw_trial(own, others, self.vocab_size, n=n, reach=reach, seed=seed, near=near)
 
     def case(self, unit: HeadId) -> Case:
         """A head's or role's description to be judged, beside a wrong one."""
@@ -85,7 +100,8 @@ class Trials:
 
         wrong, down = self.wrong(unit), self.rows.pushes_down(unit)
         words = _words(wrong) if wrong else None
-        return Case(self.trial(unit), _words(self.told[unit]), words, wrong.head if wrong else None, down)
+        own = self.rows.of(unit, suppressed=down)
+        return Case(self.trial(unit), _words(self.told[unit]), words, wrong.head if wrong else None, down, own)
 
     def wrong(self, unit: HeadId) -> Told | None:
         """A description of another head or role by the same author, drawn at random among those of the same layer.

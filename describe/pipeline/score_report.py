@@ -16,6 +16,9 @@ from describe.records import HeadId
 
 __all__ = ["score_report"]
 
+LEVEL, TOLERATED = "random", 0.05
+"""The kind of placebo that is the level of all figures, and which share of their scores may be above a bar."""
+
 Scores = dict[int, dict[str, dict[str, ScoreRecord]]]
 
 
@@ -28,7 +31,10 @@ def score_report(catalogue: Catalogue, model: str) -> list[dict[str, Any]]:
 
     ``wrong`` is what descriptions of other heads get, ``pairing`` how many say how targets follow from sources (null
     for LLMs, whose words are free), ``placebos`` how many heads of each kind were described although they do nothing,
-    and how such descriptions score; null where it was not tried. ``curve``: the mean score of the best-scored
+    and how such descriptions score; null where it was not tried. ``level``: how many more of the own heads are
+    described than of random ones (``excess``), and how many descriptions score above all but a twentieth of those of
+    random heads (``above``, of ``scored``). ``grouping``: the mean of what grouping rows by shared tokens gives without
+    any description. ``curve``: the mean score of the best-scored
     descriptions, by the share of all heads that these are; ``wrong_curve``: that of the best-scored wrong ones, since
     the best of any scores are good by luck too. Raises `CatalogueError` where the catalogue does not hold the model.
     """
@@ -51,6 +57,7 @@ def score_report(catalogue: Catalogue, model: str) -> list[dict[str, Any]]:
                     found["pairing"] = _pairings(theirs)
             pairing = _pairings(by_author)
             row = {"of": of} | _row(by_author, scores, judge, evident)
+            row |= {"level": _level(by_author, scores, judge, of_placebos[LEVEL])} if of == "heads" else {}
             rows.append(row | {"pairing": pairing, "placebos": of_placebos})
     return rows
 
@@ -94,6 +101,7 @@ def _row(told: list[Told], scores: Scores, judge: tuple[str, str | None], eviden
         "wrong": _mean(wrong),
         "wrong_curve": _curve(wrong, len(told), MEASURES[judge[0]].value),
         "balanced_accuracy": _mean([b["value"] for score in valued if (b := score.found.get("balanced_accuracy"))]),
+        "grouping": _mean([score.grouping for score in valued if score.grouping is not None]),
         "reach": _mean([score.found["reach"]["value"] for score in valued if score.found.get("reach")]),
         "above_chance": sum(score.low is not None and score.low > MEASURES[judge[0]].chance for score in valued),
         "curve": _curve(values, len(told), MEASURES[judge[0]].value),
@@ -118,6 +126,33 @@ def _placebo(told: list[Told], scores: Scores, author: int, judge: tuple[str, st
         "false": wilson(len(described), len(answered))._asdict(),
         MEASURES[judge[0]].value: _mean(values),
         "described_heads": [str(one.head) for one in described],
+        "scores": sorted(values),
+    }
+
+
+def _level(
+    told: list[Told], scores: Scores, judge: tuple[str, str | None], random: dict[str, Any] | None
+) -> dict[str, Any] | None:
+    """The own heads beside random ones; None where no random ones were tried."""
+    from describe.statistics import difference, wilson
+
+    answered = [one for one in told if one.failure is None]
+    if random is None or not answered:
+        return None
+    described = sum(one.answers for one in answered)
+    excess = difference((described, len(answered)), (random["described"], random["heads"]))
+    values = [score.value for score in _scores(told, scores, judge) if score.value is not None]
+    theirs = random["scores"]
+    bar = theirs[-1 - int(len(theirs) * TOLERATED)] if theirs else None
+    above = sum(bar is not None and value > bar for value in values)
+    return {
+        "described": described,
+        "heads": len(answered),
+        "excess": excess._asdict(),
+        "bar": bar,
+        "above": above,
+        "scored": len(values),
+        "share_above": wilson(above, len(values))._asdict() if values and bar is not None else None,
     }
 
 

@@ -66,7 +66,8 @@ def score(
     judging = Judging(catalogue, model, judge, request, template, measure, terms)
     tasks = judging.tasks(heads, llm, prompt)
     taken = f"another run has {judge} judge these descriptions in the same way: let it finish"
-    ran = judging.stage.run(tasks, taken, judging.by_statistics() if not judge.kind.asks else None)
+    machine = None if judge.kind.asks else judging.by_statistics()
+    ran = judging.stage.run(tasks, taken, machine, mixed=True)
     outcomes = {
         f"{unit} by {task.trials.told[unit].llm}": record.outcomes.get(unit, "missing")
         for task, record in zip(tasks, ran.records, strict=True)
@@ -178,7 +179,8 @@ class Judging:
         from describe.weights import open_model
 
         judges: list[StatisticsJudge] = []
-        of_judgements = questions_of(self.measure).of_judgements
+        questions = questions_of(self.measure)
+        of_judgements = questions.of_judgements
         assert of_judgements is not None
 
         def judge_all(record: TaskRecord[Score]) -> None:
@@ -190,7 +192,7 @@ class Judging:
                 judges.append(StatisticsJudge(Vocabulary(open_model(self._model).tokens)))
             trials = task.trials
             for unit in record.pending:
-                trial, told, wrong = trials.trial(unit), trials.told[unit], trials.wrong(unit)
+                trial, told, wrong = questions.trial(trials.case(unit)), trials.told[unit], trials.wrong(unit)
                 if not trial.enough:
                     record.keep(unit, too_few(trial, self.measure.name))
                     continue

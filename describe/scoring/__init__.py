@@ -4,9 +4,9 @@ from describe.scoring.agreement import WORDS_METHOD, AgreementQuestion, load_agr
 from describe.scoring.detection import Judgement, JudgeQuestion, detection
 from describe.scoring.evidence import METHOD, SETTINGS, StatisticsJudge
 from describe.scoring.likelihood import ChoiceQuestion, likelihood
-from describe.scoring.measures import balanced_accuracy, mean_over_heads
+from describe.scoring.measures import balanced_accuracy, grouping, mean_over_heads
 from describe.scoring.questions import MeasureQuestions, questions_of
-from describe.scoring.rows import Case, Trial, Words, draw_trial, matched, seen
+from describe.scoring.rows import Case, Trial, Words, draw_trial, matched, seen, swapped_trial, without_named
 
 __all__ = [
     "METHOD",
@@ -24,6 +24,7 @@ __all__ = [
     "balanced_accuracy",
     "detection",
     "draw_trial",
+    "grouping",
     "likelihood",
     "load_agreement_template",
     "matched",
@@ -31,4 +32,6 @@ __all__ = [
     "questions_of",
     "seen",
     "shared_words",
+    "swapped_trial",
+    "without_named",
 ]

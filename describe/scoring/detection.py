@@ -1,7 +1,12 @@
-"""Detection: can a judge that is given a description tell rows of the head from rows of others?"""
+"""Detection: can a judge that is given a description tell rows of the head from rows of others?
+
+The other measures by rows ask in the same way, and differ in the rows and words that the judge is shown (`Shown`).
+"""
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,11 +15,26 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from describe.errors import CallError
 from describe.labelling import Inquiry, Kind, Template, first_reason, load_template, reply_object, shown_rows
 from describe.records import HeadId, Score
-from describe.scoring.measures import balanced_accuracy
+from describe.scoring.measures import balanced_accuracy, grouping
 from describe.scoring.rows import Case, Trial, Words
 from describe.statistics import Estimate, auroc_of
 
-__all__ = ["JudgeQuestion", "Judgement", "detection", "inquire", "load", "load_chat_template", "of_judgements"]
+__all__ = [
+    "JudgeQuestion",
+    "Judgement",
+    "Shown",
+    "detection",
+    "inquire",
+    "judge_rows",
+    "load",
+    "load_chat_template",
+    "of_judgements",
+    "row_score",
+    "trial",
+]
+
+Shown = Callable[[Words], tuple[Trial, Words]]
+"""The rows and the words that a judge is shown of a description, by what the description says."""
 
 
 @dataclass(frozen=True)
@@ -99,43 +119,71 @@ def load_chat_template(name: str, kind: Kind) -> Template:
     return template
 
 
+def trial(case: Case) -> Trial:
+    """The rows by which a description is judged."""
+    return case.trial
+
+
 def inquire(template: Template, case: Case) -> Inquiry[Score]:
-    """Ask about a description's rows, then about the same by a wrong description."""
+    """Ask about a description's rows by it, and by a wrong one."""
+    return (yield from judge_rows("detection", template, case, lambda words: (case.trial, words)))
 
-    def question(words: Words) -> JudgeQuestion:
-        return JudgeQuestion.of(template, case.trial, *words, suppressed=case.suppressed)
 
-    own: Judgement = yield question(case.words)
-    against: Judgement | None = None
-    if case.wrong is not None and own.failure is None:
-        against = yield question(case.wrong)
-    return detection(case.trial, own, against, case.wrong_head)
+def judge_rows(measure: str, template: Template, case: Case, shown: Shown) -> Inquiry[Score]:
+    """Ask about a description and about a wrong one, in random order: a judge is not to know the right one by it."""
+    said = {"own": case.words} | ({} if case.wrong is None else {"wrong": case.wrong})
+    order = sorted(said)
+    random.Random(f"{measure} {case.trial.head}").shuffle(order)  # noqa: S311  (no secret)
+    trials: dict[str, Trial] = {}
+    judged: dict[str, Judgement] = {}
+    for side in order:
+        trials[side], words = shown(said[side])
+        judged[side] = yield JudgeQuestion.of(template, trials[side], *words, suppressed=case.suppressed)
+        if judged[side].failure is not None:
+            return _failed(measure, trials[side], judged[side])
+    beside = None if "wrong" not in judged or case.wrong_head is None else (trials["wrong"], judged["wrong"])
+    return row_score(measure, (trials["own"], judged["own"]), beside, case.wrong_head)
 
 
 def detection(trial: Trial, own: Judgement, wrong: Judgement | None, wrong_head: HeadId | None) -> Score:
-    """The score of a description by what a judge made of it, and of a ``wrong`` one, that of ``wrong_head``.
+    """The score of a description by what a judge made of it, and of a ``wrong`` one, that of ``wrong_head``."""
+    return row_score("detection", (trial, own), None if wrong is None else (trial, wrong), wrong_head)
+
+
+of_judgements = detection
+
+
+def row_score(
+    measure: str, own: tuple[Trial, Judgement], wrong: tuple[Trial, Judgement] | None, wrong_head: HeadId | None
+) -> Score:
+    """The AUROC of own rows against others, by a judge's probabilities, with that of a wrong description.
 
     A failure of either judgement is the score's: no score stands without that of a wrong description where there can
-    be one. Rows of ``wrong_head`` itself, of which its description is true, are left out of it.
+    be one. Rows of ``wrong_head`` itself, of which its description is true, are left out of it. Beside the score
+    stands what grouping the rows by shared tokens gives without any description.
     """
-    failed = next((judged for judged in (own, wrong) if judged is not None and judged.failure is not None), None)
+    failed = next((side for side in (own, wrong) if side is not None and side[1].failure is not None), None)
     if failed is not None:
-        return Score("detection", None, n=len(trial.rows), failure=failed.failure, detail=failed.detail)
-    ours, others = trial.split(own.probabilities)
+        return _failed(measure, *failed)
+    trial, judged = own
+    ours, others = trial.split(judged.probabilities)
+    if not (ours and others):
+        return Score(measure, None, n=len(trial.rows), failure="no_rows", detail="too few rows are left to judge by")
     value = auroc_of(ours, others)
-    reach = trial.split(own.probabilities, reach=True)
+    reach = trial.split(judged.probabilities, reach=True)
     found: dict[str, Any] = {
         "balanced_accuracy": balanced_accuracy(ours, others)._asdict(),
         "reach": auroc_of(*reach)._asdict() if all(reach) else None,
+        "grouping": auroc_of(*trial.split(grouping(trial.rows)))._asdict(),
         "own": ours,
         "others": others,
-        "usage": own.usage,
+        "usage": judged.usage,
     }
-    beside = _of_wrong(trial, wrong, wrong_head)
+    beside = None if wrong is None else _of_wrong(*wrong, wrong_head)
     if beside is not None and wrong is not None:
-        found["placebo"] = {"head": str(wrong_head), **beside._asdict(), "usage": wrong.usage}
+        found["placebo"] = {"head": str(wrong_head), **beside._asdict(), "usage": wrong[1].usage}
     return Score(
-        "detection",
+        measure,
         value.value,
         value.low,
         value.high,
@@ -145,12 +193,11 @@ def detection(trial: Trial, own: Judgement, wrong: Judgement | None, wrong_head:
     )
 
 
-of_judgements = detection
+def _failed(measure: str, trial: Trial, judged: Judgement) -> Score:
+    return Score(measure, None, n=len(trial.rows), failure=judged.failure, detail=judged.detail)
 
 
-def _of_wrong(trial: Trial, wrong: Judgement | None, head: HeadId | None) -> Estimate | None:
-    if wrong is None:
-        return None
+def _of_wrong(trial: Trial, wrong: Judgement, head: HeadId | None) -> Estimate | None:
     sides = trial.split(wrong.probabilities, without=head)
     return auroc_of(*sides) if all(sides) else None
 

@@ -6,9 +6,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from describe.records import MappingRow
 from describe.statistics import CONFIDENCE, Estimate, middle, resample, wilson
 
-__all__ = ["balanced_accuracy", "mean_over_heads", "mean_over_rows"]
+__all__ = ["balanced_accuracy", "grouping", "mean_over_heads", "mean_over_rows"]
+
+
+def grouping(rows: Sequence[MappingRow]) -> list[float]:
+    """How much each row shares its targets with the others: the sum of Jaccard's coefficients.
+
+    A program's guess at the largest group among the rows, without any description: what detection must beat.
+    """
+    targets = [{target.token_id for target in row.targets} for row in rows]
+
+    def shared(one: set[int], other: set[int]) -> float:
+        return len(one & other) / len(one | other) if one or other else 0.0
+
+    return [sum(shared(one, other) for j, other in enumerate(targets) if j != i) for i, one in enumerate(targets)]
+
 
 SEED = 0
 """Of the bootstrap over heads."""

@@ -22,6 +22,10 @@ class MeasureQuestions(Protocol):
     """The score by probabilities of a trial's rows, for the judge that asks nobody (statistics); None where the measure
     is not of such: those of the description, those of a wrong one, and that one's head."""
 
+    def trial(self, case: Case) -> Trial:
+        """The rows of those probabilities, where ``of_judgements`` is not None."""
+        ...
+
     def load(self, name: str) -> Template:
         """The template that a judge is asked with. Raises `TemplateError` for one that is not for this measure."""
         ...

@@ -2,28 +2,48 @@
 
 Own rows are of the next most salient sources (ranks 31 to 60): there a true description of the 30 before must hold. A
 few are of random sources, to see how far it reaches beyond them; these do not count in the score, since a description
-of what a head does to plural nouns says nothing of the rest. Other rows are of the heads of the same layer, of the same
-ranks. Hub tokens, targets of many of these heads, are taken out of all rows: they tell no head from another.
+of what a head does to plural nouns says nothing of the rest. Other rows are of the same ranks, of the heads that are
+nearest by their outputs as often as of those of the same layer: among strangers a list of outputs is told by any one of
+them. Hub tokens, targets of many of these heads, are taken out of all rows: they tell no head from another.
 """
 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 
 from describe.evidence import hubs
 from describe.records import HeadId, HeadMapping, MappingRow
 
-__all__ = ["LEAST", "Case", "Trial", "Words", "draw_trial", "hub_targets", "matched", "seen"]
+__all__ = [
+    "LEAST",
+    "NOBODY",
+    "Case",
+    "Trial",
+    "Words",
+    "draw_trial",
+    "hub_targets",
+    "matched",
+    "seen",
+    "swapped_trial",
+    "without_named",
+]
+
+T = TypeVar("T")
 
 Words = tuple[str, str]
 """A description's sentences on the inputs and on the pattern."""
 
 LEAST = 5
 """Fewer rows of the head itself, or of others, say too little."""
+
+NOBODY = HeadId(-1, -1)
+"""Whose the rows are that were made up."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +88,7 @@ class Case:
         words: what it says.
         wrong: what a description of another head says, ``wrong_head``; None where there is none.
         suppressed: it is about what the head pushes down, and the rows show that.
+        own: all rows of the head or role, with what is described of them as targets.
     """
 
     trial: Trial
@@ -75,6 +96,7 @@ class Case:
     wrong: Words | None
     wrong_head: HeadId | None
     suppressed: bool
+    own: HeadMapping
 
 
 def seen(row: MappingRow, *, suppressed: bool) -> MappingRow:
@@ -97,21 +119,33 @@ def matched(head: HeadId, heads: Iterable[HeadId]) -> list[HeadId]:
 
 
 def draw_trial(
-    mapping: HeadMapping, others: Mapping[HeadId, HeadMapping], vocab_size: int, *, n: int, reach: int, seed: int
+    mapping: HeadMapping,
+    others: Mapping[HeadId, HeadMapping],
+    vocab_size: int,
+    *,
+    n: int,
+    reach: int,
+    seed: int,
+    near: Mapping[HeadId, HeadMapping] | None = None,
 ) -> Trial:
-    """Draw ``n`` own held-out rows and ``reach`` own rows of random sources, and as many of either of ``others``.
+    """Draw ``n`` own held-out rows and ``reach`` own rows of random sources, and as many of either of others: of
+    ``others`` and of those ``near`` in turn.
 
-    Fewer where hub tokens leave fewer. ``mapping`` and ``others`` have what is described of them as targets (`seen`).
+    Fewer where hub tokens leave fewer. ``mapping`` and the others have what is described of them as targets (`seen`).
     The draw depends on the seed and the head alone, so that every description of a head is judged by the same rows.
     """
     luck = random.Random(f"{seed} {mapping.id}")  # noqa: S311  (no secret)
+    near = near or {}
     hub = hub_targets([mapping, *others.values()], vocab_size)
     chosen: list[tuple[HeadId, bool, MappingRow]] = []
     for number, reaching in ((n, False), (reach, True)):
         own = _usable(mapping, hub, luck, reach=reaching)[:number]
         chosen += [(mapping.id, reaching, row) for row in own]
-        usable = {id: _usable(other, hub, luck, reach=reaching) for id, other in others.items()}
-        chosen += [(id, reaching, row) for id, row in _in_turn(usable, luck)[: len(own)]]
+        sides = [
+            _in_turn({id: _usable(other, hub, luck, reach=reaching) for id, other in side.items()}, luck)
+            for side in (near, {id: other for id, other in others.items() if id not in near})
+        ]
+        chosen += [(id, reaching, row) for id, row in _by_turns(*sides)[: len(own)]]
     luck.shuffle(chosen)
     heads, reaches, rows = zip(*chosen, strict=True) if chosen else ((), (), ())
     return Trial(mapping.id, tuple(rows), tuple(heads), tuple(reaches))
@@ -136,3 +170,47 @@ def _in_turn(rows: Mapping[HeadId, list[MappingRow]], luck: random.Random) -> li
     luck.shuffle(heads)
     longest = max(map(len, rows.values()), default=0)
     return [(head, rows[head][i]) for i in range(longest) for head in heads if i < len(rows[head])]
+
+
+def _by_turns(one: list[T], other: list[T]) -> list[T]:
+    """Both lists in one, by turns as far as both go."""
+    paired = [item for pair in zip(one, other, strict=False) for item in pair]
+    both = min(len(one), len(other))
+    return paired + one[both:] + other[both:]
+
+
+def swapped_trial(mapping: HeadMapping, *, n: int, seed: int) -> Trial:
+    """Held-out rows of a head: up to ``n`` as they are, as many with the targets of another of them.
+
+    No source comes twice. ``mapping`` has what is described of it as targets (`seen`).
+    """
+    luck = random.Random(f"{seed} {mapping.id} swapped")  # noqa: S311  (no secret)
+    rows = [row for row in mapping.held_out if row.targets]
+    luck.shuffle(rows)
+    half = min(n, len(rows) // 2)
+    real, moved = rows[:half], rows[half : 2 * half]
+    made_up = [replace(row, targets=other.targets) for row, other in zip(moved, [*moved[1:], *moved[:1]], strict=True)]
+    chosen = [*((mapping.id, row) for row in real), *((NOBODY, row) for row in made_up)]
+    luck.shuffle(chosen)
+    return Trial(mapping.id, tuple(r for _, r in chosen), tuple(h for h, _ in chosen), (False,) * len(chosen))
+
+
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_WORD = re.compile(r"[^\W\d_]+")
+
+
+def without_named(trial: Trial, words: Words) -> Trial:
+    """The rows without the tokens that a description names, in quotes or as words; rows with nothing left are out.
+
+    The tokens go without a trace: a mark in their place would tell the rows of the head.
+    """
+    said = " ".join(words)
+    named = {found.strip().casefold() for found in _QUOTED.findall(said)} | {w.casefold() for w in _WORD.findall(said)}
+    places, rows = [], []
+    for place, row in enumerate(trial.rows):
+        left = tuple(target for target in row.targets if target.token.strip().casefold() not in named)
+        if left and row.token.strip().casefold() not in named:
+            places.append(place)
+            rows.append(replace(row, targets=left))
+    heads, reach = tuple(trial.heads[place] for place in places), tuple(trial.reach[place] for place in places)
+    return Trial(trial.head, tuple(rows), heads, reach)

@@ -1,6 +1,6 @@
 """The statistics that evidence, scores and studies share: each in one place, scipy's where scipy has it."""
 
-from describe.statistics.intervals import CONFIDENCE, Estimate, middle, newcombe, wilson
+from describe.statistics.intervals import CONFIDENCE, Estimate, difference, middle, newcombe, wilson
 from describe.statistics.ranking import auroc, auroc_of
 from describe.statistics.resampling import DRAWS, Resampling, resample
 from describe.statistics.significance import (
@@ -25,6 +25,7 @@ __all__ = [
     "beta_binomial_tail",
     "binomial_tail",
     "cohens_h",
+    "difference",
     "middle",
     "newcombe",
     "resample",

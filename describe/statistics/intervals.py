@@ -66,3 +66,13 @@ def _upper(seen: float, m: int, n: int) -> float:
         return float(true - seen - Z * variance**0.5)
 
     return float(brentq(beyond, max(seen, _ROUNDING), 1.0))  # 0 is a root too, where none was seen
+
+
+def difference(one: tuple[int, int], other: tuple[int, int]) -> Estimate:
+    """The difference of two shares, each as (k, n), with the interval that joins their Wilson intervals (Newcombe 1998,
+    Stat. Med. 17:873-890, method 10)."""
+    a, b = wilson(*one), wilson(*other)
+    value = a.value - b.value
+    down = ((a.value - a.low) ** 2 + (b.high - b.value) ** 2) ** 0.5
+    up = ((a.high - a.value) ** 2 + (b.value - b.low) ** 2) ** 0.5
+    return Estimate(value, value - down, value + up)

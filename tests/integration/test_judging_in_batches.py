@@ -21,6 +21,7 @@ from tests.fake_batches import FakeBatches, Fate
 from tests.fake_llm import Action, Call, FakeLLM, completion
 from tests.integration.test_scoring import judged
 from tests.integration.test_stability import described, same
+from tests.older_catalogues import at_revision
 
 JUDGE = parse_llm("openai:judge")
 QUICK = Request(timeout=2.0, attempts=3, longest_wait=0.05)
@@ -180,10 +181,9 @@ def test_a_batch_from_before_there_were_tasks_is_collected(
         asked: dict[str, Any] = {"request": QUICK, "heads": "0", "device": "cpu"}
         llm = parse_llm("openai:fake-1")
         pipeline.describe(catalogue, str(tiny_llama), llm, **asked, batch=Batching(0.01, wait=False))
-        with catalogue.engine.begin() as connection:
-            connection.exec_driver_sql("ALTER TABLE batch DROP COLUMN task")
-            connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0014'")
-    with Catalogue(str(tmp_path / "c.db")) as catalogue:
+    kept = ("model", "extraction", "head", "labeller", "batch", "batch_request")
+    at_revision("0014", tmp_path / "c.db", f"sqlite:///{tmp_path / 'older.db'}", kept)
+    with Catalogue(str(tmp_path / "older.db")) as catalogue:
         result = pipeline.describe(catalogue, str(tiny_llama), llm, **asked, batch=Batching(0.01))
         assert (result.new, len(server.batches)) == (4, 1)
         assert sorted(result.heads) == [HeadId(0, head) for head in range(4)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from itertools import product
 
 import pytest
@@ -14,14 +15,20 @@ from describe.llm import Reply
 from describe.measures import MEASURES
 from describe.records import Evidence, HeadId, HeadMapping, MappingRow, Target
 from describe.scoring import (
+    Case,
     Judgement,
     JudgeQuestion,
     balanced_accuracy,
     detection,
     draw_trial,
     matched,
+    questions_of,
+    swapped_trial,
+    without_named,
 )
+from describe.scoring.company import Company
 from describe.scoring.detection import load
+from describe.scoring.rows import NOBODY
 from describe.statistics import auroc_of, wilson
 
 
@@ -75,6 +82,84 @@ def test_a_trial_shows_rows_never_shown_before_and_no_hub() -> None:
               for reach, ours in product((False, True), repeat=2)]  # fmt: skip
     assert counts == [15, 15, 5, 5]
     assert trial.heads != tuple(sorted(trial.heads)), "in random order"
+
+
+def test_half_of_the_other_rows_are_of_the_nearest_heads() -> None:
+    maps = {HeadId(0, head): mapping(head) for head in range(1, 5)}
+    near = {HeadId(3, head): mapping(head) for head in range(5, 7)}
+    trial = draw_trial(mapping(0), maps, 10_000, n=14, reach=0, seed=0, near=near)
+    others = [head for head in trial.heads if head != trial.head]
+    assert len(others) == 14
+    assert sum(head.layer == 3 for head in others) == 7
+
+
+def test_the_nearest_heads_share_rare_targets() -> None:
+    def of(head: int, *targets: int) -> HeadMapping:
+        return HeadMapping(HeadId(head, 0), tuple(row(i, *targets) for i in range(3)))
+
+    company = Company({m.id: m for m in (of(0, 1, 7), of(1, 2, 7), of(2, 1, 2), of(3, 9, 7), of(4, 8, 7))})
+    assert company.nearest(of(0, 1, 7), 3)[0] == HeadId(2, 0), "1 is rarer than 7"
+    assert HeadId(0, 0) not in company.nearest(of(0, 1, 7), 5)
+    assert company.nearest(of(9, 55), 5) == []
+    assert company.nearest(of(9, 8), 5) == [HeadId(4, 0)], "a placebo is found company by its own rows"
+
+
+def test_a_list_wins_no_relation_though_it_wins_detection() -> None:
+    """A constant head by a judge that matches strings, as a description that lists its outputs has it."""
+    constant = HeadMapping(HeadId(0, 0), (), held_out=tuple(row(i, 901, 902) for i in range(30)))
+    maps = {HeadId(0, head): mapping(head) for head in range(1, 4)}
+    trials = draw_trial(constant, maps, 10_000, n=15, reach=0, seed=0), swapped_trial(constant, n=15, seed=0)
+    scores = []
+    for trial in trials:
+        listed = Judgement(tuple(float(any(t.token == " t901" for t in r.targets)) for r in trial.rows))
+        scores.append(detection(trial, listed, None, None))
+    assert [score.value for score in scores] == [1.0, 0.5]
+    assert scores[0].found["grouping"]["value"] == 1.0, "nor does detection need a description here"
+
+
+def test_rows_of_a_relation_are_the_heads_own() -> None:
+    own = mapping(0)
+    trial = swapped_trial(own, n=15, seed=0)
+    assert trial == swapped_trial(own, n=15, seed=0)
+    assert Counter(trial.heads) == {own.id: 15, NOBODY: 15}
+    assert len({shown.token_id for shown in trial.rows}) == 30
+    held_out = {held.token_id: held.targets for held in own.held_out}
+    for shown, head in zip(trial.rows, trial.heads, strict=True):
+        assert (shown.targets == held_out[shown.token_id]) == (head == own.id)
+        assert shown.targets in held_out.values()
+    assert len(swapped_trial(HeadMapping(own.id, (), held_out=own.held_out[:5]), n=15, seed=0).rows) == 4
+
+
+def test_named_tokens_go_without_a_trace() -> None:
+    maps = {HeadId(0, head): mapping(head) for head in range(1, 4)}
+    trial = draw_trial(mapping(0), maps, 10_000, n=5, reach=1, seed=0)
+    ours = next(shown for shown, head in zip(trial.rows, trial.heads, strict=True) if head == trial.head)
+    bare = without_named(trial, ("words", f'promotes "{ours.targets[0].token}"'))
+    assert len(bare.rows) == len(bare.heads) == len(bare.reach) == len(trial.rows) - 1
+    assert ours.targets not in [shown.targets for shown in bare.rows]
+    assert without_named(trial, ("nothing", "named")) == trial
+
+
+def test_measures_by_rows_ask_of_both_descriptions_in_either_order() -> None:
+    maps = {HeadId(0, head): mapping(head) for head in range(1, 4)}
+    first = set()
+    for head in range(8):
+        own = HeadMapping(HeadId(1, head), (), held_out=mapping(0).held_out)
+        trial = draw_trial(own, maps, 10_000, n=15, reach=0, seed=0)
+        case = Case(trial, ("mine", "mine"), ("theirs", "theirs"), HeadId(0, 2), False, own)
+        for name in ("detection", "relation", "masked", "inputs"):
+            module = questions_of(MEASURES[name])
+            inquiry = module.inquire(module.load(MEASURES[name].prompt), case)
+            question = next(inquiry)
+            first.add("mine" in question.prompt)  # type: ignore[attr-defined]
+            judged = Judgement((0.5,) * question.n)  # type: ignore[attr-defined]
+            again = inquiry.send(judged)
+            assert ("mine" in again.prompt) != ("mine" in question.prompt)  # type: ignore[attr-defined]
+            assert name != "inputs" or "What it does with them: (not told" in again.prompt  # type: ignore[attr-defined]
+            with pytest.raises(StopIteration) as done:
+                inquiry.send(Judgement((0.5,) * again.n))  # type: ignore[attr-defined]
+            assert (done.value.value.measure, done.value.value.value) == (name, 0.5)
+    assert first == {True, False}
 
 
 def test_others_are_of_the_layer_or_of_the_nearest() -> None:

@@ -140,10 +140,10 @@ def _pack_role(role: RoleRecord) -> list[Any]:
 
 
 def _pack_score(score: ScoreRecord) -> list[Any]:
-    """Return a score as [value, low, high, wrong, n, failure, and as text with its interval, wrong]."""
+    """Return a score as [value, low, high, wrong, n, failure, and as text with its interval, levels]."""
     figures = (score.value, score.low, score.high, score.wrong)
     packed = [None if figure is None else _number(figure) for figure in figures]
-    return [*packed, score.n, score.failure, score.with_interval, score.wrong_figure]
+    return [*packed, score.n, score.failure, score.with_interval, score.levels]
 
 
 def _pack_relation(relation: RelationRecord) -> list[Any]:

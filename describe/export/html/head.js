@@ -73,10 +73,10 @@ function descriptionCard({ state, llm, prompt, role, inputs, pattern, failure, r
 }
 
 // A score with its interval and what a wrong description of the same head gets, in numbers and, for shares, as a bar.
-function scoreLine([measure, judge, value, low, high, wrong, n, failure, withInterval, wrongFigure]) {
+function scoreLine([measure, judge, value, low, high, wrong, n, failure, withInterval, levels]) {
   const by = prose("span", "by", `${measure} by ${shared[judge]}`);
   if (value === null) return make("li", "", by, prose("span", "cause", `no score: ${failure ?? "not known"}`));
-  const line = make("li", "", by, make("b", "", withInterval), `, ${n} rows; wrong description: ${wrongFigure}`);
+  const line = make("li", "", by, make("b", "", withInterval), `, ${n} rows; wrong description: ${levels}`);
   line.title = MEASURES[measure];
   if (measure === "likelihood") return line;
   const bar = make("i", "interval", make("i", "value"));

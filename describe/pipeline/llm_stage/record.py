@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from describe.catalog import Caller, Catalogue
@@ -52,25 +50,22 @@ class TaskRecord(Generic[TOutcome]):
         self._hashes: set[str] | None = None
 
     @property
+    def claim(self) -> str:
+        """The name under which one run at a time asks: several tasks of a run may share it."""
+        return f"{self.task.shown}-{self.caller.extraction_id}-{self.caller.labeller_id}"
+
+    @property
     def waiting(self) -> set[HeadId]:
         """The heads or roles about which something waits in a batch."""
         return {request.head for found in self.batches for request in found.waiting.values()}
 
-    @contextmanager
-    def alone(self, taken: str) -> Iterator[None]:
-        """While the block runs no other run pays for the same; what an earlier one left in the air is lost.
-
-        So a request that has no answer yet need not be looked up. Raises `CatalogueError`, saying ``taken``, when
-        another run is at it.
-        """
+    def begin(self) -> None:
+        """Begin to ask, alone under the `claim`: calls that an earlier run left in the air are lost, and a request
+        that has no answer yet need not be looked up."""
         from describe.llm import ANSWERED
 
-        caller = self.caller
-        with self.catalogue.claim(f"{self.task.shown}-{caller.extraction_id}-{caller.labeller_id}", taken):
-            self._hashes = self.catalogue.ledger.hashes(caller.llm, ANSWERED)
-            with self.catalogue.writes.often():
-                self.catalogue.ledger.give_up_sent(caller)
-                yield
+        self._hashes = self.catalogue.ledger.hashes(self.caller.llm, ANSWERED)
+        self.catalogue.ledger.give_up_sent(self.caller)
 
     def enter(self, head: HeadId | None, call: Call) -> None:
         """Commit a call."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -111,12 +113,18 @@ class LLMStage:
         ]
 
     def run(
-        self, tasks: Sequence[Task[Any]], taken: str, machine: Callable[[TaskRecord[Any]], None] | None = None
+        self,
+        tasks: Sequence[Task[Any]],
+        taken: str,
+        machine: Callable[[TaskRecord[Any]], None] | None = None,
+        *,
+        mixed: bool = False,
     ) -> StageRun:
         """Find out what the tasks ask for, each outcome committed when it comes in.
 
         ``taken``: what to say where another run asks the same. ``machine`` finds out about a task's pending units where
-        no LLM is asked.
+        no LLM is asked. ``mixed``: the units of all tasks are asked about in one random order, so that an LLM that
+        keeps what it was asked before cannot tell by the order whose turn it is.
 
         Raises `CatalogueError` where another run is at it, `LLMError` when no call will ever succeed, and `InputError`
         where a direct run would ask what waits in a batch.
@@ -131,7 +139,7 @@ class LLMStage:
             elif self.terms.batch is not None:
                 finished = self._in_batches(records)
             else:
-                finished = _run_async(lambda: self._directly(records, taken))
+                finished = _run_async(lambda: self._directly(records, taken, mixed))
         except RunEndedError as error:
             stopped = str(error)
         left = [found for record in self.records(tasks) for found in record.batches]
@@ -156,28 +164,44 @@ class LLMStage:
         with connect_batches(self.llm, self.request) as client:
             return ask_in_batches(asked, client, self.purse, self.terms)
 
-    async def _directly(self, records: Sequence[TaskRecord[Any]], taken: str) -> bool:
-        """One task after the other. Returns whether all were done: False after an interrupt."""
+    async def _directly(self, records: Sequence[TaskRecord[Any]], taken: str, mixed: bool) -> bool:
+        """One task after the other, or all mixed. Returns whether all were done: False after an interrupt."""
         pacer = self.terms.limits.pacer(self.terms.concurrency, self.request.longest_wait)
-        for record in records:
-            if record.pending and not await self._ask(record, pacer, taken):
+        asked = [record for record in records if record.pending]
+        for together in [asked] if mixed else [[record] for record in asked]:
+            if not await self._ask(together, pacer, taken):
                 return False
         return True
 
-    async def _ask(self, record: TaskRecord[Any], pacer: Pacer, taken: str) -> bool:
+    async def _ask(self, records: Sequence[TaskRecord[Any]], pacer: Pacer, taken: str) -> bool:
+        """Ask about the pending units of some tasks, in random order where there are several tasks."""
         from describe.labelling import inquire, work_through
         from describe.llm import Oversight, connect
 
         concurrency = self.terms.concurrency
-        with record.alone(taken):
-            async with connect(self.llm, self.request, concurrency, Oversight(pacer, self.purse, record)) as client:
+        todo = [(place, unit) for place, record in enumerate(records) for unit in record.pending]
+        if len(records) > 1:
+            random.Random(len(todo)).shuffle(todo)  # noqa: S311  (no secret)
+        with ExitStack() as claims:
+            for name in dict.fromkeys(record.claim for record in records):
+                claims.enter_context(self.catalogue.claim(name, taken))
+            claims.enter_context(self.catalogue.writes.often())
+            for record in records:
+                record.begin()
+            async with AsyncExitStack() as opened:
+                clients = [
+                    await opened.enter_async_context(
+                        connect(self.llm, self.request, concurrency, Oversight(pacer, self.purse, record))
+                    )
+                    for record in records
+                ]
                 asked = await work_through(
-                    record.pending,
-                    lambda unit: inquire(client, record.task.inquire(unit), unit),
-                    record.commit,
+                    todo,
+                    lambda one: inquire(clients[one[0]], records[one[0]].task.inquire(one[1]), one[1]),
+                    lambda one, outcome: records[one[0]].commit(one[1], outcome),
                     concurrency,
                 )
-            if asked:
+            for record in records if asked else ():
                 record.keep_unanswered()
                 await record.kept()
         return asked
