@@ -97,12 +97,18 @@ def extract(
                 engine=where,
                 progress=progress,
             )
+            figures = [
+                pipeline.figures(opened, model, result.model, result.extraction_id, device=device, progress=progress)
+                for model, result in zip(dict.fromkeys(models), results, strict=True)
+            ]
         if json_path:
             write_json([record for result in results for record in _records(opened, result)], json_path)
         elif not quiet:
-            for result in results:
+            for result, found in zip(results, figures, strict=True):
                 new = f"{result.new} new" if result.new else "all there already"
                 say(f"{result.model.name}: {len(result.heads)} heads in {shown_url(catalog)} ({new})")
+                if found:
+                    say(f"  {pipeline.figures_in_words(found)}")
 
 
 app.command()(describe)

@@ -105,6 +105,8 @@ def draw_head(head: HeadRecord, *, suppressed: bool = False) -> None:
         console.print(_text(f"Neuronpedia {head.neuronpedia}", style="dim"))
     if head.inference is not None:
         console.print(_text(f"in prompts it writes so many of its salient mappings: {head.inference.text}"))
+    if head.figure is not None:
+        console.print(_text(f"mappings   {head.figure.words}"))
     if head.evidence:
         console.print(_evidence_table(head.evidence))
     table = Table(

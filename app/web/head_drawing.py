@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 from app.web.drawing import prose, token
+from describe.figures import PARTS, HeadFigure
 from describe.head_record import DescriptionRecord, EvidenceRecord, HeadRecord, InferenceRecord, RelationRecord, State
 from describe.mappings import MappingRow, Target
 
@@ -93,6 +94,17 @@ def operations(relations: Mapping[str, RelationRecord]) -> str:
 def checked(inference: InferenceRecord) -> str:
     """How many of a head's own mappings it writes when the model runs."""
     return f'<p class="hs-words">In prompts it writes so many of its salient mappings: {inference.text}.</p>'
+
+
+def figure(found: HeadFigure) -> str:
+    """How much of a head's mappings relates or copies words, and what stands out."""
+    rows = [
+        (escape(words.does), f"{part.share:.2f} of {words.units}", f"{part.most:.2f}", f"{part.q_value:.0e}")
+        for name, words in PARTS.items()
+        for part in [getattr(found, name)]
+    ]
+    headings = ("it", "share", f"of {found.random} random heads at most", "q")
+    return f'<p class="hs-words">{escape(found.words)}.</p>{_table(headings, rows, (1, 2, 3))}'
 
 
 def near(head: Record, model: str | None) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.web.heads import cut
+from describe.figures import PARTS
 from describe.head_record import STATES, HeadSummary
 from describe.records import HeadId
 
@@ -30,12 +31,17 @@ class Figure:
     whole: tuple[float, float] | None = None
 
 
+def _part(name: str) -> Callable[[HeadSummary], float | None]:
+    return lambda row: None if row.figure is None else getattr(row.figure, name).share
+
+
 FIGURES = (
     Figure("Score of the description", lambda row: row.score, (0.0, 1.0)),
     Figure("Outcome: described, unclear, failed", lambda row: row.state),
     Figure("Largest saliency", lambda row: row.saliency),
     Figure("Evidence: how many findings", lambda row: row.evidence),
     Figure("Evidence: strongest effect (h)", lambda row: row.effect),
+    *(Figure(words.share, _part(name)) for name, words in PARTS.items()),
 )
 
 

@@ -132,6 +132,9 @@ def _findings(record: HeadRecord) -> None:
             st.caption("It implements none of the operations that were scored.")
         with st.expander(f"All {len(record.relations)} operations"):
             st.html(draw.operations(record.relations))
+    if record.figure is not None:
+        st.subheader("Beside random heads")
+        st.html(draw.figure(record.figure))
     if record.inference is not None:
         st.html(draw.checked(record.inference))
     if record.evidence:

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, and_, case, distinct, func, select
 
 from describe.catalog import schema
+from describe.catalog.figures import FigureStore
 from describe.catalog.heads import newest_extractions
 from describe.catalog.relations import RelationStore
 from describe.catalog.rows import iso
@@ -29,7 +30,7 @@ class BrowseStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._relations = RelationStore(engine)
+        self._relations, self._figures = RelationStore(engine), FigureStore(engine)
 
     def models(self) -> list[dict[str, Any]]:
         """Every model that has heads, in order of entry.
@@ -117,6 +118,7 @@ class BrowseStore:
             ).all()
             told = _descriptions(connection, extraction_id, llm)
             found = {row.head_id: [e["effect"] for e in row.found] for row in connection.execute(tested)}
+        figures = self._figures.of_extraction(extraction_id)
         overview = []
         for row in rows:
             best = next(iter(best_first(told.get(row.id, ()))), _NOBODY)
@@ -134,6 +136,7 @@ class BrowseStore:
                 best.headline,
                 evidence=None if effects is None else len(effects),
                 effect=max(effects or (), default=None),
+                figure=figures.get(HeadId(row.layer, row.head)),
             )
             overview.append(summary.cut(CUT))
         return overview

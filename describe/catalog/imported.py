@@ -35,6 +35,8 @@ def check(found: Any) -> HeadRecord:
         raise ValueError("it is the head of a placebo, not of a model")
     if head.evidence and made.evidence is None:
         raise ValueError("provenance.evidence is missing: the settings that the evidence was found with")
+    if (head.figure is None) != (made.figure is None):
+        raise ValueError("figure and provenance.figure, the settings that it was found with, must both be there")
     _check_roles(head)
     for where, labeller in _labellers(head):
         if hashlib.sha256(labeller.template.encode("utf-8", "surrogatepass")).hexdigest() != labeller.template_hash:

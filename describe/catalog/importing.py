@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, Table, select
 
 from describe.catalog import schema
 from describe.catalog.database import begin_founding
+from describe.catalog.figures import head_figure, pack_figure
 from describe.catalog.imported import check
 from describe.catalog.packing import pack
 from describe.catalog.parts import Parts, hits_of, scores_of
@@ -120,6 +121,8 @@ class _Import:
                 self._role(head_id, role, made.roles, f"{name}: another role {role.role}")
         evidence = [found.to_json() for found in record.evidence]
         self._under(schema.evidence, head_id, made.evidence, _lists(evidence), f"{name}: other evidence")
+        figure = record.figure and pack_figure(record.figure)
+        self._under(head_figure, head_id, made.figure, figure, f"{name}: another figure")
         inference = record.inference.to_json() if record.inference else {}
         settings = inference.pop("settings", None)
         self._under(schema.head_check, head_id, settings, _lists(inference), f"{name}: another check")

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from describe.catalog.figures import Found
 from describe.catalog.rows import iso
 from describe.head_record import HeadProvenance, HeadRecord, HeldOut, Json, RelationsProvenance, Shape
 from describe.mappings import ConstantPart, MappingRow, Target
@@ -57,14 +58,16 @@ def head_record(
     row: Row[Any],
     *,
     evidence: Row[Any] | None,
+    figure: Found | None,
     roles: Json | None,
     relations_provenance: RelationsProvenance | None,
     **known: Any,
 ) -> HeadRecord:
     """The record of a head, from its row, that of its extraction, and what belongs to it.
 
-    ``evidence`` is a row, if the head was tested, ``roles`` has those of the head with their ``provenance``; ``known``:
-    ``descriptions``, ``relations`` and ``inference``. Where the row has no ``held_out``, nor has the record.
+    ``evidence`` is a row and ``figure`` as found, if the head was tested, ``roles`` has those of the head with their
+    ``provenance``; ``known``: ``descriptions``, ``relations`` and ``inference``. Where the row has no ``held_out``, nor
+    has the record.
     """
     if "held_out" in row._mapping:
         kept = row.held_out or {}
@@ -73,8 +76,11 @@ def head_record(
         known["distinct"] = _unpack_rows(row.distinct_rows)
     if row.constant is not None:
         known["constant"] = _unpack_constant(row.constant)
+    if figure is not None:
+        known["figure"] = figure.figure
     looked_for = {
         "evidence": evidence and evidence.settings,
+        "figure": figure and figure.settings,
         "relations": relations_provenance,
         "roles": roles and roles["provenance"],
     }

@@ -21,6 +21,7 @@ from describe.catalog.claims import claimed
 from describe.catalog.database import begin_write, connect, found, let_go
 from describe.catalog.descriptions import descriptions_of_layer, insert_description
 from describe.catalog.evidence import EvidenceStore
+from describe.catalog.figures import FigureStore
 from describe.catalog.heads import IS_HEAD, is_called, model_info, newest_extractions, place
 from describe.catalog.ledger import LedgerStore
 from describe.catalog.packing import MAPPING, head_record, pack, unpack
@@ -57,6 +58,7 @@ class Catalogue:
         self.writes = Writes(self._engine)
         self.relations = RelationStore(self._engine)
         self.evidence = EvidenceStore(self._engine)
+        self.figures = FigureStore(self._engine)
         self.checks = CheckStore(self._engine)
         self.scores = ScoreStore(self._engine, self.writes)
         self.roles = RoleStore(self._engine)
@@ -136,6 +138,12 @@ class Catalogue:
         same = (table.c.model_id == model_id, table.c.settings_hash == json_hash(settings))
         with self._engine.connect() as connection:
             return connection.execute(select(table.c.id).where(*same)).scalar()
+
+    def extraction_settings(self, extraction_id: int) -> dict[str, object]:
+        """The settings that an extraction was made with."""
+        table = schema.extraction
+        with self._engine.connect() as connection:
+            return dict(connection.execute(select(table.c.settings).where(table.c.id == extraction_id)).scalar_one())
 
     def latest_extraction(self, model_id: int) -> int:
         """The id of a model's newest extraction, placebos aside. Raises `CatalogueError` when it has none."""
@@ -260,6 +268,7 @@ class Catalogue:
                 scores = self.scores.of_layer(connection, extraction_id, layer)
                 descriptions = descriptions_of_layer(connection, extraction_id, layer, scores, labeller_id)
                 evidence = self.evidence.of_layer(connection, extraction_id, layer)
+                figures = self.figures.of_layer(connection, extraction_id, layer)
                 checks = self.checks.of_layer(connection, extraction_id, layer)
                 roles = self.roles.of_layer(connection, extraction_id, layer)
                 for row in heads:
@@ -277,6 +286,7 @@ class Catalogue:
                             },
                             inference=checks.get(row.id),
                             evidence=evidence.get(row.id),
+                            figure=figures.get(row.id),
                             roles=roles.get(row.id),
                             relations_provenance=provenance,
                         )

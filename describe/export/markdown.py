@@ -40,6 +40,8 @@ def _write_head(head: HeadRecord, file: TextIO) -> None:
     for title, told in (("implements", head.implements_text), ("evidence", head.evidence_text)):
         if told:
             file.write(f"- {title}: {_md(printable(told))}\n")
+    if head.figure is not None:
+        file.write(f"- mappings: {_md(head.figure.words)}\n")
     for role in head.several_roles:
         sources = " ".join(_code(head.salient[i].token) for i in role.rows)
         file.write(f"- role {role.role} {_md(visible(role.sign))} ({role.share:.0%} of the saliency): {sources}\n")

@@ -33,6 +33,9 @@ class _OfHead(Record):
     evidence: str
     """what is above chance in the mappings, in words"""
 
+    figure: str | None
+    """what of its mappings is above random heads, in words; null where not looked for"""
+
     mappings_without_context: float | None
     """share of the mappings that the head writes in prompts as if it attended to the source alone"""
 
@@ -97,6 +100,7 @@ def _of_head(head: HeadRecord) -> _OfHead:
         suppressed=" | ".join(" ".join(quoted(target.token) for target in row.suppressed) for row in head.salient),
         implements=head.implements_text,
         evidence=head.evidence_text,
+        figure=head.figure and head.figure.words,
         mappings_without_context=shares and shares.of_source,
         mappings_with_context=shares and shares.in_context,
         roles="; ".join(f"{role.role} {role.sign} {role.share:.2f}" for role in head.roles),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from describe.figures import HeadFigure
 from describe.head_record.descriptions import DescriptionRecord, State, best_first
 from describe.head_record.findings import EvidenceRecord, RoleRecord, RolesProvenance
 from describe.head_record.form import Object, Record
@@ -79,6 +80,9 @@ class HeadProvenance(Record):
     evidence: Object | None = None
     """settings that the evidence was found with; missing where it was not looked for"""
 
+    figure: Object | None = None
+    """settings that the figure was found with; missing where it was not looked for"""
+
     relations: RelationsProvenance | None = None
     """how the relation scores were made; missing where there are none"""
 
@@ -121,6 +125,9 @@ class HeadRecord(Record):
 
     evidence: Several[EvidenceRecord]
     """what the mappings show more often than chance"""
+
+    figure: HeadFigure | None = None
+    """the share of its mappings that relates or copies words, beside random heads; missing where not looked for"""
 
     inference: InferenceRecord | None
     """the share of its own mappings that the head writes in prompts; null where not looked at"""
@@ -200,5 +207,6 @@ class HeadRecord(Record):
             state=best.state if best else "none",
             evidence=len(self.evidence) if tested else None,
             effect=max((found.effect for found in self.evidence), default=None),
+            figure=self.figure,
             **told,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from describe.figures import HeadFigure
 from describe.head_record.descriptions import State
 from describe.head_record.scores import HeadlineScore
 
@@ -19,6 +20,7 @@ class HeadSummary:
         state, llm, role, inputs, pattern, failure, headline: of that description; None where nobody was asked.
         evidence: pieces found; None where it was not tested.
         effect: Cohen's h of the strongest evidence; None where there is none.
+        figure: what of its mappings relates or copies words; None where it was not looked for.
     """
 
     layer: int
@@ -33,6 +35,7 @@ class HeadSummary:
     headline: HeadlineScore | None
     evidence: int | None
     effect: float | None
+    figure: HeadFigure | None = None
 
     @property
     def name(self) -> str:

@@ -8,6 +8,7 @@ from describe.pipeline.descriptions import DescribeResult, describe
 from describe.pipeline.diff import Differences, diff, diff_describers
 from describe.pipeline.extraction.engines import open_engine
 from describe.pipeline.extraction.extract import ExtractResult, extract, extract_all
+from describe.pipeline.figures import figures, figures_in_words
 from describe.pipeline.imports import import_heads
 from describe.pipeline.inference.ablation import AblateResult, ablate, ablation_curves, ablation_rows
 from describe.pipeline.inference.correlation import CorrelateResult, correlate, correlation_rows
@@ -58,6 +59,8 @@ __all__ = [
     "export",
     "extract",
     "extract_all",
+    "figures",
+    "figures_in_words",
     "find",
     "head_record",
     "import_heads",

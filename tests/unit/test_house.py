@@ -19,6 +19,7 @@ PACKAGES = ("describe", "annotations", "app")
 BASE = {
     "sizes",
     "errors",
+    "figures",
     "secrets",
     "providers",
     "records",
@@ -40,6 +41,7 @@ MAY_IMPORT = {
     "versions": set(),
     "files": {"errors"},
     "values": {"text"},
+    "figures": {"values"},
     "mappings": {"values"},
     "records": {"errors", "mappings"},
     "readings": {"errors"},

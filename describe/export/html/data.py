@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from describe.figures import PARTS, HeadFigure
 from describe.head_record import (
     STATE_WORDS,
     STATES,
@@ -61,6 +62,7 @@ def pack(model: ModelInfo, heads: Iterable[HeadRecord]) -> Packed:
         "threshold": THRESHOLD,
         "states": STATE_WORDS,
         "figures": FIGURES,
+        "parts": [words.share for words in PARTS.values()],
         "tokens": [token for _, token in tokens],
         "token_ids": [token_id for token_id, _ in tokens],
         "heads": [packed[cell] for cell in sorted(packed)],
@@ -113,6 +115,7 @@ def _pack_head(head: HeadRecord, tokens: _Table, shared: _Table) -> Packed:
         "descriptions": [_pack_description(description, shared) for description in head.ranked_descriptions()],
         "relations": {operation: _pack_relation(relation) for operation, relation in head.relations.items()},
         "inference": [shares.of_source, shares.in_context] if shares else [],
+        "figure": head.figure and _pack_figure(head.figure),
         "evidence": [_pack_evidence(found) for found in head.evidence],
         "roles": [_pack_role(role) for role in head.roles],
         "provenance": {key: shared[to_json(value)] for key, value in head.provenance.to_json().items()},
@@ -157,6 +160,11 @@ def _pack_evidence(found: EvidenceRecord) -> list[Any]:
     """Return one piece of evidence as [kind, claim, count, rows, expected, effect, q, examples]."""
     numbers = (_number(value) for value in (found.expected, found.effect, found.q_value))
     return [found.kind, found.wording, found.count, found.rows, *numbers, found.examples]
+
+
+def _pack_figure(found: HeadFigure) -> list[str | float | None]:
+    """Return the figure as [words, share of each of `PARTS`]."""
+    return [found.words, *(_number(getattr(found, name).share) for name in PARTS)]
 
 
 def _figures(rows: list[list[Any]]) -> list[float | None]:

@@ -20,7 +20,7 @@ function showHead() {
   const head = headAt[selected];
   const missing = make("p", "message", "This head has not been extracted.");
   const tables = [implemented, evidenceTable, roleTable, rowTable, suppressedTable, allOperations];
-  const draw = [descriptionCards, inPrompts, ...tables, provenance];
+  const draw = [descriptionCards, besideRandom, inPrompts, ...tables, provenance];
   $("head").replaceChildren(headline(head), ...(head ? draw.map((part) => part(head)) : [missing]));
 }
 
@@ -139,6 +139,10 @@ function implemented(head) {
 function allOperations(head) {
   const relations = sortedRelations(head);
   return relations.length ? disclosure(`All ${relations.length} operations`, operationTable(relations)) : "";
+}
+
+function besideRandom(head) {
+  return head.figure ? make("p", "message", `Its mappings, by the vocabulary alone: ${head.figure[0]}.`) : "";
 }
 
 function inPrompts(head) {
