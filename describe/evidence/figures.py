@@ -210,7 +210,8 @@ class _Shown:
                 places = np.flatnonzero(beyond & (shown.of[:, j] == n))
                 tails = _tails(shown.count[places, j], int(n), chance)
                 rank[places, j] = np.minimum(rank[places, j], tails)
-        return np.maximum(rank, np.finfo(np.float64).tiny)
+        p_values: Floats = np.maximum(rank, np.finfo(np.float64).tiny)
+        return p_values
 
 
 def _tails(count: Ids, n: int, chance: Scatter) -> Floats:

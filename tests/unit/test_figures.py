@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from describe.catalog import Catalogue
+from describe.evidence import RANDOM as RANDOM_HEADS
 from describe.evidence import figures
-from describe.evidence.figures import TARGETS, HeadRows, Neighbours, model_figures, near_neighbours, word_keys
+from describe.evidence.figures import SETTINGS, TARGETS, HeadRows, Neighbours, model_figures, near_neighbours, word_keys
 from describe.figures import PARTS, FigurePart, HeadFigure
+from describe.pipeline import extract, figures_in_words
+from describe.pipeline import figures as pipeline_figures
 from describe.statistics import benjamini_hochberg
 from describe.text import visible
 
@@ -160,3 +165,24 @@ def test_the_largest_share_comes_first_in_words() -> None:
         "copies: 0.93 of rows (random heads at most 0.00); relates words: 0.31 of cells (random heads at most 0.05)"
     ), "two rows are too few to speak of"
     assert visible(figure.words) == figure.words
+
+
+def test_the_figures_of_a_model_are_found_together_and_once_all_its_heads_are_there(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
+    model, told = str(tiny_llama), list[str]()
+    with Catalogue(str(tmp_path / "c.db"), create=True) as catalogue:
+        one = extract(catalogue, model, heads="0.0", device="cpu")
+        assert pipeline_figures(catalogue, model, one.model, one.extraction_id, device="cpu") == {}
+        every = extract(catalogue, model, device="cpu")
+        found = pipeline_figures(catalogue, model, every.model, every.extraction_id, device="cpu")
+        assert sorted(found) == every.model.heads
+        again = pipeline_figures(
+            catalogue, model, every.model, every.extraction_id, progress=lambda *stage: told.append(stage[0])
+        )
+        assert (again, told) == (found, []), "nothing is drawn or found again"
+        assert figures_in_words(found).startswith(f"{sum(bool(f.above) for f in found.values())} of 12 heads relate")
+        records = list(catalogue.head_records(every.model, every.extraction_id))
+        assert [record.figure for record in records] == [found[record.id] for record in records]
+        assert records[0].provenance.figure == {**SETTINGS, "random": RANDOM_HEADS, "heads": 12}
+        assert [row.figure for row in catalogue.browse.heads(every.extraction_id)] == [r.figure for r in records]
