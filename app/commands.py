@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.attending import attend
 from app.checks import ablate, correlate
 from app.describing import describe
 from app.handing import diff, export, import_command
@@ -124,6 +125,7 @@ app.command()(diff)
 app.command()(models)
 app.command()(relations)
 app.command()(compare)
+app.command()(attend)
 app.command()(correlate)
 app.command()(ablate)
 app.command()(search)

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Engine, Row, and_, null, select
 
 from describe.catalog import schema
+from describe.catalog.attention import AttentionStore
 from describe.catalog.batches import BatchStore
 from describe.catalog.browse import BrowseStore
 from describe.catalog.checks import CheckStore
@@ -60,6 +61,7 @@ class Catalogue:
         self.evidence = EvidenceStore(self._engine)
         self.figures = FigureStore(self._engine)
         self.checks = CheckStore(self._engine)
+        self.attention = AttentionStore(self._engine)
         self.scores = ScoreStore(self._engine, self.writes)
         self.roles = RoleStore(self._engine)
         self.search = SearchStore(self._engine)

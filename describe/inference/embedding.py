@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from contextlib import redirect_stderr
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from describe.errors import CheckpointError
-from describe.weights import check_files, locate
+from describe.inference.loading import loaded
 
 __all__ = ["embed"]
 
@@ -43,18 +40,8 @@ def embed(model: str, sentences: Sequence[str]) -> NDArray[np.float64]:
 def _load(model: str) -> tuple[Any, Any]:
     from transformers import AutoModel, AutoTokenizer
 
-    location = locate(model)
-    check_files(location)
-    options: dict[str, Any] = {"gguf_file": location.path.name} if location.is_gguf else {}
-    folder = location.path.parent if location.is_gguf else location.path
-    options |= {"local_files_only": True, "trust_remote_code": False}
-    try:
-        with redirect_stderr(io.StringIO()):  # its bars: what goes wrong it raises
-            tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-            network = AutoModel.from_pretrained(folder, **options, use_safetensors=True, dtype="float32").eval()
-    except Exception as error:  # transformers raises whatever its many loaders raise
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise CheckpointError(f"transformers cannot run the model in {location.path}: {reason[:300]}") from error
+    tokenizer = loaded(AutoTokenizer, model)
+    network = loaded(AutoModel, model, use_safetensors=True, dtype="float32").eval()
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer, network

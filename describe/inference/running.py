@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import copy
 import inspect
-import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, redirect_stderr
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
@@ -23,11 +22,10 @@ import torch
 from torch import Tensor, nn
 
 from describe.errors import CheckpointError
+from describe.inference.loading import Parts, load_network
 from describe.inference.prompts import Prompt
 from describe.records import HeadId, ModelInfo
-from describe.weights import FAMILIES, Family
 from describe.weights.layout import value_rows
-from describe.weights.names import prefixes
 
 __all__ = ["Attended", "Runner", "Steps", "open_runner"]
 
@@ -61,10 +59,8 @@ class Runner:
 
     def __init__(self, model: nn.Module, info: ModelInfo) -> None:
         self.info, self.model = info, model
-        self._family: Family = next(row for row in FAMILIES if row.name == info.family)
-        there = {name for name, _ in model.named_modules()}
-        self._prefix = next(p for p in prefixes(self._family) if f"{p}{self._family.embed}" in there)
-        self._backbone = model.get_submodule(self._prefix.rstrip("."))
+        self._parts = Parts(model, info.family)
+        self._family, self._backbone = self._parts.family, self._parts.backbone
         self._takes = inspect.signature(self._backbone.forward).parameters
         if "past_key_values" not in self._takes:
             raise CheckpointError(
@@ -215,7 +211,7 @@ class Runner:
     # -- batches ------------------------------------------------------------------------------------------------------
 
     def _projection(self, name: str, layer: int) -> nn.Module:
-        return self.model.get_submodule(f"{self._prefix}{self._family.block.format(layer)}{name}")
+        return self._parts.projection(name, layer)
 
     def _forward(self, inputs: dict[str, Tensor], cache: Any, use_cache: bool = True) -> Any:
         """The layers run on inputs, without those that this family does not take (ALiBi needs no positions)."""
@@ -282,24 +278,10 @@ class _Batch:
 
 def open_runner(model: str, info: ModelInfo, device: torch.device, dtype: torch.dtype) -> Runner:
     """Load MODEL to be run, in this precision. Raises `CheckpointError` when ``transformers`` cannot load it."""
-    from transformers import AutoModelForCausalLM
-
-    from describe.weights import check_files, locate
-
-    location = locate(model)
-    check_files(location)
-    options: dict[str, Any] = {"gguf_file": location.path.name} if location.is_gguf else {}
-    folder = location.path.parent if location.is_gguf else location.path
-    options |= {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True, "dtype": dtype}
-    try:
-        with redirect_stderr(io.StringIO()):  # its bars: what goes wrong it raises
-            loaded = AutoModelForCausalLM.from_pretrained(folder, **options)
-    except Exception as error:  # transformers raises whatever its many loaders raise
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise CheckpointError(f"transformers cannot run the model in {location.path}: {reason[:300]}") from error
+    loaded = load_network(model, dtype)
     if dtype == torch.float64:
         if loaded.config._attn_implementation == "eager":
-            raise CheckpointError(f"transformers runs the model in {location.path} in float32 only")
+            raise CheckpointError(f"transformers runs {info.name} in float32 only")
         if hasattr(loaded, "set_experts_implementation"):
             loaded.set_experts_implementation("eager")  # the others know no double precision
-    return Runner(loaded.eval().to(device), info)
+    return Runner(loaded.to(device), info)

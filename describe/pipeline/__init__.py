@@ -11,6 +11,7 @@ from describe.pipeline.extraction.extract import ExtractResult, extract, extract
 from describe.pipeline.figures import figures, figures_in_words
 from describe.pipeline.imports import import_heads
 from describe.pipeline.inference.ablation import AblateResult, ablate, ablation_curves, ablation_rows
+from describe.pipeline.inference.attention import AttendResult, attend, attention_rows, kind_rows
 from describe.pipeline.inference.correlation import CorrelateResult, correlate, correlation_rows
 from describe.pipeline.inference.described_heads import check_described
 from describe.pipeline.llm_stage.limits import Batching, Limits
@@ -28,6 +29,7 @@ from describe.pipeline.stored_checks import KnownChecks, known_checks, known_rel
 
 __all__ = [
     "AblateResult",
+    "AttendResult",
     "Batching",
     "Comparison",
     "CorrelateResult",
@@ -48,6 +50,8 @@ __all__ = [
     "ablate",
     "ablation_curves",
     "ablation_rows",
+    "attend",
+    "attention_rows",
     "check_described",
     "compare",
     "comparison",
@@ -64,6 +68,7 @@ __all__ = [
     "find",
     "head_record",
     "import_heads",
+    "kind_rows",
     "known_checks",
     "known_relations",
     "open_engine",

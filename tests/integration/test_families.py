@@ -13,9 +13,12 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from describe.errors import CheckpointError
 from describe.inference import Exam, Prompt, Runner, accuracies
+from describe.inference.attention import PatternReader
+from describe.inference.loading import Parts
 from describe.records import HeadId
 from describe.weights import FAMILIES, HeadWeights, open_model
 from describe.weights.families import family_of
+from describe.weights.layout import value_rows
 from describe.weights.refused import REFUSED, refusal_of
 from tests import families, inference_oracle, oracle, tiny
 from tests.unit.test_weights import assert_equals_modules
@@ -36,6 +39,7 @@ def test_weights_equal_the_modules(model_type: str, changes: dict[str, Any], tmp
 def test_models_run(model_type: str, changes: dict[str, Any], tmp_path: Path) -> None:
     model = families.family_model(model_type, **changes)
     weights = open_model(str(families.saved(model, tmp_path / "tiny", model_type)))
+    assert_heads_read_what_they_attend_to(weights, model)
     if model_type == "openai-gpt":
         with pytest.raises(CheckpointError, match="without keeping keys and values"):
             Runner(model, weights.info)
@@ -53,6 +57,31 @@ def assert_attention_is_the_sum_of_heads(weights: HeadWeights, model: Any) -> No
         values = ours.value.double().repeat_interleave(info.n_heads // info.n_kv_heads, dim=0)
         heads = read @ values @ ours.output.double()
         torch.testing.assert_close(heads.sum(0) + of_biases, written, rtol=1e-3, atol=1e-3)
+
+
+def assert_heads_read_what_they_attend_to(weights: HeadWeights, model: Any) -> None:
+    """The patterns seen, times the values, are what each head reads: the input of the output projection."""
+    info = weights.info
+    reader, parts = PatternReader(model, info), Parts(model, info.family)
+    values, reads = {}, {}
+    patterns: dict[int, torch.Tensor] = {}
+    hooks = []
+    for layer in range(info.n_layers):
+        value, output = (parts.projection(name, layer) for name in (parts.family.value, parts.family.output))
+        hooks.append(value.register_forward_hook(lambda _m, _a, out, layer=layer: values.__setitem__(layer, out)))
+        hooks.append(output.register_forward_pre_hook(lambda _m, a, layer=layer: reads.__setitem__(layer, a[0])))
+    reader.read(
+        torch.randint(1, families.V, (2, 30)), lambda layer, found, _: patterns.__setitem__(layer, found.clone())
+    )
+    for hook in hooks:
+        hook.remove()
+    rows = value_rows(parts.family.packing, info.n_heads, info.n_kv_heads, info.d_head)
+    for layer, found in patterns.items():
+        of_groups = values[layer][..., rows].reshape(2, 30, info.n_kv_heads, info.d_head).transpose(1, 2)
+        read = found @ of_groups.repeat_interleave(info.n_heads // info.n_kv_heads, dim=1).float()
+        expected = reads[layer].reshape(2, 30, info.n_heads, info.d_head).transpose(1, 2)
+        torch.testing.assert_close(read, expected.float(), rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
+    assert sorted(patterns) == list(range(info.n_layers))
 
 
 def assert_runs(weights: HeadWeights, model: Any) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import typer
 
+from app.attending import attention_tables
 from app.commands import app
 from app.models import family_tables
 from app.reference import all_commands
@@ -41,6 +42,11 @@ def test_the_readme_names_every_command() -> None:
 def test_the_families_are_documented() -> None:
     page = (ROOT / "docs" / "families.md").read_text()
     assert page.endswith(family_tables()), "the end of docs/families.md is printed by: python -m app.models"
+
+
+def test_figures_and_kinds_of_attention_are_documented() -> None:
+    page = (ROOT / "docs" / "attention.md").read_text()
+    assert page.endswith(attention_tables()), "the end of docs/attention.md is printed by: python -m app.attending"
 
 
 def test_every_key_of_a_head_is_documented() -> None:

@@ -1,0 +1,156 @@
+"""Where a head looks: its attention on text and on random tokens, in figures, kinds, pairs of tokens and contexts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from describe.attention import SAYS, HeadAttention
+from describe.head_record.form import Json, Record
+from describe.head_record.relations import Run
+from describe.text import quoted, visible
+from describe.values import Count, Number, Several, Share, Size, Text, Word
+
+__all__ = ["AttentionFound", "AttentionProvenance", "AttentionRecord", "ContextRecord", "FigureRecord", "PairRecord"]
+
+
+class FigureRecord(Record):
+    """One figure of where the head looks, over the documents of one text."""
+
+    mean: Number | None
+    """mean over documents; null where none has what the figure asks for"""
+
+    sd: Number | None
+    """standard deviation over documents"""
+
+    uniform: Number | None
+    """of a head that attends to all tokens so far alike, on the same documents"""
+
+
+class PairRecord(Record):
+    """A token from which the head looks, and one that it looks at, the first token of a text left out."""
+
+    source: Text
+    """the token from which it looks"""
+
+    target: Text
+    """the token that it looks at"""
+
+    count: Size
+    """how many of its strongest looks are such a pair"""
+
+    attention: Share
+    """mean attention of these"""
+
+    strength: Share
+    """attention times the length of what is written for it, as a share of that of all its strongest looks"""
+
+
+class ContextRecord(Record):
+    """A place of a text from which the head looks, with some of the text before it."""
+
+    tenth: Count
+    """by strength among places drawn at random, from 1, the weakest, to 10; 0: one of the strongest of all"""
+
+    tokens: Several[Text]
+    """tokens of the text, in order"""
+
+    cut: Count | None
+    """the token before which some of the text is left out; null where none is"""
+
+    query: Count
+    """which of the tokens the head looks from"""
+
+    attended: Several[Several[Number]]
+    """at which it looks, and how much of its attention goes there, the strongest first"""
+
+    text: Text
+    """of what kind of text; empty where that is not known"""
+
+    @property
+    def key(self) -> int | None:
+        """Which of the tokens it looks at most."""
+        return int(self.attended[0][0]) if self.attended else None
+
+    @property
+    def shades(self) -> list[float]:
+        """For every token, how much of the attention goes there, as far as that is kept."""
+        by_place = {int(place): share for place, share in self.attended}
+        return [by_place.get(place, 0.0) for place in range(len(self.tokens))]
+
+    @property
+    def words(self) -> str:
+        """In one line, for who sees no shades: from which token, at which, how strongly."""
+        looks = ", ".join(f"{quoted(self.tokens[int(place)])} {share:.2f}" for place, share in self.attended)
+        return f"from {quoted(self.tokens[self.query])} at {looks or 'nothing much'}"
+
+
+class AttentionRecord(Record):
+    """Where the head looks while the model runs."""
+
+    kinds: Several[Word]
+    """kinds of head, as the field names them; none is an answer"""
+
+    halves: Several[Several[Word]]
+    """the kinds by every other document, and by the others"""
+
+    figures: dict[Word, dict[Word, FigureRecord]]
+    """by text (`text`, `shuffled`: its tokens in random order, `random`: random tokens that come twice) and figure"""
+
+    pairs: Several[PairRecord]
+    """the pairs of tokens that it connects most strongly"""
+
+    contexts: Several[ContextRecord]
+    """the strongest, then one of each tenth"""
+
+    held_out: Several[ContextRecord]
+    """strong contexts of other documents, which no describer has seen"""
+
+    @classmethod
+    def of_head(cls, head: HeadAttention) -> AttentionRecord:
+        """The record of what was found of a head."""
+        found: Json = asdict(head)
+        return cls.of(**{name: value for name, value in found.items() if name not in ("layer", "head")})
+
+    @property
+    def text(self) -> str:
+        """The kinds in words."""
+        return "; ".join(f"{visible(kind)} head: {SAYS.get(kind, 'of another version')}" for kind in self.kinds)
+
+    @property
+    def stable(self) -> bool:
+        """Whether both halves of the documents give the same kinds."""
+        return len({tuple(sorted(half)) for half in self.halves}) < 2
+
+    def mean(self, figure: str, text: str = "text") -> float | None:
+        """A figure's mean, where there is one."""
+        found = self.figures.get(text, {}).get(figure)
+        return None if found is None else found.mean
+
+
+class AttentionFound(Record):
+    """Findings of a run that are no single head's."""
+
+    documents: dict[Word, Count]
+    """by text, how many documents were run"""
+
+    tokens: Count
+    """tokens of text that were run"""
+
+    sources: dict[Text, Count]
+    """what the documents of text were cut from, and how many of each"""
+
+    heads: Count
+    """heads whose kinds were looked at"""
+
+    same: Count
+    """heads of the same kinds in both halves of the documents"""
+
+    seconds: Number
+    """time taken"""
+
+
+class AttentionProvenance(Run):
+    """How `attend` was run."""
+
+    found: AttentionFound
+    """what is no single head's"""

@@ -1,0 +1,94 @@
+"""A model of any family of the table as ``transformers`` runs it, and where its parts are."""
+
+from __future__ import annotations
+
+import io
+from contextlib import redirect_stderr
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import torch
+from torch import nn
+
+from describe.errors import CheckpointError
+from describe.weights import FAMILIES, Family
+from describe.weights.names import prefixes
+
+__all__ = ["Parts", "load_network", "loaded", "longest_text"]
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+UNLIMITED = 2048
+"""Tokens of the longest text of a model that does not say how long texts may be, such as one with ALiBi."""
+
+
+class Parts:
+    """The places of a causal model where its heads are.
+
+    Attributes:
+        family: its row in the table of `describe.weights`.
+        backbone: its layers with the embedding, without the unembedding.
+    """
+
+    def __init__(self, model: nn.Module, family: str) -> None:
+        self.family: Family = next(row for row in FAMILIES if row.name == family)
+        there = {name for name, _ in model.named_modules()}
+        self._model = model
+        self._prefix = next(p for p in prefixes(self.family) if f"{p}{self.family.embed}" in there)
+        self.backbone = model.get_submodule(self._prefix.rstrip("."))
+
+    def projection(self, name: str, layer: int) -> nn.Module:
+        """A module of a layer, by its name in the family's row."""
+        return self._model.get_submodule(self._path(name, layer))
+
+    def attention(self, layer: int) -> nn.Module:
+        """The attention of a layer: what holds the projection of its output."""
+        return self._model.get_submodule(self._path(self.family.output, layer).rpartition(".")[0])
+
+    def _path(self, name: str, layer: int) -> str:
+        return f"{self._prefix}{self.family.block.format(layer)}{name}"
+
+
+def load_network(model: str, dtype: torch.dtype, **options: object) -> Any:
+    """MODEL by ``transformers``, on the CPU, in evaluation mode and in this precision.
+
+    Raises `CheckpointError` when ``transformers`` cannot load it.
+    """
+    from transformers import AutoModelForCausalLM
+
+    return loaded(AutoModelForCausalLM, model, use_safetensors=True, dtype=dtype, **options).eval()
+
+
+def longest_text(model: str) -> int:
+    """Tokens of the longest text that MODEL runs, by its configuration."""
+    from transformers import AutoConfig
+
+    config = loaded(AutoConfig, model).get_text_config(decoder=True)
+    said = (getattr(config, name, None) for name in ("max_position_embeddings", "n_positions", "max_seq_len"))
+    return int(next((size for size in said if isinstance(size, int) and size > 0), UNLIMITED))
+
+
+class _Loader(Protocol[T_co]):
+    """One of the Auto classes of ``transformers``."""
+
+    def from_pretrained(self, place: Path, **options: object) -> T_co: ...
+
+
+def loaded(loader: _Loader[T], model: str, **options: object) -> T:
+    """Whatever a loader of ``transformers`` makes of MODEL: its network, configuration or tokenizer.
+
+    Raises `CheckpointError` when it cannot.
+    """
+    from describe.weights import check_files, locate
+
+    location = locate(model)
+    check_files(location)
+    options |= {"gguf_file": location.path.name} if location.is_gguf else {}
+    folder = location.path.parent if location.is_gguf else location.path
+    try:
+        with redirect_stderr(io.StringIO()):  # its bars: what goes wrong it raises
+            return loader.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
+    except Exception as error:  # transformers raises whatever its many loaders raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise CheckpointError(f"transformers cannot run the model in {location.path}: {reason[:300]}") from error

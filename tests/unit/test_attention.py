@@ -1,0 +1,227 @@
+"""Where heads look: figures equal their words, patterns those of the model, and heads built by hand are found."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from describe import pipeline
+from describe.attention import FIGURES, KINDS, SAYS, kinds
+from describe.catalog import Catalogue
+from describe.errors import InputError
+from describe.head_record.attention import AttentionRecord
+from describe.inference.attention import (
+    Document,
+    DocumentReading,
+    PatternReader,
+    TextMarks,
+    TokenMarks,
+    documents,
+    figures,
+    heads_of,
+    random_documents,
+    read_documents,
+    read_sources,
+    shuffled,
+    uniform_figures,
+)
+from describe.records import HeadId
+from describe.weights import open_model
+from tests import attention_oracle, tiny
+
+NAMES = [figure.name for figure in FIGURES]
+
+
+def a_pattern(heads: int, size: int, sink: float = 0.0) -> torch.Tensor:
+    scores = torch.randn(heads, size, size, generator=torch.Generator().manual_seed(0))
+    hidden = torch.ones(size, size).triu(1).bool()
+    return (1 - sink) * scores.masked_fill(hidden, -torch.inf).softmax(-1)
+
+
+@pytest.mark.parametrize(("size", "sink"), [(9, 0.0), (40, 0.0), (41, 0.25)])
+def test_figures_equal_their_words(size: int, sink: float) -> None:
+    ids = random.Random(size).choices(range(7), k=size)
+    punctuation, line_break = [token % 5 == 0 for token in ids], [token == 3 for token in ids]
+    patterns = a_pattern(3, size, sink)
+    found = figures(patterns, TextMarks.of(ids, punctuation, line_break, 0))
+    for head in range(3):
+        expected = attention_oracle.literal_figures(patterns[head], ids, punctuation, line_break)
+        np.testing.assert_allclose(found[head].numpy(), [expected[name] for name in NAMES], rtol=1e-4, atol=1e-6)
+
+
+def test_a_head_that_knows_distances_only_is_explained_by_them() -> None:
+    ids, none = list(range(50)), [False] * 50
+    marks = TextMarks.of(ids, none, none, 0)
+    previous = torch.eye(50).roll(-1, 1)[None].tril()
+    previous[0, 0, 0] = 1
+    by_name = dict(zip(NAMES, figures(previous.roll(0), marks)[0].tolist(), strict=True))
+    assert by_name["placed"] == pytest.approx(1)
+    assert dict(zip(NAMES, uniform_figures(marks).tolist(), strict=True))["distance"] == pytest.approx((8 + 49) / 4)
+
+
+@pytest.mark.parametrize("model_type", tiny.CONFIGS)
+def test_patterns_are_those_of_the_model(model_type: str, tmp_path: Path) -> None:
+    model = tiny.tiny_model(model_type)
+    info = open_model(str(tiny.save(model, tmp_path / "tiny"))).info
+    ids = torch.randint(1, 250, (3, 30), generator=torch.Generator().manual_seed(1))
+    seen: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+    PatternReader(model, info).read(ids, lambda layer, *of: seen.__setitem__(layer, of))
+    expected = model(ids, output_attentions=True).attentions
+    assert sorted(seen) == list(range(info.n_layers))
+    weights = open_model(str(tmp_path / "tiny"))
+    for layer, (patterns, lengths) in seen.items():
+        torch.testing.assert_close(patterns, expected[layer])
+        assert lengths.shape == patterns.shape[:3]
+        assert weights.layer(layer).output.shape[0] == lengths.shape[1]
+
+
+def test_the_length_of_what_is_written_is_that_of_the_value_through_the_output(tmp_path: Path) -> None:
+    model = tiny.tiny_model("llama")
+    info = open_model(str(tiny.save(model, tmp_path / "tiny"))).info
+    ids = torch.arange(1, 21)[None]
+    seen: dict[int, torch.Tensor] = {}
+    PatternReader(model, info).read(ids, lambda layer, _, lengths: seen.__setitem__(layer, lengths))
+    states = model.model(ids, output_hidden_states=True).hidden_states
+    block, output = model.model.layers[1], open_model(str(tmp_path / "tiny")).layer(1).output.float()
+    values = block.self_attn.v_proj(block.input_layernorm(states[1])).view(1, 20, 2, -1)
+    expected = torch.stack([(values[0, :, head // 2] @ output[head]).norm(dim=-1) for head in range(4)])
+    torch.testing.assert_close(seen[1][0], expected, rtol=1e-4, atol=1e-4)
+
+
+def seen_by_hand() -> list[Any]:
+    """Where the heads of the model built by hand look, on random text and on random tokens that come twice."""
+    model, info = attention_oracle.model_built_by_hand()
+    draw = random.Random(0)
+    texts = [Document("text", tuple(draw.choices(range(2, attention_oracle.V), k=60))) for _ in range(8)]
+    every = [*texts, *random_documents(range(2, attention_oracle.V), [1], attention_oracle.LONGEST, 0)]
+    marks = TokenMarks([False] * attention_oracle.V, [False] * attention_oracle.V)
+    reader = PatternReader(model, info)
+    readings = [read_documents(reader, [document], [n], marks)[0] for n, document in enumerate(every)]
+    again = [DocumentReading.of_bytes(reading.to_bytes()) for reading in readings]
+    return list(heads_of(every, again, [f"<{i}>" for i in range(attention_oracle.V)]))
+
+
+def test_induction_and_previous_token_heads_built_by_hand_are_found() -> None:
+    previous, alike, induction, other = seen_by_hand()
+    assert (previous.kinds, alike.kinds, induction.kinds, other.kinds) == (
+        ("previous-token",),
+        ("broad",),
+        ("induction",),
+        ("broad",),
+    )
+    assert all(head.halves == (head.kinds, head.kinds) for head in (previous, alike, induction, other))
+    assert previous.figures["text"]["previous"].mean > 0.99
+    assert induction.figures["random"]["induction"].mean > 0.99
+    assert alike.figures["text"]["entropy"].mean == pytest.approx(alike.figures["text"]["entropy"].uniform, rel=1e-3)
+    for context in (*previous.contexts, *previous.held_out):
+        place, share = context.attended[0]
+        assert place == context.query - 1
+        assert share > 0.99
+    for context in induction.contexts[:6]:
+        assert context.tokens[context.attended[0][0] - 1] == context.tokens[context.query]
+    assert len(previous.contexts) == 16
+    assert [context.tenth for context in previous.contexts[6:]] == list(range(1, 11))
+    record = AttentionRecord.of_head(induction)
+    assert AttentionRecord.model_validate(json.loads(json.dumps(record.to_json()))) == record
+    assert record.text == f"induction head: {SAYS['induction']}"
+
+
+def test_kinds_need_more_than_a_head_that_attends_to_all_alike_and_a_rest() -> None:
+    nothing = dict.fromkeys(NAMES, 0.0) | {"placed": 1.0, "entropy": 1.0}
+    uniform = {"text": nothing | {"entropy": 4.0, "punctuation": 0.3}}
+    assert kinds({"text": nothing}, uniform) == ()
+    assert kinds({"text": nothing | {"punctuation": 0.55}}, uniform) == ()
+    assert kinds({"text": nothing | {"punctuation": 0.6}}, uniform) == ("delimiter",)
+    sink = nothing | {"first": 0.8, "previous": 0.12}
+    assert kinds({"text": sink}, uniform) == ("previous-token", "first-token sink")
+    assert kinds({"text": sink | {"first": 0.95, "previous": 0.04}}, uniform) == ("first-token sink",)
+    assert kinds({"text": nothing | {"entropy": 3.5}}, uniform) == ("broad",)
+    assert kinds({"text": nothing | {"placed": 0.1}}, uniform) == ("content",)
+    assert all(kind.source for kind in KINDS)
+
+
+def test_documents_come_from_every_source_before_any_comes_twice() -> None:
+    found = documents(read_sources(None), lambda text: list(text.encode()), 90 * 256, 256)
+    assert len({document.kind for document in found}) == 6
+    assert len(found) == 90
+    assert sum(len(document.ids) for document in found) == 90 * 256
+    one = shuffled(found, 1, 0)
+    assert len(one) == 23
+    assert one[0].ids[0] == found[0].ids[0]
+    assert sorted(one[0].ids) == sorted(found[0].ids) != list(one[0].ids)
+
+
+def test_the_corpus_names_its_sources_and_licences() -> None:
+    lines = Path("describe/inference/corpus.jsonl").read_text("utf-8").splitlines()
+    entries = [json.loads(line) for line in lines]
+    told = Path("docs/attention.md").read_text("utf-8")
+    assert 200_000 < sum(len(entry["text"]) for entry in entries) < 500_000
+    for entry in entries:
+        assert entry["source"].split(",")[0].split("(")[0].strip() in told
+        assert entry["licence"] in told
+
+
+@pytest.fixture(scope="module")
+def long_llama(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A random Llama that runs texts of 96 tokens."""
+    folder = tmp_path_factory.mktemp("models") / "long-llama"
+    return str(tiny.save(tiny.tiny_model("llama", max_position_embeddings=96), folder))
+
+
+def test_a_run_that_was_broken_off_goes_on_where_it_was(long_llama: str, tmp_path: Path) -> None:
+    class BrokenOffError(Exception):
+        pass
+
+    def break_off(_stage: str, done: int, total: int) -> None:
+        if 0 < done < total:
+            raise BrokenOffError
+
+    where = str(tmp_path / "catalogue.db")
+    with Catalogue(where, create=True) as catalogue:
+        with pytest.raises(BrokenOffError):
+            pipeline.attend(catalogue, long_llama, tokens=1024, device="cpu", progress=break_off)
+        went_on = pipeline.attend(catalogue, long_llama, tokens=1024, device="cpu")
+        again = pipeline.attend(catalogue, long_llama, tokens=1024, device="cpu")
+    with Catalogue(str(tmp_path / "other.db"), create=True) as catalogue:
+        at_once = pipeline.attend(catalogue, long_llama, tokens=1024, device="cpu")
+    assert (at_once.new, again.new) == (22, 0)
+    assert 0 < went_on.new < 22
+    assert went_on.records == again.records == at_once.records
+    assert len(at_once.records) == 12
+    assert at_once.made.found.documents == {"text": 11, "shuffled": 3, "random": 8}
+    rows = pipeline.kind_rows(at_once)
+    assert sum(row.heads for row in rows) >= 12
+    assert [row.kind for row in rows] == [*SAYS, "none"]
+    assert pipeline.attention_rows(at_once)[0]["head"] == str(HeadId(0, 0))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("empty.txt", b" \n", "is empty"),
+        ("short.txt", b"Too short.", "the text is too short: 10 tokens"),
+        ("binary.txt", b"\x7fELF\xff\xfe", "is no text in UTF-8"),
+        ("nul.txt", b"a\0b", "holds NUL bytes"),
+        ("a.jsonl", b'{"text": 3}\n', "line 1 holds no text"),
+        ("b.jsonl", b"{\n", "line 1 is no JSON"),
+        ("a.parquet", b"PAR1", "cannot be read as Parquet"),
+        ("a.pdf", b"%PDF", "is no .txt, .jsonl or .parquet"),
+        ("folder", None, "holds no .txt, .jsonl or .parquet"),
+    ],
+)
+def test_bad_text_is_one_line_and_changes_nothing(
+    name: str, content: bytes | None, said: str, long_llama: str, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    path.mkdir() if content is None else path.write_bytes(content)
+    where = tmp_path / "catalogue.db"
+    with pytest.raises(InputError, match=said) as error, Catalogue(str(where), create=True) as catalogue:
+        pipeline.attend(catalogue, long_llama, text=str(path), device="cpu")
+    assert "\n" not in str(error.value)
+    assert not where.exists()
