@@ -24,6 +24,8 @@ from app.options import (
     Models,
     Quiet,
     RayAddress,
+    Reading,
+    Tokens,
 )
 from app.roles import roles
 from app.saying import say
@@ -33,6 +35,7 @@ from app.serving import app_command
 from app.showing import show
 from app.stability import stability
 from app.studies import study
+from describe.readings import DEFAULT
 
 if TYPE_CHECKING:
     from describe.catalog import Catalogue
@@ -73,6 +76,8 @@ def extract(
     models: Models,
     catalog: CataloguePlace = DEFAULT_CATALOGUE,
     heads: Heads = "all",
+    reading: Reading = DEFAULT,
+    tokens: Tokens = None,
     device: Device = "auto",
     dtype: Dtype = "float32",
     memory: Memory = None,
@@ -92,6 +97,8 @@ def extract(
                 opened,
                 models,
                 heads=heads,
+                reading=reading,
+                tokens=tokens,
                 device=device,
                 dtype=dtype,
                 memory=memory,

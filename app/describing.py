@@ -10,6 +10,7 @@ import typer
 from app import options as o
 from app.llm_options import DEFAULTS, LLMOptions, exit_code, listed, with_llm_options
 from app.saying import say
+from describe.readings import DEFAULT
 
 if TYPE_CHECKING:
     from describe.catalog import Catalogue
@@ -24,6 +25,7 @@ def describe(
     llm: o.LLMName = None,
     catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE,
     heads: o.Heads = "all",
+    reading: o.Reading = DEFAULT,
     prompt: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -54,10 +56,10 @@ def describe(
     if report:
         return _report(catalog, model, json_path)
     if show_prompt is not None:
-        return _show_prompt(catalog, model, show_prompt, prompt, json_path)
+        return _show_prompt(catalog, model, show_prompt, prompt, reading, json_path)
     named = parse_llm(llm)
     asked = llm_options.terms(named, temperature=temperature, seed=seed)
-    asked |= {"heads": heads, "prompt": prompt, "roles": roles, "placebos": placebos}
+    asked |= {"heads": heads, "reading": reading, "prompt": prompt, "roles": roles, "placebos": placebos}
     with Catalogue(catalog, create=not llm_options.dry_run) as opened:
         if llm_options.dry_run:
             return _dry_run(opened, model, named, asked, json_path)
@@ -117,14 +119,14 @@ def _plan_json(found: Plan) -> dict[str, Any]:
     }
 
 
-def _show_prompt(catalog: str, model: str, head: str, prompt: str | None, json_path: Path | None) -> int:
+def _show_prompt(catalog: str, model: str, head: str, prompt: str | None, reading: str, json_path: Path | None) -> int:
     from app.terminal import write_json
     from describe import pipeline
     from describe.catalog import Catalogue
     from describe.records import HeadId
 
     with Catalogue(catalog) as opened:
-        found = pipeline.prompt_of(opened, model, HeadId.parse(head), prompt)
+        found = pipeline.prompt_of(opened, model, HeadId.parse(head), prompt, reading)
     if json_path:
         write_json(found, json_path)
     else:

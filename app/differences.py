@@ -41,6 +41,9 @@ def _draw_model(model: ModelDifferences, console: Console) -> None:
     if len(set(model.content)) > 1:
         before, after = (content[:8] for content in model.content)
         console.print(Text(f"  its files differ: content hash {before}… and {after}…", style="yellow"))
+    before, after = model.readings
+    if before != after:
+        console.print(Text(f"  read in different ways: {visible(before)} and {visible(after)}", style="yellow"))
     for side, heads in (("only in the old", model.only_old), ("only in the new", model.only_new)):
         if heads:
             console.print(Text(f"  {side}: {', '.join(heads[:20])}{' …' if len(heads) > 20 else ''}"))

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from app.options import DEFAULT_CATALOGUE, CataloguePlace, Format, Json, Quiet, output_file
+from app.options import DEFAULT_CATALOGUE, CataloguePlace, Format, Json, Quiet, ShownReading, output_file
 from app.saying import say
 
 __all__ = ["diff", "export", "import_command"]
@@ -30,6 +30,7 @@ def export(
         typer.Argument(metavar="MODEL", help="One or more models of the catalogue; none: all of them."),
     ] = None,
     catalog: CataloguePlace = DEFAULT_CATALOGUE,
+    reading: ShownReading = None,
     licence: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option("--license", metavar="ID", help="dataset: its licence, as the Hub names it (cc-by-4.0)."),
@@ -42,7 +43,7 @@ def export(
     from describe.files import is_stream
 
     with Catalogue(catalog) as opened:
-        number = pipeline.export(opened, models or [], format_.value, output, licence=licence)
+        number = pipeline.export(opened, models or [], format_.value, output, reading=reading, licence=licence)
     if not quiet:
         say(f"{number} heads written to {output}", err=is_stream(output))
 
@@ -93,6 +94,7 @@ def diff(
         Optional[tuple[str, str]],  # noqa: UP045
         typer.Option("--between", metavar="A B", help="Compare two describers in OLD alone: each LLM or LLM@PROMPT."),
     ] = None,
+    reading: ShownReading = None,
     json_path: Json = None,
 ) -> None:
     """Show the heads whose mapping, description or scores differ: between two catalogues, or between two describers."""
@@ -110,9 +112,10 @@ def diff(
     with ExitStack() as stack:
         one = stack.enter_context(Catalogue(old))
         if between is not None:
-            found = pipeline.diff_describers(one, *between, model=model)
+            found = pipeline.diff_describers(one, *between, model=model, reading=reading)
         else:
-            found = pipeline.diff(one, stack.enter_context(Catalogue(str(new))), model=model, llm=llm)
+            other = stack.enter_context(Catalogue(str(new)))
+            found = pipeline.diff(one, other, model=model, llm=llm, reading=reading)
     if json_path:
         write_json(asdict(found), json_path)
     else:

@@ -10,6 +10,7 @@ import typer
 
 from describe.export import FORMATS
 from describe.providers import CHOICES, PROVIDERS
+from describe.readings import DEFAULT, reading_named
 
 _BATCHES = ", ".join(f"{row.name}:" for row in PROVIDERS.values() if row.batches)
 _CONCURRENCY = "; ".join(f"{row.name}: {row.concurrency}" for row in PROVIDERS.values() if row.asks)
@@ -27,6 +28,11 @@ def output_file(path: Optional[Path]) -> Optional[Path]:  # noqa: UP045
     return path
 
 
+def _reading(name: Optional[str]) -> Optional[str]:  # noqa: UP045
+    """A reading as Typer hands it over. Raises `InputError` for one that there is not."""
+    return name if name is None else reading_named(name).name
+
+
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="demo, a model directory, a .gguf file, or a Hugging Face hub id.")
 ]
@@ -41,6 +47,33 @@ CataloguePlace = Annotated[
 ]
 Heads = Annotated[
     str, typer.Option("--heads", metavar="WHICH", help="all; heads such as 25.0,16.8; layers such as 20-25.")
+]
+Reading = Annotated[
+    str,
+    typer.Option(
+        "--reading",
+        metavar="NAME",
+        callback=_reading,
+        help="How heads are read: paper (MAPS), or direct: what they read and write in the running model.",
+    ),
+]
+ShownReading = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--reading",
+        metavar="NAME",
+        callback=_reading,
+        help=f"Heads read by paper or direct (default: {DEFAULT}, where the catalogue has them by both).",
+    ),
+]
+Tokens = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--tokens",
+        metavar="WHICH",
+        help="Tokens that count: all, learnt (the commonest of these), N learnt ones at most, or a FILE of text or"
+        " counts (default: that of the reading).",
+    ),
 ]
 Device = Annotated[str, typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or mps.")]
 Dtype = Annotated[str, typer.Option("--dtype", metavar="NAME", help="Precision to compute in: float32 or float64.")]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from app import options as o
 from app.saying import say
+from describe.readings import DEFAULT
 
 if TYPE_CHECKING:
     from describe.catalog.roles import Role
@@ -19,6 +20,7 @@ def roles(
     model: o.Model,
     catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE,
     heads: o.Heads = "all",
+    reading: o.Reading = DEFAULT,
     device: o.Device = "auto",
     dtype: o.Dtype = "float32",
     json_path: o.Json = None,
@@ -30,7 +32,9 @@ def roles(
     from describe.catalog import Catalogue
 
     with Catalogue(catalog, create=True) as opened, progress_bars(quiet) as progress:
-        result = pipeline.roles(opened, model, heads=heads, device=device, dtype=dtype, progress=progress)
+        result = pipeline.roles(
+            opened, model, heads=heads, reading=reading, device=device, dtype=dtype, progress=progress
+        )
     if json_path:
         write_json([_record(unit, role) for found in result.heads.values() for unit, role in found.items()], json_path)
     elif not quiet:

@@ -46,6 +46,7 @@ def score(
     judge: Judge = None,
     catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE,
     heads: o.Heads = "all",
+    reading: o.ShownReading = None,
     llm: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option("--llm", metavar="LLM", help="Whose descriptions (default: all; by statistics as the judge can)."),
@@ -72,14 +73,14 @@ def score(
         code = 0
         if not report:
             named = parse_llm(judge)
-            asked = llm_options.terms(named) | {"heads": heads, "llm": llm, "prompt": prompt}
+            asked = llm_options.terms(named) | {"heads": heads, "reading": reading, "llm": llm, "prompt": prompt}
             asked |= {"template": judge_prompt, "measure": measure}
             if llm_options.dry_run:
                 return _dry_run(pipeline.plan_scores(opened, model, named, **asked), json_path)
             with progress_bars(quiet) as progress:
                 result = pipeline.score(opened, model, named, **asked, fresh=llm_options.fresh, progress=progress)
             code = exit_code(result, "descriptions")
-        found = pipeline.score_report(opened, model)
+        found = pipeline.score_report(opened, model, reading)
     if plots:
         from app.score_chart import save_scores
 

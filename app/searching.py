@@ -6,7 +6,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from app.options import DEFAULT_CATALOGUE, CataloguePlace, Json
+from app.options import DEFAULT_CATALOGUE, CataloguePlace, Json, ShownReading
 
 __all__ = ["search"]
 
@@ -23,6 +23,7 @@ def search(
         Optional[str],  # noqa: UP045
         typer.Option("--llm", metavar="LLM", help="Only in descriptions by this describer, and not in tokens."),
     ] = None,
+    reading: ShownReading = None,
     limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="Heads shown, at most.")] = 20,
     catalog: CataloguePlace = DEFAULT_CATALOGUE,
     json_path: Json = None,
@@ -33,7 +34,7 @@ def search(
     from describe.catalog import Catalogue
 
     with Catalogue(catalog) as opened:
-        found = pipeline.search(opened, " ".join(words), model=model, llm=llm, limit=limit)
+        found = pipeline.search(opened, " ".join(words), model=model, llm=llm, reading=reading, limit=limit)
     if json_path:
         write_json(found, json_path)
     else:

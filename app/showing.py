@@ -41,6 +41,7 @@ def show(
         str | None, typer.Argument(metavar="[L.H]", help="A head, such as 25.0; none: a table of all.")
     ] = None,
     catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE,
+    reading: o.ShownReading = None,
     sort: Annotated[
         Order, typer.Option("--sort", help="Sort the table; evidence: by the strongest effect.")
     ] = Order.layer,
@@ -61,10 +62,10 @@ def show(
 
     with Catalogue(catalog) as opened:
         if head is not None:
-            record = pipeline.head_record(opened, model, HeadId.parse(head))
+            record = pipeline.head_record(opened, model, HeadId.parse(head), reading)
             write_json(record.to_json(), json_path) if json_path else draw_head(record, suppressed=suppressed)
             return
-        info, extraction_id = pipeline.find(opened, model)
+        info, extraction_id = pipeline.find(opened, model, reading)
         records = opened.head_records(info, extraction_id, held_out=bool(json_path))
         if json_path:
             chosen = _chosen(((record.summary(), record) for record in records), sort, min_score)

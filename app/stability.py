@@ -36,6 +36,7 @@ def stability(
     ] = None,
     catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE,
     heads: o.Heads = "all",
+    reading: o.ShownReading = None,
     llm_options: LLMOptions = DEFAULTS,
     json_path: o.Json = None,
     quiet: o.Quiet = False,
@@ -47,7 +48,7 @@ def stability(
     from describe.llm import parse_llm
 
     named = parse_llm(judge) if judge else None
-    asked = llm_options.terms(named) | {"template": judge_prompt, "heads": heads}
+    asked = llm_options.terms(named) | {"template": judge_prompt, "heads": heads, "reading": reading}
     with Catalogue(catalog) as opened, progress_bars(quiet) as progress:
         if llm_options.dry_run:
             return _dry_run(pipeline.plan_stability(opened, model, named, **asked), json_path)

@@ -11,7 +11,17 @@ from typing import Literal
 
 from describe.errors import InputError
 
-__all__ = ["DIRECT", "PAPER", "READINGS", "READING_NAMES", "Reading", "ReadingName", "Source", "reading_named"]
+__all__ = [
+    "DEFAULT",
+    "DIRECT",
+    "PAPER",
+    "READINGS",
+    "READING_NAMES",
+    "Reading",
+    "ReadingName",
+    "Source",
+    "reading_named",
+]
 
 ReadingName = Literal["paper", "direct"]
 READING_NAMES: tuple[ReadingName, ...] = ("paper", "direct")
@@ -67,6 +77,10 @@ PAPER = Reading("paper", "x", (), centred=False, gains=False, lens=False, tokens
 DIRECT = Reading("direct", "stream", ("", "The"), centred=True, gains=True, lens=False, tokens="learnt")
 
 READINGS: dict[ReadingName, Reading] = {"paper": PAPER, "direct": DIRECT}
+
+
+DEFAULT: ReadingName = "paper"
+"""By which reading heads are read where none is named; of what a catalogue holds, the one that is shown."""
 
 
 def reading_named(name: str) -> Reading:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, bindparam, func, select
+from sqlalchemy import Connection, Engine, Row, and_, bindparam, select
 
 from describe.catalog import schema
+from describe.readings import DEFAULT, Reading
 from describe.records import HeadId, ModelInfo
 
 __all__ = ["HEAD_ID", "IS_HEAD", "head_id", "is_called", "model_info", "newest_extractions", "place"]
@@ -45,13 +46,18 @@ def model_info(row: Row[Any]) -> ModelInfo:
     return ModelInfo(**{name: getattr(row, name) for name in ModelInfo.__dataclass_fields__})
 
 
-def newest_extractions(connection: Connection, models: Collection[int] | None = None) -> dict[int, int]:
-    """The newest extraction of each model, or of these, placebos aside."""
+def newest_extractions(
+    connection: Connection, models: Collection[int] | None = None, reading: str | None = None
+) -> dict[int, int]:
+    """The newest extraction of each model, or of these, by a reading, placebos aside.
+
+    No ``reading``: by the default one, and of models that were not read by it, by another.
+    """
     table = schema.extraction
-    query = (
-        select(table.c.model_id, func.max(table.c.id).label("newest"))
-        .where(table.c.placebo.is_(None))
-        .group_by(table.c.model_id)
-    )
-    newest = {row.model_id: row.newest for row in connection.execute(query)}
-    return {model_id: found for model_id, found in newest.items() if models is None or model_id in models}
+    query = select(table.c.id, table.c.model_id, table.c.settings).where(table.c.placebo.is_(None))
+    found: dict[int, tuple[bool, int]] = {}
+    for row in connection.execute(query):
+        name = Reading.of(row.settings).name
+        if (models is None or row.model_id in models) and reading in (None, name):
+            found[row.model_id] = max(found.get(row.model_id, (False, 0)), (name == DEFAULT, row.id))
+    return {model_id: newest for model_id, (_, newest) in found.items()}

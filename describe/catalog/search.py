@@ -43,6 +43,7 @@ class SearchStore:
         *,
         models: Collection[int] | None = None,
         llm: str | None = None,
+        reading: str | None = None,
         limit: int = 20,
         offset: int = 0,
     ) -> dict[str, Any]:
@@ -51,13 +52,13 @@ class SearchStore:
         A word stands for all that begin with it; case does not count, and nothing in a query is syntax. A head ranks by
         the length of what its words were found in, the shorter the higher: descriptions come before tokens.
 
-        ``models``: look at these only, by id; ``llm``: in its descriptions only, and in no tokens. Returns ``total``
+        ``models``: look at these only, by id; ``reading``: by this one, as `newest_extractions` takes it; ``llm``: in its descriptions only, and in no tokens. Returns ``total``
         and ``heads``, each with ``model`` (``NAME@HASH8``), ``model_id``, ``extraction_id``, ``layer``, ``head``,
         ``rank``, the ``llm``, ``role`` (0: the whole head), ``inputs`` and ``pattern`` of the description that has most
         of the words, and the ``tokens`` that have one.
         """
         with self._engine.connect() as connection:
-            wanted = [passage.c.extraction_id.in_(newest_extractions(connection, models).values())]
+            wanted = [passage.c.extraction_id.in_(newest_extractions(connection, models, reading).values())]
             if llm is not None:
                 told, by = schema.description, schema.labeller
                 theirs = select(told.c.id).join(by, told.c.labeller_id == by.c.id).where(by.c.llm == llm)

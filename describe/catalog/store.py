@@ -37,6 +37,7 @@ from describe.catalog.search import SearchStore
 from describe.catalog.writes import Writes
 from describe.errors import CatalogueError
 from describe.head_record import HeadRecord, RelationsProvenance
+from describe.readings import Reading
 from describe.records import Description, HeadId, HeadMapping, ModelInfo
 from describe.secrets import shown_url
 
@@ -147,13 +148,29 @@ class Catalogue:
         with self._engine.connect() as connection:
             return dict(connection.execute(select(table.c.settings).where(table.c.id == extraction_id)).scalar_one())
 
-    def latest_extraction(self, model_id: int) -> int:
-        """The id of a model's newest extraction, placebos aside. Raises `CatalogueError` when it has none."""
+    def latest_extraction(self, model_id: int, reading: str | None = None) -> int:
+        """The id of a model's newest extraction by a reading (None: as `newest_extractions` chooses), placebos aside.
+
+        Raises `CatalogueError` when it has none.
+        """
         with self._engine.connect() as connection:
-            found = newest_extractions(connection, [model_id]).get(model_id)
+            found = newest_extractions(connection, [model_id], reading).get(model_id)
         if found is None:
-            raise CatalogueError("the model has no heads in the catalogue yet: run headscribe extract")
+            by, option = ("", "") if reading is None else (f" by the reading '{reading}'", f" --reading {reading}")
+            raise CatalogueError(f"the model has no heads{by} in the catalogue yet: run headscribe extract{option}")
         return found
+
+    def reading(self, extraction_id: int) -> Reading:
+        """The reading of an extraction."""
+        return Reading.of(self.extraction_settings(extraction_id))
+
+    def readings(self, model_id: int) -> list[Reading]:
+        """The readings by which a model was read, those of placebos aside, the newest last."""
+        table = schema.extraction
+        own = (table.c.model_id == model_id, table.c.placebo.is_(None))
+        with self._engine.connect() as connection:
+            found = connection.execute(select(table.c.settings).where(*own).order_by(table.c.id)).scalars()
+            return [Reading.of(settings) for settings in found]
 
     # -- heads ----------------------------------------------------------------------------------------------------
 

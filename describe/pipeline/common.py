@@ -23,8 +23,8 @@ __all__ = [
     "find",
     "find_model",
     "known",
-    "reading",
     "silent",
+    "steps",
 ]
 
 N_SALIENT, N_TARGETS = 30, 5
@@ -44,10 +44,13 @@ def silent(stage: str, done: int, total: int) -> None:
     """Progress that nobody watches."""
 
 
-def find(catalogue: Catalogue, model: str) -> tuple[ModelInfo, int]:
-    """A model of the catalogue and its newest extraction, by MODEL, as `find_model` finds it."""
+def find(catalogue: Catalogue, model: str, reading: str | None = None) -> tuple[ModelInfo, int]:
+    """A model of the catalogue, by MODEL, as `find_model` finds it, and its newest extraction by a reading.
+
+    No ``reading``: by the default one where the catalogue has that, else by another.
+    """
     model_id, info = find_model(catalogue, model)
-    return info, catalogue.latest_extraction(model_id)
+    return info, catalogue.latest_extraction(model_id, reading)
 
 
 def find_model(catalogue: Catalogue, model: str) -> tuple[int, ModelInfo]:
@@ -71,7 +74,7 @@ def known(catalogue: Catalogue, name: str, digest: str) -> tuple[int, ModelInfo]
         return None
 
 
-def reading(family: str) -> dict[str, Any]:
+def steps(family: str) -> dict[str, Any]:
     """Steps taken for a family besides the plain equations, as settings of a result; nothing for most families."""
     done = next((row.reading for row in FAMILIES if row.name == family), ())
     return {"reading": list(done)} if done else {}

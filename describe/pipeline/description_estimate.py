@@ -15,6 +15,7 @@ from describe.pipeline.llm_stage.estimate import Expected, expect, questions, to
 from describe.pipeline.llm_stage.limits import Batching, Limits, Terms
 from describe.pipeline.llm_stage.run import LLMStage
 from describe.pipeline.role_rows import split_already
+from describe.readings import DEFAULT
 from describe.records import HeadId, ModelInfo, parse_heads
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def plan(
     *,
     request: Request,
     heads: str = "all",
+    reading: str | None = None,
     prompt: str | None = None,
     roles: bool = False,
     placebos: int = 0,
@@ -54,7 +56,7 @@ def plan(
     batch: Batching | None = None,
     retry_failed: bool = False,
 ) -> Plan:
-    """The plan of `describe` with these arguments, by the heads of the newest extraction.
+    """The plan of `describe` with these arguments, by the heads of the newest extraction by that reading.
 
     Raises `InputError` as `describe` does, and when no head of the model is in the catalogue yet.
     """
@@ -64,7 +66,7 @@ def plan(
     stage = LLMStage(
         catalogue, llm, request, template, Terms(concurrency, limits or Limits(), batch, retry_failed=retry_failed)
     )
-    info, own = find(catalogue, model)
+    info, own = find(catalogue, model, reading or DEFAULT)
     load, depends = material(catalogue, model, own, template, keep=False)
     stage.enter(settings | depends, keep=False)
     saved = catalogue.saved_heads(own)
@@ -95,7 +97,9 @@ def plan(
     return Plan(**vars(expected), model=info, heads=units, placebos=n_placebos, prompts=prompts)
 
 
-def prompt_of(catalogue: Catalogue, model: str, head: HeadId, prompt: str | None = None) -> dict[str, Any]:
+def prompt_of(
+    catalogue: Catalogue, model: str, head: HeadId, prompt: str | None = None, reading: str | None = None
+) -> dict[str, Any]:
     """The prompt about one head, of whatever LLM: ``prompt`` (the template), ``mode``, ``text``, ``schema``.
 
     The text is the one message of a chat whose reply is to follow the schema, or is to be gone on with, and then there
@@ -104,7 +108,7 @@ def prompt_of(catalogue: Catalogue, model: str, head: HeadId, prompt: str | None
     from describe.labelling import ANSWER_SCHEMA
 
     template = load_prompt(prompt)
-    info, extraction_id = find(catalogue, model)
+    info, extraction_id = find(catalogue, model, reading)
     parse_heads(str(head), info.n_layers, info.n_heads)
     load, _ = material(catalogue, model, extraction_id, template, keep=False)
     return {

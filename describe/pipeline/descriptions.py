@@ -15,6 +15,7 @@ from describe.pipeline.llm_stage.record import TaskRecord
 from describe.pipeline.llm_stage.run import LLMStage, StageResult
 from describe.pipeline.llm_stage.task import Task
 from describe.pipeline.roles import by_role
+from describe.readings import DEFAULT
 from describe.records import Description, HeadId
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def describe(
     *,
     request: Request,
     heads: str = "all",
+    reading: str = DEFAULT,
     prompt: str | None = None,
     roles: bool = False,
     placebos: int = 0,
@@ -70,7 +72,7 @@ def describe(
     the ledger and every outcome committed when it comes in; a request that the ledger has a reply to is not sent,
     unless ``fresh``. With ``batch``, calls go through the Batch API, at half the price and within a day.
 
-    With ``roles``, heads that do several things are described role by role, of those signs that the prompt shows.
+    ``reading``: by which one; what of it the catalogue has is gone on with. With ``roles``, heads that do several things are described role by role, of those signs that the prompt shows.
     ``placebos``: describe so many placebo heads of each kind too, whole, in the same way and from the same budget, to
     see how often a pattern is seen where none is.
 
@@ -81,12 +83,14 @@ def describe(
     template, settings = (statistics_method(prompt), {}) if by_statistics else llm_method(llm, request, prompt)
     terms = Terms(concurrency, limits or Limits(), batch, retry_failed, fresh, progress)
     stage = LLMStage(catalogue, llm, request, template, terms)
-    extracted = extract(catalogue, model, heads=heads, device=device, dtype=dtype, progress=progress)
+    extracted = extract(catalogue, model, heads=heads, reading=reading, device=device, dtype=dtype, progress=progress)
     own = extracted.extraction_id
     load, depends = material(catalogue, model, own, template)
     units = extracted.heads
     if roles:
-        units, load = by_role(catalogue, model, template, load, heads, device=device, dtype=dtype, progress=progress)
+        units, load = by_role(
+            catalogue, model, template, load, heads, reading=reading, device=device, dtype=dtype, progress=progress
+        )
     made = make_placebos(catalogue, model, own, placebos, device, dtype, progress)
     loaders = [material(catalogue, model, extraction_id, template, own=own)[0] for _, extraction_id, _ in made]
     labeller = stage.enter(settings | (statistics_settings(catalogue, own) if by_statistics else depends))

@@ -22,6 +22,7 @@ class ModelDifferences:
 
     Attributes:
         content: the content hashes, old and new.
+        readings: by which reading the heads were read, old and new.
         compared: how many heads are on both sides (were described by both).
         counts: how many of them changed, by kind (`describe.head_record.differences.KINDS`; or how the two differ).
         only_old, only_new: heads that one side lacks.
@@ -30,6 +31,7 @@ class ModelDifferences:
 
     model: str
     content: tuple[str, str]
+    readings: tuple[str, str]
     compared: int
     counts: dict[str, int]
     only_old: list[str] = field(default_factory=list)
@@ -46,15 +48,23 @@ class Differences:
     only_new: list[str] = field(default_factory=list)
 
 
-def diff(old: Catalogue, new: Catalogue, *, model: str | None = None, llm: str | None = None) -> Differences:
+def diff(
+    old: Catalogue,
+    new: Catalogue,
+    *,
+    model: str | None = None,
+    llm: str | None = None,
+    reading: str | None = None,
+) -> Differences:
     """Changes of every head between two catalogues: mapping, descriptions, scores, relation scores.
 
-    A layer of each is in memory at a time. ``model``: this one only; ``llm``: only what this one said.
+    A layer of each is in memory at a time. ``model``: this one only; ``llm``: only what this one said; ``reading``:
+    by which one the heads of both were read, as `find` takes it.
     Raises `InputError` when there is nothing to compare.
     """
     if model is not None:
-        return Differences([_compare(old, find(old, model), new, find(new, model), llm)])
-    here, there = extracted(old), extracted(new)
+        return Differences([_compare(old, find(old, model, reading), new, find(new, model, reading), llm)])
+    here, there = extracted(old, reading), extracted(new, reading)
     both = [(found, partner) for found in here if (partner := _partner(found[0], there)) is not None]
     if not both:
         raise InputError("the two catalogues have no model in common")
@@ -65,12 +75,14 @@ def diff(old: Catalogue, new: Catalogue, *, model: str | None = None, llm: str |
     )
 
 
-def diff_describers(catalogue: Catalogue, one: str, other: str, *, model: str | None = None) -> Differences:
+def diff_describers(
+    catalogue: Catalogue, one: str, other: str, *, model: str | None = None, reading: str | None = None
+) -> Differences:
     """How the newest descriptions of each head by two describers differ, each ``LLM`` or ``LLM@PROMPT``.
 
     Raises `InputError` when one of them described nothing.
     """
-    found = [find(catalogue, model)] if model is not None else extracted(catalogue)
+    found = [find(catalogue, model, reading)] if model is not None else extracted(catalogue, reading)
     seen: Counter[str] = Counter()
     differences = []
     for info, extraction_id in found:
@@ -86,7 +98,8 @@ def diff_describers(catalogue: Catalogue, one: str, other: str, *, model: str | 
                 said = {"llm": other, "prompt": None, "role": None, **change}
                 heads.append({"head": str(record.id), "descriptions": [said]})
         hashes = (info.content_hash, info.content_hash)
-        differences.append(ModelDifferences(info.name, hashes, compared, dict(counts), heads=heads))
+        readings = (catalogue.reading(extraction_id).name,) * 2
+        differences.append(ModelDifferences(info.name, hashes, readings, compared, dict(counts), heads=heads))
     for who in (one, other):
         if who not in seen:
             known = ", ".join(sorted(seen)) or "nobody has described a head"
@@ -115,4 +128,5 @@ def _compare(
             counts.update(found.keys())
             heads.append({"head": str(before.id), **found})
     hashes = (one[0].content_hash, other[0].content_hash)
-    return ModelDifferences(one[0].name, hashes, compared, dict(counts), only[True], only[False], heads)
+    readings = (old.reading(one[1]).name, new.reading(other[1]).name)
+    return ModelDifferences(one[0].name, hashes, readings, compared, dict(counts), only[True], only[False], heads)

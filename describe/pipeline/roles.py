@@ -13,6 +13,7 @@ from describe.pipeline.evidence import statistics_settings
 from describe.pipeline.extraction.extract import extract
 from describe.pipeline.extraction.random_heads import random_mappings
 from describe.pipeline.role_rows import roles_settings, split_already, tested_roles
+from describe.readings import DEFAULT
 from describe.records import HeadId, HeadMapping, MappingRow, ModelInfo
 from describe.versions import versions
 
@@ -41,6 +42,7 @@ def roles(
     model: str,
     *,
     heads: str = "all",
+    reading: str = DEFAULT,
     device: str = "auto",
     dtype: str = "float32",
     progress: Progress = silent,
@@ -53,7 +55,7 @@ def roles(
     from describe.evidence import grammar_versions
 
     grammar_versions()
-    extracted = extract(catalogue, model, heads=heads, device=device, dtype=dtype, progress=progress)
+    extracted = extract(catalogue, model, heads=heads, reading=reading, device=device, dtype=dtype, progress=progress)
     extraction_id, settings = extracted.extraction_id, roles_settings()
     there = catalogue.roles.of_extraction(extraction_id, settings)
     missing = [head for head in extracted.heads if head not in there]
@@ -75,12 +77,13 @@ def by_role(
     load: Callable[[HeadId], HeadMapping],
     heads: str,
     *,
+    reading: str = DEFAULT,
     device: str,
     dtype: str,
     progress: Progress,
 ) -> tuple[list[HeadId], Callable[[HeadId], HeadMapping]]:
     """Heads to describe role by role, and how to read it, as `split_already`; heads are split first where needed."""
-    result = roles(catalogue, model, heads=heads, device=device, dtype=dtype, progress=progress)
+    result = roles(catalogue, model, heads=heads, reading=reading, device=device, dtype=dtype, progress=progress)
     return split_already(catalogue, result.extraction_id, template, load, list(result.heads))
 
 

@@ -44,6 +44,7 @@ def plan_scores(
     prompt: str | None = None,
     template: str | None = None,
     measure: str = DEFAULT,
+    reading: str | None = None,
     concurrency: int = 8,
     limits: Limits | None = None,
     batch: Batching | None = None,
@@ -53,7 +54,7 @@ def plan_scores(
     if not judge.kind.asks:
         raise InputError("--judge statistics asks nobody and costs nothing: there is nothing to try dry")
     terms = Terms(concurrency, limits or Limits(), batch, retry_failed=retry_failed)
-    judging = Judging(catalogue, model, judge, request, template, measure, terms)
+    judging = Judging(catalogue, model, judge, request, template, measure, terms, reading)
     tasks = judging.tasks(heads, llm, prompt, keep=False)
     pending, in_batches = to_ask(judging.stage, tasks)
     asked = [questions(tasks[place], unit) for place, unit in pending]

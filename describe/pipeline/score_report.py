@@ -22,7 +22,7 @@ LEVEL, TOLERATED = "random", 0.05
 Scores = dict[int, dict[str, dict[str, ScoreRecord]]]
 
 
-def score_report(catalogue: Catalogue, model: str) -> list[dict[str, Any]]:
+def score_report(catalogue: Catalogue, model: str, reading: str | None = None) -> list[dict[str, Any]]:
     """A row for each author of descriptions, judge and measure, in JSON form; one without judge where none was.
 
     Descriptions of single roles have a row of their own: ``of`` says what is described, ``heads`` or ``roles``, and
@@ -38,7 +38,7 @@ def score_report(catalogue: Catalogue, model: str) -> list[dict[str, Any]]:
     descriptions, by the share of all heads that these are; ``wrong_curve``: that of the best-scored wrong ones, since
     the best of any scores are good by luck too. Raises `CatalogueError` where the catalogue does not hold the model.
     """
-    _, own = find(catalogue, model)
+    _, own = find(catalogue, model, reading)
     told, scores = catalogue.scores.descriptions(own), catalogue.scores.newest(own)
     extractions = catalogue.placebos.of(own)
     placebos = {

@@ -43,6 +43,7 @@ def score(
     prompt: str | None = None,
     template: str | None = None,
     measure: str = DEFAULT,
+    reading: str | None = None,
     concurrency: int = 8,
     limits: Limits | None = None,
     batch: Batching | None = None,
@@ -55,7 +56,7 @@ def score(
     ``measure``: a row of `describe.measures.MEASURES`: detection, or the bits that descriptions save (likelihood), for
     which the judge's server must give log-probabilities.
 
-    ``llm``, ``prompt``: whose descriptions; all by default, by ``statistics`` only where that is the judge, which can
+    ``reading``: of heads read by this one, as `find` takes it. ``llm``, ``prompt``: whose descriptions; all by default, by ``statistics`` only where that is the judge, which can
     judge no others. ``template``: what the judge is asked. What has a score is not judged again, what failed only with
     ``retry_failed``; with ``fresh`` no reply that the ledger has is used again. With ``batch``, calls go through the
     Batch API. A role is judged by its own held-out rows. Abstentions are not judged. Raises `InputError` where there is
@@ -63,7 +64,7 @@ def score(
     another run judges the same.
     """
     terms = Terms(concurrency, limits or Limits(), batch, retry_failed, fresh, progress)
-    judging = Judging(catalogue, model, judge, request, template, measure, terms)
+    judging = Judging(catalogue, model, judge, request, template, measure, terms, reading)
     tasks = judging.tasks(heads, llm, prompt)
     taken = f"another run has {judge} judge these descriptions in the same way: let it finish"
     machine = None if judge.kind.asks else judging.by_statistics()
@@ -105,11 +106,12 @@ class Judging:
         template: str | None,
         measure: str,
         terms: Terms,
+        reading: str | None = None,
     ) -> None:
         self.measure = find_measure(measure)
         method, self._settings = _method(judge, request, template, self.measure)
         self.stage = LLMStage(catalogue, judge, request, method, terms)
-        self.info, self.own = find(catalogue, model)
+        self.info, self.own = find(catalogue, model, reading)
         self.catalogue = catalogue
         self._model = model
 

@@ -57,6 +57,7 @@ def stability(
     request: Request | None = None,
     template: str | None = None,
     heads: str = "all",
+    reading: str | None = None,
     concurrency: int = 8,
     limits: Limits | None = None,
     batch: Batching | None = None,
@@ -71,6 +72,8 @@ def stability(
     apart. Each head's figures are committed with its descriptions, as scores; an LLM's the moment they are there, and
     what it was paid for is not asked again, unless ``fresh``.
 
+    ``reading``: of heads read by this one, as `find` takes it.
+
     Raises `InputError` when no head has two descriptions, or model, judge or template cannot be used.
     """
     if (embedding is None) == (judge is None):
@@ -81,7 +84,7 @@ def stability(
         raise InputError("only an LLM as --judge can be asked in a --batch: nobody else is asked")
     from describe.llm import Request
 
-    descriptions = to_compare(catalogue, model, heads)
+    descriptions = to_compare(catalogue, model, heads, reading)
     if judge is None or not judge.kind.asks:
         return _by_machine(catalogue, descriptions, embedding, progress)
     terms = Terms(concurrency, limits or Limits(), batch, retry_failed, fresh, progress)
@@ -104,9 +107,9 @@ class ToCompare:
     single: list[HeadId]
 
 
-def to_compare(catalogue: Catalogue, model: str, heads: str) -> ToCompare:
+def to_compare(catalogue: Catalogue, model: str, heads: str, reading: str | None = None) -> ToCompare:
     """The descriptions compared of these heads. Raises `InputError` when none of them has two descriptions."""
-    info, extraction_id = find(catalogue, model)
+    info, extraction_id = find(catalogue, model, reading)
     wanted = set(parse_heads(heads, info.n_layers, info.n_heads))
     said = all_said(catalogue, extraction_id)
     groups = grouped(said)

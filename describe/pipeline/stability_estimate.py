@@ -39,6 +39,7 @@ def plan_stability(
     request: Request,
     template: str | None = None,
     heads: str = "all",
+    reading: str | None = None,
     concurrency: int = 8,
     limits: Limits | None = None,
     batch: Batching | None = None,
@@ -47,7 +48,7 @@ def plan_stability(
     """The plan of `stability` with these arguments. Raises as it does, and where it would ask no LLM."""
     if judge is None or not judge.kind.asks:
         raise InputError("only an LLM as --judge is asked and costs anything: there is nothing to try dry")
-    found = to_compare(catalogue, model, heads)
+    found = to_compare(catalogue, model, heads, reading)
     terms = Terms(concurrency, limits or Limits(), batch, retry_failed=retry_failed)
     comparing = Comparing(catalogue, found.extraction_id, found.said, found.groups, judge, request, template, terms)
     tasks = comparing.tasks(found.asked, keep=False)

@@ -17,9 +17,9 @@ from describe.records import HeadId, ModelInfo, parse_heads
 __all__ = ["export", "extracted", "head_record", "report", "search"]
 
 
-def head_record(catalogue: Catalogue, model: str, head: HeadId) -> HeadRecord:
-    """Everything known of one head. Raises `InputError` when it is not there."""
-    info, extraction_id = find(catalogue, model)
+def head_record(catalogue: Catalogue, model: str, head: HeadId, reading: str | None = None) -> HeadRecord:
+    """Everything known of one head, by a reading as `find` takes it. Raises `InputError` when it is not there."""
+    info, extraction_id = find(catalogue, model, reading)
     parse_heads(str(head), info.n_layers, info.n_heads)
     record = next(catalogue.head_records(info, extraction_id, only=head), None)
     if record is None:
@@ -27,7 +27,15 @@ def head_record(catalogue: Catalogue, model: str, head: HeadId) -> HeadRecord:
     return record
 
 
-def export(catalogue: Catalogue, models: Sequence[str], form: str, path: Path, *, licence: str | None = None) -> int:
+def export(
+    catalogue: Catalogue,
+    models: Sequence[str],
+    form: str,
+    path: Path,
+    *,
+    reading: str | None = None,
+    licence: str | None = None,
+) -> int:
     """Write the heads of models to a file or folder, in a format of `describe.export.FORMATS`. Returns how many.
 
     ``models``: each MODEL as on the command line; none of them: all that the catalogue has heads of.
@@ -35,26 +43,33 @@ def export(catalogue: Catalogue, models: Sequence[str], form: str, path: Path, *
     from describe.export import FORMATS
     from describe.export import export as write
 
-    found = [find(catalogue, model) for model in models] or extracted(catalogue)
+    found = [find(catalogue, model, reading) for model in models] or extracted(catalogue, reading)
     if not found:
-        raise CatalogueError("the catalogue has no heads yet: run headscribe extract")
+        by = "" if reading is None else f" by the reading '{reading}'"
+        raise CatalogueError(f"the catalogue has no heads{by} yet: run headscribe extract")
     held_out = FORMATS[form].held_out
     parts = ((info, catalogue.head_records(info, id_, held_out=held_out)) for info, id_ in found)
     return write(parts, form, path, licence)
 
 
-def extracted(catalogue: Catalogue) -> list[tuple[ModelInfo, int]]:
-    """Every model that the catalogue has heads of, with its newest extraction."""
+def extracted(catalogue: Catalogue, reading: str | None = None) -> list[tuple[ModelInfo, int]]:
+    """Every model that the catalogue has heads of, with its newest extraction by a reading, as `find` takes it."""
     found = []
     for info in catalogue.models():
         with suppress(CatalogueError):
             model_id, _ = catalogue.find_model(info.name, info.content_hash)
-            found.append((info, catalogue.latest_extraction(model_id)))
+            found.append((info, catalogue.latest_extraction(model_id, reading)))
     return found
 
 
 def search(
-    catalogue: Catalogue, query: str, *, model: str | None = None, llm: str | None = None, limit: int = 20
+    catalogue: Catalogue,
+    query: str,
+    *,
+    model: str | None = None,
+    llm: str | None = None,
+    reading: str | None = None,
+    limit: int = 20,
 ) -> dict[str, Any]:
     """The heads that have all words of a query, as `SearchStore.find` finds them: ``query``, ``total``, ``heads``.
 
@@ -63,7 +78,7 @@ def search(
     if not query_terms(query):
         raise InputError("there is no word to search for")
     models = None if model is None else [find_model(catalogue, model)[0]]
-    return {"query": query} | catalogue.search.find(query, models=models, llm=llm, limit=limit)
+    return {"query": query} | catalogue.search.find(query, models=models, llm=llm, reading=reading, limit=limit)
 
 
 def report(catalogue: Catalogue, model: str) -> dict[str, list[dict[str, Any]]]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from describe.catalog import Catalogue
 from describe.errors import InputError
-from describe.pipeline.common import N_HELD_OUT, N_SALIENT, N_TARGETS, Progress, known, reading, silent
+from describe.pipeline.common import N_HELD_OUT, N_SALIENT, N_TARGETS, Progress, known, silent, steps
 from describe.pipeline.extraction.engines import LOCAL, Engine
 from describe.pipeline.extraction.jobs import Job, opener
 from describe.pipeline.extraction.memory import parse_memory
+from describe.readings import DEFAULT, PAPER, Reading, reading_named
 from describe.records import HeadId, HeadMapping, MappingRow, ModelInfo, Target, parse_heads
 from describe.versions import versions
 from describe.weights import check_files, content_hash, locate
@@ -50,13 +51,25 @@ def extract(
     model: str,
     *,
     heads: str = "all",
+    reading: str = DEFAULT,
+    tokens: str | None = None,
     device: str = "auto",
     dtype: str = "float32",
     memory: str | None = None,
     progress: Progress = silent,
 ) -> ExtractResult:
     """`extract_all` of one model, on this machine."""
-    return extract_all(catalogue, [model], heads=heads, device=device, dtype=dtype, memory=memory, progress=progress)[0]
+    return extract_all(
+        catalogue,
+        [model],
+        heads=heads,
+        reading=reading,
+        tokens=tokens,
+        device=device,
+        dtype=dtype,
+        memory=memory,
+        progress=progress,
+    )[0]
 
 
 def extract_all(
@@ -64,6 +77,8 @@ def extract_all(
     models: Sequence[str],
     *,
     heads: str = "all",
+    reading: str = DEFAULT,
+    tokens: str | None = None,
     device: str = "auto",
     dtype: str = "float32",
     memory: str | None = None,
@@ -75,6 +90,9 @@ def extract_all(
     Args:
         models: each MODEL as on the command line.
         heads: a selection as `describe.records.parse_heads` reads it, the same of each model.
+        reading: by which one. An extraction by it that a catalogue has is gone on with, by the tokens that count there.
+        tokens: which count, as `Reading.tokens` has it; by default those of the extraction that is there, or of the
+            reading.
         device: ``auto``, ``cpu``, ``cuda``, ``mps``.
         dtype: the precision to compute in, ``float32`` or ``float64``.
         memory: what a process that computes may take, such as ``8GiB``; by default a share of what is free.
@@ -82,10 +100,12 @@ def extract_all(
 
     Raises `InputError` for a model or selection that cannot be read, before anything is changed.
     """
-    settings = extraction_settings(dtype)
+    settings, asked = extraction_settings(dtype), _Asked(reading_named(reading), tokens)
+    if engine is not LOCAL and asked.standard != PAPER:
+        raise InputError("--engine ray reads heads by the reading paper alone: leave out --engine or --reading")
     allowed = None if memory is None else parse_memory(memory)
     models = list(dict.fromkeys(models))
-    there = [_there(catalogue, model, heads, settings) for model in models]
+    there = [_there(catalogue, model, heads, settings, asked) for model in models]
     todo = [model for model, found in zip(models, there, strict=True) if found is None]
     new = {}
     if todo:
@@ -102,7 +122,7 @@ def extract_all(
             if engine is LOCAL:
                 means.plan(opened(model), layers=1)
         runs = [
-            _begin(catalogue, model, opened(model).info, chosen, settings, means)
+            _begin(catalogue, model, opened(model).info, chosen, settings, asked, means)
             for model, chosen in zip(todo, wanted, strict=True)
         ]
         _extract(catalogue, runs, engine, means, opened, progress)
@@ -110,7 +130,28 @@ def extract_all(
     return [new[model] if found is None else found for model, found in zip(models, there, strict=True)]
 
 
-def _there(catalogue: Catalogue, model: str, heads: str, settings: dict[str, Any]) -> ExtractResult | None:
+@dataclass(frozen=True)
+class _Asked:
+    """The reading asked for; ``tokens``: which are to count, if that was said."""
+
+    named: Reading
+    tokens: str | None
+
+    @property
+    def standard(self) -> Reading:
+        """The reading where the catalogue has no such one of the model."""
+        return self.named if self.tokens is None else replace(self.named, tokens=self.tokens)
+
+    def of(self, catalogue: Catalogue, model_id: int) -> Reading:
+        """The reading of a model: the catalogue's newest of the same name and tokens, or else the standard one."""
+        found = [reading for reading in catalogue.readings(model_id) if reading.name == self.named.name]
+        same = [reading for reading in found if self.tokens in (None, reading.tokens)]
+        return same[-1] if same else self.standard
+
+
+def _there(
+    catalogue: Catalogue, model: str, heads: str, settings: dict[str, Any], asked: _Asked
+) -> ExtractResult | None:
     """The result where the catalogue holds all heads asked for; no weights are read to tell."""
     location = locate(model)
     found = known(catalogue, location.name, content_hash(location))
@@ -118,7 +159,8 @@ def _there(catalogue: Catalogue, model: str, heads: str, settings: dict[str, Any
         return None
     model_id, info = found
     wanted = parse_heads(heads, info.n_layers, info.n_heads)
-    extraction_id = catalogue.find_extraction(model_id, settings | reading(info.family))
+    settings = settings | steps(info.family) | asked.of(catalogue, model_id).settings()
+    extraction_id = catalogue.find_extraction(model_id, settings)
     saved = set() if extraction_id is None else catalogue.saved_heads(extraction_id, complete=True)
     if extraction_id is None or not saved.issuperset(wanted):
         return None
@@ -126,14 +168,22 @@ def _there(catalogue: Catalogue, model: str, heads: str, settings: dict[str, Any
 
 
 def _begin(
-    catalogue: Catalogue, model: str, info: ModelInfo, wanted: list[HeadId], settings: dict[str, Any], means: Means
+    catalogue: Catalogue,
+    model: str,
+    info: ModelInfo,
+    wanted: list[HeadId],
+    settings: dict[str, Any],
+    asked: _Asked,
+    means: Means,
 ) -> _Run:
     used = versions("torch", "transformers", "gguf", "safetensors") | {"device": means.device.type}
-    settings = settings | reading(info.family)
-    extraction_id = catalogue.begin_extraction(catalogue.register_model(info), settings, used)
+    model_id = catalogue.register_model(info)
+    reading = asked.of(catalogue, model_id)
+    settings = settings | steps(info.family) | reading.settings()
+    extraction_id = catalogue.begin_extraction(model_id, settings, used)
     saved = catalogue.saved_heads(extraction_id, complete=True)
     missing = [head for head in wanted if head not in saved]
-    job = Job(model, info, tuple(dict.fromkeys(head.layer for head in missing)))
+    job = Job(model, info, tuple(dict.fromkeys(head.layer for head in missing)), reading=reading)
     return _Run(job, ExtractResult(info, extraction_id, wanted, len(missing)), missing)
 
 

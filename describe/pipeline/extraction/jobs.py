@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from describe.readings import PAPER, Reading
 from describe.records import ModelInfo
 
 if TYPE_CHECKING:
@@ -19,11 +20,12 @@ Opener = Callable[[str], "HeadWeights"]
 
 @dataclass(frozen=True)
 class Job:
-    """Layers of a model to compute: MODEL, what it must turn out to be, and which layers."""
+    """Layers of a model to compute: MODEL, what it must turn out to be, which layers, and by which reading."""
 
     model: str
     info: ModelInfo
     layers: tuple[int, ...]
+    reading: Reading = field(default=PAPER, kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ def check_described(
     model: str,
     *,
     heads: str = "all",
+    reading: str | None = None,
     templates: Path | None = None,
     device: str = "auto",
     dtype: str = "float32",
@@ -37,7 +38,7 @@ def check_described(
     from describe.inference import Asked
 
     texts = read_prompt_templates(templates)
-    info, extraction_id = find(catalogue, model)
+    info, extraction_id = find(catalogue, model, reading)
     described = catalogue.answered_heads(extraction_id)
     wanted = [head for head in parse_heads(heads, info.n_layers, info.n_heads) if head in described]
     if not wanted:

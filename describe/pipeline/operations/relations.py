@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from describe.catalog import Catalogue
 from describe.errors import InputError
 from describe.operations import Operation, Problem, load_operations
-from describe.pipeline.common import Progress, reading, silent
+from describe.pipeline.common import Progress, silent, steps
 from describe.pipeline.extraction.engines import LOCAL, Engine
 from describe.pipeline.extraction.jobs import RankJob, opener
 from describe.pipeline.extraction.memory import parse_memory
@@ -164,7 +164,7 @@ def _begin(
     catalogue: Catalogue, info: ModelInfo, model: str, chosen: list[_Selected], settings: dict[str, Any], means: Means
 ) -> _Run:
     """A run of a model, and which layers are not scored yet."""
-    settings = settings | reading(info.family)
+    settings = settings | steps(info.family)
     relations = catalogue.relations
     run_id = relations.begin_run(
         catalogue.register_model(info),
