@@ -52,10 +52,10 @@ class SearchStore:
         A word stands for all that begin with it; case does not count, and nothing in a query is syntax. A head ranks by
         the length of what its words were found in, the shorter the higher: descriptions come before tokens.
 
-        ``models``: look at these only, by id; ``reading``: by this one, as `newest_extractions` takes it; ``llm``: in its descriptions only, and in no tokens. Returns ``total``
-        and ``heads``, each with ``model`` (``NAME@HASH8``), ``model_id``, ``extraction_id``, ``layer``, ``head``,
-        ``rank``, the ``llm``, ``role`` (0: the whole head), ``inputs`` and ``pattern`` of the description that has most
-        of the words, and the ``tokens`` that have one.
+        ``models``: look at these only, by id; ``reading``: as `newest_extractions` takes it; ``llm``: in its
+        descriptions only, and in no tokens. Returns ``total`` and ``heads``, each with ``model`` (``NAME@HASH8``),
+        ``model_id``, ``extraction_id``, ``layer``, ``head``, ``rank``, the ``llm``, ``role`` (0: the whole head),
+        ``inputs`` and ``pattern`` of the description that has most of the words, and the ``tokens`` that have one.
         """
         with self._engine.connect() as connection:
             wanted = [passage.c.extraction_id.in_(newest_extractions(connection, models, reading).values())]

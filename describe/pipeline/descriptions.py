@@ -72,7 +72,9 @@ def describe(
     the ledger and every outcome committed when it comes in; a request that the ledger has a reply to is not sent,
     unless ``fresh``. With ``batch``, calls go through the Batch API, at half the price and within a day.
 
-    ``reading``: by which one; what of it the catalogue has is gone on with. With ``roles``, heads that do several things are described role by role, of those signs that the prompt shows.
+    ``reading``: by which one; what of it the catalogue has is gone on with.
+
+    With ``roles``, heads that do several things are described role by role, of those signs that the prompt shows.
     ``placebos``: describe so many placebo heads of each kind too, whole, in the same way and from the same budget, to
     see how often a pattern is seen where none is.
 

@@ -56,7 +56,9 @@ def score(
     ``measure``: a row of `describe.measures.MEASURES`: detection, or the bits that descriptions save (likelihood), for
     which the judge's server must give log-probabilities.
 
-    ``reading``: of heads read by this one, as `find` takes it. ``llm``, ``prompt``: whose descriptions; all by default, by ``statistics`` only where that is the judge, which can
+    ``reading``: of heads read by this one, as `find` takes it.
+
+    ``llm``, ``prompt``: whose descriptions; all by default, by ``statistics`` only where that is the judge, which can
     judge no others. ``template``: what the judge is asked. What has a score is not judged again, what failed only with
     ``retry_failed``; with ``fresh`` no reply that the ledger has is used again. With ``batch``, calls go through the
     Batch API. A role is judged by its own held-out rows. Abstentions are not judged. Raises `InputError` where there is
