@@ -67,12 +67,10 @@ def describe(
 ) -> DescribeResult:
     """Describe a model's heads by an LLM, or by ``statistics`` of their mappings without one.
 
-    Extracts first what is missing; what has an outcome is not asked again. At most ``concurrency`` heads are asked
-    about at once. Failures are kept as failures and asked again only with ``retry_failed``. Every call is entered in
-    the ledger and every outcome committed when it comes in; a request that the ledger has a reply to is not sent,
-    unless ``fresh``. With ``batch``, calls go through the Batch API, at half the price and within a day.
-
-    ``reading``: by which one; what of it the catalogue has is gone on with.
+    Extracts first what is missing by the ``reading``; what has an outcome is not asked again. At most ``concurrency``
+    heads are asked about at once. Failures are kept as such and asked again only with ``retry_failed``. Every call is
+    entered in the ledger and every outcome committed when it comes in; a request that the ledger has a reply to is not
+    sent, unless ``fresh``. With ``batch``, calls go through the Batch API, at half the price and within a day.
 
     With ``roles``, heads that do several things are described role by role, of those signs that the prompt shows.
     ``placebos``: describe so many placebo heads of each kind too, whole, in the same way and from the same budget, to
