@@ -56,13 +56,14 @@ class MappingRow:
     """norm of what the head writes for the token, relative to that of the source vector"""
 
     targets: Several[Target]
-    """the tokens that it promotes most, the highest logit first"""
+    """the tokens that it promotes most, the highest logit first; in rows by distinctness the highest `z`"""
 
     suppressed: Several[Target]
-    """the tokens that it pushes down most, the lowest logit first"""
+    """the tokens that it pushes down most, the lowest logit first; in rows by distinctness the lowest `z`"""
 
     distinctness: Number | None = None
-    """by how far the row's strongest target stands out. Not of the reading `paper`"""
+    """how far the row's strongest target stands out, its largest `z`; in `suppressing` the most suppressed one, its
+    lowest, without the sign. Not of the reading `paper`"""
 
     variants: Maybe[Text] = ()
     """the same word in another case or spacing, which this row stands for too"""

@@ -144,6 +144,7 @@ class HeadMapping:
         held_out: the next most salient rows, which no describer sees, if asked for.
         sampled: rows of other tokens, drawn at random and in the order drawn, which no describer sees either.
         distinct: the rows whose strongest target stands out most, in that order. Not of the reading ``paper``.
+        suppressing: likewise those whose most suppressed target does; of heads whose suppressed side stands out more.
         constant: the part that the head writes whatever it reads, where that was taken off the rows.
     """
 
@@ -153,6 +154,7 @@ class HeadMapping:
     held_out: tuple[MappingRow, ...] = ()
     sampled: tuple[MappingRow, ...] = ()
     distinct: tuple[MappingRow, ...] = ()
+    suppressing: tuple[MappingRow, ...] = ()
     constant: ConstantPart | None = None
 
 

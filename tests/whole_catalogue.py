@@ -12,6 +12,7 @@ from describe.catalog.checks import plain
 from describe.catalog.roles import Role
 from describe.check_records import Ablation, DynamicHits, HitCounts
 from describe.figures import PARTS, FigurePart, HeadFigure
+from describe.head_record import CountedTokens
 from describe.readings import DIRECT, PAPER
 from describe.records import (
     Claim,
@@ -66,7 +67,8 @@ def direct_mapping(head: HeadId) -> HeadMapping:
     distinct = tuple(replace(row, distinctness=9.5 - n) for n, row in enumerate(salient[::-1]))
     distinct = (replace(distinct[0], variants=(" T", "t")), *distinct[1:])
     constant = ConstantPart(_targets(3, 1.0), _targets(5, -1.0), 0.125)
-    return replace(plain, salient=salient, distinct=distinct, constant=constant)
+    suppressing = distinct[1:] if head.head else ()
+    return replace(plain, salient=salient, distinct=distinct, suppressing=suppressing, constant=constant)
 
 
 def _with_z(targets: tuple[Target, ...]) -> tuple[Target, ...]:
@@ -86,6 +88,9 @@ def _fill(catalogue: Catalogue, model: ModelInfo) -> None:
         catalogue.register_labeller(llm, "salient-1", f"Say what {llm} sees", {"seed": 0})
         for llm in ("statistics", "openai:gpt-5-mini")
     ]
+    if reading is DIRECT:
+        left_out = {"reason": "rarer tokens", "count": 200, "examples": (" a\ud800", '"')}
+        catalogue.save_counted_tokens(extraction, CountedTokens.of(count=300, left_out=(left_out,)))
     for head in model.heads:
         catalogue.save_head(extraction, direct_mapping(head) if reading is DIRECT else mapping(head))
         found = Evidence("n", "inputs", "numbers", 27, 30, 0.09, 1.9, 1e-20, 1e-17, ('" 1"', '" 2"'))

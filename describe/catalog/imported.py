@@ -107,7 +107,7 @@ def _ks(head: HeadRecord) -> Iterable[tuple[str, int]]:
 
 
 def _token_ids(head: HeadRecord) -> Iterable[int]:
-    rows = [*head.salient, *head.distinct, *head.held_out.next, *head.held_out.sample]
+    rows = [*head.salient, *head.distinct, *head.suppressing, *head.held_out.next, *head.held_out.sample]
     yield from (row.token_id for row in rows)
     listed = [targets for row in rows for targets in (row.targets, row.suppressed)]
     if head.constant is not None:

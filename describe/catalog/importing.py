@@ -96,7 +96,8 @@ class _Import:
         """Enter one head with everything that is told of it."""
         made = record.provenance
         model_id = self._model(record.model, made)
-        extraction_id = self._run(schema.extraction, {"model_id": model_id}, made.extraction, versions=made.versions)
+        rest = {"versions": made.versions, "tokens": made.tokens and made.tokens.to_json()}
+        extraction_id = self._run(schema.extraction, {"model_id": model_id}, made.extraction, **rest)
         name = f"head {record.id} of {record.model}"
         key = {"extraction_id": extraction_id, "layer": record.layer, "head": record.head}
         if tuple(key.values()) in self._seen:
@@ -109,6 +110,7 @@ class _Import:
             held_out=held_out.next,
             sampled=held_out.sample,
             distinct=record.distinct,
+            suppressing=record.suppressing,
             constant=record.constant,
         )
         about = {"saliency": rows[0].saliency if rows else 0.0, "created": moment(made.extracted)}

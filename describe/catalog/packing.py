@@ -17,7 +17,10 @@ __all__ = ["MAPPING", "head_record", "pack", "unpack"]
 
 Rows = tuple[MappingRow, ...]
 
-MAPPING = ("salient", "suppressed", "held_out", "distinct_rows", "constant")
+_BY_DISTINCTNESS = {"distinct": "distinct_rows", "suppressing": "suppressing_rows"}
+"""Rows of another order than saliency, and their columns."""
+
+MAPPING = ("salient", "suppressed", "held_out", *_BY_DISTINCTNESS.values(), "constant")
 """The columns that hold a head's mapping."""
 
 
@@ -32,7 +35,7 @@ def pack(mapping: HeadMapping, *, known: bool = True) -> Json:
         "salient": [_pack_row(row, below=False) for row in rows],
         "suppressed": [_pack_targets(row.suppressed) for row in rows] if down else None,
         "held_out": dict(zip(_HELD_OUT, map(_pack_rows, held_out), strict=True)) if known or any(held_out) else None,
-        "distinct_rows": _pack_rows(mapping.distinct) if mapping.distinct else None,
+        **{column: _pack_rows(getattr(mapping, name)) or None for name, column in _BY_DISTINCTNESS.items()},
         "constant": constant
         and [_pack_targets(constant.promoted), _pack_targets(constant.suppressed), _short(constant.share)],
     }
@@ -48,6 +51,7 @@ def unpack(head: HeadId, row: Row[Any]) -> HeadMapping:
         held_out=next_,
         sampled=sample,
         distinct=_unpack_rows(row.distinct_rows),
+        suppressing=_unpack_rows(row.suppressing_rows),
         constant=_unpack_constant(row.constant),
     )
 
@@ -72,13 +76,13 @@ def head_record(
     if "held_out" in row._mapping:
         kept = row.held_out or {}
         known["held_out"] = HeldOut.of(**{name: _unpack_rows(kept.get(name)) for name in _HELD_OUT})
-    if row.distinct_rows is not None:
-        known["distinct"] = _unpack_rows(row.distinct_rows)
+    known |= {name: _unpack_rows(rows) for name, column in _BY_DISTINCTNESS.items() if (rows := getattr(row, column))}
     if row.constant is not None:
         known["constant"] = _unpack_constant(row.constant)
     if figure is not None:
         known["figure"] = figure.figure
     looked_for = {
+        "tokens": extraction.tokens,
         "evidence": evidence and evidence.settings,
         "figure": figure and figure.settings,
         "relations": relations_provenance,

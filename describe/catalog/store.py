@@ -36,7 +36,7 @@ from describe.catalog.scores import ScoreStore
 from describe.catalog.search import SearchStore
 from describe.catalog.writes import Writes
 from describe.errors import CatalogueError
-from describe.head_record import HeadRecord, RelationsProvenance
+from describe.head_record import CountedTokens, HeadRecord, RelationsProvenance
 from describe.readings import Reading
 from describe.records import Description, HeadId, HeadMapping, ModelInfo
 from describe.secrets import shown_url
@@ -159,6 +159,19 @@ class Catalogue:
             by, option = ("", "") if reading is None else (f" by the reading '{reading}'", f" --reading {reading}")
             raise CatalogueError(f"the model has no heads{by} in the catalogue yet: run headscribe extract{option}")
         return found
+
+    def counted_tokens(self, extraction_id: int) -> CountedTokens | None:
+        """The tokens that count in an extraction; None where all do, or nobody has told."""
+        table = schema.extraction
+        with self._engine.connect() as connection:
+            kept = connection.execute(select(table.c.tokens).where(table.c.id == extraction_id)).scalar_one()
+        return None if kept is None else CountedTokens.of(**kept)
+
+    def save_counted_tokens(self, extraction_id: int, counted: CountedTokens) -> None:
+        """Commit which tokens count in an extraction."""
+        table = schema.extraction
+        with begin_write(self._engine) as connection:
+            connection.execute(table.update().where(table.c.id == extraction_id).values(tokens=counted.to_json()))
 
     def reading(self, extraction_id: int) -> Reading:
         """The reading of an extraction."""

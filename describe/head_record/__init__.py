@@ -15,7 +15,7 @@ from describe.head_record.descriptions import (
 )
 from describe.head_record.findings import ClaimRecord, EvidenceRecord, RoleRecord, RolesProvenance
 from describe.head_record.form import Json, Object, Record
-from describe.head_record.head import HeadProvenance, HeadRecord, HeldOut, Shape
+from describe.head_record.head import CountedTokens, HeadProvenance, HeadRecord, HeldOut, Shape
 from describe.head_record.relations import InferenceRecord, RelationRecord, RelationsProvenance
 from describe.head_record.scores import HeadlineScore, ScoreProvenance, ScoreRecord, first_score, headline
 from describe.head_record.summary import HeadSummary
@@ -24,6 +24,7 @@ __all__ = [
     "STATES",
     "STATE_WORDS",
     "ClaimRecord",
+    "CountedTokens",
     "DescriptionProvenance",
     "DescriptionRecord",
     "EvidenceRecord",

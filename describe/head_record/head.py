@@ -12,11 +12,12 @@ from describe.head_record.neuronpedia import neuronpedia
 from describe.head_record.relations import InferenceRecord, RelationRecord, RelationsProvenance
 from describe.head_record.summary import HeadSummary
 from describe.mappings import ConstantPart, MappingRow
+from describe.readings import Reading
 from describe.records import THRESHOLD, HeadId, ModelInfo
-from describe.text import visible
-from describe.values import Count, Hash, Moment, Name, Prompt, Several, Size, Word
+from describe.text import quoted, visible
+from describe.values import Count, Hash, Moment, Name, Prompt, Several, Size, Text, Word
 
-__all__ = ["HeadProvenance", "HeadRecord", "HeldOut", "Shape"]
+__all__ = ["CountedTokens", "HeadProvenance", "HeadRecord", "HeldOut", "Shape"]
 
 
 class HeldOut(Record):
@@ -56,6 +57,35 @@ class Shape(Record):
         return cls.of(**{name: getattr(model, name) for name in cls.model_fields})
 
 
+class LeftOut(Record):
+    """Tokens that do not count, for one reason."""
+
+    reason: Text
+    """why"""
+
+    count: Count
+    """how many"""
+
+    examples: Several[Text]
+    """some of them, the commonest first"""
+
+
+class CountedTokens(Record):
+    """The tokens that count, as sources and as targets."""
+
+    count: Count
+    """how many"""
+
+    left_out: Several[LeftOut]
+    """the others, reason by reason"""
+
+    @property
+    def text(self) -> str:
+        """How many count, and which do not, in words."""
+        others = (f"{one.count:,} {one.reason} ({', '.join(map(quoted, one.examples))})" for one in self.left_out)
+        return "; ".join([f"{self.count:,} tokens count", *others])
+
+
 class HeadProvenance(Record):
     """Of which model a head is, and how it was read."""
 
@@ -70,6 +100,9 @@ class HeadProvenance(Record):
 
     extraction: Object
     """settings that the mappings were read with"""
+
+    tokens: CountedTokens | None = None
+    """which tokens count; missing where all do"""
 
     versions: Object
     """versions of the programs that took part"""
@@ -108,6 +141,9 @@ class HeadRecord(Record):
     distinct: Several[MappingRow] = ()
     """the tokens whose strongest target stands out most, from the most distinct down. Not of the reading `paper`"""
 
+    suppressing: Several[MappingRow] = ()
+    """likewise those whose most suppressed target does, of heads whose suppressed side stands out more"""
+
     constant: ConstantPart | None = None
     """the part that the head writes whatever it reads. Not of the reading `paper`"""
 
@@ -134,6 +170,11 @@ class HeadRecord(Record):
 
     provenance: HeadProvenance
     """of which model the head is, with all settings, versions and times"""
+
+    @property
+    def reading(self) -> Reading:
+        """By which the head was read."""
+        return Reading.of(self.provenance.extraction)
 
     @property
     def id(self) -> HeadId:
