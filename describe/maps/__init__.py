@@ -2,8 +2,10 @@
 
 from describe.maps.blocks import BLOCK, KeptRows, Rows, ScratchRows
 from describe.maps.chance import random_operations
+from describe.maps.coordinates import HeadCoordinates, own_heads, random_heads_of
 from describe.maps.memory import ExtractionPlan, RankingPlan, plan_extraction, plan_ranking
 from describe.maps.placebo import random_heads, shuffled
+from describe.maps.reading import ConstantParts, DirectOperations, LayerReading, RowCounts, read_layer
 from describe.maps.relations import PairHits, Pairs, Sought, Unembedding, head_hits, relation_hits
 from describe.maps.roles import OutputSpace, RandomHead, Split, cluster_rows, output_space, random_head
 from describe.maps.salient import SalientOperations, salient_operations
@@ -12,14 +14,19 @@ from describe.maps.view import LayerView, whole_vocabulary
 
 __all__ = [
     "BLOCK",
+    "ConstantParts",
+    "DirectOperations",
     "ExtractionPlan",
+    "HeadCoordinates",
     "KeptRows",
+    "LayerReading",
     "LayerView",
     "OutputSpace",
     "PairHits",
     "Pairs",
     "RandomHead",
     "RankingPlan",
+    "RowCounts",
     "Rows",
     "SalientOperations",
     "ScratchRows",
@@ -30,11 +37,14 @@ __all__ = [
     "cluster_rows",
     "head_hits",
     "output_space",
+    "own_heads",
     "plan_extraction",
     "plan_ranking",
     "random_head",
     "random_heads",
+    "random_heads_of",
     "random_operations",
+    "read_layer",
     "relation_hits",
     "salient_operations",
     "shuffled",

@@ -23,6 +23,7 @@ class LayerView:
         unembed: U transposed, of m target tokens, (m, d), with gains and lens folded in.
         targets: the ids of these, (m,), ascending, likewise.
         mean: the mean source vector, (d,), which was taken off and gives the constant part; None where none was.
+        words: for each source token the place of the first that is the same word, (n,); None where each is its own.
     """
 
     x: SourceVectors
@@ -30,6 +31,7 @@ class LayerView:
     unembed: Rows
     targets: Tensor
     mean: Tensor | None = None
+    words: Tensor | None = None
 
 
 def whole_vocabulary(x: SourceVectors, unembed: Rows) -> LayerView:

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from describe.weights.sources import GgufSource
 from describe.weights.vocabulary import load_tokenizer, scheme_of
+
+if TYPE_CHECKING:
+    from tokenizers.models import Model
 
 __all__ = ["Pieces", "gguf_pieces", "hub_pieces"]
 
@@ -50,7 +53,7 @@ def hub_pieces(directory: Path, size: int) -> Pieces:
     never = {index: SPECIAL for index, each in added.items() if each.special}
     learnt = {piece: index for piece, index in pieces.items() if index not in added}
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    model: dict[str, Any] = {} if backend is None else json.loads(backend.to_str())["model"]
+    model = {} if backend is None else json.loads(backend.to_str())["model"]
     if model.get("type") == "Unigram":
         scored = [(str(piece), float(score)) for piece, score in model["vocab"]]
         never |= _never_made(_unigram(scored, model.get("unk_id")), learnt)
@@ -68,7 +71,9 @@ def gguf_pieces(source: GgufSource, size: int) -> Pieces:
     kinds = source.metadata("tokenizer.ggml.token_type") or []
     never = {index: SPECIAL for index, kind in enumerate(kinds[:size]) if kind in _GGUF_SPECIAL}
     pieces = {piece: index for index, piece in reversed(list(enumerate(listed)))}
-    merges = [_merge(each) for each in source.metadata("tokenizer.ggml.merges") or () if isinstance(each, str)]
+    merges = [
+        _merge(each) for each in source.metadata("tokenizer.ggml.merges") or () if isinstance(each, str) and " " in each
+    ]
     byte_level = source.metadata("tokenizer.ggml.model") == "gpt2"
     scores = source.metadata("tokenizer.ggml.scores")
     if not merges and isinstance(scores, list) and len(set(scores)) > 1:
@@ -114,29 +119,26 @@ def _by_merges(pieces: dict[str, int], merges: Merges, size: int, *, byte_level:
     return sorted(range(size), key=lambda index: (place[index], index))
 
 
-def _merge(told: Any) -> tuple[str, str]:
+def _merge(told: str | Sequence[str]) -> tuple[str, str]:
     """A merge, which older files write as one text."""
-    left, _, right = told.partition(" ") if isinstance(told, str) else (told[0], "", told[1])
-    return str(left), str(right)
+    left, right = told.split(" ", 1) if isinstance(told, str) else told
+    return left, right
 
 
-def _byte_pairs(vocabulary: dict[str, int], merges: Merges) -> Any:
+def _byte_pairs(vocabulary: dict[str, int], merges: Merges) -> Model:
     from tokenizers import models
 
     known = [(left, right) for left, right in merges if {left, right, left + right} <= vocabulary.keys()]
     return models.BPE(vocab=vocabulary, merges=known)
 
 
-def _unigram(scored: list[tuple[str, float]], unknown: int | None) -> Any:
+def _unigram(scored: list[tuple[str, float]], unknown: int | None) -> Model:
     from tokenizers import models
 
     return models.Unigram(scored, unknown)
 
 
-def _never_made(model: Any, pieces: dict[str, int]) -> dict[int, str]:
+def _never_made(model: Model, pieces: dict[str, int]) -> dict[int, str]:
     """The pieces that a tokenizer's model splits when it is given them."""
-    return {index: NEVER_MADE for piece, index in pieces.items() if not _whole(model.tokenize(piece), piece)}
-
-
-def _whole(made: Iterable[Any], piece: str) -> bool:
-    return [token.value for token in made] == [piece]
+    made = {index: [token.value for token in model.tokenize(piece)] == [piece] for piece, index in pieces.items()}
+    return {index: NEVER_MADE for index, whole in made.items() if not whole}

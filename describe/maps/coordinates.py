@@ -1,0 +1,94 @@
+"""A head in coordinates of its own, in which it is no larger than dh: M = read write^T.
+
+    x(s) W_V W_O U[:, t]  =  (x(s) W_V R^T) (Q^T U[:, t])         W_O^T = Q R, Q^T Q = 1
+
+The rows of ``read`` (n, r) are what the head writes for each source, in an orthonormal basis Q of all that it can
+write, so their norms are those of x(s) W_VO; the rows of ``write`` (m, r) are the targets in this basis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from describe.errors import CheckpointError
+from describe.maps.blocks import BLOCK, Rows, in_blocks
+from describe.maps.placebo import orthonormal
+from describe.maps.view import LayerView
+from describe.weights.model import LayerWeights
+
+__all__ = ["HeadCoordinates", "own_heads", "random_heads_of"]
+
+
+@dataclass(frozen=True)
+class HeadCoordinates:
+    """A head over the n sources and m targets of a view.
+
+    Attributes:
+        read: (n, r), and ``write`` (m, r): M = read write^T, and |read[s]| = |x(s) W_VO|.
+        constant: the same of the mean source vector that was taken off, (r,); None where none was.
+    """
+
+    read: Tensor
+    write: Tensor
+    constant: Tensor | None = None
+
+
+def own_heads(view: LayerView, layer: LayerWeights, *, block: int = BLOCK) -> Iterator[HeadCoordinates]:
+    """Each head of a layer, W_V (G, d, dh) and W_O (H, dh, d), over the tokens of a view.
+
+    Computed on the device and in the precision of the source vectors' norms. ``block``: numbers in the largest
+    temporary. Raises `CheckpointError` when the weights are not finite.
+    """
+    value, output = layer.value.to(view.x.norms), layer.output.to(view.x.norms)
+    per_group = len(output) // len(value)
+    for group, into in enumerate(value):
+        taken = _sources_times(view, into, block)
+        mean = None if view.mean is None else view.mean.to(into) @ into
+        for matrix in output[group * per_group : (group + 1) * per_group]:
+            basis, triangle = torch.linalg.qr(matrix.mT)
+            read, write = taken @ triangle.mT, _times(view.unembed, basis, block)
+            if not bool(torch.isfinite(read).all() & torch.isfinite(write).all()):
+                raise CheckpointError("the value or output matrices hold values that are not finite (NaN or infinity)")
+            yield HeadCoordinates(read, write, None if mean is None else mean @ triangle.mT)
+
+
+def random_heads_of(view: LayerView, singular: Tensor, *, seed: int, block: int = BLOCK) -> Iterator[HeadCoordinates]:
+    """Random heads with these ``singular`` values (H, r), over the tokens of a view.
+
+    Each is A diag(s) B^T with A and B from all matrices with orthonormal columns alike. Heads take columns of one
+    random rotation for A and of another for B (`describe.maps.chance`), so that hundreds cost two matrix products.
+    """
+    d, width = view.x.vectors.shape[1], singular.shape[1]
+    draw = torch.Generator().manual_seed(seed)
+    into, out = (orthonormal(d, d, draw).to(view.x.norms) for _ in range(2))
+    taken, write = _sources_times(view, into, block), _times(view.unembed, out, block)
+    mean = None if view.mean is None else view.mean.to(into) @ into
+    for spectrum in singular.to(view.x.norms):
+        columns, others = (torch.randperm(d, generator=draw)[:width].to(taken.device) for _ in range(2))
+        constant = None if mean is None else mean[columns] * spectrum
+        yield HeadCoordinates(taken[:, columns] * spectrum, write[:, others], constant)
+
+
+def _sources_times(view: LayerView, matrix: Tensor, block: int) -> Tensor:
+    found = matrix.new_empty(len(view.x.norms), matrix.shape[1])
+
+    def fill(rows: slice) -> None:
+        found[rows] = view.x.of(rows) @ matrix
+
+    in_blocks(len(found), max(matrix.shape), fill, numbers=block)
+    return found
+
+
+def _times(rows: Rows, matrix: Tensor, block: int) -> Tensor:
+    """Rows (m, d) times a matrix (d, r), where the matrix is and in its precision."""
+    found = matrix.new_empty(rows.shape[0], matrix.shape[1])
+
+    def fill(part: slice) -> None:
+        found[part] = rows[part].to(matrix) @ matrix
+
+    in_blocks(len(found), max(matrix.shape), fill, numbers=block)
+    return found

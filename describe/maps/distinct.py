@@ -1,0 +1,161 @@
+"""How far each cell of a head's M stands out, and the rows whose largest cell stands out most, exactly.
+
+Saliency finds the sources that a head moves most, whatever it moves them to. A cell stands out where it is large for
+its column and for its row. Columns are divided by their spread over sources and rows by theirs over targets:
+
+    D[s, t] = (M[s, t] - mean of column t) / standard deviation of column t over the sources
+    z[s, t] = (D[s, t] - mean of row s) / standard deviation of row s of D over the targets
+
+A column or row without spread is 0. The column means are 0 already where the mean source is apart. In a head's
+coordinates M = read write^T all this is exact from covariances of r numbers: with R = read less its mean,
+
+    column spread(t) = |A^T write[t]|,       A A^T = R^T R / n
+    row spread(s)    = |B^T R[s]|,           B B^T = covariance of V[t] = write[t] / column spread(t) over the targets
+    z[s, t]          = p(s) . q(t),          p(s) = B^T R[s] / row spread(s), q(t) = B^-1 (V[t] - mean V)
+
+The vectors p are of length one, so z changes by no more than |q| times the error of p, and the other way round. By this
+bound the largest cell of each row is looked for in the precision in which the machine is quickest, with the matrix
+product's blocks kept in its caches; the rows that may be among the first are then computed in float64. Distinctness is
+compared in single precision, so that rows which differ in rounding alone are ordered by token id.
+"""
+
+from __future__ import annotations
+
+import timeit
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from describe.maps.blocks import BLOCK, blocks
+from describe.maps.coordinates import HeadCoordinates
+
+__all__ = ["Standing", "distinct_sources", "in_order", "standing"]
+
+TILE = (512, 2048)
+"""Rows and columns of M at a time: 2 MiB in bfloat16, which the caches of two cores hold."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far cells stand out: z[s, t] = sources[s] . targets[t], of ``sources`` (n, r) and ``targets`` (m, r)."""
+
+    sources: Tensor
+    targets: Tensor
+
+    def cells(self, sources: Tensor, targets: Tensor) -> Tensor:
+        """z of some sources (n,) and the targets of each (n, k), by their places; (n, k) in float32."""
+        return (self.sources[sources, None] * self.targets[targets]).sum(dim=2).float()
+
+    def rows(self, sources: Tensor) -> Tensor:
+        """z of some sources (n,) by their places, and all targets, (n, m) in float32."""
+        return (self.sources[sources] @ self.targets.mT).float()
+
+
+def standing(head: HeadCoordinates) -> Standing:
+    """How far each cell of a head's M stands out."""
+    least = 8 * torch.finfo(head.read.dtype).eps
+    read, write = head.read.double(), head.write.double()
+    size = read.square().sum(dim=1).mean().sqrt()
+    read = read - read.mean(dim=0)
+    values, axes = _covariance(read)
+    spread = torch.linalg.vector_norm(write @ (axes * values.sqrt()), dim=1, keepdim=True)
+    write = torch.where(spread > least * size * torch.linalg.vector_norm(write, dim=1, keepdim=True), write / spread, 0)
+    write -= write.mean(dim=0)
+    values, axes = _covariance(write)
+    sources, targets = read @ (axes * values.sqrt()), write @ (axes / values.sqrt())
+    spread = torch.linalg.vector_norm(sources, dim=1, keepdim=True)
+    floor = least * size * values.max().sqrt() if len(values) else 0
+    return Standing(torch.where(spread > floor, sources / spread, 0), targets)
+
+
+def _covariance(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """The variances (r',) of rows (n, r) without a mean, along their principal axes (r, r'); those without are out."""
+    values, axes = torch.linalg.eigh(rows.mT @ rows / len(rows))
+    kept = values > 1e-13 * values[-1].clamp_min(0)
+    return values[kept], axes[:, kept]
+
+
+def distinct_sources(found: Standing, words: Tensor, n: int, *, block: int = BLOCK) -> tuple[Tensor, Tensor]:
+    """The places of the most distinct rows: those whose largest cell is highest, and those whose lowest is lowest.
+
+    Each in order, equal ones by place, and as many as it takes to have n words. ``words`` (n_sources,): the number of
+    each source's word. ``block``: numbers in the largest temporary.
+    """
+    peaks, margin = _peaks(found)
+    first = [_first(found, side, peak, margin, words, n, block) for side, peak in zip((1, -1), peaks, strict=True)]
+    return first[0], first[1]
+
+
+def in_order(scores: Tensor, places: Tensor, words: Tensor, n: int) -> Tensor:
+    """Of these ``places``, ascending, those with the largest ``scores``, in order: as many as n words take."""
+    places = places[scores.sort(descending=True, stable=True).indices]
+    seen: set[int] = set()
+    for last, word in enumerate(words[places].tolist()):
+        seen.add(word)
+        if len(seen) == n:
+            return places[: last + 1]
+    return places
+
+
+def _first(found: Standing, side: int, peak: Tensor, margin: Tensor, words: Tensor, n: int, block: int) -> Tensor:
+    """The first rows of one side, of peaks (n_sources,) that are right within a margin."""
+    sure = torch.full_like(peak, -torch.inf).scatter_reduce_(0, words, peak - margin, "amax")
+    bound = sure.topk(min(n, len(sure))).values[-1]
+    places = (peak + margin >= bound).nonzero()[:, 0]
+    exact = torch.empty(len(places), dtype=torch.float32, device=peak.device)
+    for part in blocks(len(places), len(found.targets), block):
+        exact[part] = (side * (found.sources[places[part]] @ found.targets.mT)).amax(dim=1).float()
+    return in_order(exact, places, words, n)
+
+
+def _peaks(found: Standing) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    """The largest cell of each row and the largest of its negative, (n,), and the margin within which they are right.
+
+    Both are at least 0, as the mean of a row is.
+    """
+    dtype = _quickest(found.sources.device.type)
+    sources, targets = found.sources.to(dtype), found.targets.to(dtype)
+    length = torch.linalg.vector_norm(found.targets, dim=1).max()
+    unit = 0.51 * torch.finfo(dtype).eps
+    error = torch.linalg.vector_norm(found.sources - sources, dim=1) * length
+    error += torch.linalg.vector_norm(found.targets - targets, dim=1).max() * (1 + unit)
+    error += 2 * sources.shape[1] * torch.finfo(torch.float32).eps * length  # of sums, and of what is compared
+    high, low = (torch.zeros(len(sources), device=sources.device) for _ in range(2))
+    tile = torch.empty(TILE[0] * TILE[1], dtype=dtype, device=sources.device)
+    for rows in blocks(len(sources), 1, TILE[0]):
+        for columns in blocks(len(targets), 1, TILE[1]):
+            left, right = sources[rows], targets[columns]
+            out = tile[: len(left) * len(right)].view(len(left), len(right))
+            largest, smallest = _extremes(torch.mm(left, right.mT, out=out))
+            torch.maximum(high[rows], largest, out=high[rows])
+            torch.maximum(low[rows], smallest, out=low[rows])
+    return (high, low), (error + unit * (torch.maximum(high, low) + error)).float()
+
+
+def _extremes(cells: Tensor) -> tuple[Tensor, Tensor]:
+    """The largest of each row and the largest of its negative, where above 0, in float32; overwrites ``cells``."""
+    if cells.dtype != torch.bfloat16:
+        return cells.amax(dim=1), -cells.amin(dim=1)
+    # The bits of positive numbers are in order as integers, which are compared ten times as fast; the sign is bit 15.
+    bits = cells.view(torch.int16)
+    high = bits.amax(dim=1).view(torch.bfloat16).float()
+    low = bits.bitwise_xor_(-(1 << 15)).amax(dim=1).view(torch.bfloat16).float()
+    return high, low
+
+
+@cache
+def _quickest(device: str) -> torch.dtype:
+    """The precision in which a device multiplies matrices quickest: bfloat16 where a processor has units for it."""
+    if device != "cpu":
+        return torch.float32
+    seconds = {dtype: min(timeit.repeat(_product(dtype), number=1)) for dtype in (torch.float32, torch.bfloat16)}
+    return min(seconds, key=lambda dtype: seconds[dtype])
+
+
+def _product(dtype: torch.dtype) -> Callable[[], Tensor]:
+    """A product as those of `_peaks`."""
+    left, right, out = (torch.zeros(size, dtype=dtype) for size in ((TILE[0], 64), (64, TILE[1]), TILE))
+    return lambda: torch.mm(left, right, out=out)
