@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from contextlib import redirect_stderr
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -14,7 +15,7 @@ from describe.errors import CheckpointError
 from describe.weights import FAMILIES, Family
 from describe.weights.names import prefixes
 
-__all__ = ["Parts", "load_network", "loaded", "longest_text"]
+__all__ = ["Parts", "load_network", "loaded", "loading", "longest_text"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -37,6 +38,10 @@ class Parts:
         self._model = model
         self._prefix = next(p for p in prefixes(self.family) if f"{p}{self.family.embed}" in there)
         self.backbone = model.get_submodule(self._prefix.rstrip("."))
+
+    def layer(self, layer: int) -> nn.Module:
+        """A decoder layer."""
+        return self._model.get_submodule(self._path("", layer).rstrip("."))
 
     def projection(self, name: str, layer: int) -> nn.Module:
         """A module of a layer, by its name in the family's row."""
@@ -86,9 +91,19 @@ def loaded(loader: _Loader[T], model: str, **options: object) -> T:
     check_files(location)
     options |= {"gguf_file": location.path.name} if location.is_gguf else {}
     folder = location.path.parent if location.is_gguf else location.path
+    with loading(location.path):
+        return loader.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
+
+
+@contextmanager
+def loading(path: Path) -> Iterator[None]:
+    """Whatever ``transformers`` raises within is raised as `CheckpointError` about a model's path; its bars are not
+    shown."""
     try:
-        with redirect_stderr(io.StringIO()):  # its bars: what goes wrong it raises
-            return loader.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
+        with redirect_stderr(io.StringIO()):  # what goes wrong it raises
+            yield
+    except CheckpointError:
+        raise
     except Exception as error:  # transformers raises whatever its many loaders raise
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise CheckpointError(f"transformers cannot run the model in {location.path}: {reason[:300]}") from error
+        raise CheckpointError(f"transformers cannot run the model in {path}: {reason[:300]}") from error

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +27,10 @@ from describe.inference.prompts import Prompt
 from describe.records import HeadId, ModelInfo
 from describe.weights.layout import value_rows
 
-__all__ = ["Attended", "Runner", "Steps", "open_runner"]
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+__all__ = ["Attended", "Runner", "Steps", "able", "open_runner"]
 
 BATCH_BYTES = 1 << 30
 """Bytes that the tensors of a batch may take on a CPU; on a GPU a quarter of its free memory."""
@@ -53,15 +56,16 @@ class Runner:
     Args:
         model: any causal model of a family of the table, in evaluation mode, on its device.
         info: its shape.
+        device: where it runs, for a model whose parameters are not all there; by default where they are.
 
     Raises `CheckpointError` for a model that keeps no keys and values from one position to the next.
     """
 
-    def __init__(self, model: nn.Module, info: ModelInfo) -> None:
+    def __init__(self, model: nn.Module, info: ModelInfo, device: torch.device | None = None) -> None:
         self.info, self.model = info, model
         self._parts = Parts(model, info.family)
-        self._family, self._backbone = self._parts.family, self._parts.backbone
-        self._takes = inspect.signature(self._backbone.forward).parameters
+        self._family, self.backbone = self._parts.family, self._parts.backbone
+        self._takes = inspect.signature(self.backbone.forward).parameters
         if "past_key_values" not in self._takes:
             raise CheckpointError(
                 f"transformers runs models of the family {info.family} without keeping keys and values: they cannot be"
@@ -69,7 +73,7 @@ class Runner:
             )
         embedding: Any = model
         self._unembed: nn.Module = embedding.get_output_embeddings()
-        self.device: torch.device = next(model.parameters()).device
+        self.device: torch.device = next(model.parameters()).device if device is None else device
         self._started: tuple[list[int], Any] | None = None
 
     @property
@@ -77,6 +81,11 @@ class Runner:
         """U transposed, (V, d), in the precision the model runs in."""
         weight: Tensor = self._unembed.get_parameter("weight")
         return weight.detach()
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The precision the model runs in."""
+        return self.unembed.dtype
 
     def output(self, layer: int) -> Tensor:
         """W_O of each head, (H, dh, d)."""
@@ -102,7 +111,7 @@ class Runner:
             with torch.no_grad():
                 before = self._start(prefix, len(places))
                 with self._read(layers, batch, places, found):
-                    self._forward(batch.inputs(), before, use_cache=before is not None)
+                    self.forward(batch.inputs(), before, use_cache=before is not None)
         return found
 
     @contextmanager
@@ -151,7 +160,7 @@ class Runner:
                 cache = self._start(prefix, len(places))
                 if inputs["input_ids"].shape[1] > 1:
                     before = {name: tensor[:, :-1] for name, tensor in inputs.items()}
-                    cache = self._forward(before, cache).past_key_values
+                    cache = self.forward(before, cache).past_key_values
                 if at_once > 1:
                     cache.batch_repeat_interleave(at_once)
             inputs = {name: tensor.repeat_interleave(at_once, dim=0) for name, tensor in inputs.items()}
@@ -162,7 +171,7 @@ class Runner:
         heads removed, after the last position ran on the keys and values of those before it."""
         with torch.no_grad(), self._without(removed):
             last = {name: inputs[name][:, -1:] for name in ("input_ids", "position_ids")}
-            out = self._forward(inputs | last, cache)
+            out = self.forward(inputs | last, cache)
             cache.crop(-1)
             likeliest: Tensor = self._unembed(out.last_hidden_state[:, -1]).argmax(dim=-1)
         return likeliest.view(-1, len(removed))
@@ -202,7 +211,7 @@ class Runner:
         if not prefix:
             return None
         if self._started is None or self._started[0] != prefix:
-            out = self._forward({"input_ids": torch.tensor([prefix], device=self.device)}, None)
+            out = self.forward({"input_ids": torch.tensor([prefix], device=self.device)}, None)
             self._started = (prefix, out.past_key_values)
         cache = copy.deepcopy(self._started[1])
         cache.batch_repeat_interleave(n)
@@ -210,13 +219,22 @@ class Runner:
 
     # -- batches ------------------------------------------------------------------------------------------------------
 
+    def layer(self, layer: int) -> nn.Module:
+        """A decoder layer."""
+        return self._parts.layer(layer)
+
+    def value(self, layer: int) -> nn.Module:
+        """The projection that makes the values of a layer, and may make queries and keys too."""
+        return self._projection(self._family.value, layer)
+
     def _projection(self, name: str, layer: int) -> nn.Module:
         return self._parts.projection(name, layer)
 
-    def _forward(self, inputs: dict[str, Tensor], cache: Any, use_cache: bool = True) -> Any:
-        """The layers run on inputs, without those that this family does not take (ALiBi needs no positions)."""
+    def forward(self, inputs: dict[str, Tensor], cache: Any, use_cache: bool = True) -> Any:
+        """The layers run on inputs behind a cache of ``transformers``, without those inputs that this family does not
+        take (ALiBi needs no positions)."""
         taken = {name: tensor for name, tensor in inputs.items() if name in self._takes}
-        return self._backbone(**taken, past_key_values=cache, use_cache=use_cache)
+        return self.backbone(**taken, past_key_values=cache, use_cache=use_cache)
 
     def _batch_size(self, prompts: Sequence[Prompt], per_token: int, once: int = 0) -> int:
         """How many prompts fit the memory, by the numbers held per token and once for each prompt."""
@@ -278,10 +296,14 @@ class _Batch:
 
 def open_runner(model: str, info: ModelInfo, device: torch.device, dtype: torch.dtype) -> Runner:
     """Load MODEL to be run, in this precision. Raises `CheckpointError` when ``transformers`` cannot load it."""
-    loaded = load_network(model, dtype)
+    return Runner(able(load_network(model, dtype), dtype, info).to(device), info)
+
+
+def able(loaded: PreTrainedModel, dtype: torch.dtype, info: ModelInfo) -> PreTrainedModel:
+    """A loaded model, ready to run in this precision. Raises `CheckpointError` where it cannot."""
     if dtype == torch.float64:
         if loaded.config._attn_implementation == "eager":
             raise CheckpointError(f"transformers runs {info.name} in float32 only")
         if hasattr(loaded, "set_experts_implementation"):
             loaded.set_experts_implementation("eager")  # the others know no double precision
-    return Runner(loaded.to(device), info)
+    return loaded

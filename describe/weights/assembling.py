@@ -120,7 +120,7 @@ class Assembly:
         return self._kind.endswith("+1") and not isinstance(self.source, GgufSource)
 
     def _carried(self, name: str, layer: int) -> Step:
-        """The steps of the residual stream in a layer: a norm, or a factor of each dimension."""
+        """A step of the residual stream itself in a layer: a norm, or a factor of each dimension."""
         whole = self.names.below(name, layer)
         if f"{whole}.weight" in self.source.names:
             return self._step(f"{whole}.weight", self._kind)

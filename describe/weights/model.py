@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -159,6 +159,29 @@ class HeadWeights:
             return None
         heads = (self._packing(layer), shape.n_heads, shape.n_kv_heads, shape.d_head)
         return self._source.read(name)[value_rows(*heads)].reshape(shape.n_kv_heads, shape.d_head)
+
+    def block(self, layer: int) -> Iterator[tuple[str, Tensor]]:
+        """Every tensor of a layer, by its name in the files, dequantised."""
+        prefix = self._names.below("", layer)
+        return ((name, self._source.read(name)) for name in self._source.readable if name.startswith(prefix))
+
+    def beside_blocks(self) -> Iterator[tuple[str, Tensor]]:
+        """Every tensor of the language model that belongs to no layer, other than E and U, by its name in the files."""
+        blocks = self._names.below("", 0).rpartition("0.")[0]
+        begins, others = self._names.prefix, {self._names("embed"), self._names("unembed")}
+        for name in self._source.readable:
+            if name.startswith(begins) and not name.startswith(blocks) and name not in others:
+                yield name, self._source.read(name)
+
+    @property
+    def architecture(self) -> str | None:
+        """The architecture that a GGUF file names; None for other files."""
+        return str(self._source.metadata("general.architecture")) if isinstance(self._source, GgufSource) else None
+
+    @property
+    def location(self) -> Location:
+        """Where the model lies."""
+        return self._location
 
     @property
     def hidden(self) -> int:

@@ -15,6 +15,11 @@ class Names(Protocol):
 
     def __call__(self, role: str, layer: int = 0) -> str: ...
 
+    @property
+    def prefix(self) -> str:
+        """The beginning of all names of the language model's tensors."""
+        ...
+
     def below(self, tail: str, layer: int = 0) -> str:
         """The name of a tensor of a layer, by what follows the block's name."""
         ...
@@ -35,7 +40,7 @@ class HubNames:
         """``there``: the names of all tensors of the checkpoint."""
         self._family = family
         found = (prefix for prefix in prefixes(family) if f"{prefix}{family.embed}.weight" in there)
-        self._prefix = next(found, family.prefix)
+        self.prefix = next(found, family.prefix)
         unembeds = (family.unembed, f"language_model.{family.unembed}")
         self._unembed = next((name for name in unembeds if f"{name}.weight" in there), family.unembed)
         norms = (norm for norm in family.norm if self.below(f"{norm}.weight") in there)
@@ -46,11 +51,11 @@ class HubNames:
             return f"{self._unembed}.weight"
         name = self._norm if role == "norm" else getattr(self._family, role)
         if role in ("embed", "embed_norm", "final_norm"):
-            return f"{self._prefix}{name}.weight"
-        return f"{self._prefix}{self._family.block.format(layer)}{name}.weight"
+            return f"{self.prefix}{name}.weight"
+        return f"{self.prefix}{self._family.block.format(layer)}{name}.weight"
 
     def below(self, tail: str, layer: int = 0) -> str:
-        return f"{self._prefix}{self._family.block.format(layer)}{tail}"
+        return f"{self.prefix}{self._family.block.format(layer)}{tail}"
 
 
 _GGUF = {
@@ -76,6 +81,7 @@ class GgufNames:
 
     family: Family
     there: frozenset[str]
+    prefix: str = ""
 
     def __call__(self, role: str, layer: int = 0) -> str:
         if role in _GGUF:

@@ -34,6 +34,11 @@ class TensorSource(Protocol):
         """The names of all tensors."""
         ...
 
+    @property
+    def readable(self) -> list[str]:
+        """The names of all tensors as they are read, in order: without the scales and blocks that some are made of."""
+        ...
+
     def shape(self, name: str) -> tuple[int, ...]:
         """A tensor's shape, without reading it. Raises `CheckpointError` when there is no such tensor."""
         ...
@@ -88,6 +93,12 @@ class SafetensorsSource:
     @property
     def names(self) -> frozenset[str]:
         return frozenset(self._where)
+
+    @property
+    def readable(self) -> list[str]:
+        of_others = {f"{name}{tail}" for name in self._where for tail in ("_scale", "_scale_inv")}
+        of_others |= {f"{name.removesuffix('_blocks')}_scales" for name in self._where if name.endswith("_blocks")}
+        return sorted(name.removesuffix("_blocks") for name in self._where if name not in of_others)
 
     def shape(self, name: str) -> tuple[int, ...]:
         if name not in self._shapes:
@@ -211,6 +222,10 @@ class GgufSource:
     @property
     def names(self) -> frozenset[str]:
         return frozenset(self._file.tensors)
+
+    @property
+    def readable(self) -> list[str]:
+        return sorted(self.names)
 
     def shape(self, name: str) -> tuple[int, ...]:
         return self._tensor(name).shape

@@ -14,13 +14,16 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from describe.errors import CheckpointError
 from describe.inference import Exam, Prompt, Runner, accuracies
 from describe.inference.attention import PatternReader
+from describe.inference.from_files import open_layerwise
+from describe.inference.layerwise import LayerwiseModel
 from describe.inference.loading import Parts
+from describe.inference.stream import stream_vectors
 from describe.records import HeadId
 from describe.weights import FAMILIES, HeadWeights, open_model
 from describe.weights.families import family_of
 from describe.weights.layout import value_rows
 from describe.weights.refused import REFUSED, refusal_of
-from tests import families, inference_oracle, oracle, tiny
+from tests import direct_oracle, families, inference_oracle, oracle, tiny
 from tests.unit.test_weights import assert_equals_modules
 
 IDS = [f"{model_type}{i or ''}" for i, (model_type, _) in enumerate(families.CASES)]
@@ -43,8 +46,11 @@ def test_models_run(model_type: str, changes: dict[str, Any], tmp_path: Path) ->
     if model_type == "openai-gpt":
         with pytest.raises(CheckpointError, match="without keeping keys and values"):
             Runner(model, weights.info)
+        assert_logits_change_by_rows(weights, model, {layer: entering(model, layer) for layer in range(2)})
         return
     assert_runs(weights, model)
+    streams = assert_streams(weights, model)
+    assert_logits_change_by_rows(weights, model, streams)
 
 
 def assert_attention_is_the_sum_of_heads(weights: HeadWeights, model: Any) -> None:
@@ -104,6 +110,67 @@ def assert_runs(weights: HeadWeights, model: Any) -> None:
     removed = [HeadId(0, 1), HeadId(1, 2)]
     predictions = [inference_oracle.prediction(model, prompt.ids, list(removed)) for prompt in prompts]
     assert accuracies(runner, Exam(prompts, [frozenset({token}) for token in predictions]), [removed]) == [1.0]
+
+
+OPENING, TOKENS = (5, 9), (17, 30, 44, 50, 61)
+
+
+def entering(model: Any, layer: int) -> torch.Tensor:
+    """What the attention of a layer reads at each token behind the opening, in runs one by one, (n, d)."""
+    module, found = oracle.places(model).attentions[layer], []
+
+    def note(_module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        found.append(kwargs.get("hidden_states", args[0] if args else None)[0, -1])
+
+    with oracle.hooked(module.register_forward_pre_hook(note, with_kwargs=True)), torch.no_grad():
+        for token in TOKENS:
+            model(torch.tensor([[*OPENING, token]]), use_cache=False)
+    return torch.stack(found)
+
+
+def assert_streams(weights: HeadWeights, model: Any) -> dict[int, torch.Tensor]:
+    """Stream vectors are what attention reads in runs one by one, in memory and from files; those of the opening."""
+    tokens, layers = torch.tensor(TOKENS), range(weights.info.n_layers)
+    runner = LayerwiseModel(Runner(model, weights.info))
+    found = {layer: x[:] + 0 for layer, x in stream_vectors(runner, [OPENING], tokens, layers, block=300)}
+    for layer in layers:
+        torch.testing.assert_close(found[layer], entering(model, layer), rtol=1e-4, atol=1e-4)
+    if weights.info.family == "llama" and "emu3" in type(model).__name__.lower():
+        return found  # transformers makes no causal model of its text part alone
+    both = [*OPENING, *TOKENS]
+    from_files = open_layerwise(weights, torch.tensor(both), torch.device("cpu"), torch.float32)
+    if hasattr(model, "transformer") and hasattr(model.transformer, "pos_encoding"):
+        from_files.backbone.pos_encoding.zero_()  # as `families.randomised` does
+    two = [OPENING, ()]
+    several = {layer: x[:] + 0 for layer, x in stream_vectors(runner, two, tokens, layers)}
+    for layer, x in stream_vectors(from_files, two, tokens, layers):
+        torch.testing.assert_close(x, several[layer].float(), rtol=1e-3, atol=1e-3)
+        assert layer == 0 or not torch.allclose(x, found[layer].float()), "another opening makes no difference"
+    return found
+
+
+def assert_logits_change_by_rows(weights: HeadWeights, model: Any, streams: dict[int, torch.Tensor]) -> None:
+    """The row of (opening, t) is the change of the final logits by what the head writes when it attends to t alone; the
+    scales of the final norm and of the norm behind attention are left out. With the mean off b_V has no part in it."""
+    info, unembed = weights.info, weights.unembed[:].double()
+    for layer, x in streams.items():
+        read, fold = weights.layer(layer), weights.output_path(layer).folded(unembed)
+        values = read.value.double().repeat_interleave(info.n_heads // info.n_kv_heads, dim=0)
+        bias = weights.value_bias(layer)
+        of_bias = 0 if bias is None else bias.double().repeat_interleave(len(values) // len(bias), dim=0)[:, None]
+        rows = (x.double() @ values + of_bias) @ read.output.double() @ fold.mT
+        changes = torch.stack([direct_oracle.logit_changes(model, (*OPENING, t), layer) for t in TOKENS[:3]], dim=1)
+        rows = rows[:, :3]
+        # By one factor, but where the norms that are passed scale each token in their own way.
+        if weights.after_attention_gain(layer) is None and info.family != "openai-gpt":
+            without = (x.double() - x.double().mean(0)) @ values @ read.output.double() @ fold.mT
+            less = without[:, :2] - without[:, 1:3]
+            torch.testing.assert_close(less, rows[:, :2] - rows[:, 1:3], rtol=1e-3, atol=1e-4)
+            factor = (rows * changes).sum() / rows.square().sum()
+            assert factor > 0
+            torch.testing.assert_close(changes / factor, rows, rtol=1e-3, atol=1e-3 * float(rows.abs().max()))
+        same = torch.nn.functional.cosine_similarity(changes, rows, dim=-1)
+        torch.testing.assert_close(same, torch.ones_like(same), rtol=0, atol=1e-5)
 
 
 def test_every_row_is_tried() -> None:
