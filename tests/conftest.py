@@ -163,14 +163,19 @@ def postgres() -> Iterator[str]:
             subprocess.run([*control, "-m", "immediate", "stop"], check=True, cwd=data)
 
 
-@pytest.fixture
-def postgres_of_its_own(postgres: str) -> str:
-    """The URL of an empty database on that server."""
+def empty_database(server: str) -> str:
+    """The URL of a new database on a PostgreSQL server."""
     from sqlalchemy import create_engine, text
 
     name = f"own_{uuid.uuid4().hex}"
-    engine = create_engine(postgres, isolation_level="AUTOCOMMIT")
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {name}"))
     engine.dispose()
-    return postgres.replace("/postgres?", f"/{name}?")
+    return server.replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture
+def postgres_of_its_own(postgres: str) -> str:
+    """The URL of an empty database on that server."""
+    return empty_database(postgres)

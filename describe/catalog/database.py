@@ -179,8 +179,12 @@ def _watch(engine: Engine, file: SqliteFile) -> None:
             raise DisconnectionError  # the pool opens another
 
     @event.listens_for(engine, "begin", insert=True)
+    def begin(connection: Connection) -> None:
+        if "headscribe_write" in connection.get_execution_options():
+            file.check(connection.connection.driver_connection)
+
     @event.listens_for(engine, "commit")
-    def check(connection: Connection) -> None:
+    def commit(connection: Connection) -> None:
         if "headscribe_write" in connection.get_execution_options():
             file.check()
 

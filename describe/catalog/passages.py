@@ -34,7 +34,7 @@ from sqlalchemy import (
 from describe.catalog import schema
 from describe.catalog.terms import Term, head_terms, prose_terms
 
-__all__ = ["add_description", "add_head", "fill", "matching", "passage"]
+__all__ = ["INDEX", "add_description", "add_head", "fill", "matching", "passage"]
 
 passage = Table(
     "passage",
@@ -51,6 +51,26 @@ passage = Table(
     Column("size", Integer, nullable=False, comment="the number of terms"),
     Column("terms", Text, nullable=False, comment="the different terms, with spaces between: `describe.catalog.terms`"),
 )
+
+INDEX = {
+    "sqlite": (  # terms have no spaces, and any other character is part of one
+        "CREATE VIRTUAL TABLE passage_words USING fts5(terms, content='passage', content_rowid='id', detail=none,"
+        " columnsize=0, prefix='3', tokenize=\"unicode61 remove_diacritics 0 categories 'L* M* N* P* S* C*'\")",
+        "CREATE TRIGGER passage_added AFTER INSERT ON passage BEGIN"
+        " INSERT INTO passage_words(rowid, terms) VALUES (new.id, new.terms); END",
+        "CREATE TRIGGER passage_removed AFTER DELETE ON passage BEGIN"
+        " INSERT INTO passage_words(passage_words, rowid, terms) VALUES ('delete', old.id, old.terms); END",
+        "CREATE TRIGGER passage_changed AFTER UPDATE ON passage BEGIN"
+        " INSERT INTO passage_words(passage_words, rowid, terms) VALUES ('delete', old.id, old.terms);"
+        " INSERT INTO passage_words(rowid, terms) VALUES (new.id, new.terms); END",
+    ),
+    "postgresql": (
+        "ALTER TABLE passage ADD COLUMN words tsvector"
+        " GENERATED ALWAYS AS (array_to_tsvector(string_to_array(terms, ' '))) STORED",
+        "CREATE INDEX ix_passage_words ON passage USING gin (words)",
+    ),
+}
+"""The index itself and what fills it, by dialect."""
 
 _AT_ONCE = 500
 _INSERT = insert(passage)

@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy import Connection, Engine, StaticPool, create_engine, inspect, text
 
-from describe.catalog.schema import catalogue_info
+from describe.catalog.creation import create_tables
 from describe.catalog.transactions import prepare_sqlite, writing
 from describe.errors import CatalogueError
-from describe.versions import headscribe_version
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-__all__ = ["bring_up_to_date", "copy_of_an_empty_catalogue"]
+__all__ = ["bring_up_to_date", "copy_of_an_empty_catalogue", "upgrade"]
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -39,13 +38,12 @@ def bring_up_to_date(engine: Engine, path: Path | None, where: str, create: bool
     found = _revision(engine, where)
     if found == _newest():  # nothing of Alembic is loaded
         return
-    revisions = _revisions()
     if found is None and not create:
         raise CatalogueError(f"'{where}' is empty: headscribe extract MODEL fills a catalogue")
-    if found is not None and found not in revisions:
+    if found is not None and found not in _revisions():
         raise CatalogueError(
             f"the catalogue '{where}' was written by a newer headscribe (schema {found}, this one knows"
-            f" {revisions[0]}): upgrade headscribe; the catalogue was left as it is"
+            f" {_newest()}): upgrade headscribe; the catalogue was left as it is"
         )
     if found is None and path is not None:
         _outside_transaction(engine, "PRAGMA journal_mode = WAL")  # kept in the file
@@ -53,11 +51,12 @@ def bring_up_to_date(engine: Engine, path: Path | None, where: str, create: bool
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('headscribe upgrade'))"))
         before = _revision_of(connection)
-        if before == revisions[0]:
-            return
-        if before is not None and path is not None:
-            _back_up(engine, path, before)  # through another connection, which sees what is committed
-        _upgrade(connection, before)
+        if before is None:
+            create_tables(connection, _newest())
+        elif before != _newest():
+            if path is not None:
+                _back_up(engine, path, before)  # through another connection, which sees what is committed
+            upgrade(connection)
 
 
 def copy_of_an_empty_catalogue(into: sqlite3.Connection) -> None:
@@ -71,19 +70,18 @@ def _empty_catalogue() -> sqlite3.Connection:
     engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
     prepare_sqlite(engine)
     with writing(engine).begin() as connection:
-        _upgrade(connection, None)
+        create_tables(connection, _newest())
     made: Any = engine.raw_connection().driver_connection  # kept open by its pool of one
     return cast(sqlite3.Connection, made)
 
 
-def _upgrade(connection: Connection, before: str | None) -> None:
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Bring a database, which may be empty, up to a revision: one after the other, of which none is ever changed."""
     from alembic import command
 
     config = _alembic()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
-    if before is None:
-        connection.execute(catalogue_info.insert().values(key="made_by", value=f"headscribe {headscribe_version()}"))
+    command.upgrade(config, revision)
 
 
 def _revision(engine: Engine, where: str) -> str | None:

@@ -10,7 +10,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -80,17 +80,20 @@ class SqliteFile:
         address = arguments[0] if options.get("uri") else self._address()
         return dialect.connect(address, **options | {"uri": True})  # type: ignore[no-any-return]
 
-    def check(self) -> None:
+    def check(self, beginning: sqlite3.Connection | None = None) -> None:
         """Raise `CatalogueError` when what would be written now would be lost.
 
         The file is gone or another is in its place; or another program wrote into it past SQLite, as ``cp`` does. The
         latter is looked for where the file was changed since our last write, and not by us: it must not have shrunk,
-        and one of up to `LARGEST_CHECKED` bytes must be whole.
+        it must be what the connection that begins to write remembers, and one of up to `LARGEST_CHECKED` bytes must be
+        whole.
         """
         self._check_same(self._found())
         state = self._state()
         if state != self._seen:
-            self._sound = state[1] >= self._seen[1] and (state[1] > LARGEST_CHECKED or self._is_whole())
+            grown, small = state[1] >= self._seen[1], state[1] <= LARGEST_CHECKED
+            known = beginning is None or self._is_remembered(beginning)
+            self._sound = grown and known and (not small or self._is_whole())
             if self._sound:
                 self._seen = state
         if not self._sound:
@@ -186,10 +189,26 @@ class SqliteFile:
             how = "mode=ro&immutable=1"
         return f"{self.path.as_uri()}?{how}"
 
+    def _is_remembered(self, connection: sqlite3.Connection) -> bool:
+        """Whether the schema has the number that this connection knows.
+
+        Copies by ``VACUUM INTO``, such as our backups, have another. Of a change by SQLite a connection hears.
+        """
+        with suppress(sqlite3.DatabaseError), closing(self._another()) as other:
+            for _ in range(2):  # the number may change in between
+                known, found = (one.execute("PRAGMA schema_version").fetchone() for one in (connection, other))
+                if known == found:
+                    return True
+        return False
+
+    def _another(self) -> sqlite3.Connection:
+        """A connection without a memory of the file."""
+        return sqlite3.connect(self._address(), uri=True, timeout=60)
+
     def _is_whole(self) -> bool:
         """Whether a connection without a memory of the file finds all its parts."""
         try:
-            with closing(sqlite3.connect(self._address(), uri=True, timeout=60)) as connection:
+            with closing(self._another()) as connection:
                 return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
         except sqlite3.DatabaseError:
             return False

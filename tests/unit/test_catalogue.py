@@ -11,7 +11,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect, text
@@ -20,7 +19,7 @@ import annotations.schema
 from app.main import main
 from describe.catalog import Catalogue
 from describe.catalog.database import begin_write, connect
-from describe.catalog.revisions import _alembic, _newest, _revisions
+from describe.catalog.revisions import _newest, _revisions, upgrade
 from describe.catalog.rows import json_hash
 from describe.catalog.schema import metadata
 from describe.errors import CatalogueError
@@ -187,11 +186,9 @@ def test_the_migrations_make_the_schema(tmp_path: Path) -> None:
 def written_by_the_first_version(place: Path) -> None:
     """A catalogue at the first revision, with a model, an extraction and four heads."""
     engine = create_engine(f"sqlite:///{place}")
-    config = _alembic()
     moment = "2026-01-01 00:00:00"
     with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+        upgrade(connection, "0001")
         known = asdict(INFO) | {"id": 1, "created": moment}
         connection.execute(text(f"INSERT INTO model ({', '.join(known)}) VALUES (:{', :'.join(known)})"), known)
         settings = {"s": json.dumps(SETTINGS), "h": json_hash(SETTINGS), "c": moment}
