@@ -69,6 +69,11 @@ def _lines(head: dict[str, Any]) -> Iterable[Text]:
         yield from _description(who, change)
     for change in head.get("scores", ()):
         yield Text(f"{visible(change['llm'])}: {change['measure']} by {visible(change['judge'])} {_moved(change)}")
+    if "attention" in head:
+        before, after = (", ".join(head["attention"][side] or ()) or "none" for side in ("old", "new"))
+        moved = head["attention"]["figures"][:MOST_TOKENS]
+        said = ", ".join(f"{visible(change['figure'])} {_moved(change)}" for change in moved)
+        yield Text(f"attends: {visible(before)} to {visible(after)}" + (f"; {said}" if said else ""))
     for change in head.get("relations", ()):
         yield Text(f"{visible(change['operation'])}: {change['side']} {_moved(change)}")
 

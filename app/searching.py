@@ -59,6 +59,8 @@ def _draw(found: dict[str, Any]) -> None:
             if head[name]:
                 pieces = [(visible(text), "bold yellow" if hit else "") for text, hit in marked(head[name], terms)]
                 console.print(Text.assemble(f"  {name:8}", *pieces))
+        if head["kinds"]:
+            console.print(Text(f"  {'attends':8}{visible(', '.join(head['kinds']))}"))
         if head["tokens"]:
             console.print(Text(f"  {'tokens':8}" + "  ".join(quoted(token) for token in head["tokens"][:12])))
     shown = len(found["heads"])

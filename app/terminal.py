@@ -19,7 +19,7 @@ from describe.files import write_atomically
 from describe.text import encodable, printable, quoted, visible
 
 if TYPE_CHECKING:
-    from describe.head_record import EvidenceRecord, HeadRecord, HeadSummary, RelationRecord
+    from describe.head_record import AttentionRecord, EvidenceRecord, HeadRecord, HeadSummary, RelationRecord
     from describe.pipeline import Progress
 
 __all__ = ["HeadLine", "draw_head", "draw_heads", "draw_table", "progress_bars", "watched_by", "write_json"]
@@ -88,6 +88,8 @@ def draw_head(head: HeadRecord, *, suppressed: bool = False) -> None:
             console.print(_text(f"  score    {visible(one.headline.text)}"))
     if not head.descriptions:
         console.print(_text("not described yet: headscribe describe MODEL --llm LLM", style="dim"))
+    if head.attention is not None:
+        _draw_attention(head.attention, console)
     for title, strong, side in (
         ("implements", head.implements, "score"),
         ("suppresses", head.suppresses, "suppression"),
@@ -122,6 +124,23 @@ def draw_head(head: HeadRecord, *, suppressed: bool = False) -> None:
         targets = "  ".join(quoted(target.token) for target in (row.suppressed if suppressed else row.targets))
         table.add_row(_text(quoted(row.token)), f"{row.saliency:.3f}", _text(targets))
     console.print(table)
+
+
+def _draw_attention(attention: AttentionRecord, console: Console) -> None:
+    """Where a head looks: its kinds, the strongest pairs of tokens, and the strongest contexts."""
+    console.print(_text(f"attends    {attention.words}"))
+    if not attention.stable:
+        halves = " and ".join(", ".join(visible(kind) for kind in half) or "none" for half in attention.halves)
+        console.print(_text(f"           by halves of the text: {halves}", style="dim"))
+    pairs = (f"{quoted(pair.source)} to {quoted(pair.target)} {pair.attention:.2f}" for pair in attention.pairs[:5])
+    if attention.pairs:
+        console.print(_text(f"           {', '.join(pairs)}"))
+    for context in attention.contexts[:2]:
+        shaded = Text("           ")
+        for place, (token, share) in enumerate(zip(context.tokens, context.shades, strict=True)):
+            style = "reverse" if place == context.query else "bold yellow" if share >= 0.1 else ""
+            shaded.append((" … " if place == context.cut else "") + printable(visible(token)), style=style)
+        console.print(shaded)
 
 
 def _checked(relation: RelationRecord, side: str) -> str:

@@ -17,6 +17,7 @@ __all__ = [
     "LOCAL",
     "SAYS",
     "TEXTS",
+    "Attended",
     "Context",
     "Figure",
     "Figures",
@@ -225,6 +226,14 @@ class TokenPair:
 
 
 @dataclass(frozen=True, slots=True)
+class Attended:
+    """A token of a context at which the head looks: which of its tokens, and how much of the attention goes there."""
+
+    place: int
+    attention: float
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """A place of a text from which a head looks, with some of the text around it and what it looks at.
 
@@ -239,7 +248,7 @@ class Context:
     tokens: tuple[str, ...]
     cut: int | None
     query: int
-    attended: tuple[tuple[int, float], ...]
+    attended: tuple[Attended, ...]
     text: str
 
 

@@ -75,6 +75,7 @@ class Head:
         said = "".join(map(_description_html, record.ranked_descriptions()))
         where = f' <a href="{record.neuronpedia}" rel="noreferrer">at Neuronpedia</a>' if record.neuronpedia else ""
         implements = f"<p>implements {_html(record.implements_text)}</p>" if record.implements else ""
+        implements += f"<p>attends: {_html(record.attention_text)}</p>" if record.attention else ""
         implements += _roles_html(record)
         rows = "".join(
             f"<tr><th style='text-align:left'>{_token(row)}</th><td>{row.saliency:.3f}</td>"
@@ -189,7 +190,18 @@ def relations_frame(catalogue: Catalogue, model: str | None = None) -> pd.DataFr
 Rows = Iterator[dict[str, Any]]
 
 _PLACE = ("model", "layer", "head")
-HEAD_COLUMNS = [*_PLACE, "saliency", "sources", "implements", "evidence", "state", "inputs", "pattern", "score"]
+HEAD_COLUMNS = [
+    *_PLACE,
+    "saliency",
+    "sources",
+    "implements",
+    "attention",
+    "evidence",
+    "state",
+    "inputs",
+    "pattern",
+    "score",
+]
 DESCRIPTION_COLUMNS = [
     *(*_PLACE, "llm", "prompt", "role", "state", "inputs", "pattern", "unclear", "reasoning", "failure"),
     *("measure", "judge", "score", "low", "high", "wrong"),
@@ -227,6 +239,7 @@ def _head_row(record: HeadRecord) -> dict[str, Any]:
     return _place(record) | {
         "sources": " ".join(quoted(row.token) for row in record.salient[:5]),
         "implements": record.implements_text,
+        "attention": record.attention.names if record.attention else None,
         "evidence": len(record.evidence),
         **{name: getattr(summary, name) for name in ("saliency", "state", "inputs", "pattern", "score")},
     }

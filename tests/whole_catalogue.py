@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
+from describe.attention import Attended, Context, HeadAttention, Spread, TokenPair
 from describe.catalog import Catalogue, schema
 from describe.catalog.checks import plain
 from describe.catalog.roles import Role
@@ -28,7 +29,7 @@ from describe.records import (
     Target,
 )
 
-__all__ = ["MODEL", "OTHER", "VERSIONS", "direct_mapping", "mapping", "whole_catalogue"]
+__all__ = ["MODEL", "OTHER", "VERSIONS", "attend", "direct_mapping", "look", "mapping", "whole_catalogue"]
 
 MODEL = ModelInfo("openai-community/gpt2", "ab" * 32, "gpt2", 2, 2, 2, 8, 4, 500)
 OTHER = replace(MODEL, name="tiny", content_hash="cd" * 32, n_heads=3, n_kv_heads=1)
@@ -104,6 +105,25 @@ def _fill(catalogue: Catalogue, model: ModelInfo) -> None:
     catalogue.figures.save(extraction, {head: _figure(head) for head in model.heads}, {"version": 1})
     _score(catalogue, extraction)
     _relate(catalogue, model_id, model)
+    attend(catalogue, model_id, model)
+
+
+def attend(catalogue: Catalogue, model_id: int, model: ModelInfo) -> None:
+    """Where heads look: the first head of a layer at the token before, the others nowhere in particular."""
+    run = catalogue.attention.begin_run(model_id, {"tokens": 512}, True, VERSIONS)
+    found = {"documents": {"text": 2, "random": 1}, "tokens": 512, "sources": {"a <b> & c": 2}, "heads": 4, "same": 4}
+    catalogue.attention.finish(run, [look(head) for head in model.heads], found | {"seconds": 1.5})
+
+
+def look(head: HeadId) -> HeadAttention:
+    kinds = () if head.head else ("previous-token", "first-token sink")
+    share = 0.0625 if head.head else 0.75
+    text = {"first": Spread(0.125, 0.03125, 0.0625), "previous": Spread(share, None, 0.0625)}
+    context = Context(0, (" a", "\n<b>", " c", " d"), 2, 3, (Attended(1, 0.75), Attended(2, 0.125)), "prose")
+    pair = TokenPair(" d", "\n<b>", 3, 0.75, 0.5)
+    figures = {"text": text, "random": {"induction": Spread(None, None, None)}}
+    contexts = (context, replace(context, tenth=3))
+    return HeadAttention(head.layer, head.head, kinds, (kinds, kinds[:1]), figures, (pair,), contexts, (context,))
 
 
 def _figure(head: HeadId) -> HeadFigure:

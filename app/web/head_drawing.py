@@ -119,6 +119,7 @@ def hit(head: Record, texts: Iterable[Iterable[tuple[str, bool]]]) -> str:
     by = f" · <bdi>{prose(head['llm'], 60)}</bdi> {_role(head['role'])}" if head["llm"] else ""
     told = "".join(f'<p class="hs-told">{_marked(pieces)}</p>' for pieces in texts)
     tokens = f"<p>tokens {_terms(head['tokens'])}</p>" if head["tokens"] else ""
+    tokens += f"<p>attends {_terms(head['kinds'])}</p>" if head["kinds"] else ""
     return f'<div class="hs-near"><bdi>{prose(head["model"], 80)}</bdi>{by}{told}{tokens}</div>'
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import (
@@ -36,7 +36,17 @@ from describe.head_record.attention import AttentionProvenance, AttentionRecord
 from describe.records import HeadId
 from describe.text import keepable
 
-__all__ = ["AttentionStore", "HeadKinds", "attention_head", "attention_run", "head_row", "unpacked"]
+__all__ = [
+    "AttentionStore",
+    "HeadKinds",
+    "attention_document",
+    "attention_head",
+    "attention_run",
+    "head_ids_of_kinds",
+    "head_row",
+    "kinds_of_extraction",
+    "unpacked",
+]
 
 attention_run = Table(
     "attention_run",
@@ -142,11 +152,8 @@ class AttentionStore:
 
     def heads(self, run_id: int) -> list[HeadKinds]:
         """Every head of a complete run at a glance, in order."""
-        table = attention_head
-        query = select(table.c.layer, table.c.head, table.c.kinds, table.c.figures).where(table.c.run_id == run_id)
         with self._engine.connect() as connection:
-            rows = connection.execute(query.order_by(table.c.layer, table.c.head)).all()
-        return [HeadKinds(HeadId(row.layer, row.head), tuple(row.kinds), row.figures) for row in rows]
+            return _heads(connection, run_id)
 
     def records(self, run_id: int) -> dict[HeadId, AttentionRecord]:
         """Everything that a complete run shows of each head."""
@@ -187,6 +194,36 @@ def unpacked(found: bytes) -> AttentionRecord:
     """Where a head looks, of its column ``found``."""
     inflated = zlib.decompressobj().decompress(bytes(found), LARGEST)
     return AttentionRecord.of(**json.loads(inflated))
+
+
+def kinds_of_extraction(connection: Connection, extraction_id: int) -> dict[HeadId, HeadKinds]:
+    """Where the heads of an extraction's model look, at a glance; nothing where the model was not run."""
+    model_id = connection.execute(
+        select(schema.extraction.c.model_id).where(schema.extraction.c.id == extraction_id)
+    ).scalar_one()
+    run = _newest(connection, model_id)
+    return {} if run is None else {found.id: found for found in _heads(connection, run["id"])}
+
+
+def head_ids_of_kinds(connection: Connection, extractions: Mapping[int, int], kinds: Collection[str]) -> list[int]:
+    """The ids of heads of these kinds, in the extractions given by their models' ids."""
+    found: list[int] = []
+    for model_id, extraction_id in extractions.items():
+        run = _newest(connection, model_id)
+        if run is None or not kinds:
+            continue
+        those = {head.id for head in _heads(connection, run["id"]) if set(kinds) & set(head.kinds)}
+        head = schema.head
+        query = select(head.c.id, head.c.layer, head.c.head).where(head.c.extraction_id == extraction_id)
+        found += [row.id for row in connection.execute(query) if HeadId(row.layer, row.head) in those]
+    return found
+
+
+def _heads(connection: Connection, run_id: int) -> list[HeadKinds]:
+    table = attention_head
+    query = select(table.c.layer, table.c.head, table.c.kinds, table.c.figures).where(table.c.run_id == run_id)
+    rows = connection.execute(query.order_by(table.c.layer, table.c.head)).all()
+    return [HeadKinds(HeadId(row.layer, row.head), tuple(row.kinds), row.figures) for row in rows]
 
 
 def _provenance(row: RowMapping) -> AttentionProvenance:

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, and_, case, distinct, func, select
 
 from describe.catalog import schema
+from describe.catalog.attention import kinds_of_extraction
 from describe.catalog.figures import FigureStore
 from describe.catalog.heads import newest_extractions
 from describe.catalog.relations import RelationStore
@@ -118,6 +119,7 @@ class BrowseStore:
             ).all()
             told = _descriptions(connection, extraction_id, llm)
             found = {row.head_id: [e["effect"] for e in row.found] for row in connection.execute(tested)}
+            looks = kinds_of_extraction(connection, extraction_id)
         figures = self._figures.of_extraction(extraction_id)
         overview = []
         for row in rows:
@@ -137,6 +139,8 @@ class BrowseStore:
                 evidence=None if effects is None else len(effects),
                 effect=max(effects or (), default=None),
                 figure=figures.get(HeadId(row.layer, row.head)),
+                kinds=look.kinds if (look := looks.get(HeadId(row.layer, row.head))) else None,
+                looks=look.figures if look else None,
             )
             overview.append(summary.cut(CUT))
         return overview

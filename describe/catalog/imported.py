@@ -38,6 +38,7 @@ def check(found: Any) -> HeadRecord:
     if (head.figure is None) != (made.figure is None):
         raise ValueError("figure and provenance.figure, the settings that it was found with, must both be there")
     _check_roles(head)
+    _check_attention(head)
     for where, labeller in _labellers(head):
         if hashlib.sha256(labeller.template.encode("utf-8", "surrogatepass")).hexdigest() != labeller.template_hash:
             raise ValueError(f"{where}.template_hash is not that of its template")
@@ -61,6 +62,19 @@ def _check_roles(head: HeadRecord) -> None:
         ):
             if any(place >= len(rows) for place in places):
                 raise ValueError(f"role {role.role}: {part} names a row that the head does not have")
+
+
+def _check_attention(head: HeadRecord) -> None:
+    """Where a head looks needs to be told of in the provenance, and at tokens that are there."""
+    if head.attention is None:
+        return
+    if head.provenance.attention is None:
+        raise ValueError("provenance.attention is missing: how the model was run to see where the head looks")
+    for part in ("contexts", "held_out"):
+        for number, context in enumerate(getattr(head.attention, part)):
+            places = [context.query, context.cut or 0, *(attended.place for attended in context.attended)]
+            if max(places) >= len(context.tokens):
+                raise ValueError(f"attention.{part}[{number}] looks at a token that is not there")
 
 
 def _check_relations(head: HeadRecord, made: RelationsProvenance | None) -> None:

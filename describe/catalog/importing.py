@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Table, select
 
 from describe.catalog import schema
+from describe.catalog.attention import attention_document, attention_head, attention_run, head_row
 from describe.catalog.database import begin_founding
 from describe.catalog.figures import head_figure, pack_figure
 from describe.catalog.imported import check
@@ -23,6 +24,8 @@ from describe.catalog.roles import head_role
 from describe.catalog.rows import json_hash, now, storable
 from describe.errors import CatalogueError
 from describe.head_record import (
+    AttentionProvenance,
+    AttentionRecord,
     DescriptionRecord,
     HeadProvenance,
     HeadRecord,
@@ -32,7 +35,7 @@ from describe.head_record import (
     ScoreRecord,
 )
 from describe.head_record.relations import CorrelationProvenance, Operation, Run
-from describe.records import HeadMapping
+from describe.records import HeadId, HeadMapping
 from describe.values import moment
 
 __all__ = ["Imported", "take_in"]
@@ -128,6 +131,8 @@ class _Import:
         inference = record.inference.to_json() if record.inference else {}
         settings = inference.pop("settings", None)
         self._under(schema.head_check, head_id, settings, _lists(inference), f"{name}: another check")
+        if record.attention is not None and made.attention is not None:
+            self._attention(model_id, record.id, record.attention, made.attention)
         if made.relations is not None:
             self._relations(model_id, record, made.relations)
 
@@ -204,6 +209,17 @@ class _Import:
         for measure, judged in found.scores.items():
             for llm, score in judged.items():
                 self._score(description_id, measure, llm, score, name)
+
+    def _attention(self, model_id: int, head: HeadId, found: AttentionRecord, made: AttentionProvenance) -> None:
+        about = {"standard": made.standard, "versions": made.versions, "found": made.found.to_json()}
+        run_id = self._run(attention_run, {"model_id": model_id}, made.settings, **about)
+        unfinished = attention_run.update().where(attention_run.c.id == run_id, attention_run.c.found.is_(None))
+        if self._connection.execute(unfinished.values(found=about["found"])).rowcount:
+            self._connection.execute(attention_document.delete().where(attention_document.c.run_id == run_id))
+        key = {"run_id": run_id, "layer": head.layer, "head": head.head}
+        row = head_row(found)
+        packed = {"found": row.pop("found")}  # not compared: another zlib packs otherwise
+        self._enter(attention_head, key, row, packed, f"head {head}: other attention")
 
     def _role(self, head_id: int, role: RoleRecord, made: RolesProvenance, other: str) -> None:
         content = _lists(role.to_json())

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Row
 
 from describe.catalog.figures import Found
 from describe.catalog.rows import iso
-from describe.head_record import HeadProvenance, HeadRecord, HeldOut, Json, RelationsProvenance, Shape
+from describe.head_record import HeadProvenance, HeadRecord, HeldOut, Json, Record, Shape
 from describe.mappings import ConstantPart, MappingRow, Target
 from describe.records import HeadId, HeadMapping, ModelInfo
 
@@ -64,14 +64,15 @@ def head_record(
     evidence: Row[Any] | None,
     figure: Found | None,
     roles: Json | None,
-    relations_provenance: RelationsProvenance | None,
+    provenance: Mapping[str, Record],
     **known: Any,
 ) -> HeadRecord:
     """The record of a head, from its row, that of its extraction, and what belongs to it.
 
     ``evidence`` is a row and ``figure`` as found, if the head was tested, ``roles`` has those of the head with their
-    ``provenance``; ``known``: ``descriptions``, ``relations`` and ``inference``. Where the row has no ``held_out``, nor
-    has the record.
+    ``provenance``; ``known``: ``descriptions``, ``relations``, ``inference`` and, where there is one, ``attention``;
+    ``provenance``: how what is known of all heads of the model was made, ``relations`` and ``attention``. Where the row
+    has no ``held_out``, nor has the record.
     """
     if "held_out" in row._mapping:
         kept = row.held_out or {}
@@ -85,7 +86,6 @@ def head_record(
         "tokens": extraction.tokens,
         "evidence": evidence and evidence.settings,
         "figure": figure and figure.settings,
-        "relations": relations_provenance,
         "roles": roles and roles["provenance"],
     }
     return HeadRecord.of(
@@ -102,6 +102,7 @@ def head_record(
             extraction=extraction.settings,
             versions=extraction.versions,
             extracted=iso(row.created),
+            **provenance,
             **{name: made for name, made in looked_for.items() if made is not None},
         ),
         **known,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Engine, Select, case, func, literal, select, union_all
+from sqlalchemy import ColumnElement, Connection, Engine, Select, case, func, literal, select, union_all
 
+from describe.attention import SAYS
 from describe.catalog import schema
+from describe.catalog.attention import head_ids_of_kinds, kinds_of_extraction
 from describe.catalog.heads import newest_extractions
 from describe.catalog.passages import matching, passage
-from describe.catalog.terms import FAR, Term, query_terms
+from describe.catalog.terms import FAR, Term, prose_terms, query_terms
 from describe.records import HeadId
 
 __all__ = ["SearchStore"]
@@ -55,7 +57,8 @@ class SearchStore:
         ``models``: look at these only, by id; ``reading``: as `newest_extractions` takes it; ``llm``: in its
         descriptions only, and in no tokens. Returns ``total`` and ``heads``, each with ``model`` (``NAME@HASH8``),
         ``model_id``, ``extraction_id``, ``layer``, ``head``, ``rank``, the ``llm``, ``role`` (0: the whole head),
-        ``inputs`` and ``pattern`` of the description that has most of the words, and the ``tokens`` that have one.
+        ``inputs`` and ``pattern`` of the description that has most of the words, the ``tokens`` that have one, and the
+        ``kinds`` of head that it is by where it looks, whose names are found too: ``previous token head``.
         """
         with self._engine.connect() as connection:
             wanted = [passage.c.extraction_id.in_(newest_extractions(connection, models, reading).values())]
@@ -66,13 +69,8 @@ class SearchStore:
             terms = query_terms(query)
             if not terms:
                 return {"total": 0, "heads": []}
-            of_term = [
-                select(passage.c.head_id, func.max(1.0 / (20 + passage.c.size)).label("weight"))
-                .join(found := matching(connection, term), passage.c.id == found.c.id)
-                .where(*wanted)
-                .group_by(passage.c.head_id)
-                for term in terms
-            ]
+            extractions = {} if llm is not None else newest_extractions(connection, models, reading)
+            of_term = [_found_by(connection, term, wanted, extractions) for term in terms]
             every = union_all(*of_term).subquery()
             rank = func.sum(every.c.weight).label("rank")
             ranked = (
@@ -132,6 +130,26 @@ class SearchStore:
         }
 
 
+KIND_WEIGHT = 1 / 20
+"""Of a word that names the kind of a head: as of one in the shortest description."""
+
+
+def _found_by(
+    connection: Connection, term: Term, wanted: Sequence[ColumnElement[bool]], extractions: Mapping[int, int]
+) -> Select[tuple[int, float]]:
+    """The heads that have a term, each once, with its weight: in a passage, or in the name of a kind that it is of."""
+    found = matching(connection, term)
+    passages = select(passage.c.head_id, (1.0 / (20 + passage.c.size)).label("weight")).join(
+        found, passage.c.id == found.c.id
+    )
+    kinds = [kind for kind in SAYS if any(term.meets(word) for word in prose_terms(kind, "head attention"))]
+    named = head_ids_of_kinds(connection, extractions, kinds)
+    head = schema.head
+    of_kind = select(head.c.id.label("head_id"), literal(KIND_WEIGHT).label("weight")).where(head.c.id.in_(named))
+    every = union_all(passages.where(*wanted), of_kind).subquery()
+    return select(every.c.head_id, func.max(every.c.weight).label("weight")).group_by(every.c.head_id)
+
+
 def _known(connection: Connection, head_ids: list[int], terms: Sequence[Term] = ()) -> dict[int, dict[str, Any]]:
     """Heads by their id: where they are, the description that has most of the terms, and the tokens that meet them."""
     model, extraction, head = schema.model, schema.extraction, schema.head
@@ -145,9 +163,13 @@ def _known(connection: Connection, head_ids: list[int], terms: Sequence[Term] = 
     known = {
         row.id: {"model": f"{row.name}@{row.content_hash[:8]}"}
         | {name: getattr(row, name) for name in ("model_id", "extraction_id", "layer", "head")}
-        | {"llm": None, "role": 0, "inputs": None, "pattern": None, "tokens": []}
+        | {"llm": None, "role": 0, "inputs": None, "pattern": None, "tokens": [], "kinds": []}
         for row in connection.execute(query)
     }
+    looks = {one: kinds_of_extraction(connection, one) for one in {head["extraction_id"] for head in known.values()}}
+    for one in known.values():
+        if look := looks[one["extraction_id"]].get(HeadId(one["layer"], one["head"])):
+            one["kinds"] = list(look.kinds)
     told = schema.description
     passages = (
         select(passage, told.c.role)

@@ -36,7 +36,7 @@ from describe.catalog.scores import ScoreStore
 from describe.catalog.search import SearchStore
 from describe.catalog.writes import Writes
 from describe.errors import CatalogueError
-from describe.head_record import CountedTokens, HeadRecord, RelationsProvenance
+from describe.head_record import CountedTokens, HeadRecord, Record, RelationsProvenance
 from describe.readings import Reading
 from describe.records import Description, HeadId, HeadMapping, ModelInfo
 from describe.secrets import shown_url
@@ -290,7 +290,10 @@ class Catalogue:
             relations = self.relations.by_head(run.model_id)
             checked = self.checks.by_head(run.model_id)
             made = relations.provenance
-            provenance = None if made is None else RelationsProvenance.of(**made, **checked.provenance)
+            provenance: dict[str, Record] = {}
+            if made is not None:
+                provenance["relations"] = RelationsProvenance.of(**made, **checked.provenance)
+            attention = self.attention.provenance(run.model_id)
             table = schema.head
             there = select(table.c.layer).where(table.c.extraction_id == extraction_id).distinct()
             layers = connection.execute(there.order_by(table.c.layer)).scalars().all()
@@ -303,10 +306,12 @@ class Catalogue:
                 figures = self.figures.of_layer(connection, extraction_id, layer)
                 checks = self.checks.of_layer(connection, extraction_id, layer)
                 roles = self.roles.of_layer(connection, extraction_id, layer)
+                looks = self.attention.of_layer(connection, attention[0], layer) if attention else {}
                 for row in heads:
                     if only is None or row.head == only.head:
                         head = HeadId(layer, row.head)
                         of_operations = checked.heads.get(head, {})
+                        look = {} if attention is None or row.head not in looks else {"attention": looks[row.head]}
                         yield head_record(
                             model,
                             run,
@@ -320,7 +325,8 @@ class Catalogue:
                             evidence=evidence.get(row.id),
                             figure=figures.get(row.id),
                             roles=roles.get(row.id),
-                            relations_provenance=provenance,
+                            provenance=provenance | ({"attention": attention[1]} if attention and look else {}),
+                            **look,
                         )
 
     @property

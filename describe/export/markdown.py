@@ -37,7 +37,11 @@ def _write_head(head: HeadRecord, file: TextIO) -> None:
             file.write(f"- {who}\n  - inputs: {inputs}\n  - pattern: {pattern}\n")
             if one.headline is not None:
                 file.write(f"  - {_md(printable(one.headline.text))}\n")
-    for title, told in (("implements", head.implements_text), ("evidence", head.evidence_text)):
+    for title, told in (
+        ("attends", head.attention_text),
+        ("implements", head.implements_text),
+        ("evidence", head.evidence_text),
+    ):
         if told:
             file.write(f"- {title}: {_md(printable(told))}\n")
     if head.figure is not None:

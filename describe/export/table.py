@@ -42,6 +42,9 @@ class _OfHead(Record):
     mappings_with_context: float | None
     """the same as the head attends"""
 
+    attention: str | None
+    """kinds of head by where it looks; null where not looked at"""
+
     roles: str
     """the head's roles: number, what it does, share of the saliency"""
 
@@ -103,6 +106,7 @@ def _of_head(head: HeadRecord) -> _OfHead:
         figure=head.figure and head.figure.words,
         mappings_without_context=shares and shares.of_source,
         mappings_with_context=shares and shares.in_context,
+        attention=head.attention.names if head.attention else None,
         roles="; ".join(f"{role.role} {role.sign} {role.share:.2f}" for role in head.roles),
     )
 

@@ -4,6 +4,7 @@ its home here. Knows neither torch nor the catalogue.
 `HeadRecord` is the JSON form of one head: its `model_validate` checks what comes from a file, `to_json` writes it.
 """
 
+from describe.head_record.attention import AttentionProvenance, AttentionRecord, ContextRecord
 from describe.head_record.descriptions import (
     STATE_WORDS,
     STATES,
@@ -23,7 +24,10 @@ from describe.head_record.summary import HeadSummary
 __all__ = [
     "STATES",
     "STATE_WORDS",
+    "AttentionProvenance",
+    "AttentionRecord",
     "ClaimRecord",
+    "ContextRecord",
     "CountedTokens",
     "DescriptionProvenance",
     "DescriptionRecord",

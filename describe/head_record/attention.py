@@ -45,6 +45,16 @@ class PairRecord(Record):
     """attention times the length of what is written for it, as a share of that of all its strongest looks"""
 
 
+class AttendedRecord(Record):
+    """A token of a context at which the head looks."""
+
+    place: Count
+    """which of the tokens"""
+
+    attention: Share
+    """how much of the attention goes there"""
+
+
 class ContextRecord(Record):
     """A place of a text from which the head looks, with some of the text before it."""
 
@@ -60,7 +70,7 @@ class ContextRecord(Record):
     query: Count
     """which of the tokens the head looks from"""
 
-    attended: Several[Several[Number]]
+    attended: Several[AttendedRecord]
     """at which it looks, and how much of its attention goes there, the strongest first"""
 
     text: Text
@@ -69,18 +79,18 @@ class ContextRecord(Record):
     @property
     def key(self) -> int | None:
         """Which of the tokens it looks at most."""
-        return int(self.attended[0][0]) if self.attended else None
+        return self.attended[0].place if self.attended else None
 
     @property
     def shades(self) -> list[float]:
         """For every token, how much of the attention goes there, as far as that is kept."""
-        by_place = {int(place): share for place, share in self.attended}
+        by_place = {one.place: one.attention for one in self.attended}
         return [by_place.get(place, 0.0) for place in range(len(self.tokens))]
 
     @property
     def words(self) -> str:
         """In one line, for who sees no shades: from which token, at which, how strongly."""
-        looks = ", ".join(f"{quoted(self.tokens[int(place)])} {share:.2f}" for place, share in self.attended)
+        looks = ", ".join(f"{quoted(self.tokens[one.place])} {one.attention:.2f}" for one in self.attended)
         return f"from {quoted(self.tokens[self.query])} at {looks or 'nothing much'}"
 
 
@@ -112,14 +122,27 @@ class AttentionRecord(Record):
         return cls.of(**{name: value for name, value in found.items() if name not in ("layer", "head")})
 
     @property
-    def text(self) -> str:
-        """The kinds in words."""
-        return "; ".join(f"{visible(kind)} head: {SAYS.get(kind, 'of another version')}" for kind in self.kinds)
+    def names(self) -> str:
+        """The kinds by name."""
+        return ", ".join(visible(kind) for kind in self.kinds) or "none"
+
+    @property
+    def words(self) -> str:
+        """The kinds, and what a head of each does; with the first token's share, where that is no kind already."""
+        said = [f"{visible(kind)}: {SAYS[kind]}" if kind in SAYS else visible(kind) for kind in self.kinds]
+        first = self.mean("first")
+        if first is not None and "first-token sink" not in self.kinds:
+            said.append(f"{first:.2f} of its attention goes to the first token")
+        return "; ".join(said if self.kinds else ["no kind of head", *said])
 
     @property
     def stable(self) -> bool:
         """Whether both halves of the documents give the same kinds."""
         return len({tuple(sorted(half)) for half in self.halves}) < 2
+
+    def means(self, text: str = "text") -> dict[str, float | None]:
+        """The mean of each figure on a text; nothing where it was not run."""
+        return {name: figure.mean for name, figure in self.figures.get(text, {}).items()}
 
     def mean(self, figure: str, text: str = "text") -> float | None:
         """A figure's mean, where there is one."""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
 
+from describe.head_record.attention import AttentionRecord
 from describe.head_record.descriptions import DescriptionRecord
 from describe.head_record.form import Json
 from describe.head_record.head import HeadRecord
@@ -15,7 +16,7 @@ from describe.mappings import MappingRow
 
 __all__ = ["KINDS", "changes", "described_otherwise", "pairs", "words"]
 
-KINDS = ("mapping", "descriptions", "scores", "relations")
+KINDS = ("mapping", "descriptions", "scores", "relations", "attention")
 """Parts of a head that can change."""
 
 CLOSE = 1e-3
@@ -59,6 +60,7 @@ def changes(old: HeadRecord, new: HeadRecord, llm: str | None = None) -> Json:
             for change in _scores(before[who], after[who])
         ],
         "relations": _relations(old.relations, new.relations),
+        "attention": _attention(old.attention, new.attention),
     }
     return {kind: change for kind, change in found.items() if change}
 
@@ -155,6 +157,18 @@ def _relations(old: dict[str, RelationRecord], new: dict[str, RelationRecord]) -
         for before, after in [(getattr(old.get(operation), side, None), getattr(new.get(operation), side, None))]
         if _differ(before, after)
     ]
+
+
+def _attention(old: AttentionRecord | None, new: AttentionRecord | None) -> Json | None:
+    """The kinds before and after, and the figures on text that moved."""
+    before, after = ({} if one is None else one.means() for one in (old, new))
+    kinds = [None if one is None else list(one.kinds) for one in (old, new)]
+    moved = [
+        {"figure": name, "old": before.get(name), "new": after.get(name)}
+        for name in dict.fromkeys([*before, *after])
+        if _differ(before.get(name), after.get(name))
+    ]
+    return {"old": kinds[0], "new": kinds[1], "figures": moved} if moved or kinds[0] != kinds[1] else None
 
 
 def _differ(old: float | None, new: float | None) -> bool:

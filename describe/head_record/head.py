@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from describe.figures import HeadFigure
+from describe.head_record.attention import AttentionProvenance, AttentionRecord
 from describe.head_record.descriptions import DescriptionRecord, State, best_first
 from describe.head_record.findings import EvidenceRecord, RoleRecord, RolesProvenance
 from describe.head_record.form import Object, Record
@@ -116,6 +117,9 @@ class HeadProvenance(Record):
     figure: Object | None = None
     """settings that the figure was found with; missing where it was not looked for"""
 
+    attention: AttentionProvenance | None = None
+    """how the model was run to see where the head looks; missing where it was not"""
+
     relations: RelationsProvenance | None = None
     """how the relation scores were made; missing where there are none"""
 
@@ -167,6 +171,9 @@ class HeadRecord(Record):
 
     inference: InferenceRecord | None
     """the share of its own mappings that the head writes in prompts; null where not looked at"""
+
+    attention: AttentionRecord | None = None
+    """where the head looks while the model runs; missing where it was not looked at"""
 
     provenance: HeadProvenance
     """of which model the head is, with all settings, versions and times"""
@@ -231,6 +238,11 @@ class HeadRecord(Record):
         return "; ".join(found.text for found in self.evidence)
 
     @property
+    def attention_text(self) -> str:
+        """The kinds of head that it is by where it looks, in words; empty where it was not looked at."""
+        return "" if self.attention is None else self.attention.words
+
+    @property
     def neuronpedia(self) -> str | None:
         """The address of its page at Neuronpedia, for models that have such pages."""
         return neuronpedia(self.model, self.layer, self.head)
@@ -249,5 +261,7 @@ class HeadRecord(Record):
             evidence=len(self.evidence) if tested else None,
             effect=max((found.effect for found in self.evidence), default=None),
             figure=self.figure,
+            kinds=None if self.attention is None else self.attention.kinds,
+            looks=None if self.attention is None else self.attention.means(),
             **told,
         )

@@ -21,6 +21,7 @@ class HeadSummary:
         evidence: pieces found; None where it was not tested.
         effect: Cohen's h of the strongest evidence; None where there is none.
         figure: what of its mappings relates or copies words; None where it was not looked for.
+        kinds: of head, by where it looks; ``looks``: the figures of that on text. None where it was not looked at.
     """
 
     layer: int
@@ -36,6 +37,8 @@ class HeadSummary:
     evidence: int | None
     effect: float | None
     figure: HeadFigure | None = None
+    kinds: tuple[str, ...] | None = None
+    looks: dict[str, float | None] | None = None
 
     @property
     def name(self) -> str:

@@ -34,6 +34,7 @@ from describe.inference.attention import (
 from describe.records import HeadId
 from describe.weights import open_model
 from tests import attention_oracle, tiny
+from tests.whole_catalogue import MODEL, OTHER, whole_catalogue
 
 NAMES = [figure.name for figure in FIGURES]
 
@@ -120,16 +121,15 @@ def test_induction_and_previous_token_heads_built_by_hand_are_found() -> None:
     assert induction.figures["random"]["induction"].mean > 0.99
     assert alike.figures["text"]["entropy"].mean == pytest.approx(alike.figures["text"]["entropy"].uniform, rel=1e-3)
     for context in (*previous.contexts, *previous.held_out):
-        place, share = context.attended[0]
-        assert place == context.query - 1
-        assert share > 0.99
+        assert context.attended[0].place == context.query - 1
+        assert context.attended[0].attention > 0.99
     for context in induction.contexts[:6]:
-        assert context.tokens[context.attended[0][0] - 1] == context.tokens[context.query]
+        assert context.tokens[context.attended[0].place - 1] == context.tokens[context.query]
     assert len(previous.contexts) == 16
     assert [context.tenth for context in previous.contexts[6:]] == list(range(1, 11))
     record = AttentionRecord.of_head(induction)
     assert AttentionRecord.model_validate(json.loads(json.dumps(record.to_json()))) == record
-    assert record.text == f"induction head: {SAYS['induction']}"
+    assert record.words.startswith(f"induction: {SAYS['induction']}")
 
 
 def test_kinds_need_more_than_a_head_that_attends_to_all_alike_and_a_rest() -> None:
@@ -225,3 +225,14 @@ def test_bad_text_is_one_line_and_changes_nothing(
         pipeline.attend(catalogue, long_llama, text=str(path), device="cpu")
     assert "\n" not in str(error.value)
     assert not where.exists()
+
+
+def test_heads_are_found_by_their_kind(tmp_path: Path) -> None:
+    with whole_catalogue(tmp_path / "c.db") as catalogue:
+        found = catalogue.search.find("previous token head")
+        assert {(head["model"].partition("@")[0], head["layer"], head["head"]) for head in found["heads"]} == {
+            (model.name, layer, 0) for model in (MODEL, OTHER) for layer in range(2)
+        }
+        assert all(head["kinds"] == ["previous-token", "first-token sink"] for head in found["heads"])
+        assert catalogue.search.find("previous numbers")["total"] > 0
+        assert catalogue.search.find("previous token", llm="statistics")["total"] == 0

@@ -17,7 +17,7 @@ from describe.errors import InputError
 from describe.head_record import HeadRecord
 from describe.head_record.differences import changes, pairs, words
 from describe.records import Description, HeadId, HeadMapping, LayerScores
-from tests.whole_catalogue import MODEL, OTHER, VERSIONS, mapping, whole_catalogue
+from tests.whole_catalogue import MODEL, OTHER, VERSIONS, attend, look, mapping, whole_catalogue
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,20 @@ def new(tmp_path_factory: pytest.TempPathFactory) -> Path:
         about = {"name": "copying", "content_hash": "0", "category": "c", "direction": "d", "pairs": []}
         relation = catalogue.relations.begin_relation(run, about, 10, 40, True)
         catalogue.relations.save_layer(0, {relation: LayerScores([0.9, 0.4], [0.0, 0.4], 0.5)})
+        attend(catalogue, model_id, MODEL)
     return where
+
+
+def test_a_head_that_looks_elsewhere_is_told_of(old: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(old, tmp_path / "new.db")
+    with Catalogue(str(tmp_path / "new.db")) as catalogue:
+        run = catalogue.attention.begin_run(1, {"tokens": 512, "seed": 1}, True, VERSIONS)
+        found = {"documents": {}, "tokens": 512, "sources": {}, "heads": 4, "same": 4, "seconds": 1.0}
+        catalogue.attention.finish(run, [replace(look(head), kinds=("local",)) for head in MODEL.heads], found)
+    assert main(["diff", str(old), str(tmp_path / "new.db")]) == 0
+    out = capsys.readouterr().out
+    assert "4 heads compared, 4 differ (attention 4)" in out
+    assert "attends: previous-token, first-token sink to local" in out
 
 
 def test_every_kind_of_change_is_found_and_counted(old: Path, new: Path) -> None:

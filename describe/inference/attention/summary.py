@@ -8,7 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from describe.attention import FIGURES, TEXTS, Context, Figures, HeadAttention, Spread, TextName, TokenPair, kinds
+from describe.attention import (
+    FIGURES,
+    TEXTS,
+    Attended,
+    Context,
+    Figures,
+    HeadAttention,
+    Spread,
+    TextName,
+    TokenPair,
+    kinds,
+)
 from describe.inference.attention.contexts import PLACES
 from describe.inference.attention.reading import DocumentReading
 from describe.inference.attention.texts import Document
@@ -219,7 +230,8 @@ def _context(look: _Look, documents: Sequence[Document], tokens: Sequence[str], 
     whole = near.stop >= last.start
     shown = list(range(min(near.start, last.start), look.place + 1)) if whole else [*near, *last]
     at = {place: i for i, place in enumerate(shown)}
-    attended = [(at[k], round(a, 3)) for k, a in zip(look.keys, look.attention, strict=True) if k in at and a >= 0.001]
+    shares = zip(look.keys, look.attention, strict=True)
+    attended = [Attended(at[key], round(share, 3)) for key, share in shares if key in at and share >= 0.001]
     return Context(
         tenth=tenth,
         tokens=tuple(tokens[document.ids[place]] for place in shown),
