@@ -60,7 +60,7 @@ def stream_vectors(
         keep: where rows are kept; by default in the device's memory.
         block: numbers in the largest temporary.
         standing: where an earlier run was broken off.
-        passed: told after each layer where the tokens stand.
+        passed: told where the tokens stand, each time when they have passed a layer and its vectors were used.
 
     Vectors are overwritten when the next are asked for. Raises `CheckpointError` when they are not finite.
     """
@@ -85,10 +85,10 @@ def stream_vectors(
             for each in behind:
                 each.cache.forget(layer)
         standing = Standing(layer + 1, openings_left, standing.tokens)
-        if passed is not None and not last:
-            passed(standing)
         if wanted:
             yield layer, vectors
+        if passed is not None:
+            passed(standing)
 
 
 class _Behind:

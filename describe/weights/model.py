@@ -116,6 +116,16 @@ class HeadWeights:
         """Whether E and U are one matrix."""
         return self._shape.tied
 
+    def opening_ids(self, text: str) -> list[int]:
+        """The tokens of a text that stands at the very beginning, behind what the model takes for one.
+
+        Where the tokenizer puts nothing there, that is its token for the beginning of a text, else that for the end of
+        the one before, if it has either.
+        """
+        from describe.weights.vocabulary import encode_opening
+
+        return encode_opening(self._location.path, text)
+
     @cached_property
     def _ids(self) -> dict[str, int]:
         return {token: index for index, token in reversed(list(enumerate(self.tokens)))}

@@ -27,6 +27,12 @@ class Step:
     gain: Tensor | None
     centred: bool = False
 
+    def equals(self, other: Step) -> bool:
+        """Whether it is the same step."""
+        if self.gain is None or other.gain is None:
+            return self.gain is other.gain and self.centred == other.centred
+        return self.centred == other.centred and torch.equal(self.gain, other.gain)
+
     def back(self, rows: Tensor) -> Tensor:
         """Rows (m, d) of U before this step, of those behind it: w step U^T = w back(U)^T for every w."""
         rows = rows if self.gain is None else rows * self.gain.to(rows)
@@ -38,6 +44,11 @@ class OutputPath:
     """The steps of a head's output on its way to U, scales left out, in the order in which it goes through them."""
 
     steps: tuple[Step, ...]
+
+    def equals(self, other: OutputPath) -> bool:
+        """Whether the steps are the same."""
+        mine, others = self.steps, other.steps
+        return len(mine) == len(others) and all(map(Step.equals, mine, others))
 
     def folded(self, unembed: Tensor) -> Tensor:
         """Rows (m, d) of U transposed with the steps folded in, in their precision or float32."""

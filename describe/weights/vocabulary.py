@@ -17,7 +17,16 @@ from describe.errors import CheckpointError
 from describe.text import shortened
 from describe.weights.sources import GgufSource
 
-__all__ = ["count", "encode", "encode_start", "gguf_tokens", "hub_tokens", "load_tokenizer", "scheme_of"]
+__all__ = [
+    "count",
+    "encode",
+    "encode_opening",
+    "encode_start",
+    "gguf_tokens",
+    "hub_tokens",
+    "load_tokenizer",
+    "scheme_of",
+]
 
 Scheme = Literal["bytes", "sentencepiece"]
 
@@ -90,6 +99,16 @@ def encode_start(path: Path, text: str) -> list[int]:
         return [token for token in whole if token != tokenizer.eos_token_id or token == tokenizer.bos_token_id]
     first = next((i for i in range(len(whole)) if whole[i : i + len(plain)] == plain), 0)
     return whole[: first + len(plain)]  # without what it puts after
+
+
+def encode_opening(path: Path, text: str) -> list[int]:
+    """As `encode_start`, behind the tokenizer's token for the beginning of texts, or that for their end, where it puts
+    none before a text itself and has either."""
+    tokenizer, start = load_tokenizer(path), encode_start(path, text)
+    if encode_start(path, ""):
+        return start
+    known = (tokenizer.bos_token_id, tokenizer.eos_token_id)
+    return [*[token for token in known if isinstance(token, int)][:1], *start]
 
 
 def count(path: Path, texts: Sequence[str]) -> Counter[int]:

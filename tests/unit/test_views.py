@@ -1,0 +1,110 @@
+"""Readings as tensors: the paper's to the digit, the direct one as the model runs, in any memory, broken off or not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from describe.inference import Runner
+from describe.inference.layerwise import LayerwiseModel
+from describe.inference.stream import stream_vectors
+from describe.maps import salient_operations, source_vectors
+from describe.pipeline.extraction import stream_state, views
+from describe.pipeline.extraction.compute import Means
+from describe.pipeline.extraction.views import layer_views, readable
+from describe.readings import DIRECT, PAPER, Reading
+from describe.weights import HeadWeights, open_model
+from tests import families, tiny
+
+CPU = torch.device("cpu")
+MEANS = Means(CPU, "float32")
+ALL = replace(DIRECT, tokens="all")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[object, str]:
+    made = tiny.tiny_model("llama")
+    return made, str(tiny.save(made, tmp_path_factory.mktemp("model") / "tiny"))
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+
+def seen(path: str, reading: Reading, layers: range = range(3)) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
+    """Source vectors and U of each layer."""
+    found = layer_views(path, open_model(path), reading, layers, MEANS)
+    return {layer: (view.x.vectors[:].clone(), view.unembed[:].clone()) for layer, view in found}
+
+
+def test_the_papers_view_gives_the_papers_operations(model: tuple[object, str]) -> None:
+    weights = open_model(model[1])
+    x = source_vectors(weights.embed, weights.first_mlp, CPU, torch.float32)
+    for layer, view in layer_views(model[1], weights, PAPER, range(3), MEANS):
+        assert torch.equal(view.sources, torch.arange(300))
+        ours, today = (
+            salient_operations(vectors, weights.layer(layer), unembed, 30, 5, sample=5)
+            for vectors, unembed in ((view.x, view.unembed), (x, weights.unembed))
+        )
+        for name in ("sources", "saliency", "targets", "logits", "suppressed", "suppressed_logits"):
+            assert torch.equal(getattr(ours, name), getattr(today, name)), name
+
+
+def test_streams_behind_the_tokenizers_beginning_with_the_mean_apart(model: tuple[object, str]) -> None:
+    weights = open_model(model[1])
+    openings = [weights.opening_ids(text) for text in DIRECT.openings]
+    assert openings == [[0], [0, *weights.token_ids("The")]], "behind the end of another text: no other start is known"
+    running = LayerwiseModel(Runner(model[0], weights.info))  # type: ignore[arg-type]
+    literal = {layer: x[:] + 0 for layer, x in stream_vectors(running, openings, torch.arange(300), range(3))}
+    for layer, view in layer_views(model[1], weights, ALL, range(3), MEANS):
+        assert view.mean is not None
+        torch.testing.assert_close(view.mean, literal[layer].mean(0), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(view.x.vectors[:], literal[layer] - literal[layer].mean(0), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(view.x.norms, torch.linalg.vector_norm(view.x.vectors[:], dim=1))
+        expected = weights.unembed[:] * weights.final_gain
+        torch.testing.assert_close(view.unembed[:], expected)
+    without = seen(model[1], replace(ALL, centred=False, gains=False), range(2, 3))[2]
+    torch.testing.assert_close(without[0], literal[2], rtol=1e-4, atol=1e-5)
+    assert torch.equal(without[1], weights.unembed[:])
+
+
+@pytest.mark.parametrize("source", ["stream", "x"])
+def test_little_memory_changes_nothing(model: tuple[object, str], source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading = replace(ALL, source=source)
+    whole = seen(model[1], reading)
+    monkeypatch.setattr(views, "SHARE", 0)
+    for layer, (x, unembed) in seen(model[1], reading).items():
+        torch.testing.assert_close(x, whole[layer][0])
+        torch.testing.assert_close(unembed, whole[layer][1])
+
+
+def test_a_broken_run_goes_on_where_it_stood(model: tuple[object, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = seen(model[1], ALL)
+    monkeypatch.setattr(stream_state, "SECONDS", 0)
+    broken: Iterator[tuple[int, object]] = layer_views(model[1], open_model(model[1]), ALL, range(3), MEANS)
+    assert [next(broken)[0], next(broken)[0]] == [0, 1]
+    del broken
+    told: list[int] = []
+    again = layer_views(
+        model[1], open_model(model[1]), ALL, range(1, 3), MEANS, lambda _stage, done, _total: told.append(done)
+    )
+    for layer, view in again:
+        assert torch.equal(view.x.vectors[:], whole[layer][0])
+    assert told == [1, 2, 3], "layer 0 is not run again"
+    assert not list(stream_state.cache_folder("streams").iterdir()), "what is done needs nothing to go on from"
+
+
+def test_a_model_that_cannot_be_run_is_read_by_x(model: tuple[object, str], tmp_path: Path) -> None:
+    assert readable(open_model(model[1]), ALL) == (ALL, "")
+    gpt = families.family_model("openai-gpt")
+    weights: HeadWeights = open_model(str(families.saved(gpt, tmp_path / "gpt", "openai-gpt")))
+    reading, why = readable(weights, ALL)
+    assert (reading.source, reading.openings, reading.centred) == ("x", (), True)
+    assert "without keeping keys and values" in why
+    for _, view in layer_views("gpt", weights, reading, [1], MEANS):
+        torch.testing.assert_close(view.x.vectors[:].mean(0), torch.zeros(32), rtol=0, atol=1e-5)
