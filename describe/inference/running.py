@@ -61,7 +61,7 @@ class Runner:
     Raises `CheckpointError` for a model that keeps no keys and values from one position to the next.
     """
 
-    def __init__(self, model: nn.Module, info: ModelInfo, device: torch.device | None = None) -> None:
+    def __init__(self, model: PreTrainedModel, info: ModelInfo, device: torch.device | None = None) -> None:
         self.info, self.model = info, model
         self._parts = Parts(model, info.family)
         self._family, self.backbone = self._parts.family, self._parts.backbone
@@ -71,8 +71,7 @@ class Runner:
                 f"transformers runs models of the family {info.family} without keeping keys and values: they cannot be"
                 " run here; extract, describe and relations read their weights all the same"
             )
-        embedding: Any = model
-        self._unembed: nn.Module = embedding.get_output_embeddings()
+        self._unembed: nn.Module = model.get_output_embeddings()
         self.device: torch.device = next(model.parameters()).device if device is None else device
         self._started: tuple[list[int], Any] | None = None
 
