@@ -54,7 +54,7 @@ def describe(
     from describe.llm import parse_llm
 
     if report:
-        return _report(catalog, model, json_path)
+        return _report(catalog, model, llm, json_path)
     if show_prompt is not None:
         return _show_prompt(catalog, model, show_prompt, prompt, reading, json_path)
     named = parse_llm(llm)
@@ -134,13 +134,13 @@ def _show_prompt(catalog: str, model: str, head: str, prompt: str | None, readin
     return 0
 
 
-def _report(catalog: str, model: str, json_path: Path | None) -> int:
+def _report(catalog: str, model: str, llm: str | None, json_path: Path | None) -> int:
     from app.terminal import draw_table, write_json
     from describe import pipeline
     from describe.catalog import Catalogue
 
     with Catalogue(catalog) as opened:
-        found = pipeline.report(opened, model)
+        found = pipeline.report(opened, model, llm)
     if json_path:
         write_json(found, json_path)
         return 0

@@ -32,6 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except HeadscribeError as error:
         return _complain(str(error))
     except _UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":  # Click's, whose message is the help
+            print(error.format_message())
+            return 2
         command = error.ctx.command_path if error.ctx else "headscribe"
         return _complain(f"{error.format_message().rstrip('.')} (see {command} --help)")
     except (typer.Abort, KeyboardInterrupt):
@@ -75,7 +78,9 @@ def _without_secrets(stream: TextIO) -> TextIO:
         return stream  # somebody else's, such as a notebook's or a test's
     stream.flush()
     file = open(stream.fileno(), "wb", closefd=False)  # noqa: SIM115  (it is open as long as the process lives)
-    return _Redacted(file, stream.encoding, stream.errors, None, stream.line_buffering, stream.write_through)
+    # A terminal that has not every character ends no run.
+    errors = "backslashreplace" if stream.errors == "strict" else stream.errors
+    return _Redacted(file, stream.encoding, errors, None, stream.line_buffering, stream.write_through)
 
 
 def _reported(run_id: int) -> int:
@@ -97,10 +102,15 @@ def _of_database(error: Exception) -> str | None:
 
 
 def _json_to_stdout(arguments: list[str]) -> list[str]:
-    """``--json`` without a path means standard output."""
+    """``--json`` without a file means standard output; the next word is one where it is named as JSON's files are, or a
+    device (``--json=PATH``: whatever it is named)."""
     following = [*arguments[1:], "--end"]
-    bare = [a == "--json" and b.startswith("-") and b != "-" for a, b in zip(arguments, following, strict=False)]
+    bare = [a == "--json" and not _is_json_file(b) for a, b in zip(arguments, following, strict=False)]
     return ["--json=-" if is_bare else argument for argument, is_bare in zip(arguments, bare, strict=True)]
+
+
+def _is_json_file(word: str) -> bool:
+    return word == "-" or word.startswith(("/dev/", "/proc/")) or word.lower().endswith((".json", ".jsonl"))
 
 
 def _complain(message: str) -> int:

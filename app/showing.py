@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Optional, TypeVar
 import typer
 
 from app import options as o
+from app.saying import say
 
 if TYPE_CHECKING:
     from describe.head_record import HeadSummary
@@ -33,6 +34,8 @@ _LARGEST: dict[Order, Callable[[HeadSummary], float | None]] = {
     Order.saliency: attrgetter("saliency"),
     Order.evidence: attrgetter("effect"),
 }
+
+_MADE_BY = {Order.score: ": headscribe score makes scores", Order.evidence: "", Order.saliency: ""}
 
 
 def show(
@@ -71,7 +74,9 @@ def show(
             chosen = _chosen(((record.summary(), record) for record in records), sort, min_score)
             write_json([record.to_json() for record in chosen], json_path)
         else:
-            lines = map(HeadLine.of, records)
+            lines = [HeadLine.of(record) for record in records]
+            if sort in _LARGEST and all(_LARGEST[sort](line.summary) is None for line in lines):
+                say(f"headscribe: no head has a figure for --sort {sort.value} yet{_MADE_BY[sort]}", err=True)
             draw_heads(_chosen(((line.summary, line) for line in lines), sort, min_score))
 
 

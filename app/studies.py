@@ -261,7 +261,7 @@ def _text(path: Path) -> str:
     from describe.errors import InputError
 
     try:
-        return path.expanduser().read_text(encoding="utf-8")
+        return path.expanduser().read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read '{path}' as text: {error}") from error
 

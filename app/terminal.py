@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from describe.files import write_atomically
-from describe.text import encodable, printable, quoted, visible
+from describe.text import encodable, json_text, printable, quoted, visible
 
 if TYPE_CHECKING:
     from describe.head_record import AttentionRecord, EvidenceRecord, HeadRecord, HeadSummary, RelationRecord
@@ -226,11 +225,11 @@ def draw_table(
 
 def write_json(value: Any, path: Path) -> None:
     """JSON to a file, complete or not at all; to standard output for ``-``."""
-    text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
     if str(path) == "-":
-        sys.stdout.write(encodable(text))
+        told = (sys.stdout.encoding or "utf-8").lower().replace("-", "").startswith("utf")
+        sys.stdout.write(encodable(json_text(value, indent=2, ascii_only=not told)) + "\n")
     else:
-        write_atomically(path, text)
+        write_atomically(path, json_text(value, indent=2) + "\n")
 
 
 def _text(words: str, style: str = "") -> Text:

@@ -6,6 +6,8 @@ HTML and formulas. Everything that shows a token to a reader goes through `quote
 
 from __future__ import annotations
 
+import json
+import math
 import re
 import unicodedata
 from functools import lru_cache
@@ -14,14 +16,19 @@ from typing import Any
 __all__ = [
     "encodable",
     "file_name",
+    "json_text",
     "keepable",
     "markdown",
     "no_formula",
     "printable",
     "quoted",
     "shortened",
+    "shown",
     "visible",
 ]
+
+LONGEST_SHOWN = 200
+"""Characters of a token that are shown in a prompt."""
 
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}
 _HIDDEN = {
@@ -52,6 +59,13 @@ def quoted(text: str) -> str:
     return '"' + visible(text).replace('"', '\\"') + '"'
 
 
+def shown(token: str, most: int = LONGEST_SHOWN) -> str:
+    """`quoted` text, of which no more than so many characters are there; of a longer one its length is said."""
+    if len(token) <= most:
+        return quoted(token)
+    return f'{quoted(token[:most])[:-1]}…" ({len(token):,} characters)'
+
+
 def shortened(text: str, most: int = 80) -> str:
     """`visible` text of at most so many characters, as a message quotes what is wrong."""
     return visible(text[:most])[:most] + ("…" if len(text) > most else "")
@@ -60,6 +74,22 @@ def shortened(text: str, most: int = 80) -> str:
 def printable(text: str) -> str:
     """Lines of a message as a terminal may have them: `visible`, but a backslash stays, as parts are so already."""
     return "".join(char if char in "\n\\" else _visible_char(char) for char in text)
+
+
+def json_text(value: object, *, indent: int | None = None, ascii_only: bool = False) -> str:
+    """A value as JSON, which knows no number that is none: NaN and infinity, of an older catalogue, are null."""
+    try:
+        return json.dumps(value, ensure_ascii=ascii_only, indent=indent, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), ensure_ascii=ascii_only, indent=indent)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def file_name(text: str, most: int = 80) -> str:

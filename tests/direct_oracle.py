@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from describe.weights.families import family_of
 from describe.weights.family import Family
-from describe.weights.names import prefixes
+from describe.weights.names import found_prefix
 from tests.inference_oracle import reads_of_source
 from tests.oracle import Places, places
 
@@ -124,6 +124,6 @@ def _family(model: Any) -> Family:
 def _final_norm(model: Any) -> Any:
     """The module before the unembedding; only its name is the table's."""
     family, there = _family(model), dict(model.named_modules())
-    prefix = next(p for p in prefixes(family) if f"{p}{family.embed}" in there)
+    prefix = found_prefix(family, there)
     name = "norm" if family.final_norm == "plain" else family.final_norm
     return there[f"{prefix}{name}"] if name else None

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from describe.weights.families import family_of
-from describe.weights.names import prefixes
+from describe.weights.names import found_prefix
 
 
 @dataclass
@@ -77,7 +77,7 @@ def places(model: Any) -> Places:
     family = family_of(model_type=config.model_type) or family_of(model_type=model.config.model_type)
     assert family is not None
     there = dict(model.named_modules())
-    prefix = next(p for p in prefixes(family) if f"{p}{family.embed}" in there)
+    prefix = found_prefix(family, there)
     layers = [there[f"{prefix}{family.block.format(i)}".rstrip(".")] for i in range(config.num_hidden_layers)]
     attention = family.output.rpartition(".")[0]
     return Places(

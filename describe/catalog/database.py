@@ -126,7 +126,8 @@ def _open(url: URL, where: str, file: SqliteFile | None, create: bool) -> Engine
     except NoSuchModuleError as error:
         raise CatalogueError(f"'{where}' names a database headscribe has no driver for: {error}") from error
     except ImportError as error:
-        raise CatalogueError(f"the driver for '{where}' is not installed ({error})") from error
+        extra = ": pip install 'headscribe[postgres]'" if url.get_backend_name() == "postgresql" else ""
+        raise CatalogueError(f"the driver for '{where}' is not installed ({error}){extra}") from error
     except ArgumentError as error:
         raise CatalogueError(f"'{where}' names no database that can be opened") from error
     if engine.dialect.name == "sqlite":

@@ -80,7 +80,7 @@ class SearchStore:
                 .order_by(rank.desc(), every.c.head_id)
             )
             rows = connection.execute(ranked.limit(limit).offset(offset)).all()
-            known = _known(connection, [row.head_id for row in rows], terms)
+            known = _known(connection, [row.head_id for row in rows], terms, llm)
             heads = [known[row.head_id] | {"rank": float(row.rank)} for row in rows]
             return {"total": rows[0].total if rows else 0, "heads": heads}
 
@@ -150,8 +150,13 @@ def _found_by(
     return select(every.c.head_id, func.max(every.c.weight).label("weight")).group_by(every.c.head_id)
 
 
-def _known(connection: Connection, head_ids: list[int], terms: Sequence[Term] = ()) -> dict[int, dict[str, Any]]:
-    """Heads by their id: where they are, the description that has most of the terms, and the tokens that meet them."""
+def _known(
+    connection: Connection, head_ids: list[int], terms: Sequence[Term] = (), llm: str | None = None
+) -> dict[int, dict[str, Any]]:
+    """Heads by their id: where they are, the description that has most of the terms, and the tokens that meet them.
+
+    ``llm``: of its descriptions only, and no tokens.
+    """
     model, extraction, head = schema.model, schema.extraction, schema.head
     query = (
         select(head.c.id, model.c.name, model.c.content_hash, extraction.c.model_id)
@@ -177,6 +182,9 @@ def _known(connection: Connection, head_ids: list[int], terms: Sequence[Term] = 
         .where(passage.c.head_id.in_(head_ids))
         .order_by(passage.c.id)
     )
+    if llm is not None:
+        by = schema.labeller
+        passages = passages.join(by, told.c.labeller_id == by.c.id).where(by.c.llm == llm)
     best: dict[int, tuple[int, bool, int]] = {}
     for row in connection.execute(passages):
         found = [word for word in row.terms.split() if any(term.meets(word) for term in terms)]

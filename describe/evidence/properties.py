@@ -124,7 +124,7 @@ PROPERTIES = (
     Property("numeric", "form", "numbers in digits", lambda token: bool(re.fullmatch(r"[\d.,]*\d[\d.,]*", token.word))),
     Property("non_latin", "form", "words in a non-Latin script", _non_latin),
     Property("subword", "form", "pieces of words", lambda t: t.inner and t.word.islower() and t.zipf < 4),
-    Property("unspaced", "spacing", "words without a space before them", lambda t: t.inner and t.word.isalpha()),
+    Property("unspaced", "spacing", "words without a leading space", lambda t: t.inner and t.word.isalpha()),
     Property("rare", "frequency", "rare words", lambda t: t.word.isalpha() and t.zipf < 2),
 )
 

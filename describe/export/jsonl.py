@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from describe.export import Parts
+from describe.text import json_text
 
 __all__ = ["write_file"]
 
@@ -18,4 +18,4 @@ def write_file(parts: Parts, path: Path) -> None:
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
         for _, heads in parts:
             for head in heads:
-                file.write(json.dumps(head.to_json(), ensure_ascii=False).translate(_LINE_ENDS) + "\n")
+                file.write(json_text(head.to_json()).translate(_LINE_ENDS) + "\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -13,7 +12,7 @@ from describe.export import Parts
 from describe.head_record import DescriptionRecord, HeadRecord, Json, Record
 from describe.head_record.form import finite_json
 from describe.head_record.schema import as_text, optional, properties, resolved
-from describe.text import encodable, shortened
+from describe.text import encodable, json_text, shortened
 
 __all__ = ["arrow_schema", "pyarrow", "read_heads", "write_file", "write_heads", "write_table"]
 
@@ -123,7 +122,7 @@ def _texts(columns: dict[str, Json]) -> list[str]:
 
 
 def _as_row(head: Json, kind: type[Record] = HeadRecord) -> Json:
-    texts = {name: json.dumps(head[name], ensure_ascii=False) for name in _texts(properties(kind)) if name in head}
+    texts = {name: json_text(head[name]) for name in _texts(properties(kind)) if name in head}
     nested = {"descriptions": [_as_row(one, DescriptionRecord) for one in head.get("descriptions", ())]}
     return head | texts | (nested if kind is HeadRecord else {})
 

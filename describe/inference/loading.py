@@ -13,7 +13,7 @@ from torch import nn
 
 from describe.errors import CheckpointError
 from describe.weights import FAMILIES, Family
-from describe.weights.names import prefixes
+from describe.weights.names import found_prefix
 
 __all__ = ["Parts", "load_network", "loaded", "loading", "longest_text"]
 
@@ -36,7 +36,9 @@ class Parts:
         self.family: Family = next(row for row in FAMILIES if row.name == family)
         there = {name for name, _ in model.named_modules()}
         self._model = model
-        self._prefix = next(p for p in prefixes(self.family) if f"{p}{self.family.embed}" in there)
+        prefix = found_prefix(self.family, there)
+        assert prefix is not None, "its weights were read by this row"
+        self._prefix = prefix
         self.backbone = model.get_submodule(self._prefix.rstrip("."))
 
     def layer(self, layer: int) -> nn.Module:

@@ -71,7 +71,7 @@ class Template:
 def read_templates(path: Path) -> list[str]:
     """The templates of a file: a JSON list of texts, or one text a line. Raises `InputError` when there is none."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         raise InputError(f"the templates in '{path}' cannot be read: {error}") from error
     try:

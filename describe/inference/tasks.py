@@ -32,7 +32,7 @@ def read_tasks(path: Path | None = None) -> dict[str, Task]:
     """
     try:
         ours = resources.files("describe.inference") / "tasks.json"
-        content: Any = json.loads((path or ours).read_text(encoding="utf-8"))
+        content: Any = json.loads((path or ours).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise InputError(f"the tasks in '{path}' cannot be read: {error}") from error
     if not isinstance(content, dict) or not content:

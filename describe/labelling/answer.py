@@ -21,6 +21,19 @@ __all__ = [
 UNCLEAR = "Unclear"
 
 
+_ABSTAINED = re.compile(
+    r"\W*("
+    r"unclear(\s*[-–—:;,.(/].*)?"  # with a reason behind it
+    r"|none|n/?\s?a|n\.a|nothing|null|not applicable|unknown|undetermined|indeterminate|inconclusive"
+    r"|(there is )?no (clear|consistent|obvious|discernible|apparent|identifiable|coherent|single|common|specific)"
+    r"[\w ,/-]{0,40}(pattern|relation|relationship|mapping|theme|function|structure|property)s?"
+    r"( (is|was|can be) \w+)?( (between|among|across|in|of|for) [\w /-]{0,60})?"
+    r")\W*",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Ways to say that there is nothing to say."""
+
+
 class Answer(BaseModel):
     """The answer asked for; reasoning comes first so that the LLM thinks before it says."""
 
@@ -36,7 +49,7 @@ class Answer(BaseModel):
         value = " ".join(value.split())
         if not any(char.isalnum() for char in value):
             raise ValueError("says nothing")
-        return UNCLEAR if re.fullmatch(r"\W*unclear\W*", value, re.IGNORECASE) else value
+        return UNCLEAR if _ABSTAINED.fullmatch(value) else value
 
     @property
     def unclear(self) -> bool:
@@ -56,7 +69,7 @@ def parse_answer(text: str) -> Answer:
 
     Raises ValueError with a reason that can be sent back to the LLM.
     """
-    found = reply_object(text, "pattern")
+    found = reply_object(text, "pattern", tuple(Answer.model_fields))
     known = {name: found[name] for name in Answer.model_fields if name in found}
     try:
         return Answer.model_validate({"reasoning": ""} | known)

@@ -19,7 +19,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from describe.errors import TemplateError
 from describe.labelling.answer import UNCLEAR, Answer
 from describe.records import Evidence, HeadId, HeadMapping, MappingRow, Target
-from describe.text import quoted
+from describe.text import shown
 
 __all__ = ["DEFAULT_PROMPT", "DESCRIBING", "Kind", "Template", "load_template", "shown_rows", "template_names"]
 
@@ -129,7 +129,7 @@ def template_names() -> list[str]:
 
 def shown_rows(rows: Iterable[tuple[str, Iterable[str]]]) -> list[dict[str, Any]]:
     """Rows, each a source and its targets, as templates get them: tokens in quotes."""
-    return [{"source": quoted(source), "targets": [quoted(target) for target in targets]} for source, targets in rows]
+    return [{"source": shown(source), "targets": [shown(target) for target in targets]} for source, targets in rows]
 
 
 def text_hash(text: str) -> str:
@@ -152,7 +152,7 @@ def _read(name: str, *, judging: bool) -> str:
             )
         return (resources.files("prompts") / f"{name}.jinja").read_text(encoding="utf-8")
     try:
-        return Path(name).expanduser().read_text(encoding="utf-8")
+        return Path(name).expanduser().read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise TemplateError(f"the prompt template '{name}' cannot be read: {reason}") from error

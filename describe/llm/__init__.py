@@ -10,11 +10,12 @@ from describe.llm.money import Price, Purse, estimated_tokens, find_price, most_
 from describe.llm.pacing import Pacer
 from describe.llm.spec import LLM, parse_llm
 from describe.llm.tokens import tokens_per_character
-from describe.llm.wire import Wire, reply_of
+from describe.llm.wire import GUESSED, Wire, reply_of
 
 __all__ = [
     "ANSWERED",
     "CAUSES",
+    "GUESSED",
     "LLM",
     "MOST_BYTES",
     "MOST_REQUESTS",

@@ -22,6 +22,7 @@ from tenacity import Retrying
 from describe.errors import CallError, LLMError
 from describe.llm.asking import Message, Request
 from describe.llm.batch_state import KEY, BatchState, OutputLine, in_list, name_of
+from describe.llm.complaints import Complaint
 from describe.llm.failures import UNREACHED, answered_with, never_reached, persistence
 from describe.llm.pacing import LONG_WAIT, say_waiting
 from describe.llm.sending import MOST_ANSWER, Ask, Sender, shown_address
@@ -187,7 +188,9 @@ class BatchClient:
         if found.code in _UNSENT:
             return Result(found.custom_id, None)
         wire = self.wire
-        failure = answered_with(found.status, found.code, wire.line(found.message), wire.where, wire.model)
+        codes = frozenset({found.code.lower()} if found.code else ())
+        said = Complaint(wire.line(found.message), codes)
+        failure = answered_with(found.status, said, wire.where, wire.model)
         call = wire.entry(Answer(failure=failure), request_hash, seconds)
         return Result(found.custom_id, call, failure if isinstance(failure, LLMError) else None)
 

@@ -15,9 +15,10 @@ from tenacity import AsyncRetrying
 from describe.errors import CallError, LLMError
 from describe.llm.asking import Choice, Form, Message, Oversight, Reply
 from describe.llm.completion import Completion, NoCompletionError, likelihoods
-from describe.llm.failures import TRANSIENT, UNREACHED, never_reached, persistence, refused_parameter
+from describe.llm.failures import TRANSIENT, UNREACHED, never_reached, persistence
 from describe.llm.money import estimated_tokens, most_tokens
 from describe.llm.sending import Sender
+from describe.llm.trial import Trial
 from describe.llm.wire import Answer, Wire, reply_of
 from describe.records import LOST, SENT, Call, HeadId
 
@@ -58,20 +59,20 @@ class ChatClient:
         when no usable reply came, `LLMError` when none ever will, `RunEndedError` when there is no money left to ask.
         """
         started, tries = time.monotonic(), 0
-        request_hash = self._wire.hash(messages, form)
+        request_hash, trial = self._wire.hash(messages, form), Trial(self._wire)
         async with self._asking[request_hash]:  # who asks the same at the same time gets the same reply
             call = self._run.ledger.answered(head, request_hash) if self._run.ledger else None
             if call is None:
-                call, tries = await self._persist(messages, form, request_hash, head)
+                call, tries = await self._persist(messages, form, request_hash, head, trial)
         took = {
             "seconds": round(time.monotonic() - started, 3),
             "attempts": tries,
-            "omitted": sorted(self._wire.refused),
+            "omitted": sorted(trial.left_out),
         }
         return reply_of(call, took | ({} if tries else {"from_ledger": True}))
 
     async def _persist(
-        self, messages: list[Message], form: Form, request_hash: str, head: HeadId | None
+        self, messages: list[Message], form: Form, request_hash: str, head: HeadId | None, trial: Trial
     ) -> tuple[Call, int]:
         """Call until there is an outcome that another try would not mend. Returns it, and the number of tries."""
         tries = 0
@@ -80,7 +81,7 @@ class ChatClient:
             async for attempt in retrying:
                 with attempt:
                     tries += 1
-                    call = await self._call(messages, form, request_hash, head)
+                    call = await self._call(messages, form, request_hash, head, trial)
         except CallError as error:
             if error.cause not in UNREACHED or self._sender.heard:
                 raise
@@ -93,8 +94,10 @@ class ChatClient:
         """Wait before another try."""
         await self._run.pacer.wait(seconds, "a call failed, and is tried again")
 
-    async def _call(self, messages: list[Message], form: Form, request_hash: str, head: HeadId | None) -> Call:
-        """One call, in its turn, paid and entered; a refused parameter is left out from now on and the call made again.
+    async def _call(
+        self, messages: list[Message], form: Form, request_hash: str, head: HeadId | None, trial: Trial
+    ) -> Call:
+        """One call, in its turn, paid and entered; a refused parameter is left out and the call made again.
 
         Raises `CallError` for what another try may mend, `LLMError`, `RunEndedError`.
         """
@@ -108,7 +111,7 @@ class ChatClient:
                 async with self._run.pacer.turn(expected):
                     if self._run.ledger:
                         await self._run.ledger.kept()
-                    sent, started = self._wire.parameters(form), time.monotonic()
+                    sent, started = self._wire.parameters(form, trial.left_out), time.monotonic()
                     call, failure, unbilled = await self._entered(messages, form, sent, request_hash, head)
                 cost = 0.0 if unbilled else reserved if call.money is None else call.money
             finally:
@@ -119,12 +122,10 @@ class ChatClient:
                 taken = (call.tokens_in or 0) + (call.tokens_out or 0)
                 self._run.pacer.answered(min(taken, most_tokens(text) + longest) - expected)
             if failure is None:
+                trial.helped(sent)
                 return call
-            mendable = isinstance(failure, CallError) and failure.cause == "bad_request"
-            refused = refused_parameter(str(failure).lower(), sent) if mendable else None
-            if refused is None:
+            if not (isinstance(failure, CallError) and trial.leave_out(failure, sent)):
                 raise failure
-            self._wire.refused.add(refused)
 
     async def _entered(
         self,

@@ -5,6 +5,7 @@ Only an answer without any form of a completion is none. A good text with an odd
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,6 +27,13 @@ NO_COMPLETION: Final = "the server's answer is no chat completion"
 
 MOST_TOKENS: Final = 10_000_000
 """No model reads or writes so many in one call: a greater number is no count."""
+
+
+_THOUGHT = ("reasoning_content", "reasoning")
+"""Where servers put what a model thinks."""
+
+_TEXTS = ("text", "output_text")
+"""Types of the parts of a content that are the reply."""
 
 
 class NoCompletionError(ValueError):
@@ -119,14 +127,35 @@ def _judged(found: Any) -> tuple[str, str | None, str]:
     if not isinstance(message, dict):
         raise NoCompletionError(NO_COMPLETION)
     text = _text(message.get("content") or choice.get("text"))
+    thought = next((said for said in (_text_or_none(message.get(name)) for name in _THOUGHT) if said), "")
     refusal = message.get("refusal")
     if refusal or choice.get("finish_reason") == "content_filter":
         return "refusal", "the LLM or its filter declined to answer", string_of(refusal) or text
     if choice.get("finish_reason") == "length":
         return "truncated", "the reply was cut off at the token limit (--max-tokens)", text
+    if not text and _is_object(thought):  # some servers put all that a reasoning model says there
+        return "ok", None, thought
+    if not text and thought:
+        return "empty", f"the reply holds no text, but {len(thought):,} characters of reasoning", text
     if not text:
         return "empty", "the reply holds no text", text
     return "ok", None, text
+
+
+def _is_object(text: str) -> bool:
+    """Whether a text is a JSON object, in a code fence or behind thinking perhaps, and nothing else."""
+    text = text.rpartition("</think>")[2].strip().removeprefix("```json").strip("`").strip()
+    try:
+        return text.startswith("{") and isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _text_or_none(content: object) -> str:
+    try:
+        return _text(content)
+    except NoCompletionError:
+        return ""
 
 
 def _text(content: Any) -> str:
@@ -136,7 +165,7 @@ def _text(content: Any) -> str:
     if not isinstance(content, list):
         raise NoCompletionError(NO_COMPLETION)
     parts = (object_of(part) for part in content)
-    return "".join(string_of(part.get("text")) for part in parts if part.get("type") == "text").strip()
+    return "".join(string_of(part.get("text")) for part in parts if part.get("type", "text") in _TEXTS).strip()
 
 
 def object_of(value: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import importlib
 import math
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -14,6 +15,7 @@ from tenacity import RetryCallState, retry_if_exception, stop_after_attempt, wai
 
 from describe.errors import CallError, LLMError
 from describe.llm.asking import Request
+from describe.llm.complaints import Complaint
 from describe.providers import Provider
 
 __all__ = [
@@ -49,9 +51,6 @@ CAUSES = {
 TRANSIENT = {"rate_limit", "timeout", "connection", "server_error"}
 """Causes that another try may mend."""
 
-_NO_CREDIT = {"insufficient_quota", "billing_error"}
-"""Error codes, of OpenAI and of Anthropic, of accounts that cannot pay."""
-
 _OVERLOADED = 529
 """Anthropic's status for servers that have too much to do for anybody: asked less often, they answer."""
 
@@ -77,12 +76,13 @@ def package_of(row: Provider) -> Any:
 
 
 def translate(
-    error: Exception, message: str, row: Provider, where: str, model: str, timeout: float
+    error: Exception, message: str, complaint: Complaint, row: Provider, where: str, model: str, timeout: float
 ) -> CallError | LLMError:
     """An exception of a provider's package as ours; what no later call can mend as `LLMError`.
 
     Args:
         message: the exception's text, fit to be shown.
+        complaint: what the server's answer says, where there was one.
         where, model: the endpoint, and the model asked for.
         timeout: seconds that were waited.
     """
@@ -93,34 +93,38 @@ def translate(
         return CallError("connection", f"{where} cannot be reached: {message}")
     if isinstance(error, package.APIStatusError):
         asked = retry_after(error.response.headers)
-        status: int = error.status_code
-        code = getattr(error, "code", None) or getattr(error, "type", None)
-        return answered_with(status, code, message, where, model, asked, key=row.key)
+        said = replace(complaint, words=message)
+        return answered_with(error.status_code, said, where, model, asked, key=row.key)
     return CallError("server_error", message)
 
 
 def answered_with(
     status: int,
-    code: str | None,
-    message: str,
+    said: Complaint,
     where: str,
     model: str,
     retry_after: float | None = None,
     *,
     key: str | None = "OPENAI_API_KEY",
 ) -> CallError | LLMError:
-    """The cause by HTTP status and error code of an answer, in a response or in a line of a batch's output."""
+    """The cause by HTTP status and complaint of an answer, in a response, inside one, or in a line of a batch's output.
+
+    Its words are fit to be shown.
+    """
+    message, refused = said.words, 400 <= status < 500
+    if status == 402 or (refused and said.no_credit):
+        return LLMError(f"the account at {where} has no credit left{f': {message}' if message else ''}")
+    if refused and status != 429 and said.flagged:
+        return CallError("refusal", f"a filter declined the prompt: {message}")
     if status == 401:
         return LLMError(f"{where} refused the API key: check {key}")
+    if status in (429, _OVERLOADED) or ((status == 403 or status >= 500) and said.too_often):
+        return CallError("rate_limit", message, retry_after=retry_after)
     if status == 403:
         return LLMError(f"{where} does not allow the use of '{model}' with this key: {message}")
     if status == 404:
         return LLMError(f"{where} has no model '{model}' (or no chat completions there): {message}")
-    if code in _NO_CREDIT:
-        return LLMError(f"the account at {where} has no credit left")
-    if status in (429, _OVERLOADED):
-        return CallError("rate_limit", message, retry_after=retry_after)
-    if 400 <= status < 500 and status not in (408, 409):
+    if refused and status not in (408, 409):
         return CallError("bad_request", message)
     return CallError("server_error", message, retry_after=retry_after)
 
@@ -152,6 +156,9 @@ def never_reached(error: CallError, tries: int, row: Provider) -> LLMError:
 
 def refused_parameter(complaint: str, sent: Iterable[str], *, guess: bool = True) -> str | None:
     """Which of the parameters sent the server complains of; by ``guess``, structured output when it does not say."""
+    complaint = complaint.lower()
+    if Complaint(complaint).too_long:
+        return None
     candidates = [name for name in REFUSABLE if name in sent]
     named = (name for name in candidates if any(word in complaint for word in REFUSABLE[name][0]))
     guessed = (name for name in ("response_format", "output_config") if guess and name in candidates)

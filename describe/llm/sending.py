@@ -10,6 +10,7 @@ import asyncio
 import os
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from describe.errors import CallError, LLMError
@@ -98,7 +99,9 @@ class Sender:
         return answer
 
     async def _sent(self, path: str, body: dict[str, Any], name: str) -> Answer:
-        return await self.post(f"/{path}", body, {CLIENT_ID: name})
+        answer = await self.post(f"/{path}", body, {CLIENT_ID: name})
+        failure = self._wire.failed_inside(answer.body) if answer.failure is None else None
+        return answer if failure is None else replace(answer, failure=failure)
 
     async def post(self, path: str, body: dict[str, Any], headers: dict[str, str] | None = None) -> Answer:
         """Send JSON to a path behind the endpoint, or to an address that begins with a scheme. Raises nothing."""
@@ -160,6 +163,7 @@ def _client(row: Provider, base_url: str, api_key: str, look: Callable[[httpx2.R
     from describe.llm.bodies import ENCODINGS
 
     url = URL(base_url)
+    query = dict(url.query)
     headers = {"Accept-Encoding": ENCODINGS}
     if url.user:
         user = b64encode(f"{url.user}:{url.password or ''}".encode()).decode()
@@ -168,8 +172,9 @@ def _client(row: Provider, base_url: str, api_key: str, look: Callable[[httpx2.R
     make = getattr(package, "AsyncOpenAI", None) or package.AsyncAnthropic
     return make(
         api_key=api_key,
-        base_url=str(url.with_user(None)),
+        base_url=str(url.with_user(None).with_query(None).with_fragment(None)),
         default_headers=headers,
+        default_query=query,
         max_retries=0,
         timeout=None,  # the whole request has its time
         http_client=package.DefaultAioHttpClient(  # a third of the CPU time of the default one

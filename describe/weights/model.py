@@ -20,8 +20,8 @@ from describe.weights.locate import Location, content_hash
 from describe.weights.names import Names
 from describe.weights.output_path import OutputPath
 from describe.weights.pieces import Pieces, gguf_pieces, hub_pieces
-from describe.weights.sources import GgufSource, StoredRows, TensorSource
-from describe.weights.vocabulary import gguf_tokens, hub_tokens
+from describe.weights.sources import GgufSource, StoredRows, TensorSource, finite
+from describe.weights.vocabulary import ends_words, gguf_tokens, hub_tokens
 
 __all__ = ["FirstMLP", "HeadWeights", "LayerWeights", "Shape"]
 
@@ -76,8 +76,18 @@ class HeadWeights:
         )
 
     def token_id(self, text: str) -> int | None:
-        """The id of the token with exactly this text, the smallest where several have it; None where none has."""
-        return self._ids.get(text)
+        """The id of the token with exactly this text, the smallest where several have it; None where none has.
+
+        Where a vocabulary has the space behind its words, " Paris" is the token that stands for this word alone.
+        """
+        found = self._ids.get(text)
+        if found is not None or not (self._ends_words and text.startswith(" ") and text.strip()):
+            return found
+        try:
+            ids = self.token_ids(text)  # such vocabularies may have no capitals
+        except CheckpointError:
+            return None
+        return ids[0] if len(ids) == 1 else None
 
     def first_token(self, text: str) -> int:
         """The first of the tokens that the tokenizer makes of a text inside a sentence (as " Paris")."""
@@ -130,6 +140,10 @@ class HeadWeights:
     def _ids(self) -> dict[str, int]:
         return {token: index for index, token in reversed(list(enumerate(self.tokens)))}
 
+    @cached_property
+    def _ends_words(self) -> bool:
+        return ends_words(self.tokens)
+
     @property
     def embed(self) -> StoredRows:
         """E as the first layer reads it, (V, d), read row by row: scaled or normed where the family does that, else as
@@ -168,7 +182,7 @@ class HeadWeights:
         if name not in self._source.names:
             return None
         heads = (self._packing(layer), shape.n_heads, shape.n_kv_heads, shape.d_head)
-        return self._source.read(name)[value_rows(*heads)].reshape(shape.n_kv_heads, shape.d_head)
+        return finite(self._source.read(name), name)[value_rows(*heads)].reshape(shape.n_kv_heads, shape.d_head)
 
     def block(self, layer: int) -> Iterator[tuple[str, Tensor]]:
         """Every tensor of a layer, by its name in the files, dequantised."""
@@ -244,7 +258,8 @@ class HeadWeights:
         return "qkv" if self._names("value", layer).endswith("attn_qkv.weight") else "alone"
 
     def _read(self, role: str, layer: int = 0) -> Tensor:
-        return self._source.read(self._names(role, layer))
+        name = self._names(role, layer)
+        return finite(self._source.read(name), name)
 
     def _vocab_size(self) -> int:
         """V, and the promise that E and U have the configured width."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
 from describe.weights.family import Family
 
-__all__ = ["GgufNames", "HubNames", "Names", "prefixes"]
+__all__ = ["GgufNames", "HubNames", "Names", "found_prefix"]
 
 
 class Names(Protocol):
@@ -28,29 +29,50 @@ class Names(Protocol):
 _WRAPPED = ("model.language_model.", "language_model.model.", "model.text_model.", "language_model.", "text_model.")
 
 
-def prefixes(family: Family) -> list[str]:
-    """Prefixes of a row's names: its own prefix, none, or what multimodal models put before their text part."""
-    return [family.prefix, "", *_WRAPPED]
+def found_prefix(family: Family, there: Collection[str], ending: str = "") -> str | None:
+    """The prefix of a row's names in a model: the row's own, none, or that of whatever is around the language model
+    (a part that sees, another head, a tool of training); None where the row's names are not there.
+
+    Args:
+        there: the names of all modules; or of all tensors, with ``ending`` ".weight".
+    """
+    embed, value = f"{family.embed}{ending}", f"{family.block.format(0)}{family.value}{ending}"
+    around = sorted(name.removesuffix(value) for name in there if name.endswith(f".{value}"))
+    prefixes = [prefix for prefix in (family.prefix, "", *_WRAPPED, *around) if f"{prefix}{value}" in there]
+    whole = (prefix for prefix in prefixes if f"{prefix}{embed}" in there)
+    return next(whole, prefixes[0] if prefixes else None)
 
 
 class HubNames:
-    """Names in Hugging Face layout: a row's, below the prefixes that this checkpoint has."""
+    """Names in Hugging Face layout: a row's, below the prefixes that this checkpoint has.
+
+    Attributes:
+        has_unembed: whether a matrix U of its own is there.
+    """
 
     def __init__(self, family: Family, there: frozenset[str]) -> None:
         """``there``: the names of all tensors of the checkpoint."""
         self._family = family
-        found = (prefix for prefix in prefixes(family) if f"{prefix}{family.embed}.weight" in there)
-        self.prefix = next(found, family.prefix)
-        unembeds = (family.unembed, f"language_model.{family.unembed}")
+        found = found_prefix(family, there, ".weight")
+        self.prefix = family.prefix if found is None else found
+        parts = self.prefix.split(".")
+        around = [".".join([*parts[:i], family.unembed]) for i in range(len(parts))]
+        unembeds = (family.unembed, f"language_model.{family.unembed}", *around)
         self._unembed = next((name for name in unembeds if f"{name}.weight" in there), family.unembed)
+        self.has_unembed = f"{self._unembed}.weight" in there
+        embed = f"{self.prefix}{family.embed}.weight"
+        # Where both are one matrix, some tools keep it under the name of the last only.
+        self._embed = f"{self._unembed}.weight" if self.has_unembed and embed not in there else embed
         norms = (norm for norm in family.norm if self.below(f"{norm}.weight") in there)
         self._norm = next(norms, *family.norm[:1]) if family.norm else ""
 
     def __call__(self, role: str, layer: int = 0) -> str:
         if role == "unembed":
             return f"{self._unembed}.weight"
+        if role == "embed":
+            return self._embed
         name = self._norm if role == "norm" else getattr(self._family, role)
-        if role in ("embed", "embed_norm", "final_norm"):
+        if role in ("embed_norm", "final_norm"):
             return f"{self.prefix}{name}.weight"
         return f"{self.prefix}{self._family.block.format(layer)}{name}.weight"
 

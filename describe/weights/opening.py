@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from describe.errors import CheckpointError
 from describe.text import shortened
 from describe.weights.assembling import Shape
+from describe.weights.checkpoint_files import LARGEST_CONFIG, read_json, weight_file
 from describe.weights.experts import Routing
 from describe.weights.families import FAMILIES, family_of
 from describe.weights.family import Family
-from describe.weights.file_check import LARGEST_CONFIG, check_files, read_json
+from describe.weights.file_check import check_files
 from describe.weights.locate import Location, locate
 from describe.weights.model import HeadWeights
 from describe.weights.names import GgufNames, HubNames
 from describe.weights.refused import refusal_of
-from describe.weights.sources import GgufSource, SafetensorsSource
+from describe.weights.safetensors_source import SafetensorsSource
+from describe.weights.sources import GgufSource
 
 __all__ = ["open_model"]
 
@@ -35,12 +38,30 @@ def open_model(model: str) -> HeadWeights:
 def _open_directory(location: Location) -> HeadWeights:
     family, config = _known(location.path, _config(location.path))
     source = SafetensorsSource(location.path)
+    names = HubNames(family, source.names)
     shape = _hub_shape(location.path, family, config)
-    return HeadWeights(location, family, shape, source, HubNames(family, source.names))
+    if names.has_unembed:
+        shape = replace(shape, tied=False)  # whatever the configuration says, as transformers decides
+    elif not shape.tied:
+        _refuse_without_unembedding(location.path, names("unembed"), config)
+    return HeadWeights(location, family, shape, source, names)
+
+
+def _refuse_without_unembedding(directory: Path, name: str, config: object) -> None:
+    """Raise `CheckpointError`: a checkpoint that is to have a U has none."""
+    kinds = getattr(config, "architectures", None)
+    kind = str(kinds[0]) if isinstance(kinds, list) and kinds else ""
+    if not kind or kind.endswith(("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")):
+        raise CheckpointError(f"{directory} has no tensor '{name}': the checkpoint is incomplete")
+    raise CheckpointError(
+        f"{directory} is a '{shortened(kind)}', saved without an unembedding ({name}): it predicts no tokens, so that"
+        " its heads cannot be read through a vocabulary; name the language model that it was made from"
+    )
 
 
 def _config(directory: Path) -> dict[str, Any]:
     if not (directory / "config.json").is_file():
+        weight_file(directory)  # an adapter has none, and is named for what it is
         raise CheckpointError(f"{directory} holds no config.json: it is not a model in Hugging Face layout")
     config: dict[str, Any] = read_json(directory / "config.json", LARGEST_CONFIG)
     return config
@@ -99,9 +120,8 @@ def _unknown(path: Path, what: str, name: str) -> CheckpointError:
 
 
 def _hub_shape(directory: Path, family: Family, whole: Any) -> Shape:
-    """The shape in config.json of the text part; of the whole, where there are other parts, whether U is E."""
+    """The shape in config.json of the text part; whether U is E, of that or of the whole."""
     config = whole.get_text_config(decoder=True)
-    tied = _first(whole, "tie_word_embeddings")
     try:
         n_heads, d_model = int(config.num_attention_heads), int(config.hidden_size)
         eps = _first(config, "rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_epsilon", "norm_eps")
@@ -114,7 +134,7 @@ def _hub_shape(directory: Path, family: Family, whole: Any) -> Shape:
             d_head=int(getattr(config, "head_dim", None) or d_model // n_heads),
             norm_eps=float(eps if family.eps is None else family.eps),
             activation=str(activation or family.activation),
-            tied=bool(_first(config, "tie_word_embeddings") if tied is None else tied),
+            tied=any(bool(_first(part, "tie_word_embeddings")) for part in (whole, config)),
             scale=_scale(family.scale, getattr(config, family.scale, True), d_model),
             clamp=_clamp(config),
             routing=_routing(family, config),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from describe.weights.sources import GgufSource
-from describe.weights.vocabulary import load_tokenizer, scheme_of
+from describe.weights.vocabulary import BYTES, load_tokenizer, scheme_of
 
 if TYPE_CHECKING:
     from tokenizers.models import Model
@@ -59,9 +59,10 @@ def hub_pieces(directory: Path, size: int) -> Pieces:
         never |= _never_made(_unigram(scored, model.get("unk_id")), learnt)
         return _pieces(pieces, never, _by_scores([score for _, score in scored], size))
     merges = [_merge(each) for each in model.get("merges") or ()] if model.get("type") == "BPE" else []
-    if merges and not model.get("ignore_merges"):
+    marked = model.get("end_of_word_suffix") or model.get("continuing_subword_prefix")
+    if merges and not marked and not model.get("ignore_merges"):
         never |= _never_made(_byte_pairs(model["vocab"], merges), learnt)
-    byte_level = scheme_of(tokenizer, pieces) == "bytes"
+    byte_level = scheme_of(directory, tokenizer, pieces) == BYTES
     return _pieces(pieces, never, _by_merges(pieces, merges, size, byte_level=byte_level))
 
 

@@ -45,6 +45,11 @@ def pickled_only(folder: Path) -> None:
     torch.save({"x": torch.zeros(1)}, folder / "pytorch_model.bin")
 
 
+def only_index(folder: Path, text: str) -> None:
+    remove(folder, "*.safetensors")
+    (folder / "model.safetensors.index.json").write_text(text)
+
+
 BREAKAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "encoder": (lambda f: edit_config(f, model_type="bert"), "only encodes"),
     "encoder-decoder": (lambda f: edit_config(f, model_type="t5", is_encoder_decoder=True), "encoder-decoder"),
@@ -71,11 +76,11 @@ BREAKAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "nonsense size": (lambda f: edit_config(f, num_attention_heads="four"), "cannot be understood"),
     "broken index": (lambda f: (f / "model.safetensors.index.json").write_text("{}"), "not a safetensors index"),
     "missing shard": (
-        lambda f: (f / "model.safetensors.index.json").write_text('{"weight_map": {"a": "b.safetensors"}}'),
+        lambda f: only_index(f, '{"weight_map": {"a": "b.safetensors"}}'),
         r"names the shard 'b\.safetensors'",
     ),
     "shard elsewhere": (
-        lambda f: (f / "model.safetensors.index.json").write_text('{"weight_map": {"a": "../b.safetensors"}}'),
+        lambda f: only_index(f, '{"weight_map": {"a": "../b.safetensors"}}'),
         "not in the directory",
     ),
 }

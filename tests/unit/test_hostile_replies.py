@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sys
 import time
@@ -139,3 +140,54 @@ def test_a_reply_that_is_too_long_to_read_is_not_sent_back() -> None:
     step = Exchange.begin(JudgeQuestion("which?", 3)).answered(Reply("x" * (LONGEST + 1)))
     assert not isinstance(step, Exchange)
     assert step.failure == "invalid"
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        'promotes "and" after ","',
+        'maps "{" to "}", and "(" to ")"',
+        'the token ":" is followed by a newline',
+        'After "." it promotes "The"; after "," it promotes "and"',
+        'Closes what was opened: "{" is mapped to "}"',
+    ],
+)
+def test_quotes_that_are_not_escaped_never_leave_a_stump(pattern: str) -> None:
+    told = f'"pattern": "{pattern}"'
+    assert parse_answer(f'{{"reasoning": "most lines fit", "inputs": "punctuation", {told}}}').pattern == pattern
+    with pytest.raises(ValueError, match="quotes"):  # not all of it is there: it is asked for again
+        parse_answer(f'{{{told}, "inputs": "punctuation"}}')
+
+
+WHOLE = '{"reasoning": "r", "inputs": "i", "pattern": "maps <think> to <|end|>"}'
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        f"<|channel|>analysis<|message|>so {{x}}<|end|><|start|>assistant<|channel|>final<|message|>{WHOLE}<|return|>",
+        f"<|channel|>final <|constrain|>json<|message|>{WHOLE}",
+        f"[THINK]perhaps {{x}}[/THINK]{WHOLE}",
+        f"<thinking>perhaps {{x}}</thinking>\n```json\n{WHOLE}\n```",
+        f"opened by the template {{x}} </think>\n\n{WHOLE}",
+        WHOLE.replace('"}', '",}'),
+        WHOLE.replace('"', "'"),
+    ],
+)
+def test_thinking_and_tags_of_channels_are_no_part_of_the_answer(reply: str) -> None:
+    assert parse_answer(reply).pattern == "maps <think> to <|end|>"
+
+
+@pytest.mark.parametrize(
+    ("said", "unclear"),
+    [
+        *[(said, True) for said in ("None", "N/A", "n/a.", "Unknown", "Unclear (mixed)")],
+        ("Unclear - no consistent pattern.", True),
+        *[(said, True) for said in ("No consistent pattern.", "There is no clear relationship between the tokens")],
+        *[(said, False) for said in ("None of the verbs", "Unclear words to clear ones", "Nouns", "Unknown words")],
+        ("No clear pattern, but maps verbs to nouns", False),
+    ],
+)
+def test_one_table_of_abstentions_for_inputs_and_patterns(said: str, unclear: bool) -> None:
+    answer = parse_answer(json.dumps({"reasoning": "", "inputs": said, "pattern": said}))
+    assert (answer.inputs == "Unclear", answer.unclear) == (unclear, unclear)

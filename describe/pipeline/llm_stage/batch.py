@@ -18,6 +18,7 @@ from describe.catalog import Queued, SavedBatch, Waiting
 from describe.errors import CallError, LLMError, RunEndedError
 from describe.llm import (
     ANSWERED,
+    GUESSED,
     MOST_BYTES,
     MOST_REQUESTS,
     TRANSIENT,
@@ -227,7 +228,10 @@ class _Run:
         tries = task.batches.tries
         if call.outcome in TRANSIENT:
             return tries[call.request_hash] >= self._wire.request.attempts
-        refused = refused_parameter((call.detail or "").lower(), sent) if call.outcome == "bad_request" else None
+        if call.outcome in ANSWERED:
+            self._wire.known.update(GUESSED & set(sent))
+        guess = self._wire.known.isdisjoint(sent)
+        refused = refused_parameter(call.detail or "", sent, guess=guess) if call.outcome == "bad_request" else None
         if refused is not None:
             self._wire.refused.add(refused)
             tries[call.request_hash] -= 1
@@ -246,7 +250,7 @@ class _Run:
         """Whether the run can go on after a batch."""
         where, (code, words) = self._wire.where, state.problem or ("", "")
         words = self._wire.line(" ".join(words.split()))
-        named = refused_parameter(words.lower(), self._wire.parameters(_CHAT), guess=False)
+        named = refused_parameter(words, self._wire.parameters(_CHAT), guess=False)
         if self._problem is not None:
             return
         if state.problem and named:
