@@ -59,7 +59,7 @@ class GgufFile:
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{path} is truncated or not a GGUF file ({error}): fetch it again") from error
 
-    def metadata(self, key: str, default: Any = None) -> Any:
+    def metadata(self, key: str, default: object = None) -> Any:
         """A metadata field: a number, a text, or a list of either; the default where the file has none."""
         if key not in self._fields:
             return default

@@ -144,6 +144,6 @@ class GgufSource:
             raise CheckpointError(f"{self.path} has no tensor '{name}': the file is incomplete")
         return self._where[name].tensors[name]
 
-    def metadata(self, key: str, default: Any = None) -> Any:
+    def metadata(self, key: str, default: object = None) -> Any:
         """A metadata field's value, of the first part; the default where that has none."""
         return self._files[0].metadata(key, default)
