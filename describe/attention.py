@@ -15,6 +15,8 @@ __all__ = [
     "FIRST_PLACE",
     "KINDS",
     "LOCAL",
+    "MAPPED",
+    "MEANINGS",
     "SAYS",
     "TEXTS",
     "Attended",
@@ -76,6 +78,12 @@ FIGURES = (
 )
 """Every figure, in the order in which figures are stored and shown. The first token counts as ``first``, and as
 ``previous`` and the like where it is that; as none of what depends on what the token is."""
+
+
+MEANINGS = {figure.name: figure.meaning for figure in FIGURES}
+
+MAPPED = ("first", "itself", "previous", "duplicate", "induction", "punctuation", "line_break", "local")
+"""Figures that a map of heads can be coloured by."""
 
 
 @dataclass(frozen=True, slots=True)

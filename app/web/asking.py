@@ -38,6 +38,7 @@ COMMANDS = {
     ),
     "roles": Kind("Roles", "Splits what a head does into groups of rows that do one thing.", ("heads", "device")),
     "relations": Kind("Operations", "Scores how strongly every head implements each operation.", ("device",)),
+    "attend": Kind("Attend", "Runs text: where does every head look? Minutes.", ("device",)),
     "correlate": Kind(
         "Correlate", "Runs prompts: do heads write what their weights say? Minutes.", ("pairs", "device")
     ),

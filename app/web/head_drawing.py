@@ -7,11 +7,35 @@ from html import escape
 from typing import Any
 
 from app.web.drawing import prose, token
+from describe.attention import MEANINGS, TEXTS
 from describe.figures import PARTS, HeadFigure
-from describe.head_record import DescriptionRecord, EvidenceRecord, HeadRecord, InferenceRecord, RelationRecord, State
+from describe.head_record import (
+    AttentionRecord,
+    ContextRecord,
+    DescriptionRecord,
+    EvidenceRecord,
+    HeadRecord,
+    InferenceRecord,
+    RelationRecord,
+    State,
+)
+from describe.head_record.attention import PairRecord
 from describe.mappings import MappingRow, Target
 
-__all__ = ["cards", "checked", "claims", "hit", "mapping", "near", "nested", "operations", "roles"]
+__all__ = [
+    "cards",
+    "checked",
+    "claims",
+    "contexts",
+    "hit",
+    "looks",
+    "mapping",
+    "near",
+    "nested",
+    "operations",
+    "roles",
+    "token_pairs",
+]
 
 Record = Mapping[str, Any]
 
@@ -89,6 +113,50 @@ def operations(relations: Mapping[str, RelationRecord]) -> str:
     headings = ("operation", "relation score", "suppression", "in prompts", "accuracy when removed")
     used = [n for n in range(5) if n < 3 or any(row[n] for row in rows)]
     return _table([headings[n] for n in used], [[row[n] for n in used] for row in rows], (1, 2))
+
+
+def contexts(found: Sequence[ContextRecord]) -> str:
+    """Places from which a head looks: tokens shaded by how much of its attention they get, the token that it looks from
+    framed; below each the same in words, for who sees no shades."""
+    return '<ol class="hs-contexts" tabindex="0">' + "".join(f"<li>{_context(one)}</li>" for one in found) + "</ol>"
+
+
+def _context(one: ContextRecord) -> str:
+    pieces = []
+    for place, (text, share) in enumerate(zip(one.tokens, one.shades, strict=True)):
+        framed = " hs-query" if place == one.query else ""
+        shaded = f'<span class="hs-shade{framed}" style="--share:{share:.0%}">{_token(text)}</span>'
+        pieces.append((" … " if place == one.cut else "") + shaded)
+    where = "one of its strongest" if one.tenth == 0 else f"tenth {one.tenth} of 10 by strength"
+    about = prose(f"{one.told} ({where}{', ' + one.text if one.text else ''})", 300)
+    return f'<p class="hs-shaded" aria-hidden="true">{"".join(pieces)}</p><p class="hs-said">{about}</p>'
+
+
+def looks(attention: AttentionRecord) -> str:
+    """The figures of where a head looks, text by text, with the spread over documents and the uniform head's."""
+    text, others = attention.figures.get("text", {}), TEXTS[1:]
+    rows = [
+        (
+            prose(MEANINGS.get(name, name), 120),
+            _figure(figure.mean),
+            _figure(figure.sd),
+            _figure(figure.uniform),
+            *(_figure(attention.mean(name, other)) for other in others),
+        )
+        for name, figure in text.items()
+    ]
+    headings = ("attention to", "on text", "spread", "uniform head", *(f"on {other}" for other in others))
+    return _table(headings, rows, range(1, len(headings)))
+
+
+def token_pairs(pairs: Sequence[PairRecord]) -> str:
+    """The pairs of tokens that a head connects most strongly."""
+    rows = [(_token(p.source), _token(p.target), _bar(p.attention, 1.0), str(p.count)) for p in pairs[:20]]
+    return _table(("from", "at", "attention", "times"), rows, (2, 3))
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
 
 
 def checked(inference: InferenceRecord) -> str:

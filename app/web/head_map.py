@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from app.web.heads import cut
+from describe.attention import MAPPED, MEANINGS, SAYS
 from describe.figures import PARTS
-from describe.head_record import STATES, HeadSummary
+from describe.head_record import HeadSummary
 from describe.records import HeadId
 
 __all__ = ["FIGURES", "Figure", "head_map", "of_operation", "span"]
@@ -24,11 +25,36 @@ class Figure:
         name: as one chooses it.
         value: what a head's row gives for it; None where there is none.
         whole: the span of its colours; None: as far as the values go.
+        colours: of values that are words.
     """
 
     name: str
     value: Callable[[HeadSummary], Any]
     whole: tuple[float, float] | None = None
+    colours: Mapping[str, str] | None = None
+
+
+_COLOURS = (
+    "#b9412f",
+    "#d98a3d",
+    "#2f6fab",
+    "#8a8f98",
+    "#7a54a8",
+    "#3f9a8c",
+    "#d9c34a",
+    "#5f8f3a",
+    "#b96a9a",
+    "#3b4a5a",
+)
+_KINDS = {**dict(zip(SAYS, _COLOURS, strict=False)), "none": "#e4e7ea"}
+
+
+def _kind(row: HeadSummary) -> str | None:
+    return None if row.kinds is None else next((kind for kind in row.kinds if kind in _KINDS), "none")
+
+
+def _look(name: str) -> Callable[[HeadSummary], float | None]:
+    return lambda row: None if row.looks is None else row.looks.get(name)
 
 
 def _part(name: str) -> Callable[[HeadSummary], float | None]:
@@ -37,11 +63,13 @@ def _part(name: str) -> Callable[[HeadSummary], float | None]:
 
 FIGURES = (
     Figure("Score of the description", lambda row: row.score, (0.0, 1.0)),
-    Figure("Outcome: described, unclear, failed", lambda row: row.state),
+    Figure("Outcome: described, unclear, failed", lambda row: row.state, colours=_OUTCOMES),
     Figure("Largest saliency", lambda row: row.saliency),
     Figure("Evidence: how many findings", lambda row: row.evidence),
     Figure("Evidence: strongest effect (h)", lambda row: row.effect),
     *(Figure(words.share, _part(name)) for name, words in PARTS.items()),
+    Figure("Where it looks: the kind of head", _kind, colours=_KINDS),
+    *(Figure(f"Attention to {MEANINGS[name]}", _look(name), (0.0, 1.0)) for name in MAPPED),
 )
 
 
@@ -81,10 +109,10 @@ def head_map(rows: list[HeadSummary], figure: Figure, domain: tuple[float, float
         for row in rows
     ]
     picked = alt.selection_point(name="head", fields=["layer", "head"], on="click", clear=False)
-    outcome = any(isinstance(cell["value"], str) for cell in data)
+    outcome = figure.colours is not None
     colour = alt.Color(field="value", type="nominal" if outcome else "quantitative", title=None)
-    if outcome:
-        colour = colour.scale(domain=list(STATES), range=[_OUTCOMES[state] for state in STATES])
+    if figure.colours is not None:
+        colour = colour.scale(domain=list(figure.colours), range=list(figure.colours.values()))
     else:
         colour = colour.scale(scheme="viridis", domain=list(domain), clamp=True)
     shown = alt.Tooltip(field="value", type="nominal" if outcome else "quantitative", title="value")

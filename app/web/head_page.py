@@ -14,7 +14,7 @@ import streamlit as st
 
 from annotations.heads import judged
 from app.web import head_drawing as draw
-from app.web.drawing import notice, words_and_name
+from app.web.drawing import notice, prose, words_and_name
 from app.web.gate import require_owner
 from app.web.heads import address, cut, head_address, open_head
 from app.web.shared import catalogue
@@ -46,6 +46,7 @@ def show() -> None:
         return notice(f"Head {head} of this model is not in the catalogue.", "bad")
     _descriptions(info, head, record)
     _roles(record)
+    _attention(record)
     left, right = st.columns([3, 2], gap="large")
     with left:
         _mappings(record)
@@ -101,6 +102,25 @@ def _roles(record: HeadRecord) -> None:
         st.html(draw.roles(record))
     elif record.roles:
         st.caption("Its salient rows make one role.")
+
+
+def _attention(record: HeadRecord) -> None:
+    found = record.attention
+    if found is None:
+        return
+    st.subheader("Where it looks")
+    st.html(f'<p class="hs-words">{prose(found.words, 600)}.</p>')
+    strongest = [context for context in found.contexts if context.tenth == 0]
+    st.html(draw.contexts(strongest))
+    for rows, words in (
+        ([context for context in found.contexts if context.tenth], "Of every tenth, from the weakest to the strongest"),
+        (found.held_out, "Other documents, which no describer sees"),
+    ):
+        if rows:
+            with st.expander(f"{words} ({len(rows)})"):
+                st.html(draw.contexts(rows))
+    with st.expander("Pairs of tokens, and the figures"):
+        st.html(draw.token_pairs(found.pairs) + draw.looks(found))
 
 
 def _mappings(record: HeadRecord) -> None:

@@ -88,7 +88,7 @@ class ContextRecord(Record):
         return [by_place.get(place, 0.0) for place in range(len(self.tokens))]
 
     @property
-    def words(self) -> str:
+    def told(self) -> str:
         """In one line, for who sees no shades: from which token, at which, how strongly."""
         looks = ", ".join(f"{quoted(self.tokens[one.place])} {one.attention:.2f}" for one in self.attended)
         return f"from {quoted(self.tokens[self.query])} at {looks or 'nothing much'}"

@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from describe.attention import MAPPED, MEANINGS, TEXTS
 from describe.figures import PARTS, HeadFigure
 from describe.head_record import (
     STATE_WORDS,
     STATES,
+    AttentionRecord,
     DescriptionRecord,
     EvidenceRecord,
     HeadRecord,
@@ -17,6 +19,7 @@ from describe.head_record import (
     RoleRecord,
     ScoreRecord,
 )
+from describe.head_record.attention import FigureRecord
 from describe.mappings import Target
 from describe.measures import ranked
 from describe.records import THRESHOLD, ModelInfo
@@ -32,6 +35,9 @@ FIGURES = (
     ("Distinct outputs", "Distinct highest targets per row: low where outputs are concentrated"),
 )
 
+
+# Contexts that the page shows: the strongest, and one of some tenths; the JSON has all.
+SHOWN_TENTHS = (0, 4, 7, 10)
 
 # Characters of a description in the index of a site.
 LONGEST = 300
@@ -63,6 +69,7 @@ def pack(model: ModelInfo, heads: Iterable[HeadRecord]) -> Packed:
         "states": STATE_WORDS,
         "figures": FIGURES,
         "parts": [words.share for words in PARTS.values()],
+        "attends": [f"Attention to {MEANINGS[name]}" for name in MAPPED],
         "tokens": [token for _, token in tokens],
         "token_ids": [token_id for token_id, _ in tokens],
         "heads": [packed[cell] for cell in sorted(packed)],
@@ -116,6 +123,7 @@ def _pack_head(head: HeadRecord, tokens: _Table, shared: _Table) -> Packed:
         "relations": {operation: _pack_relation(relation) for operation, relation in head.relations.items()},
         "inference": [shares.of_source, shares.in_context] if shares else [],
         "figure": head.figure and _pack_figure(head.figure),
+        "attention": None if head.attention is None else _pack_attention(head.attention),
         "evidence": [_pack_evidence(found) for found in head.evidence],
         "roles": [_pack_role(role) for role in head.roles],
         "provenance": {key: shared[to_json(value)] for key, value in head.provenance.to_json().items()},
@@ -154,6 +162,35 @@ def _pack_relation(relation: RelationRecord) -> list[Any]:
     run = relation.inference
     in_prompts = [run.of_source.score, run.in_context.score] if run else []
     return [_number(value) for value in (relation.score, relation.suppression, *in_prompts)]
+
+
+def _pack_attention(found: AttentionRecord) -> Packed:
+    """Return where a head looks: kinds in words, figures as [meaning, mean, sd, uniform, shuffled, random], pairs as
+    [source, target, attention, count], and some contexts as [in words, tokens, cut, query, shades]."""
+    texts = [found.figures.get(text, {}) for text in TEXTS]
+    figures = [
+        [
+            MEANINGS.get(name, name),
+            figure.mean,
+            figure.sd,
+            figure.uniform,
+            *(_mean(text.get(name)) for text in texts[1:]),
+        ]
+        for name, figure in texts[0].items()
+    ]
+    shown = [context for context in found.contexts if context.tenth in SHOWN_TENTHS]
+    return {
+        "words": found.words,
+        "kinds": found.names,
+        "figures": figures,
+        "pairs": [[pair.source, pair.target, pair.attention, pair.count] for pair in found.pairs[:10]],
+        "contexts": [[one.told, one.tokens, one.cut, one.query, one.shades] for one in shown],
+        "values": [found.mean(name) for name in MAPPED],
+    }
+
+
+def _mean(figure: FigureRecord | None) -> float | None:
+    return None if figure is None else figure.mean
 
 
 def _pack_evidence(found: EvidenceRecord) -> list[Any]:

@@ -20,7 +20,7 @@ function showHead() {
   const head = headAt[selected];
   const missing = make("p", "message", "This head has not been extracted.");
   const tables = [implemented, evidenceTable, roleTable, rowTable, suppressedTable, allOperations];
-  const draw = [descriptionCards, besideRandom, inPrompts, ...tables, provenance];
+  const draw = [descriptionCards, whereItLooks, besideRandom, inPrompts, ...tables, provenance];
   $("head").replaceChildren(headline(head), ...(head ? draw.map((part) => part(head)) : [missing]));
 }
 
@@ -143,6 +143,46 @@ function allOperations(head) {
 
 function besideRandom(head) {
   return head.figure ? make("p", "message", `Its mappings, by the vocabulary alone: ${head.figure[0]}.`) : "";
+}
+
+// ---- Where the head looks: kinds in words, contexts as shaded tokens with the same in words below, then the figures ----
+
+function whereItLooks({ attention }) {
+  if (!attention) return "";
+  const contexts = make("ol", "contexts", ...attention.contexts.map(contextLine));
+  const pairs = attention.pairs.map(([source, target, share, count]) => {
+    const ends = [heading("row", textChip(source)), make("td", "", textChip(target))];
+    return make("tr", "", ...ends, barCell(share, 1), make("td", "measure", `${count}`));
+  });
+  const figures = attention.figures.map(([meaning, ...values]) => {
+    return make("tr", "", heading("row", meaning), ...values.map((value) => make("td", "measure", format(value))));
+  });
+  const headings = ["Attention to", "On text", "Spread", "Uniform head", "Shuffled", "Random tokens"];
+  return make(
+    "section",
+    "attention",
+    make("h3", "", "Where it looks"),
+    prose("p", "", attention.words),
+    contexts,
+    pairs.length ? disclosure("Pairs of tokens", table("evidence", "Strongest pairs", ["From", "At", "Attention", "Times"], pairs)) : "",
+    figures.length ? disclosure("Figures", table("evidence", "Where its attention goes", headings, figures)) : "",
+  );
+}
+
+function textChip(text) {
+  return appendMarked(make("span", "token"), text, HIDDEN_IN_TOKEN);
+}
+
+function contextLine([told, words, cut, query, shades]) {
+  const line = make("p", "shaded");
+  line.setAttribute("aria-hidden", "true"); // the same is said below in words
+  words.forEach((word, i) => {
+    if (i === cut) line.append(" … ");
+    const token = appendVisible(make("span", i === query ? "query" : ""), word, HIDDEN_IN_TOKEN);
+    token.style.setProperty("--share", shades[i]);
+    line.append(token);
+  });
+  return make("li", "", line, prose("p", "told", told));
 }
 
 function inPrompts(head) {

@@ -3,7 +3,7 @@
 const $ = (id) => document.getElementById(id);
 const data = JSON.parse($("data").textContent);
 // From this score on a head implements an operation, or suppresses it: `threshold`.
-const { model, threshold, heads, tokens, token_ids: tokenIds, shared, states: STATES, figures: headFigures, parts } = data;
+const { model, threshold, heads, tokens, token_ids: tokenIds, shared, states: STATES, figures: headFigures, parts, attends } = data;
 const MAX_RESULTS = 200;
 const MEASURES = {
   detection: "How well a judge tells rows of the head that nobody has seen from others' by the description (AUROC, 0.5: by chance)",
@@ -41,6 +41,10 @@ function listFigures() {
   const figures = headFigures.map(([label, note], i) => {
     return { label, note, value: (head) => head.figures[i] };
   });
+  for (const [i, label] of heads.some((head) => head.attention) ? attends.entries() : []) {
+    const value = (head) => head.attention?.values[i] ?? null;
+    figures.push({ label, note: `${label}, on text`, value, linear: true });
+  }
   for (const [i, label] of heads.some((head) => head.figure) ? parts.entries() : []) {
     const note = "What random heads show at most stands beside each head that shows more";
     figures.push({ label, note, value: (head) => head.figure?.[i + 1] ?? null, linear: true });
