@@ -22,6 +22,9 @@ from describe.weights.model import LayerWeights
 
 __all__ = ["HeadCoordinates", "own_heads", "random_heads_of"]
 
+MOST = 1 << 24
+"""Numbers in what the heads that are read together write: 64 MiB in float32."""
+
 
 @dataclass(frozen=True)
 class HeadCoordinates:
@@ -44,33 +47,45 @@ def own_heads(view: LayerView, layer: LayerWeights, *, block: int = BLOCK) -> It
     temporary. Raises `CheckpointError` when the weights are not finite.
     """
     value, output = layer.value.to(view.x.norms), layer.output.to(view.x.norms)
-    per_group = len(output) // len(value)
-    for group, into in enumerate(value):
-        taken = _sources_times(view, into, block)
-        mean = None if view.mean is None else view.mean.to(into) @ into
-        for matrix in output[group * per_group : (group + 1) * per_group]:
-            basis, triangle = torch.linalg.qr(matrix.mT)
-            read, write = taken @ triangle.mT, _times(view.unembed, basis, block)
-            if not bool(torch.isfinite(read).all() & torch.isfinite(write).all()):
-                raise CheckpointError("the value or output matrices hold values that are not finite (NaN or infinity)")
-            yield HeadCoordinates(read, write, None if mean is None else mean @ triangle.mT)
+    per_group, n = len(output) // len(value), len(view.targets)
+    bases, triangles = torch.linalg.qr(output.mT)
+    width = bases.shape[2]
+    together = max(1, MOST // max(1, n * width))
+    for first in range(0, len(output), together):
+        some = range(first, min(first + together, len(output)))
+        groups = range(some.start // per_group, (some.stop - 1) // per_group + 1)
+        taken = _sources_times(view, torch.cat([value[group] for group in groups], dim=1), block)
+        writes = _times(view.unembed, torch.cat([bases[head] for head in some], dim=1), block)
+        if not bool(torch.isfinite(taken.sum() + writes.sum())):
+            raise CheckpointError("the value or output matrices hold values that are not finite (NaN or infinity)")
+        for place, head in enumerate(some):
+            group = head // per_group
+            read = taken.split(value.shape[2], dim=1)[group - groups.start] @ triangles[head].mT
+            constant = None if view.mean is None else view.mean.to(value) @ value[group] @ triangles[head].mT
+            yield HeadCoordinates(read, writes[:, place * width : (place + 1) * width], constant)
 
 
 def random_heads_of(view: LayerView, singular: Tensor, *, seed: int, block: int = BLOCK) -> Iterator[HeadCoordinates]:
     """Random heads with these ``singular`` values (H, r), over the tokens of a view.
 
     Each is A diag(s) B^T with A and B from all matrices with orthonormal columns alike. Heads take columns of one
-    random rotation for A and of another for B (`describe.maps.chance`), so that hundreds cost two matrix products.
+    random rotation for A and of another for B (`describe.maps.chance`), so that hundreds cost two matrix products:
+    d // r heads columns of their own, the next as many other choices of them.
     """
     d, width = view.x.vectors.shape[1], singular.shape[1]
     draw = torch.Generator().manual_seed(seed)
     into, out = (orthonormal(d, d, draw).to(view.x.norms) for _ in range(2))
-    taken, write = _sources_times(view, into, block), _times(view.unembed, out, block)
+    taken, writes = _sources_times(view, into, block), _times(view.unembed, out, block)
     mean = None if view.mean is None else view.mean.to(into) @ into
-    for spectrum in singular.to(view.x.norms):
-        columns, others = (torch.randperm(d, generator=draw)[:width].to(taken.device) for _ in range(2))
-        constant = None if mean is None else mean[columns] * spectrum
-        yield HeadCoordinates(taken[:, columns] * spectrum, write[:, others], constant)
+    for number, spectrum in enumerate(singular.to(view.x.norms)):
+        start = number % (d // width) * width
+        if number and not start:  # all columns were taken: others go together from here on
+            across, along = (torch.randperm(d, generator=draw).to(into.device) for _ in range(2))
+            taken, writes = taken[:, across], writes[:, along]
+            mean = None if mean is None else mean[across]
+        some = slice(start, start + width)
+        constant = None if mean is None else mean[some] * spectrum
+        yield HeadCoordinates(taken[:, some] * spectrum, writes[:, some], constant)
 
 
 def _sources_times(view: LayerView, matrix: Tensor, block: int) -> Tensor:

@@ -34,7 +34,7 @@ from describe.maps.coordinates import HeadCoordinates
 
 __all__ = ["Standing", "distinct_sources", "in_order", "standing"]
 
-TILE = (512, 2048)
+TILE = (1024, 1024)
 """Rows and columns of M at a time: 2 MiB in bfloat16, which the caches of two cores hold."""
 
 
@@ -53,22 +53,28 @@ class Standing:
         """z of some sources (n,) by their places, and all targets, (n, m) in float32."""
         return (self.sources[sources] @ self.targets.mT).float()
 
+    def highest(self, sources: Tensor) -> Tensor:
+        """The largest z of some sources (n,) by their places, in float32, computed in it."""
+        return (self.sources[sources].float() @ self.targets.float().mT).amax(dim=1)
+
 
 def standing(head: HeadCoordinates) -> Standing:
     """How far each cell of a head's M stands out."""
     least = 8 * torch.finfo(head.read.dtype).eps
-    read, write = head.read.double(), head.write.double()
-    size = read.square().sum(dim=1).mean().sqrt()
-    read = read - read.mean(dim=0)
+    read, write = (rows.to(torch.float64, copy=True) for rows in (head.read, head.write))
+    size = torch.linalg.vector_norm(read) / len(read) ** 0.5
+    read -= read.mean(dim=0)
     values, axes = _covariance(read)
     spread = torch.linalg.vector_norm(write @ (axes * values.sqrt()), dim=1, keepdim=True)
-    write = torch.where(spread > least * size * torch.linalg.vector_norm(write, dim=1, keepdim=True), write / spread, 0)
+    least_spread = least * size * torch.linalg.vector_norm(head.write, dim=1, keepdim=True)
+    write /= spread.masked_fill_(spread <= least_spread, torch.inf)
     write -= write.mean(dim=0)
     values, axes = _covariance(write)
     sources, targets = read @ (axes * values.sqrt()), write @ (axes / values.sqrt())
     spread = torch.linalg.vector_norm(sources, dim=1, keepdim=True)
-    floor = least * size * values.max().sqrt() if len(values) else 0
-    return Standing(torch.where(spread > floor, sources / spread, 0), targets)
+    least_spread = least * size * values.max().sqrt() if len(values) else size
+    sources /= spread.masked_fill_(spread <= least_spread, torch.inf)
+    return Standing(sources, targets)
 
 
 def _covariance(rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,6 +97,10 @@ def distinct_sources(found: Standing, words: Tensor, n: int, *, block: int = BLO
 
 def in_order(scores: Tensor, places: Tensor, words: Tensor, n: int) -> Tensor:
     """Of these ``places``, ascending, those with the largest ``scores``, in order: as many as n words take."""
+    if len(scores) > 4 * n:  # enough nearly always; with all that equal the last
+        few = scores >= scores.topk(4 * n).values[-1]
+        if len(set(words[places[few]].tolist())) >= n:
+            scores, places = scores[few], places[few]
     places = places[scores.sort(descending=True, stable=True).indices]
     seen: set[int] = set()
     for last, word in enumerate(words[places].tolist()):

@@ -17,6 +17,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from describe.errors import CheckpointError
 from describe.maps.blocks import BLOCK
 from describe.maps.coordinates import HeadCoordinates
 from describe.maps.distinct import distinct_sources, in_order, standing
@@ -140,6 +141,8 @@ class _Head:
         norms = view.x.norms
         written = torch.linalg.vector_norm(head.read, dim=1)
         self._saliency = torch.where(norms > 0, written / norms, 0)
+        if not bool(torch.isfinite(self._saliency).all()):
+            raise CheckpointError("what a head writes is not finite: its weights, or what it reads, are too large")
 
     def salient(self, counts: RowCounts, seed: int) -> DirectOperations:
         """The most salient rows, and others drawn at random."""
@@ -148,8 +151,7 @@ class _Head:
         places, variants = self._merged(order)
         places = torch.cat([places, self._drawn(places, counts.sampled, seed)])
         found = extreme_targets(self._head.read[places], self._head.write, self._k, self._block)
-        high = self._standing.rows(places).amax(dim=1)
-        return self._operations(places, variants, high, *found)
+        return self._operations(places, variants, self._standing.highest(places), *found)
 
     def distinct(self, n: int) -> tuple[DirectOperations, DirectOperations]:
         """The n rows that promote the most distinctly, and those that suppress so."""
@@ -167,17 +169,16 @@ class _Head:
 
     def constant(self) -> ConstantParts | None:
         """The part that the head writes whatever it reads."""
-        written, read, write = self._head.constant, self._head.read.double(), self._head.write
+        written, read, write = self._head.constant, self._head.read, self._head.write
         if written is None:
             return None
         ids, logits, low_ids, low_logits = extreme_targets(written[None], write, self._k, self._block)
-        apart = write.double() - write.double().mean(dim=0)
+        apart = write - write.mean(dim=0)
         covariance = apart.mT @ apart / len(apart)
-        own = written.double() @ covariance @ written.double()
+        own = written @ covariance @ written
         whole = own + ((read.mT @ read / len(read)) * covariance).sum()
-        targets = self._view.targets
-        share = torch.where(whole > 0, own / whole, 0)
-        return ConstantParts(targets[ids[0]], logits[0], targets[low_ids[0]], low_logits[0], share.to(written))
+        targets, share = self._view.targets, torch.where(whole > 0, own / whole, 0)
+        return ConstantParts(targets[ids[0]], logits[0], targets[low_ids[0]], low_logits[0], share)
 
     def _operations(
         self,

@@ -1,0 +1,109 @@
+"""The mathematics of the reading ``direct`` on ``demo``, against the paper's reading and against the literal equations.
+
+    python -m benchmarks.direct [--heads N] [--json PATH]
+
+Everything runs in this process, with the same threads, one after another, over the tokens that ``demo`` has learnt.
+Heads read x with its mean off: what they read changes no time here, and running the model is measured elsewhere
+(`benchmarks.readings`). Distinctness has its own time, with the spreads by which z is computed; the rest is held
+against the paper's reading over the same tokens. The oracle forms M (n, n) of one head, divides it and sorts its rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+from benchmarks.extraction import CPU, timed
+from describe.maps import (
+    LayerView,
+    RowCounts,
+    SourceVectors,
+    own_heads,
+    random_heads_of,
+    read_layer,
+    salient_operations,
+    source_vectors,
+)
+from describe.maps.distinct import standing
+from describe.maps.roles import singular_values
+from describe.weights import LayerWeights, open_model
+from describe.weights.learnt import chosen_tokens
+from describe.weights.words import word_numbers
+
+RANDOM = 256
+
+
+def literal_distinct(view: LayerView, layer: LayerWeights, head: int) -> torch.Tensor:
+    """The 30 rows of one head that promote the most distinctly, by the equations, in float32."""
+    per_group = len(layer.output) // len(layer.value)
+    cells = view.x.of(slice(None)) @ (layer.value[head // per_group] @ layer.output[head]) @ view.unembed[:].mT
+    for dim in (0, 1):
+        cells -= cells.mean(dim=dim, keepdim=True)
+        cells /= cells.std(dim=dim, keepdim=True, unbiased=False)
+    return cells.amax(dim=1).argsort(descending=True)[:30]
+
+
+def measure(n_heads: int) -> dict[str, float]:
+    """All figures, in one run."""
+    weights = open_model("demo")
+    ids = chosen_tokens(weights).ids
+    embed = weights.embed[ids]
+    x = source_vectors(embed, weights.first_mlp, CPU, torch.float32).vectors[:]
+    mean = x.mean(dim=0)
+    x -= mean
+    view = LayerView(
+        SourceVectors(x, x.norm(dim=1)), ids, weights.unembed[ids], ids, mean, word_numbers(weights.tokens, ids)
+    )
+    layers = [weights.layer(layer) for layer in range(weights.info.n_layers)]
+    spectra = torch.stack([singular_values(layer, head, x[0]) for layer in layers for head in range(len(layer.output))])
+
+    def direct(distinct: int) -> None:
+        for layer in layers:
+            read_layer(view, own_heads(view, layer), RowCounts(60, 30, distinct, 10))
+
+    def coordinates(spreads: bool) -> None:
+        for layer in layers:
+            for head in own_heads(view, layer):
+                if spreads:
+                    standing(head)
+
+    def random(distinct: int) -> None:
+        read_layer(view, random_heads_of(view, spectra[:RANDOM], seed=0), RowCounts(30, 0, distinct, 10))
+
+    direct(30) if n_heads > 1 else None  # once to warm up
+    paper = timed(lambda: [salient_operations(view.x, layer, view.unembed, 60, 5, sample=30) for layer in layers])
+    whole, rows = timed(lambda: direct(30)), timed(lambda: direct(0))
+    rest = rows - (timed(lambda: coordinates(True)) - timed(lambda: coordinates(False)))
+    literal = timed(lambda: [literal_distinct(view, layers[head], head % 9) for head in range(n_heads)]) / n_heads
+    return {
+        "tokens": len(ids),
+        "paper, seconds": paper,
+        "direct without distinctness / paper": rest / paper,
+        "distinctness, all heads, seconds": whole - rest,
+        "oracle / distinctness, per head": literal * len(spectra) / (whole - rest),
+        f"{RANDOM} random heads by saliency, seconds": timed(lambda: random(0)),
+        f"{RANDOM} random heads by both, seconds": timed(lambda: random(30)),
+    }
+
+
+TARGETS = {"direct without distinctness / paper": "<= 1.3", "distinctness, all heads, seconds": "< 60"}
+
+
+def main() -> None:
+    """Print the figures beside their targets."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--heads", type=int, default=2, help="heads given to the oracle")
+    parser.add_argument("--json", type=Path, help="write the figures here too")
+    arguments = parser.parse_args()
+    figures = measure(arguments.heads)
+    for name, value in figures.items():
+        print(f"{name:45} {value:10.2f}   {TARGETS.get(name, '')}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
