@@ -59,8 +59,8 @@ def own_heads(view: LayerView, layer: LayerWeights, *, block: int = BLOCK) -> It
         if not bool(torch.isfinite(taken.sum() + writes.sum())):
             raise CheckpointError("the value or output matrices hold values that are not finite (NaN or infinity)")
         for place, head in enumerate(some):
-            group = head // per_group
-            read = taken.split(value.shape[2], dim=1)[group - groups.start] @ triangles[head].mT
+            group, dh = head // per_group, value.shape[2]
+            read = taken[:, (group - groups.start) * dh :][:, :dh] @ triangles[head].mT
             constant = None if view.mean is None else view.mean.to(value) @ value[group] @ triangles[head].mT
             yield HeadCoordinates(read, writes[:, place * width : (place + 1) * width], constant)
 
