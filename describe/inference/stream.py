@@ -44,7 +44,7 @@ def stream_vectors(
     model: LayerwiseModel,
     openings: Sequence[Sequence[int]],
     tokens: Tensor,
-    layers: Sequence[int],
+    layers: Sequence[int] | None = None,
     *,
     keep: Keep | None = None,
     block: int = BLOCK,
@@ -57,6 +57,7 @@ def stream_vectors(
     Args:
         openings: token ids that stand before the token, with whatever a text begins with.
         tokens: ids (n,).
+        layers: by default all, of which the last then runs to its end, too.
         keep: where rows are kept; by default in the device's memory.
         block: numbers in the largest temporary.
         standing: where an earlier run was broken off.
@@ -64,13 +65,15 @@ def stream_vectors(
 
     Vectors are overwritten when the next are asked for. Raises `CheckpointError` when they are not finite.
     """
+    stops = layers is not None
+    layers = range(model.n_layers) if layers is None else layers
     keep = keep or (lambda shape: torch.empty(shape, device=model.device, dtype=model.dtype))
     behind = [_Behind(model, opening, tokens, _batch(model, block)) for opening in openings]
     if standing is None:
         standing = Standing(0, [each.opening() for each in behind], [each.enter(keep) for each in behind])
     vectors = keep((len(tokens), model.d_model))
     for layer in range(standing.layer, max(layers) + 1):
-        wanted, last = layer in layers, layer == max(layers)
+        wanted, last = layer in layers, stops and layer == max(layers)
         with model.ready(layer) as module, torch.no_grad():
             openings_left = [
                 each.fill(layer, module, stream) for each, stream in zip(behind, standing.openings, strict=True)

@@ -14,7 +14,7 @@ from describe.weights.experts import Mixture, Routing
 from describe.weights.family import Experts, Family
 from describe.weights.first_mlp import Dense, FirstMLP, Gating, Norm, clamped_gating, gating, moved, xielu
 from describe.weights.names import Names
-from describe.weights.output_path import OutputPath, Step
+from describe.weights.output_path import Lens, OutputPath, Step
 from describe.weights.sources import GgufSource, TensorSource, finite
 
 __all__ = ["Assembly", "Entry", "Shape"]
@@ -89,15 +89,18 @@ class Assembly:
             after=self._norm("after", family.after) if family.after else None,
         )
 
-    def output_path(self, layer: int) -> OutputPath:
-        """The way of what the heads of a layer write to the unembedding.
+    def output_path(self, layer: int, lens: Lens | None) -> OutputPath:
+        """The way of what the heads of a layer write to the unembedding; by a lens behind the layer.
 
         Raises `CheckpointError` when the checkpoint lacks the gain of a norm.
         """
         family = self.family
-        steps = [self._step(self.names("after_attention", layer), "rms")] if family.after_attention else []
+        steps: list[Step | Lens] = []
+        if family.after_attention:
+            steps.append(self._step(self.names("after_attention", layer), "rms"))
         steps += [self._carried(name, layer) for name in family.carried_on]
-        for later in range(layer + 1, self.shape.n_layers if family.carried_on else 0):
+        steps += [] if lens is None else [lens]
+        for later in range(layer + 1, self.shape.n_layers if family.carried_on and lens is None else 0):
             steps += [self._carried(name, later) for name in (*family.carried, *family.carried_on)]
         if family.final_norm == "plain":
             steps.append(Step(None, centred=self._kind.startswith("layer")))

@@ -18,7 +18,7 @@ from describe.weights.first_mlp import FirstMLP
 from describe.weights.layout import projection_size, value_rows
 from describe.weights.locate import Location, content_hash
 from describe.weights.names import Names
-from describe.weights.output_path import OutputPath
+from describe.weights.output_path import Lens, OutputPath, Step
 from describe.weights.pieces import Pieces, gguf_pieces, hub_pieces
 from describe.weights.sources import GgufSource, StoredRows, TensorSource, finite
 from describe.weights.vocabulary import ends_words, gguf_tokens, hub_tokens
@@ -155,26 +155,31 @@ class HeadWeights:
         """U transposed, (V, d), in its stored precision, read row by row: row t is the direction that promotes t."""
         return StoredRows(self._source, self._names("embed" if self._shape.tied else "unembed"))
 
-    def output_path(self, layer: int) -> OutputPath:
-        """The way of the output of a head of this layer to U, scales left out.
+    def output_path(self, layer: int, lens: Lens | None = None) -> OutputPath:
+        """The way of the output of a head of this layer to U, scales left out; by a ``lens`` past the later layers.
 
         Raises `CheckpointError` when the checkpoint lacks the gain of a norm.
         """
-        return self._assembly.output_path(layer)
+        return self._assembly.output_path(layer, lens)
 
     @property
     def centred_output(self) -> bool:
         """Whether the mean over dimensions is taken off what heads write, as LayerNorm does."""
-        return any(step.centred for step in self.output_path(self._shape.n_layers - 1).steps)
+        return any(step.centred for step in self._last_steps)
 
     @property
     def final_gain(self) -> Tensor | None:
         """The gain of the final norm (d,), in float32; None where it has none."""
-        return self.output_path(self._shape.n_layers - 1).steps[-1].gain
+        return self._last_steps[-1].gain
 
     def after_attention_gain(self, layer: int) -> Tensor | None:
         """The gain of the norm that the attention of a layer writes through (d,), in float32; None without one."""
-        return self.output_path(layer).steps[0].gain if self._family.after_attention else None
+        first = self.output_path(layer).steps[0]
+        return first.gain if self._family.after_attention and isinstance(first, Step) else None
+
+    @property
+    def _last_steps(self) -> list[Step]:
+        return [step for step in self.output_path(self._shape.n_layers - 1).steps if isinstance(step, Step)]
 
     def value_bias(self, layer: int) -> Tensor | None:
         """b_V of each group of heads, (n_kv_heads, dh), added to what they read; None where there is none."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["OutputPath", "Step"]
+__all__ = ["Lens", "OutputPath", "Step"]
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,10 @@ class Step:
     gain: Tensor | None
     centred: bool = False
 
-    def equals(self, other: Step) -> bool:
+    def equals(self, other: Step | Lens) -> bool:
         """Whether it is the same step."""
+        if isinstance(other, Lens):
+            return False
         if self.gain is None or other.gain is None:
             return self.gain is other.gain and self.centred == other.centred
         return self.centred == other.centred and torch.equal(self.gain, other.gain)
@@ -40,15 +42,30 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Lens:
+    """A linear map of the residual stream, (d, d): w stands at w @ ``matrix`` behind it."""
+
+    matrix: Tensor
+
+    def equals(self, other: Step | Lens) -> bool:
+        """Whether it is the same map."""
+        return isinstance(other, Lens) and torch.equal(self.matrix, other.matrix)
+
+    def back(self, rows: Tensor) -> Tensor:
+        """Rows (m, d) of U before the map, of those behind it."""
+        return rows @ self.matrix.to(rows).mT
+
+
+@dataclass(frozen=True)
 class OutputPath:
     """The steps of a head's output on its way to U, scales left out, in the order in which it goes through them."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[Step | Lens, ...]
 
     def equals(self, other: OutputPath) -> bool:
         """Whether the steps are the same."""
         mine, others = self.steps, other.steps
-        return len(mine) == len(others) and all(map(Step.equals, mine, others))
+        return len(mine) == len(others) and all(one.equals(two) for one, two in zip(mine, others, strict=True))
 
     def folded(self, unembed: Tensor) -> Tensor:
         """Rows (m, d) of U transposed with the steps folded in, in their precision or float32."""

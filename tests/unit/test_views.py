@@ -11,10 +11,12 @@ import torch
 
 from describe.inference import Runner
 from describe.inference.layerwise import LayerwiseModel
+from describe.inference.lens import _ridge
 from describe.inference.stream import stream_vectors
 from describe.maps import salient_operations, source_vectors
 from describe.pipeline.extraction import stream_state, views
 from describe.pipeline.extraction.compute import Means
+from describe.pipeline.extraction.lenses import output_lens
 from describe.pipeline.extraction.views import layer_views, readable
 from describe.readings import DIRECT, PAPER, Reading
 from describe.weights import HeadWeights, open_model
@@ -108,3 +110,30 @@ def test_a_model_that_cannot_be_run_is_read_by_x(model: tuple[object, str], tmp_
     assert "without keeping keys and values" in why
     for _, view in layer_views("gpt", weights, reading, [1], MEANS):
         torch.testing.assert_close(view.x.vectors[:].mean(0), torch.zeros(32), rtol=0, atol=1e-5)
+
+
+def test_a_lens_moves_what_a_layer_writes_to_where_the_last_one_has_it(model: tuple[object, str]) -> None:
+    weights, reading = open_model(model[1]), replace(ALL, lens=True)
+    told: list[str] = []
+    views_of = {
+        layer: view.unembed[:].clone()
+        for layer, view in layer_views(
+            model[1], weights, reading, range(3), MEANS, lambda stage, _done, _total: told.append(stage)
+        )
+    }
+    lens = output_lens(weights, reading, torch.arange(300), MEANS)
+    assert told.count("fit lens") == 4, "once a model: the second time it is read"
+    assert lens.fit[2] == 1
+    assert 0 < lens.fit[1] <= 1
+    plain = weights.unembed[:] * weights.final_gain
+    torch.testing.assert_close(views_of[2], plain)
+    torch.testing.assert_close(views_of[0], plain @ lens.maps[0].mT)
+    assert not torch.allclose(views_of[0], plain, rtol=0.1)
+
+
+def test_a_ridge_finds_the_map_that_there_is() -> None:
+    draw = torch.Generator().manual_seed(0)
+    x, a = torch.randn(4000, 12, generator=draw), torch.randn(12, 12, generator=draw)
+    found, fit = _ridge(x, x @ a + 3, torch.arange(4000) % 10 == 0)
+    torch.testing.assert_close(found, a / 1.1, rtol=0, atol=0.15)  # the ridge is a tenth of the variance
+    assert fit > 0.97

@@ -14,16 +14,18 @@ import torch
 from torch import Tensor
 
 from describe.errors import CheckpointError
+from describe.inference.lens import OutputLens
 from describe.maps import KeptRows, LayerView, Rows, ScratchRows, SourceVectors, source_vectors, whole_vocabulary
 from describe.maps.blocks import blocks
 from describe.pipeline.common import Progress, silent
 from describe.pipeline.extraction.compute import Means, kept_sources, kept_unembed
+from describe.pipeline.extraction.lenses import output_lens
 from describe.pipeline.extraction.memory import room
 from describe.pipeline.extraction.stream_state import StreamState
 from describe.readings import PAPER, Reading
 from describe.weights import HeadWeights
 from describe.weights.learnt import chosen_tokens
-from describe.weights.output_path import OutputPath
+from describe.weights.output_path import Lens, OutputPath
 from describe.weights.words import word_numbers
 
 __all__ = ["layer_views", "readable"]
@@ -75,13 +77,12 @@ def layer_views(
         view = whole_vocabulary(kept_sources(weights, means, plan), kept_unembed(weights, means, plan))
         yield from ((layer, view) for layer in layers)
         return
-    if reading.lens:
-        raise CheckpointError("this version fits no output lens")
     ids = chosen_tokens(weights, reading.tokens, reading.largest).ids
     tokens = ids.to(means.device)
     words = word_numbers(weights.tokens, ids).to(means.device)
     places = _Places(means, 3 + len(reading.openings), len(ids), weights.info.d_model)
-    written = _Output(weights, reading, ids, places)
+    lens = output_lens(weights, reading, ids, means, progress) if reading.lens else None
+    written = _Output(weights, reading, ids, places, lens)
     read = _streams if reading.source == "stream" else _from_embeddings
     for layer, x, mean in read(weights, reading, ids, layers, means, places, progress):
         yield layer, LayerView(x, tokens, written.of(layer), tokens, mean, words)
@@ -162,8 +163,10 @@ def _centred(vectors: KeptRows, reading: Reading, means: Means) -> tuple[SourceV
 class _Output:
     """U transposed, of the tokens that count, with the gains folded in that a layer's output meets."""
 
-    def __init__(self, weights: HeadWeights, reading: Reading, ids: Tensor, places: _Places) -> None:
-        self._weights, self._gains = weights, reading.gains
+    def __init__(
+        self, weights: HeadWeights, reading: Reading, ids: Tensor, places: _Places, lens: OutputLens | None
+    ) -> None:
+        self._weights, self._gains, self._lens = weights, reading.gains, lens
         stored = _Chosen(weights.unembed, ids)
         self._rows: Rows = stored
         if places.in_memory:
@@ -174,7 +177,7 @@ class _Output:
         """The rows (m, d) of a layer, whose product with what a head writes is the logits but for scales."""
         if not self._gains:
             return self._rows
-        path = self._weights.output_path(layer)
+        path = self._weights.output_path(layer, None if self._lens is None else Lens(self._lens.maps[layer]))
         if self._last is None or not self._last[0].equals(path):
             folded = path.folded(self._rows) if isinstance(self._rows, Tensor) else _Folded(self._rows, path)
             self._last = path, folded
