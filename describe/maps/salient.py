@@ -27,6 +27,7 @@ __all__ = [
     "SalientOperations",
     "extreme_targets",
     "largest",
+    "saliencies",
     "salient_operations",
 ]
 
@@ -86,7 +87,7 @@ def salient_operations(
     value, output = layer.value.to(device, dtype), layer.output.to(device, dtype)
     n_heads, vocab_size = output.shape[0], x.norms.shape[0]
     n, k = min(n, vocab_size), min(k, unembed.shape[0])
-    saliency = _saliency(x, value, output, block)
+    saliency = saliencies(x, value, output, block)
     if not bool(torch.isfinite(saliency).all()):
         raise CheckpointError("the value or output matrices hold values that are not finite (NaN or infinity)")
     _, sources = largest(saliency, n)
@@ -101,7 +102,7 @@ def salient_operations(
     )
 
 
-def _saliency(x: SourceVectors, value: Tensor, output: Tensor, numbers: int) -> Tensor:
+def saliencies(x: SourceVectors, value: Tensor, output: Tensor, numbers: int = BLOCK) -> Tensor:
     """saliency(t) of every head and token, (H, V). A zero source vector has saliency 0."""
     n_groups, d, dh = value.shape
     per_group = output.shape[0] // n_groups
