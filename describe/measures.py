@@ -27,6 +27,7 @@ class Measure:
         prompt: the template that a judge is asked with by default.
         about: for ``--help``.
         questions: the module that asks, as `describe.scoring.questions.MeasureQuestions` says.
+        by_weights: what is answered is tested by the weights, not by rows (`describe.pipeline.written`).
     """
 
     name: str
@@ -40,9 +41,24 @@ class Measure:
     prompt: str
     about: str
     questions: str
+    by_weights: bool = False
 
 
 _ROWS = (
+    Measure(
+        name="write",
+        value="auroc",
+        title="AUROC",
+        unit="",
+        axis="mean AUROC",
+        span=(0.4, 1.0),
+        chance=0.5,
+        reply=700.0,
+        prompt="judge-write-1",
+        about="write (the judge writes new words, and the weights test them)",
+        questions="describe.scoring.write",
+        by_weights=True,
+    ),
     Measure(
         name="detection",
         value="auroc",
@@ -113,7 +129,7 @@ _ROWS = (
 MEASURES: dict[str, Measure] = {row.name: row for row in _ROWS}
 """By name, the most telling first."""
 
-DEFAULT = _ROWS[0].name
+DEFAULT = "detection"
 
 STABILITY = "stability"
 """Kept as a score too: whether descriptions agree. It says nothing of whether they are true, so it is no row."""

@@ -53,15 +53,30 @@ class Written:
 
 @dataclass(frozen=True)
 class Answers:
-    """How well heads bear out what was written, (heads,) each: ``inputs`` and ``outputs``, 0.5 by chance."""
+    """How well heads bear out what was written, word by word, 0.5 by chance.
+
+    Attributes:
+        inputs: (heads, n).
+        outputs: (heads, n); NaN of words of which no output is expected, or the same as of all others.
+    """
 
     inputs: Tensor
     outputs: Tensor
 
     @property
+    def of_inputs(self) -> Tensor:
+        """The mean over words, (heads,)."""
+        return self.inputs.mean(dim=1)
+
+    @property
+    def of_outputs(self) -> Tensor:
+        """The mean over words that expect an output, (heads,); 0.5 where none does: nothing is said of outputs."""
+        return self.outputs.nanmean(dim=1).nan_to_num(0.5)
+
+    @property
     def both(self) -> Tensor:
-        """The mean of the two: the value of the measure."""
-        return (self.inputs + self.outputs) / 2
+        """The mean of the two, (heads,): the value of the measure."""
+        return (self.of_inputs + self.of_outputs) / 2
 
 
 @dataclass(frozen=True)
@@ -146,26 +161,24 @@ def _answers(one: Written, saliency: Tensor, z: Tensor, out: Tensor, means: Tens
     """Of heads' ``saliency`` (H, n + n c) of inputs and company, ``z`` (H, n, dh) and ``out`` (H, dh, columns)."""
     n = len(one.inputs)
     own, company = saliency[:, :n, None], saliency[:, n:].view(len(saliency), n, -1)
-    inputs = _above(own, company).mean(dim=(1, 2))
+    inputs = _above(own, company).mean(dim=2)
     wide = z.double()
     spread = ((wide @ covariances) * wide).sum(-1).clamp_(min=0).sqrt()
     spread = torch.where(spread > 0, spread, torch.ones_like(spread))
-    scores = (wide @ out.double() - (wide @ means[:, :, None])) / spread[:, :, None]
-    if one.suppressed:
-        scores = -scores
+    scores = (wide @ out.double() - (wide @ means[:, :, None])) / spread[:, :, None]  # (H, n, columns)
+    scores = (-scores if one.suppressed else scores).to(saliency)
     place = {column: i for i, column in enumerate(one.columns)}
     expected = torch.zeros(n, len(place), dtype=torch.bool, device=z.device)
     for row, places in enumerate(one.outputs):
         expected[row, [place[column] for column in places]] = True
-    shares = []
-    for i, j in expected.nonzero().tolist():
-        others = scores[:, ~expected[:, j], j]
-        if others.shape[1]:
-            shares.append(_above(scores[:, i, j, None], others).mean(dim=1))
-    outputs = torch.stack(shares).mean(dim=0) if shares else torch.full_like(inputs, 0.5)
+    others = (~expected).sum(dim=0)  # of each column
+    above = torch.stack([_above(scores[:, i, None], scores).masked_fill_(expected, 0).sum(1) for i in range(n)], dim=1)
+    counted = expected & (others > 0)
+    shares = (above / others.clamp(min=1)).masked_fill(~counted, 0).sum(2)
+    outputs = shares / counted.sum(1)  # 0 / 0 where nothing is expected
     return Answers(inputs.double().cpu(), outputs.double().cpu())
 
 
 def _above(one: Tensor, others: Tensor) -> Tensor:
     """1 where larger, one half where equal."""
-    return (one > others).double() + (one == others).double() / 2
+    return ((one > others).to(others.dtype) + (one >= others).to(others.dtype)) / 2

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from describe.scoring import Case, Trial, Words
     from describe.scoring.company import Company
 
-__all__ = ["TRIAL", "RowsOf", "Trials", "check_kept", "chosen_authors", "too_few"]
+__all__ = ["TRIAL", "RowsOf", "Trials", "check_kept", "chosen_authors", "too_few", "words_of"]
 
 TRIAL = {"version": 2, "rows": 15, "reach": 5, "near": 5, "seed": 0}
 """Rows judged: so many of the head's next most salient, so many of its random ones, and as many of others: of so many
@@ -99,9 +99,9 @@ class Trials:
         from describe.scoring import Case
 
         wrong, down = self.wrong(unit), self.rows.pushes_down(unit)
-        words = _words(wrong) if wrong else None
+        words = words_of(wrong) if wrong else None
         own = self.rows.of(unit, suppressed=down)
-        return Case(self.trial(unit), _words(self.told[unit]), words, wrong.head if wrong else None, down, own)
+        return Case(self.trial(unit), words_of(self.told[unit]), words, wrong.head if wrong else None, down, own)
 
     def wrong(self, unit: HeadId) -> Told | None:
         """A description of another head or role by the same author, drawn at random among those of the same layer.
@@ -116,7 +116,8 @@ class Trials:
         return self.others[drawn.choice(others)] if others else None
 
 
-def _words(told: Told) -> Words:
+def words_of(told: Told) -> Words:
+    """A description's sentences on inputs and pattern."""
     return told.inputs or "", told.pattern or ""
 
 

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import Row
+
 from describe.catalog import Catalogue, Told
+from describe.catalog.rows import json_hash
 from describe.errors import InputError
 from describe.measures import DEFAULT, Measure, find_measure
 from describe.pipeline.common import Progress, find, silent
-from describe.pipeline.held_out import TRIAL, RowsOf, Trials, check_kept, chosen_authors, too_few
+from describe.pipeline.held_out import TRIAL, RowsOf, Trials, check_kept, chosen_authors, too_few, words_of
 from describe.pipeline.llm_stage.limits import Batching, Limits, Terms
 from describe.pipeline.llm_stage.record import TaskRecord
 from describe.pipeline.llm_stage.run import LLMStage, StageResult
 from describe.pipeline.llm_stage.task import Task
+from describe.pipeline.written import SETTINGS as WRITTEN
 from describe.records import HeadId, Score, parse_heads
 
 if TYPE_CHECKING:
     from describe.labelling import Inquiry, Template
     from describe.llm import LLM, Request
+    from describe.pipeline.written import Sitting
     from describe.scoring import StatisticsJudge
+    from describe.scoring.write import WrittenWords
 
 __all__ = ["Judging", "ScoreResult", "score"]
 
@@ -49,12 +56,14 @@ def score(
     batch: Batching | None = None,
     retry_failed: bool = False,
     fresh: bool = False,
+    device: str = "auto",
     progress: Progress = silent,
 ) -> ScoreResult:
-    """Have a judge score the descriptions of a model, and those of its placebos, by held-out rows.
+    """Have a judge score the descriptions of a model, and those of its placebos, by held-out rows or by the weights.
 
-    ``measure``: a row of `describe.measures.MEASURES`: detection, or the bits that descriptions save (likelihood), for
-    which the judge's server must give log-probabilities.
+    ``measure``: a row of `describe.measures.MEASURES`: detection and its kin by rows; ``write``, by words that the
+    judge writes and the weights test, on ``device``; or the bits that descriptions save (likelihood), for which the
+    judge's server must give log-probabilities.
 
     ``reading``: of heads read by this one, as `find` takes it.
 
@@ -71,6 +80,7 @@ def score(
     taken = f"another run has {judge} judge these descriptions in the same way: let it finish"
     machine = None if judge.kind.asks else judging.by_statistics()
     ran = judging.stage.run(tasks, taken, machine, mixed=True)
+    judging.put_to_heads(tasks, ran.records, device, progress)
     outcomes = {
         f"{unit} by {task.trials.told[unit].llm}": record.outcomes.get(unit, "missing")
         for task, record in zip(tasks, ran.records, strict=True)
@@ -116,6 +126,9 @@ class Judging:
         self.info, self.own = find(catalogue, model, reading)
         self.catalogue = catalogue
         self._model = model
+        self._settings_of_trial = WRITTEN if self.measure.by_weights else TRIAL
+        self._written: dict[int, dict[HeadId, WrittenWords]] = defaultdict(dict)
+        self._earlier: dict[tuple[int, str], Row[Any]] | None = None
 
     def tasks(self, heads: str, llm: str | None, prompt: str | None, *, keep: bool = True) -> list[JudgedTask]:
         """The tasks of judging, author by author: the model's own heads and roles, then each kind of placebos.
@@ -134,7 +147,8 @@ class Judging:
         if not authors:
             by = " ".join(filter(None, (llm, prompt))) or "anyone"
             raise InputError(f"no head of {self._model} is described by {by}: run headscribe describe {self._model}")
-        check_kept(self.catalogue, self._model, self.own)
+        if not self.measure.by_weights:
+            check_kept(self.catalogue, self._model, self.own)
         self.stage.enter(self._settings, keep=keep)
         wanted = set(parse_heads(heads, self.info.n_layers, self.info.n_heads))
         return [task for author in authors for task in self._of_author(author, told, wanted)]
@@ -147,7 +161,9 @@ class Judging:
         heads = sorted(self.catalogue.saved_heads(self.own))
         trials = Trials(others, others, rows, rows, heads, self.info.vocab_size)
         found = [self._task(self.own, author, units, trials)]
-        for placebo in self.catalogue.placebos.of(self.own).values():
+        for kind, placebo in self.catalogue.placebos.of(self.own).items():
+            if self.measure.by_weights and kind == "shuffled":
+                continue  # rows without a head: nothing can be put to it
             by_author = [one for one in self.catalogue.scores.descriptions(placebo) if one.labeller_id == author]
             answers = {one.head: one for one in by_author if one.answers}
             of_placebo = RowsOf(self.catalogue, placebo, suppressed=rows.suppressed)
@@ -157,12 +173,18 @@ class Judging:
 
     def _task(self, extraction_id: int, author: int, units: list[HeadId], trials: Trials) -> JudgedTask:
         scores, judge = self.catalogue.scores, self.stage.labeller_id or 0
-        done = scores.outcomes(extraction_id, judge, self.measure.name, TRIAL)
+        done = scores.outcomes(extraction_id, judge, self.measure.name, self._settings_of_trial)
         outcomes = {unit: done[one.id] for unit, one in trials.told.items() if one.id in done}
         made_by = self.stage.made_by
 
-        def save(unit: HeadId, outcome: Score) -> None:
-            scores.save(trials.told[unit].id, judge, outcome, TRIAL, made_by)
+        def save(unit: HeadId, outcome: Score | WrittenWords) -> None:
+            if isinstance(outcome, Score):
+                scores.save(trials.told[unit].id, judge, outcome, self._settings_of_trial, made_by)
+            elif outcome.failure is None:  # put to the heads when all are there; the ledger has the reply
+                self._written[trials.told[unit].id][unit] = outcome
+            else:
+                failed = Score(self.measure.name, None, failure=outcome.failure, detail=outcome.detail)
+                save(unit, failed)
 
         return JudgedTask(
             name=f"{self.measure.name} of {author}",
@@ -183,6 +205,8 @@ class Judging:
         from describe.weights import open_model
 
         judges: list[StatisticsJudge] = []
+        if self.measure.by_weights:
+            return self._written_by_statistics()
         questions = questions_of(self.measure)
         of_judgements = questions.of_judgements
         assert of_judgements is not None
@@ -206,14 +230,87 @@ class Judging:
 
         return judge_all
 
-    def _inquiry(self, trials: Trials, unit: HeadId) -> Inquiry[Score]:
+    def _written_by_statistics(self) -> Callable[[TaskRecord[Score]], None]:
+        """The judge that asks nobody, where words are to be written: members of the classes that are claimed."""
+        from describe.evidence import Vocabulary
+        from describe.scoring.evidence import StatisticsWriter
+        from describe.weights import open_model
+
+        writers: list[StatisticsWriter] = []
+
+        def write_all(record: TaskRecord[Any]) -> None:
+            task = record.task
+            assert isinstance(task, JudgedTask)
+            if record.pending and not writers:
+                weights = open_model(self._model)
+                writers.append(StatisticsWriter(Vocabulary(weights.tokens), weights.pieces.order))
+            for unit in record.pending:
+                record.keep(unit, writers[0].write(unit, task.trials.told[unit].claims))
+
+        return write_all
+
+    def _inquiry(self, trials: Trials, unit: HeadId) -> Inquiry[Any]:
         """The judge's inquiry about one description, and about a wrong one."""
         from describe.scoring import questions_of
+        from describe.scoring.write import inquire_words
 
+        if self.measure.by_weights:
+            down = trials.rows.pushes_down(unit)
+            return (yield from inquire_words(self.stage.template, words_of(trials.told[unit]), suppressed=down))
         case = trials.case(unit)
         if not case.trial.enough:
             return too_few(case.trial, self.measure.name)
         return (yield from questions_of(self.measure).inquire(self.stage.template, case))
+
+    def put_to_heads(
+        self, tasks: Sequence[JudgedTask], records: Sequence[TaskRecord[Any]], device: str, progress: Progress
+    ) -> None:
+        """Put what the judge wrote to the heads, and commit the scores: of measures by weights alone."""
+        from describe.pipeline.written import put_to_heads
+
+        sittings, places = [], []
+        for task, record in zip(tasks, records, strict=True):
+            for unit in task.units:
+                words = self._written.get(task.trials.told[unit].id, {}).get(unit)
+                if words is not None:
+                    sittings.append(self._sitting(task, unit, words))
+                    places.append((record, unit))
+        scored = put_to_heads(self.catalogue, self._model, self.own, sittings, device, progress)
+        for (sitting, outcome), (record, unit) in zip(scored, places, strict=True):
+            judge = self.stage.labeller_id or 0
+            self.catalogue.scores.save(sitting.told.id, judge, outcome, self._settings_of_trial, self.stage.made_by)
+            record.outcomes[unit] = outcome.failure
+
+    def _sitting(self, task: JudgedTask, unit: HeadId, words: WrittenWords) -> Sitting:
+        from describe.pipeline.written import Sitting
+
+        trials, down = task.trials, task.trials.rows.pushes_down(unit)
+        wrong = trials.wrong(unit)
+        shown = trials.rows.of(unit, suppressed=down).salient
+        return Sitting(
+            told=trials.told[unit],
+            head=unit._replace(role=0),
+            random=task.extraction_id != self.own,
+            words=words,
+            wrong=None if wrong is None else self._words_of(wrong),
+            wrong_head=None if wrong is None else wrong.head,
+            suppressed=down,
+            shown=frozenset(row.token.strip().casefold() for row in shown),
+        )
+
+    def _words_of(self, told: Told) -> WrittenWords | None:
+        """The words by another description: of this run, or of an earlier one."""
+        from describe.scoring.write import WrittenWords
+
+        here = self._written.get(told.id, {}).get(told.head)
+        if here is not None:
+            return here
+        key = (told.id, json_hash(self._settings_of_trial))
+        if self._earlier is None:
+            self._earlier = self.catalogue.scores.by_judge(self.own, self.stage.labeller_id or 0, self.measure.name)
+        row = self._earlier.get(key)
+        said = row.found.get("written") if row is not None else None
+        return WrittenWords(tuple((word, tuple(outputs)) for word, outputs in said)) if said else None
 
 
 def _method(judge: LLM, request: Request, template: str | None, measure: Measure) -> tuple[Template, dict[str, Any]]:
@@ -225,7 +322,7 @@ def _method(judge: LLM, request: Request, template: str | None, measure: Measure
     questions = questions_of(measure)
     if judge.kind.asks:
         return questions.load(template or measure.prompt), request.provenance() | identity(judge)
-    if questions.of_judgements is None:
+    if questions.of_judgements is None and not measure.by_weights:
         raise InputError(f"--judge statistics cannot judge by {measure.name}: name an LLM, or leave out --measure")
     if template is not None:
         raise InputError("--judge statistics takes no --judge-prompt: it asks nobody")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 
 import numpy as np
 
 from describe.evidence import Vocabulary
-from describe.records import Claim, MappingRow
+from describe.records import Claim, HeadId, MappingRow
 from describe.scoring.detection import Judgement
 from describe.scoring.rows import Trial
+from describe.scoring.write import WORDS, WrittenWords
 from describe.text import quoted
 
-__all__ = ["METHOD", "SETTINGS", "StatisticsJudge"]
+__all__ = ["METHOD", "SETTINGS", "StatisticsJudge", "StatisticsWriter"]
 
 SETTINGS = {"version": 1}
 """Settings that a judgement depends on besides description, evidence and rows."""
@@ -73,3 +75,74 @@ class StatisticsJudge:
             return float(any(quoted(self._vocabulary.tokens[target]) == claim.wording for target in targets))
         ids = source if claim.kind == "inputs" else targets
         return float(self._vocabulary.has[ids, self._property[claim.name]].mean())
+
+
+class StatisticsWriter:
+    """Writes words for descriptions by statistics: common members of the classes that they claim.
+
+    Args:
+        order: all ids, the commonest first.
+    """
+
+    COMMON = 16_384
+    """Of so many of the commonest tokens that begin a word, members are drawn."""
+
+    LOOKED_AT, AT_ONCE = 2000, 20
+    """Of so many of them it is seen whether anything answers them, so many at once: that takes memory."""
+
+    def __init__(self, vocabulary: Vocabulary, order: Sequence[int]) -> None:
+        self._vocabulary = vocabulary
+        words = [token for token in order if _is_word(vocabulary.tokens[token])][: self.COMMON]
+        self._common = np.array(words, dtype=np.int64)
+        self._property = {prop.name: i for i, prop in enumerate(vocabulary.properties)}
+        self._relation = {relation.name: i for i, relation in enumerate(vocabulary.relations)}
+
+    def write(self, head: HeadId, claims: Sequence[Claim]) -> WrittenWords:
+        """Members of the class that inputs are claimed to be of, each with outputs as claimed; a failure where no claim
+        is known. Which members is drawn at random, the same every time."""
+        known = [claim for claim in claims if claim.name in self._property or claim.name in self._relation]
+        known += [claim for claim in claims if claim.name == "common_target"]
+        if not known:
+            return WrittenWords(failure=NO_CLAIMS, detail=_WHY_NONE)
+        luck = random.Random(f"{head} words")  # noqa: S311  (no secret)
+        inputs = self._inputs(known, luck)
+        written = ((self._vocabulary.tokens[token], self._outputs(int(token), known, luck)) for token in inputs)
+        return WrittenWords(tuple(dict(written).items()))
+
+    def _inputs(self, claims: Sequence[Claim], luck: random.Random) -> list[int]:
+        """Of tokens that have the claimed property, or those that a pairing can be seen on, or any."""
+        of_inputs = [claim for claim in claims if claim.kind == "inputs"]
+        pairing = [self._relation[claim.name] for claim in claims if claim.kind == "pairing"]
+        members = self._common
+        for claim in of_inputs[:1]:
+            members = members[self._vocabulary.has[members, self._property[claim.name]]]
+        drawn = np.array(luck.sample(members.tolist(), len(members)), dtype=np.int64)
+        if not pairing:
+            return [int(token) for token in drawn[:WORDS]]
+        able: list[int] = []
+        for start in range(0, min(len(drawn), self.LOOKED_AT), self.AT_ONCE):
+            some = drawn[start : start + self.AT_ONCE]
+            able += some[self._vocabulary.related(some, self._common)[pairing[0]].any(1)].tolist()
+            if len(able) >= WORDS:
+                break
+        return able[:WORDS]
+
+    def _outputs(self, token: int, claims: Sequence[Claim], luck: random.Random) -> tuple[str, ...]:
+        """Tokens that answer the input by a claimed pairing, or members of the claimed class of outputs."""
+        tokens = self._vocabulary.tokens
+        for claim in claims:
+            if claim.kind == "pairing":
+                answers = self._vocabulary.related(np.array([token]), self._common)[self._relation[claim.name], 0]
+                found = self._common[answers][:3].tolist()
+                if found:
+                    return tuple(tokens[one] for one in found)
+        for claim in claims:
+            if claim.kind == "outputs" and claim.name in self._property:
+                members = self._common[self._vocabulary.has[self._common, self._property[claim.name]]].tolist()
+                return tuple(tokens[one] for one in luck.sample(members, min(3, len(members))))
+        named = {claim.wording for claim in claims if claim.name == "common_target"}
+        return tuple(token for token in tokens if quoted(token) in named)[:3] if named else ()
+
+
+def _is_word(token: str) -> bool:
+    return token.startswith(" ") and token.strip().isalpha()

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from describe.errors import CallError
 from describe.labelling import Inquiry, Kind, Template, first_reason, load_template, reply_object
-from describe.scoring.rows import Case
+from describe.scoring.rows import Words
 
 __all__ = ["LEAST", "WORDS", "WriteQuestion", "WrittenWords", "inquire_words", "load", "of_judgements"]
 
@@ -90,10 +90,10 @@ class WriteQuestion:
         return WrittenWords(failure=failure.cause, detail=str(failure), usage=usage)
 
 
-def inquire_words(template: Template, case: Case) -> Inquiry[WrittenWords]:
-    """Ask for words, by a description alone."""
-    inputs, pattern = case.words
-    told = {"inputs": inputs, "pattern": pattern, "suppressed": case.suppressed, "n": WORDS}
+def inquire_words(template: Template, words: Words, *, suppressed: bool) -> Inquiry[WrittenWords]:
+    """Ask for words, by what a description says alone; ``suppressed``: of what the head pushes down."""
+    inputs, pattern = words
+    told = {"inputs": inputs, "pattern": pattern, "suppressed": suppressed, "n": WORDS}
     written: WrittenWords = yield WriteQuestion(template.fill(told), chat=not template.completion)
     return written
 

@@ -40,10 +40,12 @@ def literal(view: LayerView, w_vo: Tensor, one: Written) -> tuple[float, float]:
     inputs = [above(saliency[s], saliency[c]) for s, row in zip(one.inputs, one.company, strict=True) for c in row]
     outputs = []
     for i, s in enumerate(one.inputs):
+        of_word: list[float] = []
         for t in one.outputs[i]:
             others = [k for k in range(len(one.inputs)) if t not in one.outputs[k]]
             shares = [above(z[s, t], z[one.inputs[k], t]) for k in others]
-            outputs += [sum(shares) / len(shares)] if shares else []
+            of_word += [sum(shares) / len(shares)] if shares else []
+        outputs += [sum(of_word) / len(of_word)] if of_word else []
     return sum(inputs) / len(inputs), sum(outputs) / len(outputs) if outputs else 0.5
 
 
@@ -61,8 +63,9 @@ def test_answers_are_those_of_whole_rows() -> None:
     for one, of_heads in zip(written, found, strict=True):
         for head in range(4):
             expected = literal(view, layer.value[head // 2] @ layer.output[head], one)
-            assert (float(of_heads.inputs[head]), float(of_heads.outputs[head])) == pytest.approx(expected, abs=1e-9)
-        torch.testing.assert_close(of_heads.both, (of_heads.inputs + of_heads.outputs) / 2)
+            got = float(of_heads.of_inputs[head]), float(of_heads.of_outputs[head])
+            assert got == pytest.approx(expected, abs=1e-9)
+        torch.testing.assert_close(of_heads.both, (of_heads.of_inputs + of_heads.of_outputs) / 2)
 
 
 def test_a_constant_head_bears_out_no_output_and_a_table_all() -> None:
@@ -79,9 +82,9 @@ def test_a_constant_head_bears_out_no_output_and_a_table_all() -> None:
     table = Written(words, company, tuple((int(word) + 1,) for word in words))
     listed = Written(words, company, ((3,),) * 8)
     of_table, of_list = answers(view, layer, target_spread(view), [table, listed])
-    assert float(of_table.outputs[0]) == 1.0
-    assert float(of_list.outputs[1]) == 0.5, "the list comes whatever the input"
-    assert of_table.inputs.tolist() == [0.5, 0.5], "all words alike"
+    assert float(of_table.of_outputs[0]) == 1.0
+    assert float(of_list.of_outputs[1]) == 0.5, "the list comes whatever the input"
+    assert of_table.of_inputs.tolist() == [0.5, 0.5], "all words alike"
 
 
 def test_random_heads_bear_out_nothing_on_average() -> None:
@@ -91,7 +94,7 @@ def test_random_heads_bear_out_nothing_on_average() -> None:
     random = RandomHeads(target_spread(view), view.x.norms, d=D, width=DH, heads=400, seed=5)
     found = random.answers(view, singular, written_of(draw))
     assert len(found.inputs) == 400
-    assert abs(float(found.outputs.mean()) - 0.5) < 0.05
+    assert abs(float(found.of_outputs.mean()) - 0.5) < 0.05
     assert 0.01 < float(found.both.std()) < 0.3
 
 
@@ -108,4 +111,4 @@ def test_random_heads_are_heads() -> None:
     for head in range(3):
         w_vo = (along[:, into[head]] * singular) @ write[:, out[head]].mT
         expected = literal(view, w_vo, one)
-        assert (float(found.inputs[head]), float(found.outputs[head])) == pytest.approx(expected, abs=1e-9)
+        assert (float(found.of_inputs[head]), float(found.of_outputs[head])) == pytest.approx(expected, abs=1e-9)
