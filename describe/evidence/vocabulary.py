@@ -61,12 +61,18 @@ class Vocabulary:
 
     def related(self, sources: Ids, targets: Ids) -> NDArray[np.bool_]:
         """R x S x T: whether, under each relation, token t of ``targets`` (T ids) answers s of ``sources`` (S ids)."""
-        same = {name: ids[sources][:, None] == ids[targets] for name, ids in self._same.items()}
         found = np.empty((len(self.relations), len(sources), len(targets)), dtype=bool)
-        for number, (relation, (source, target)) in enumerate(zip(self.relations, self._keys, strict=True)):
-            found[number] = source.meets(sources, target, targets)
-            if relation.but_not:
-                found[number] &= ~same[relation.but_not]
+        for number in range(len(self.relations)):
+            found[number] = self.related_by(number, sources, targets)
+        return found
+
+    def related_by(self, number: int, sources: Ids, targets: Ids) -> NDArray[np.bool_]:
+        """S x T: the same under the relation of that number alone."""
+        relation, (source, target) = self.relations[number], self._keys[number]
+        found = source.meets(sources, target, targets)
+        if relation.but_not:
+            ids = self._same[relation.but_not]
+            found &= ids[sources][:, None] != ids[targets]
         return found
 
 

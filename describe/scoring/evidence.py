@@ -85,15 +85,16 @@ class StatisticsWriter:
     """
 
     COMMON = 16_384
-    """Of so many of the commonest tokens that begin a word, members are drawn."""
+    """Of so many of the commonest tokens members are drawn."""
 
     LOOKED_AT, AT_ONCE = 2000, 20
     """Of so many of them it is seen whether anything answers them, so many at once: that takes memory."""
 
     def __init__(self, vocabulary: Vocabulary, order: Sequence[int]) -> None:
         self._vocabulary = vocabulary
-        words = [token for token in order if _is_word(vocabulary.tokens[token])][: self.COMMON]
-        self._common = np.array(words, dtype=np.int64)
+        self._common = np.array(order[: self.COMMON], dtype=np.int64)
+        words = [token for token in order[: self.COMMON] if _is_word(vocabulary.tokens[token])]
+        self._words = np.array(words, dtype=np.int64)
         self._property = {prop.name: i for i, prop in enumerate(vocabulary.properties)}
         self._relation = {relation.name: i for i, relation in enumerate(vocabulary.relations)}
 
@@ -113,16 +114,16 @@ class StatisticsWriter:
         """Of tokens that have the claimed property, or those that a pairing can be seen on, or any."""
         of_inputs = [claim for claim in claims if claim.kind == "inputs"]
         pairing = [self._relation[claim.name] for claim in claims if claim.kind == "pairing"]
-        members = self._common
+        members = self._words
         for claim in of_inputs[:1]:
-            members = members[self._vocabulary.has[members, self._property[claim.name]]]
+            members = self._common[self._vocabulary.has[self._common, self._property[claim.name]]]
         drawn = np.array(luck.sample(members.tolist(), len(members)), dtype=np.int64)
         if not pairing:
             return [int(token) for token in drawn[:WORDS]]
         able: list[int] = []
         for start in range(0, min(len(drawn), self.LOOKED_AT), self.AT_ONCE):
             some = drawn[start : start + self.AT_ONCE]
-            able += some[self._vocabulary.related(some, self._common)[pairing[0]].any(1)].tolist()
+            able += some[self._vocabulary.related_by(pairing[0], some, self._common).any(1)].tolist()
             if len(able) >= WORDS:
                 break
         return able[:WORDS]
@@ -132,7 +133,7 @@ class StatisticsWriter:
         tokens = self._vocabulary.tokens
         for claim in claims:
             if claim.kind == "pairing":
-                answers = self._vocabulary.related(np.array([token]), self._common)[self._relation[claim.name], 0]
+                answers = self._vocabulary.related_by(self._relation[claim.name], np.array([token]), self._common)[0]
                 found = self._common[answers][:3].tolist()
                 if found:
                     return tuple(tokens[one] for one in found)
