@@ -112,7 +112,7 @@ def _draw(model: str, found: list[dict[str, Any]]) -> None:
     from app.score_tables import draw_curves, draw_heads_to_look_at
     from app.terminal import draw_table
 
-    for line in dict.fromkeys(line for row in found for line in _level_lines(row)):
+    for line in dict.fromkeys(line for row in found for line in (*_level_lines(row), *_beyond(row))):
         say(line)
     headings = (
         "descriptions by",
@@ -172,6 +172,15 @@ def _level_lines(row: dict[str, Any]) -> Iterator[str]:
         yield (
             f"{of_whom(row)}: beats the level of random heads by {row['measure']} of {row['judge']}:"
             f" {level['above']} of {level['scored']} descriptions ({_estimate(share)})"
+        )
+
+
+def _beyond(row: dict[str, Any]) -> Iterator[str]:
+    found = row["beyond_chance"]
+    if found:
+        yield (
+            f"{of_whom(row)}: true beyond chance by {row['measure']} of {row['judge']}: {found['descriptions']} of"
+            f" {found['of']} descriptions (q < 0.05)"
         )
 
 

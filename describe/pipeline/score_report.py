@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from describe.catalog import Catalogue, Told
 from describe.head_record import ScoreRecord
 from describe.measures import DEFAULT, MEASURES
@@ -18,6 +20,9 @@ __all__ = ["score_report"]
 
 LEVEL, TOLERATED = "random", 0.05
 """The kind of placebo that is the level of all figures, and which share of their scores may be above a bar."""
+
+Q = 0.05
+"""A description is true beyond chance below this false discovery rate."""
 
 Scores = dict[int, dict[str, dict[str, ScoreRecord]]]
 
@@ -33,8 +38,9 @@ def score_report(catalogue: Catalogue, model: str, reading: str | None = None) -
     for LLMs, whose words are free), ``placebos`` how many heads of each kind were described although they do nothing,
     and how such descriptions score; null where it was not tried. ``level``: how many more of the own heads are
     described than of random ones (``excess``), and how many descriptions score above all but a twentieth of those of
-    random heads (``above``, of ``scored``). ``grouping``: the mean of what grouping rows by shared tokens gives without
-    any description. ``curve``: the mean score of the best-scored
+    random heads (``above``, of ``scored``). ``beyond_chance``: how many have q < 0.05, where the measure gives
+    p-values. ``grouping``: the mean of what grouping rows by shared tokens gives without any
+    description. ``curve``: the mean score of the best-scored
     descriptions, by the share of all heads that these are; ``wrong_curve``: that of the best-scored wrong ones, since
     the best of any scores are good by luck too. Raises `CatalogueError` where the catalogue does not hold the model.
     """
@@ -101,6 +107,7 @@ def _row(told: list[Told], scores: Scores, judge: tuple[str, str | None], eviden
         "wrong": _mean(wrong),
         "wrong_curve": _curve(wrong, len(told), MEASURES[judge[0]].value),
         "balanced_accuracy": _mean([b["value"] for score in valued if (b := score.found.get("balanced_accuracy"))]),
+        "beyond_chance": _beyond_chance(valued),
         "grouping": _mean([score.grouping for score in valued if score.grouping is not None]),
         "reach": _mean([score.found["reach"]["value"] for score in valued if score.found.get("reach")]),
         "above_chance": sum(score.low is not None and score.low > MEASURES[judge[0]].chance for score in valued),
@@ -128,6 +135,18 @@ def _placebo(told: list[Told], scores: Scores, author: int, judge: tuple[str, st
         "described_heads": [str(one.head) for one in described],
         "scores": sorted(values),
     }
+
+
+def _beyond_chance(scores: Sequence[ScoreRecord]) -> dict[str, int] | None:
+    """How many descriptions are true beyond chance: q < 0.05 by Benjamini and Hochberg over the model, of those whose
+    measure gives a p-value; None where it gives none."""
+    from describe.statistics import benjamini_hochberg
+
+    p_values = [score.found["p"] for score in scores if isinstance(score.found.get("p"), float)]
+    if not p_values:
+        return None
+    q_values = benjamini_hochberg(np.array(p_values))
+    return {"descriptions": int((q_values < Q).sum()), "of": len(p_values)}
 
 
 def _level(

@@ -94,6 +94,49 @@ def test_planted_descriptions_are_found_true_and_wrong_ones_not(
     assert promoting["placebos"] == {"shuffled": None, "random": None}, "not run, and said so"
 
 
+def test_what_is_written_by_an_oracles_description_the_planted_head_does(
+    tmp_path: Path, fake_llm: FakeLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its own description above 0.95; by another's, and by a list of what it writes, no better than chance."""
+    for name, value in fake_llm.environment.items():
+        monkeypatch.setenv(name, value)
+    planted = planted_model(tmp_path / "planted")
+    pairs = {f"{head.description_inputs} {head.description_pattern}": head.pairs for head in planted.heads.values()}
+
+    def judge(call: Call) -> Action | None:
+        inputs, pattern = re.findall(r"^(?:Inputs|What it does with them): (.*)$", call.prompt, re.MULTILINE)
+        known = pairs[f"{inputs} {pattern}"]
+        words = [{"input": source, "outputs": [target]} for source, target in known]
+        return Action(body=completion(json.dumps({"words": words[-20:]})))
+
+    fake_llm.misbehave = judge
+    with Catalogue(str(tmp_path / "c.db"), create=True) as catalogue:
+        own = pipeline.extract(catalogue, str(planted.path), device="cpu", reading="paper").extraction_id
+        for suppresses in (False, True):
+            settings = {"shows": "suppressed"} if suppresses else {}
+            author = catalogue.register_labeller("oracle", f"planted-{suppresses}", "", settings)
+            for head, does in planted.heads.items():
+                if does.suppresses == suppresses:
+                    told = Description(does.description_inputs, does.description_pattern)
+                    catalogue.save_description(own, head, author, told, {})
+        asked: dict[str, Any] = {"request": Request(timeout=5.0), "measure": "write", "device": "cpu"}
+        result = pipeline.score(catalogue, str(planted.path), parse_llm("openai:judge"), **asked)
+        assert (result.judged, result.new, result.failures, len(fake_llm.calls)) == (5, 5, {}, 5)
+        assert pipeline.score(catalogue, str(planted.path), parse_llm("openai:judge"), **asked).new == 0
+        assert len(fake_llm.calls) == 5, "one call a description, and none for a wrong one"
+        promoting, _ = pipeline.score_report(catalogue, str(planted.path))
+        records = head_records(catalogue, *pipeline.find(catalogue, str(planted.path)))
+        scores = [s for r in records for d in r["descriptions"] for s in d["scores"]["write"].values()]
+    assert len(scores) == 5
+    for score in scores:
+        assert score["value"] > 0.95, score
+        assert score["found"]["p"] == pytest.approx(1 / 201), "more than any random head"
+        assert score["found"]["other_heads_above"] < 0.1
+        assert score["n"] >= 5
+    assert promoting["wrong"]["value"] == pytest.approx(0.5, abs=0.1)
+    assert promoting["beyond_chance"] == {"descriptions": 4, "of": 4}
+
+
 def test_a_role_is_judged_by_its_own_rows_and_against_roles_of_its_sign(
     tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -113,7 +113,9 @@ def test_looking_in_little_precision_misses_nothing(
     x, u = made.view.x.vectors, made.view.unembed
     assert isinstance(x, Tensor)
     assert isinstance(u, Tensor)
-    x[90:140] = x[literal_z(made.cells(0)).amax(dim=1).argmax()] + 0.003 * torch.randn(50, D, generator=draw, dtype=torch.float64)
+    x[90:140] = x[literal_z(made.cells(0)).amax(dim=1).argmax()] + 0.003 * torch.randn(
+        50, D, generator=draw, dtype=torch.float64
+    )
     x[10:20] = x[30:40]
     u[5:15] = u[100:110]
     x[50:53] = 0
