@@ -1,4 +1,4 @@
-"""What a head does with words that somebody wrote: the exact answers by which descriptions are tested, no LLM asked.
+"""Words that somebody wrote, put to heads: the exact answers by which descriptions are tested, no LLM asked.
 
 For source words s with company c(s) (tokens as common as s), and outputs t that are expected of s,
 

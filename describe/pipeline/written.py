@@ -105,7 +105,7 @@ class _Heads:
         self._tokens: _Tokens | None = None
 
     def answer(self, layer: int, view: LayerView) -> None:
-        """What the heads of a layer make of all words, and the described ones of them and random heads of theirs."""
+        """Put all words to the heads of a layer, and those of its described heads to random ones too."""
         from describe.maps.written import answers, target_spread
 
         if self._tokens is None:

@@ -67,6 +67,6 @@ def test_a_measure_of_ones_own(
 
 
 def test_a_measure_that_is_not_there_is_one_line(tmp_path: Path, tiny_llama: Path) -> None:
-    line = "there is no measure 'taste'; there are: detection, relation, masked, inputs, likelihood"
+    line = "there is no measure 'taste'; there are: write, detection, relation, masked, inputs, likelihood"
     with Catalogue(str(tmp_path / "c.db"), create=True) as catalogue, pytest.raises(InputError, match=line):
         pipeline.score(catalogue, str(tiny_llama), parse_llm("openai:x"), request=Request(), measure="taste")
