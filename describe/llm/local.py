@@ -59,6 +59,12 @@ def serve(model: str, max_tokens: int, concurrency: int) -> tuple[str, str]:
     return f"{server.listening_address}/v1", key
 
 
+def _threads() -> int:
+    """As many as OMP_NUM_THREADS says, or as there are cores: llama.cpp's wait for each other without rest."""
+    told = os.environ.get("OMP_NUM_THREADS", "")
+    return int(told) if told.isdecimal() and int(told) > 0 else os.cpu_count() or 1
+
+
 @lru_cache(maxsize=1)
 def _server(path: Path, n_parallel: int, n_ctx: int) -> tuple[Any, str]:
     import xllamacpp
@@ -73,7 +79,7 @@ def _server(path: Path, n_parallel: int, n_ctx: int) -> tuple[Any, str]:
     params.api_keys = [key]
     params.n_parallel = n_parallel
     params.n_ctx = n_ctx
-    params.cpuparams.n_threads = os.cpu_count() or 1
+    params.cpuparams.n_threads = _threads()
     params.verbosity = -1
     try:
         return xllamacpp.Server(params), key
