@@ -30,7 +30,16 @@ __all__ = ["render_page", "write_file", "write_folder"]
 HERE = Path(__file__).parent
 
 # Characters that are invisible, reorder their surroundings, or have no encoding.
-HIDDEN = "\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff"
+_HIDDEN = "\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff"
+
+
+def _escapes(characters: str) -> dict[int, str]:
+    """The escapes of a class of characters, such as ``a-z``, for `str.translate`."""
+    found = re.findall(f"[{characters}]", "".join(map(chr, range(0x10000))))
+    return {ord(character): f"\\u{ord(character):04x}" for character in found}
+
+
+_IN_SCRIPTS, _IN_TEXT = _escapes(f"<>&{_HIDDEN}"), _escapes(f"\x00-\x1f{_HIDDEN}")
 
 
 def write_file(parts: Parts, path: Path) -> None:
@@ -100,18 +109,14 @@ def _now() -> str:
     return datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _escape(match: re.Match[str]) -> str:
-    return f"\\u{ord(match[0]):04x}"
-
-
 def _script_json(data: Any) -> str:
     """Return `data` as JSON that may stand inside a script element."""
-    return re.sub(f"[<>&{HIDDEN}]", _escape, to_json(data))
+    return to_json(data).translate(_IN_SCRIPTS)
 
 
 def _visible(text: object) -> str:
     """Return `text` with the characters that would not show as escapes."""
-    return re.sub(f"[\x00-\x1f{HIDDEN}]", _escape, str(text))
+    return str(text).translate(_IN_TEXT)
 
 
 def _policy(css: str, js: str) -> str:
