@@ -86,6 +86,10 @@ def write_gguf(
     writer.add_embedding_length(config.hidden_size)
     writer.add_head_count(config.num_attention_heads)
     writer.add_head_count_kv(_kv_heads(config))
+    writer.add_context_length(64)
+    writer.add_vocab_size(config.vocab_size)
+    if getattr(config, "intermediate_size", None):
+        writer.add_feed_forward_length(config.intermediate_size)
     if getattr(config, "head_dim", None):
         writer.add_value_length(config.head_dim)
     if getattr(config, "embedding_multiplier", None):
@@ -130,6 +134,9 @@ def _gguf_data(config: Any, name: str, tensor: torch.Tensor) -> torch.Tensor:
     """Facts of llama.cpp's converters: what they change of the tensors that are read here."""
     if config.model_type == "gpt2" and tensor.ndim == 2 and ".h." in name:
         tensor = tensor.T  # Conv1D
+    if config.model_type == "llama" and (".q_proj." in name or ".k_proj." in name):  # rotated in pairs, not in halves
+        heads = config.num_attention_heads if ".q_proj." in name else config.num_key_value_heads
+        tensor = tensor.unflatten(0, (heads, 2, -1)).transpose(1, 2).flatten(0, 2)
     if "query_key_value" in name:  # q k v group by group becomes all q, all k, all v
         groups = tensor.unflatten(0, (_kv_heads(config), -1, config.hidden_size // config.num_attention_heads))
         tensor = torch.cat([groups[:, :-2].flatten(0, 2), groups[:, -2].flatten(0, 1), groups[:, -1].flatten(0, 1)])

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,7 +20,7 @@ from torch import Tensor, nn
 from describe.errors import CheckpointError
 from describe.inference.layerwise import LayerwiseModel
 from describe.inference.loading import loaded, loading
-from describe.inference.running import Runner, able
+from describe.inference.running import Runner, able, open_runner
 from describe.weights import HeadWeights
 
 if TYPE_CHECKING:
@@ -38,11 +40,13 @@ def open_layerwise(weights: HeadWeights, tokens: Tensor, device: torch.device, d
     from accelerate import init_empty_weights
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    if not _fillable():
+        return LayerwiseModel(open_runner(str(weights.location.path), weights.info, device, dtype))
     if weights.architecture == "falcon" and weights.info.n_kv_heads > 1:
         raise CheckpointError("transformers reads queries, keys and values of this GGUF file in another order")
     path = weights.location.path
     with loading(path):
-        config = _gguf_config(weights) if weights.architecture else loaded(AutoConfig, str(path))
+        config = loaded(AutoConfig, str(path)) if weights.architecture is None else _gguf_config(path)
         with init_empty_weights(include_buffers=False):
             empty = AutoModelForCausalLM.from_config(config, dtype=dtype)
         model: PreTrainedModel = able(empty.eval(), dtype, weights.info)
@@ -50,7 +54,7 @@ def open_layerwise(weights: HeadWeights, tokens: Tensor, device: torch.device, d
         fill = _by_checkpoint_names(model, device, dtype)
         if weights.architecture is not None:
             fill = _by_gguf_names(model, weights.architecture, device, dtype)
-        chosen = torch.unique(tokens)
+        chosen = torch.unique(tokens.cpu())
         stored = replace(weights.embed, through=None)[chosen]
         model.get_input_embeddings().weight = nn.Parameter(stored.to(device, dtype), requires_grad=False)
         fill(weights.beside_blocks())
@@ -75,12 +79,24 @@ def open_layerwise(weights: HeadWeights, tokens: Tensor, device: torch.device, d
     return LayerwiseModel(runner, ready, lambda ids: torch.searchsorted(places, ids))
 
 
-def _gguf_config(weights: HeadWeights) -> PretrainedConfig:
-    """The configuration in a GGUF file, read once; by its folder it is read twice, which takes seconds."""
+def _fillable() -> bool:
+    """Whether this version of ``transformers`` loads a part of a model; another runs it whole in memory."""
+    try:
+        import transformers.conversion_mapping
+        import transformers.core_model_loading
+        import transformers.modeling_gguf_pytorch_utils  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+@lru_cache(maxsize=2)
+def _gguf_config(path: Path) -> PretrainedConfig:
+    """The configuration in a GGUF file; to read it takes seconds."""
     from transformers import CONFIG_MAPPING
     from transformers.modeling_gguf_pytorch_utils import load_gguf_checkpoint
 
-    told = load_gguf_checkpoint(str(weights.location.path))["config"]
+    told = load_gguf_checkpoint(str(path))["config"]
     return CONFIG_MAPPING[told["model_type"]].from_dict(told)
 
 
@@ -117,6 +133,8 @@ def _by_gguf_names(model: PreTrainedModel, architecture: str, device: torch.devi
             if found.name in names:
                 aside["tensors"][names[found.name]] = torch.from_numpy(found.weights.copy())
             for place, values in aside["tensors"].items():
+                if values.shape != model.get_parameter(place).shape:
+                    raise ValueError(f"'{name}' is {tuple(values.shape)}, which does not fit the configuration")
                 _set(model, place, nn.Parameter(values.to(device, dtype), requires_grad=False))
 
     return fill

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from describe.inference import Runner
+from describe.inference.from_files import open_layerwise
 from describe.inference.layerwise import LayerwiseModel
 from describe.inference.lens import _ridge
 from describe.inference.stream import stream_vectors
@@ -110,6 +111,16 @@ def test_a_model_that_cannot_be_run_is_read_by_x(model: tuple[object, str], tmp_
     assert "without keeping keys and values" in why
     for _, view in layer_views("gpt", weights, reading, [1], MEANS):
         torch.testing.assert_close(view.x.vectors[:].mean(0), torch.zeros(32), rtol=0, atol=1e-5)
+
+
+def test_a_gguf_file_is_run_from_its_own_tensors(model: tuple[object, str], tmp_path: Path) -> None:
+    path = str(tiny.write_gguf(model[0], tmp_path / "tiny.gguf"))
+    whole = seen(model[1], replace(ALL, centred=False))
+    assert readable(open_model(path), ALL) == (ALL, "")
+    running = open_layerwise(open_model(path), torch.arange(300), CPU, torch.float32)
+    opening = open_model(model[1]).opening_ids("The")
+    for layer, vectors in stream_vectors(running, [[0], opening], torch.arange(300), range(3)):
+        torch.testing.assert_close(vectors, whole[layer][0], rtol=1e-4, atol=1e-5)
 
 
 def test_a_lens_moves_what_a_layer_writes_to_where_the_last_one_has_it(model: tuple[object, str]) -> None:
