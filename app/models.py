@@ -50,13 +50,14 @@ def family_tables() -> str:
 def _tables() -> list[tuple[str, list[str], list[list[str]]]]:
     """Title, headings and rows of the two tables."""
     from describe.weights import FAMILIES
+    from describe.weights.families import RUN_FROM_GGUF
     from describe.weights.refused import REFUSED
 
     read = [
         [
             row.name,
             ", ".join(row.model_types),
-            ", ".join(row.gguf),
+            ", ".join(name if name in RUN_FROM_GGUF else f"{name}*" for name in row.gguf),
             row.examples,
             "; ".join([*row.reading, *filter(None, [row.note])]),
             ", then ".join(row.folded),
@@ -66,7 +67,7 @@ def _tables() -> list[tuple[str, list[str], list[list[str]]]]:
     refused = [[f"it {refusal.reason}", ", ".join(refusal.model_types)] for refusal in REFUSED]
     return [
         (
-            "Families that are read",
+            "Families that are read (* from GGUF by extract, describe, score and relations, but not run)",
             ["family", "model_type", "GGUF", "models", "what is done, what to know", "folded into U"],
             read,
         ),
@@ -76,6 +77,7 @@ def _tables() -> list[tuple[str, list[str], list[list[str]]]]:
 
 def _as_json() -> list[dict[str, Any]]:
     from describe.weights import FAMILIES
+    from describe.weights.families import RUN_FROM_GGUF
     from describe.weights.refused import REFUSED
 
     return [
@@ -83,6 +85,7 @@ def _as_json() -> list[dict[str, Any]]:
             "family": row.name,
             "model_types": row.model_types,
             "gguf": row.gguf,
+            "gguf_run": [name for name in row.gguf if name in RUN_FROM_GGUF],
             "models": row.examples,
             "reading": row.reading,
             "folded": row.folded,

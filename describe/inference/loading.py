@@ -87,12 +87,14 @@ def loaded(loader: _Loader[T], model: str, **options: object) -> T:
 
     Raises `CheckpointError` when it cannot.
     """
-    from describe.weights import check_files, locate
+    from describe.weights import check_files, check_loadable, locate
 
     location = locate(model)
     check_files(location)
     options |= {"gguf_file": location.path.name} if location.is_gguf else {}
     folder = location.path.parent if location.is_gguf else location.path
+    if options.get("use_safetensors"):
+        check_loadable(location)
     with loading(location.path):
         return loader.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from describe.weights.families import FAMILIES
 from describe.weights.family import Family
-from describe.weights.file_check import check_files
+from describe.weights.file_check import check_files, check_loadable
 from describe.weights.locate import Location, content_hash, locate, model_name
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ __all__ = [
     "LayerWeights",
     "Location",
     "check_files",
+    "check_loadable",
     "content_hash",
     "locate",
     "model_name",

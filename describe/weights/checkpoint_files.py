@@ -9,11 +9,14 @@ from typing import Any
 from describe.errors import CheckpointError
 from describe.text import shortened
 
-__all__ = ["LARGEST_CONFIG", "LARGEST_INDEX", "read_json", "weight_file", "weight_files"]
+__all__ = ["LARGEST_CONFIG", "LARGEST_INDEX", "WRAPPERS", "read_json", "weight_file", "weight_files"]
 
 MIB = 1 << 20
 LARGEST_CONFIG, LARGEST_INDEX = 4 * MIB, 64 * MIB
 """Bytes of config.json, and of a list of tensors: ten times those of any model known."""
+
+WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.", "_forward_module.")
+"""Left between the parts of a tensor's name by tools of training: torch.compile, FSDP, Lightning."""
 
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 

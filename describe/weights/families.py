@@ -361,6 +361,12 @@ DENSE = (
 FAMILIES = (*DENSE, *MIXTURES)
 
 
+RUN_FROM_GGUF = frozenset(
+    "bloom falcon gemma2 gemma3 gpt2 llama nemotron phi3 qwen2 qwen3 stablelm starcoder2".split()  # noqa: SIM905
+)
+"""Architectures of GGUF files that ``transformers`` loads: those that correlate, ablate and attend can run."""
+
+
 def family_of(*, model_type: str | None = None, gguf: str | None = None) -> Family | None:
     """The row for a ``model_type`` or a GGUF architecture; None when there is none."""
     return next((row for row in FAMILIES if model_type in row.model_types or gguf in row.gguf), None)

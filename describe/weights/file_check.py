@@ -11,18 +11,21 @@ from typing import Any
 
 from describe.errors import CheckpointError
 from describe.text import shortened
-from describe.weights.checkpoint_files import LARGEST_CONFIG, LARGEST_INDEX, read_json, weight_files
+from describe.weights.checkpoint_files import LARGEST_CONFIG, LARGEST_INDEX, WRAPPERS, read_json, weight_files
 from describe.weights.gguf_file import GgufFile
 from describe.weights.gguf_parts import gguf_parts
 from describe.weights.locate import Location
 
-__all__ = ["check_files"]
+__all__ = ["check_files", "check_loadable"]
 
 DEEPEST = 32
 """Levels of lists and objects in config.json."""
 
 LARGEST_COUNT = 100_000
 """Of layers, and of whatever else transformers makes an object each of when it reads a configuration."""
+
+_OUTER = ("module.", "base_model.model.", "pretrained_model.")
+"""Beginnings of all names that other tools of training leave: DDP, peft, TRL."""
 
 _COUNTED = ("attention_types", "first_k_dense_replace", "num_labels", "out_indices", "window_size")
 
@@ -40,6 +43,36 @@ def check_files(location: Location) -> None:
         _check_gguf([GgufFile(part) for part in gguf_parts(location.path)])
     else:
         _check_config(location.path)
+
+
+def check_loadable(location: Location) -> None:
+    """Raise `CheckpointError` for files that are read here, of which ``transformers`` would load a part and make up the
+    rest."""
+    if location.is_gguf:
+        if len(gguf_parts(location.path)) > 1:
+            raise CheckpointError(
+                f"{location.path.name} is a part of a model, and transformers runs whole files only: join the parts"
+                " (llama-gguf-split --merge); extract, describe and relations read them as they are"
+            )
+        return
+    for file in weight_files(location.path):
+        for name in tensor_names(file):
+            if name.startswith(_OUTER) or any(wrapper in name for wrapper in WRAPPERS):
+                raise CheckpointError(
+                    f"{location.path} names its tensors as a tool of training left them ('{shortened(name)}'):"
+                    " save the model inside with save_pretrained to have it run"
+                )
+
+
+def tensor_names(file: Path) -> list[str]:
+    """The names of a file's tensors."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="np") as handle:
+            return list(handle.keys())
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{file} is truncated or not a safetensors file ({error}): fetch it again") from error
 
 
 def _check_gguf(files: list[GgufFile]) -> None:

@@ -12,13 +12,10 @@ from torch import Tensor
 
 from describe.errors import CheckpointError
 from describe.text import shortened
-from describe.weights.checkpoint_files import LARGEST_INDEX, read_json, weight_file
+from describe.weights.checkpoint_files import LARGEST_INDEX, WRAPPERS, read_json, weight_file
 from describe.weights.quantised import Scales, parts_of, quantisation_of, scale_names
 
 __all__ = ["SafetensorsSource"]
-
-WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.", "_forward_module.")
-"""Left between the parts of a tensor's name by tools of training: torch.compile, FSDP, Lightning."""
 
 _BYTES_ONLY = ("F8_E4M3", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ")
 """Types of which torch gathers no rows by their numbers."""

@@ -20,7 +20,7 @@ from describe.inference.loading import Parts
 from describe.inference.stream import stream_vectors
 from describe.records import HeadId
 from describe.weights import FAMILIES, HeadWeights, open_model
-from describe.weights.families import family_of
+from describe.weights.families import RUN_FROM_GGUF, family_of
 from describe.weights.layout import value_rows
 from describe.weights.refused import REFUSED, refusal_of
 from tests import direct_oracle, families, inference_oracle, oracle, tiny
@@ -214,6 +214,12 @@ GGUF = {
 
 def test_every_gguf_architecture_is_tried() -> None:
     assert {architecture for row in FAMILIES for architecture in row.gguf} == set(GGUF.values())
+
+
+def test_which_gguf_architectures_run_is_told() -> None:
+    from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
+
+    assert {name for name in GGUF.values() if name in GGUF_SUPPORTED_ARCHITECTURES} == RUN_FROM_GGUF
 
 
 @pytest.mark.parametrize("model_type", GGUF)
