@@ -10,6 +10,7 @@ from app.attending import attend
 from app.checks import ablate, correlate
 from app.describing import describe
 from app.handing import diff, export, import_command
+from app.inspecting import calls, llms, sql
 from app.models import models
 from app.operations import compare, relations
 from app.options import (
@@ -47,7 +48,7 @@ app = typer.Typer(
     name="headscribe",
     help="Say, in words, what every attention head of a language model does, with the evidence beside the words.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -136,6 +137,9 @@ app.command()(attend)
 app.command()(correlate)
 app.command()(ablate)
 app.command()(search)
+app.command()(llms)
+app.command()(calls)
+app.command()(sql)
 app.add_typer(study, name="study")
 app.command("app")(app_command)
 

@@ -185,6 +185,13 @@ class LedgerStore:
             calls, money = connection.execute(query).one()
         return int(calls), float(money)
 
+    def templates(self) -> dict[str, str]:
+        """The name of every prompt that a labeller asked by, by the hash of its text."""
+        table = schema.labeller
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(table.c.template_hash, table.c.prompt).distinct())
+            return {row.template_hash: row.prompt for row in rows}
+
     def calls(self, model_id: int) -> list[dict[str, Any]]:
         """Every call about a model's heads, in the order in which they came in, with its batch at the server."""
         columns = [column for column in schema.call.c if column.name not in ("id", "labeller_id", "head_id")]

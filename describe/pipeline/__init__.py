@@ -24,7 +24,7 @@ from describe.pipeline.scores import ScoreResult, score
 from describe.pipeline.self_test import Finding, self_test
 from describe.pipeline.stability import StabilityResult, stability
 from describe.pipeline.stability_estimate import StabilityPlan, plan_stability
-from describe.pipeline.stored import export, head_record, report, search
+from describe.pipeline.stored import calls, export, head_record, report, search
 from describe.pipeline.stored_checks import KnownChecks, known_checks, known_relations
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "ablation_rows",
     "attend",
     "attention_rows",
+    "calls",
     "check_described",
     "compare",
     "comparison",

@@ -10,12 +10,14 @@ from typing import Any
 
 from describe.catalog import Catalogue
 from describe.catalog.terms import query_terms
-from describe.errors import CatalogueError, InputError
+from describe.errors import CatalogueError, HeadscribeError, InputError
 from describe.head_record import HeadRecord
 from describe.pipeline.common import find, find_model
+from describe.pipeline.description_estimate import prompt_of
+from describe.pipeline.descriptions import load_prompt
 from describe.records import HeadId, ModelInfo, parse_heads
 
-__all__ = ["export", "extracted", "head_record", "report", "search"]
+__all__ = ["calls", "export", "extracted", "head_record", "report", "search"]
 
 
 def head_record(catalogue: Catalogue, model: str, head: HeadId, reading: str | None = None) -> HeadRecord:
@@ -82,6 +84,35 @@ def search(
     if llm is not None:
         _check_describer(catalogue, llm)
     return {"query": query} | catalogue.search.find(query, models=models, llm=llm, reading=reading, limit=limit)
+
+
+def calls(catalogue: Catalogue, model: str, head: HeadId) -> list[dict[str, Any]]:
+    """Every call about a head, in order, as `report` has them, each with its ``prompt``; that is None where a describer
+    was asked by a template that is not there any more.
+
+    Raises `InputError` when the head is not there.
+    """
+    model_id, info = find_model(catalogue, model)
+    parse_heads(str(head), info.n_layers, info.n_heads)
+    found = [row for row in catalogue.ledger.calls(model_id) if (row["layer"], row["head"]) == (head.layer, head.head)]
+    names = catalogue.ledger.templates()
+    prompts: dict[str, str | None] = {}
+    for row in found:
+        key = row["template_hash"]
+        if key not in prompts:
+            prompts[key] = _prompt(catalogue, model, head, names.get(key), key)
+        row["prompt"] = prompts[key]
+    return found
+
+
+def _prompt(catalogue: Catalogue, model: str, head: HeadId, name: str | None, template_hash: str) -> str | None:
+    """The prompt about a head by a template; None where that is another by now, or asks about something else."""
+    try:
+        if name is None or load_prompt(name).hash != template_hash:
+            return None
+        return str(prompt_of(catalogue, model, head, name)["text"])
+    except HeadscribeError:
+        return None
 
 
 def _check_describer(catalogue: Catalogue, llm: str) -> None:

@@ -1,0 +1,125 @@
+"""``llms``, ``calls`` and ``sql``: who can be asked, what was asked about a head, and questions that change nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from app.main import main
+from describe.catalog import Catalogue
+from describe.catalog.sql import VIEWS, ask
+from describe.errors import InputError
+from describe.records import Description, HeadId, HeadMapping, MappingRow, ModelInfo, Target
+
+INFO = ModelInfo("m", "ab" * 32, "llama", 1, 2, 2, 8, 4, 50)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> str:
+    """A catalogue with a head that one describer described and another did not, and a placebo."""
+    where = str(tmp_path / "c.db")
+    with Catalogue(where, create=True) as opened:
+        model = opened.register_model(INFO)
+        own = opened.begin_extraction(model, {"n": 1}, {})
+        placebo = opened.begin_extraction(model, {"n": 2}, {}, placebo="spectrum")
+        row = MappingRow(1, " Paris", 2.0, (Target(2, " France", 1.0),), ())
+        for extraction in (own, placebo):
+            opened.save_head(extraction, HeadMapping(HeadId(0, 1), (row,)))
+        for llm, said in (("a", Description("cities", "their country")), ("b", Description(failure="empty"))):
+            labeller = opened.register_labeller(llm, "p", "t", {})
+            opened.save_description(own, HeadId(0, 1), labeller, said, {})
+    return where
+
+
+def test_views_hold_what_belongs_together(place: str) -> None:
+    with Catalogue(place) as opened:
+        assert ask(opened.engine, "select model, layer, head from heads").rows == [("m", 0, 1)]
+        found = ask(opened.engine, "SELECT llm, pattern, failure FROM descriptions ORDER BY llm;")
+        assert found.columns == ["llm", "pattern", "failure"]
+        assert found.rows == [("a", "their country", None), ("b", None, "empty")]
+        mine = "with mine as (select llm from descriptions where failure is null) select * from mine"
+        assert ask(opened.engine, mine).rows == [("a",)]
+        for view in VIEWS:
+            assert ask(opened.engine, f"select count(*) from {view}").rows
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "delete from head",
+        "with x as (select 1) delete from head",
+        "with x as (select 1) insert into model(name) values ('x')",
+        "select 1; drop table head",
+        "pragma query_only = off",
+        "attach database 'x' as y",
+        "select from where",
+        "",
+    ],
+)
+def test_nothing_is_changed_and_what_is_no_question_is_one_line(question: str, place: str) -> None:
+    with Catalogue(place) as opened:
+        with pytest.raises(InputError):
+            ask(opened.engine, question)
+        assert ask(opened.engine, "select count(*) from head").rows == [(2,)]
+    assert main(["sql", question, "--catalog", place]) == 2
+
+
+def test_the_catalogue_can_be_written_after_a_question(place: str) -> None:
+    with Catalogue(place) as opened:
+        ask(opened.engine, "select 1")
+        assert opened.register_labeller("c", "p", "t", {})
+
+
+def test_rows_as_json(place: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sql", "select llm, created from descriptions where llm = 'a'", "--catalog", place, "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["llm"] == "a"
+
+
+def test_llms_shows_no_key(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-a-very-secret-key")
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://user:hidden-word@gateway.example/v1")
+    assert main(["llms", "--json"]) == 0
+    said = capsys.readouterr().out
+    (openai,) = [one for one in json.loads(said)["llms"] if "openai:MODEL" in one["llm"]]
+    assert openai["key_is_set"]
+    assert "gateway.example" in openai["endpoint"]
+    assert "secret" not in said
+    assert "hidden-word" not in said
+
+
+def test_calls_of_a_head_without_any(place: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["calls", "m", "0.1", "--catalog", place]) == 0
+    assert "0 calls about 0.1 of m" in capsys.readouterr().err
+    assert main(["calls", "m", "7.1", "--catalog", place]) == 2
+
+
+def test_search_shows_whom_it_was_asked_for(place: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with Catalogue(place) as opened:
+        labeller = opened.register_labeller("newest", "p", "t", {})
+        extraction = opened.latest_extraction(opened.find_model("m")[0])
+        opened.save_description(extraction, HeadId(0, 1), labeller, Description("cities", "cities again"), {})
+    assert main(["search", "cities", "--llm", "a", "--catalog", place, "--json"]) == 0
+    (head,) = json.loads(capsys.readouterr().out)["heads"]
+    assert (head["llm"], head["pattern"], head["tokens"]) == ("a", "their country", [])
+    assert main(["search", "cities", "--llm", "newst", "--catalog", place]) == 2
+    assert "do you mean 'newest'?" in capsys.readouterr().err
+
+
+def test_a_group_without_a_command_shows_its_help_in_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in ([], ["study"]):
+        assert main(arguments) == 2
+        assert len(capsys.readouterr().out.splitlines()) > 5
+
+
+def test_json_takes_no_model_for_its_file(
+    place: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["show", "--json", "m", "0.1", "--catalog", place]) == 0
+    assert json.loads(capsys.readouterr().out)["head"] == 1
+    assert not (tmp_path / "m").exists()
+    assert main(["show", "m", "0.1", "--catalog", place, "--json", "found.json"]) == 0
+    assert json.loads((tmp_path / "found.json").read_text())["head"] == 1
