@@ -25,6 +25,7 @@ __all__ = [
     "shortened",
     "shown",
     "visible",
+    "word_of",
 ]
 
 LONGEST_SHOWN = 200
@@ -133,3 +134,8 @@ def _visible_char(char: str) -> str:
         code = ord(char)
         return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
     return char
+
+
+def word_of(token: str) -> str:
+    """A token without the white space around it and without regard to case; white space alone as it is."""
+    return token.strip().casefold() or token

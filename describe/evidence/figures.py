@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from describe.figures import MAX_Q, MIN_COUNT, PARTS, FigurePart, HeadFigure
 from describe.records import HeadMapping
 from describe.statistics import Scatter, benjamini_hochberg, beta_binomial_tail, scatter
+from describe.text import word_of
 
 __all__ = [
     "NEAREST",
@@ -86,8 +87,14 @@ def near_neighbours(embed: Embeddings, tokens: Ids, sources: Ids, nearest: int =
         return Neighbours(wanted, np.empty((len(wanted), 0), dtype=np.int64))
     step = max(4 * k, BLOCK // len(wanted))
     parts = [slice(start, min(start + step, size)) for start in range(0, size, step)]
-    mean = (sum(embed(part).sum(0, dtype=np.float64) for part in parts) / size).astype(np.float32)
-    own = np.concatenate([_unit(embed(slice(place, place + 1)) - mean) for place in places])
+    sums: list[Floats] = []
+    rows: list[NDArray[np.float32]] = []
+    for part in parts:
+        vectors = embed(part)
+        sums.append(vectors.sum(0, dtype=np.float64))
+        rows.append(vectors[places[(places >= part.start) & (places < part.stop)] - part.start])
+    mean = (np.sum(sums, axis=0) / size).astype(np.float32)
+    own = _unit(np.concatenate(rows) - mean)
     best, near = np.empty((len(wanted), 0), dtype=np.float32), np.empty((len(wanted), 0), dtype=np.int64)
     for part in parts:
         cosine = own @ _unit(embed(part) - mean).T
@@ -110,7 +117,7 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 def word_keys(tokens: Sequence[str]) -> Ids:
     """A number for the word of each token of a vocabulary, (V): the same for one word in other case or spacing."""
     numbers: dict[str, int] = {}
-    words = (token.strip().casefold() or token for token in tokens)
+    words = map(word_of, tokens)
     return np.array([numbers.setdefault(word, len(numbers)) for word in words], dtype=np.int64)
 
 

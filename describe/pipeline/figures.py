@@ -7,7 +7,6 @@ from describe.figures import HeadFigure
 from describe.head_record import Json
 from describe.pipeline.common import Progress, silent
 from describe.pipeline.extraction.random_heads import random_mappings
-from describe.readings import PAPER, Reading
 from describe.records import HeadId, ModelInfo
 
 __all__ = ["figures", "figures_in_words"]
@@ -24,10 +23,12 @@ def figures(
 ) -> dict[HeadId, HeadFigure]:
     """The figures of the heads of an extraction, found and committed together where they are not there yet.
 
-    None as long as heads of the model are missing from it: what stands out is asked of the whole model.
+    None as long as heads of the model are missing from it: what stands out is asked of the whole model. Nor where the
+    tokens that count are those of a file, of which the catalogue keeps the name alone.
     """
     saved = catalogue.saved_heads(extraction_id, complete=True)
-    if len(saved) < len(info.heads) or Reading.of(catalogue.extraction_settings(extraction_id)) != PAPER:
+    reading = catalogue.reading(extraction_id)
+    if len(saved) < len(info.heads) or not (reading.tokens in ("all", "learnt") or reading.tokens.isdecimal()):
         return {}
     settings = _settings(len(saved))
     found = catalogue.figures.of_extraction(extraction_id, settings)
@@ -35,17 +36,17 @@ def figures(
         return found
 
     import numpy as np
-    import torch
 
     from describe.evidence.figures import HeadRows, model_figures, near_neighbours, word_keys
     from describe.weights import open_model
+    from describe.weights.learnt import chosen_tokens
 
     heads = sorted(saved)
     random = random_mappings(catalogue, model, extraction_id, device=device, progress=progress)
     own = [HeadRows.of(catalogue.mapping(extraction_id, head)) for head in heads]
     drawn = [HeadRows.of(mapping) for mapping in random]
     weights = open_model(model)
-    tokens = torch.arange(info.vocab_size)
+    tokens = chosen_tokens(weights, reading.tokens, reading.largest).ids
     sources = np.concatenate([rows.sources for rows in (*own, *drawn)])
     near = near_neighbours(lambda places: weights.embed[tokens[places]].float().numpy(), tokens.numpy(), sources)
     made = dict(zip(heads, model_figures(own, drawn, word_keys(weights.tokens), near), strict=True))

@@ -7,12 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["word_numbers", "word_of"]
+from describe.text import word_of
 
-
-def word_of(token: str) -> str:
-    """A token without the white space around it and without regard to case; white space alone as it is."""
-    return token.strip().casefold() or token
+__all__ = ["word_numbers"]
 
 
 def word_numbers(tokens: Sequence[str], ids: Tensor) -> Tensor:
