@@ -11,6 +11,7 @@ import typer
 
 from app import options as o
 from app.saying import say
+from describe.measures import VERDICTS
 
 if TYPE_CHECKING:
     from describe.head_record import HeadSummary
@@ -27,15 +28,20 @@ class Order(str, Enum):
     score = "score"
     saliency = "saliency"
     evidence = "evidence"
+    verdict = "verdict"
 
+
+OfVerdict = Enum("OfVerdict", {words: words.replace(" ", "-") for words in VERDICTS})  # type: ignore[misc]
+"""Verdicts as the command line has them."""
 
 _LARGEST: dict[Order, Callable[[HeadSummary], float | None]] = {
     Order.score: attrgetter("score"),
     Order.saliency: attrgetter("saliency"),
     Order.evidence: attrgetter("effect"),
+    Order.verdict: lambda summary: -VERDICTS.index(summary.verdict),
 }
 
-_MADE_BY = {Order.score: ": headscribe score makes scores", Order.evidence: "", Order.saliency: ""}
+_MADE_BY = {Order.score: ": headscribe score makes scores", Order.evidence: "", Order.saliency: "", Order.verdict: ""}
 
 
 def show(
@@ -51,6 +57,10 @@ def show(
     min_score: Annotated[
         Optional[float],  # noqa: UP045
         typer.Option("--min-score", metavar="X", help="Only heads whose description scores so much or more."),
+    ] = None,
+    of_verdict: Annotated[
+        Optional[OfVerdict],  # noqa: UP045
+        typer.Option("--verdict", help="Only heads whose description has this verdict."),
     ] = None,
     suppressed: Annotated[
         bool, typer.Option("--suppressed", help="Show the tokens that a head pushes down, not those it promotes.")
@@ -71,21 +81,24 @@ def show(
         info, extraction_id = pipeline.find(opened, model, reading)
         records = opened.head_records(info, extraction_id, held_out=bool(json_path))
         if json_path:
-            chosen = _chosen(((record.summary(), record) for record in records), sort, min_score)
+            chosen = _chosen(((record.summary(), record) for record in records), sort, min_score, of_verdict)
             write_json([record.to_json() for record in chosen], json_path)
         else:
             lines = [HeadLine.of(record) for record in records]
             if sort in _LARGEST and all(_LARGEST[sort](line.summary) is None for line in lines):
                 say(f"headscribe: no head has a figure for --sort {sort.value} yet{_MADE_BY[sort]}", err=True)
-            draw_heads(_chosen(((line.summary, line) for line in lines), sort, min_score))
+            draw_heads(_chosen(((line.summary, line) for line in lines), sort, min_score, of_verdict))
 
 
-def _chosen(heads: Iterable[tuple[HeadSummary, T]], sort: Order, min_score: float | None) -> list[T]:
-    """The heads that score enough, in order; where a figure is not known, last."""
+def _chosen(
+    heads: Iterable[tuple[HeadSummary, T]], sort: Order, min_score: float | None, of_verdict: OfVerdict | None
+) -> list[T]:
+    """The heads that score enough and have the verdict, in order; where a figure is not known, last."""
     found = [
         (summary, head)
         for summary, head in heads
-        if min_score is None or (summary.score is not None and summary.score >= min_score)
+        if (min_score is None or (summary.score is not None and summary.score >= min_score))
+        and (of_verdict is None or summary.verdict.replace(" ", "-") == of_verdict.value)
     ]
     if sort in _LARGEST:
         figure = _LARGEST[sort]

@@ -85,6 +85,7 @@ def draw_head(head: HeadRecord, *, suppressed: bool = False) -> None:
         console.print(_text(f"  pattern  {visible(one.pattern or '')}", style="yellow" if one.unclear else ""))
         if one.headline is not None:
             console.print(_text(f"  score    {visible(one.headline.text)}"))
+            console.print(_text(f"  verdict  {one.verdict}"))
     if not head.descriptions:
         console.print(_text("not described yet: headscribe describe MODEL --llm LLM", style="dim"))
     if head.attention is not None:

@@ -7,10 +7,11 @@ exports; its questions are in the module that the row names.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from describe.errors import InputError
 
-__all__ = ["DEFAULT", "MEASURES", "Measure", "find_measure", "ranked"]
+__all__ = ["DEFAULT", "MEASURES", "VERDICTS", "Measure", "Verdict", "find_measure", "ranked"]
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,11 @@ MEASURES: dict[str, Measure] = {row.name: row for row in _ROWS}
 """By name, the most telling first."""
 
 DEFAULT = "detection"
+
+Verdict = Literal["supported", "names outputs only", "not supported", "not judged"]
+
+VERDICTS: tuple[Verdict, ...] = ("supported", "names outputs only", "not supported", "not judged")
+"""On a description, by all its scores (`describe.head_record.verdicts`), the best first."""
 
 STABILITY = "stability"
 """Kept as a score too: whether descriptions agree. It says nothing of whether they are true, so it is no row."""

@@ -12,6 +12,7 @@ from app.web.head_map import FIGURES, Figure, head_map, of_operation, span
 from app.web.heads import HEAD_PAGE, choose_describer, choose_models, cut, open_head, overview
 from app.web.shared import catalogue
 from describe.head_record import STATES, HeadSummary
+from describe.measures import VERDICTS
 from describe.records import THRESHOLD, HeadId
 
 MAPS = 6
@@ -131,6 +132,7 @@ def _heads(chosen: list[Model], tables: Tables) -> None:
             "outcome": row.state,
             "score": row.score,
             "wrong": row.wrong,
+            "verdict": None if row.verdict == "not judged" else row.verdict,
             **({"operation": score} if score is not None else {}),
             "saliency": row.saliency,
             "findings": row.evidence,
@@ -139,7 +141,9 @@ def _heads(chosen: list[Model], tables: Tables) -> None:
         }
         for (model, row), score in zip(wanted, scores, strict=True)
     ]
-    empty = {name for name in ("score", "wrong", "findings", "effect") if all(row[name] is None for row in rows)}
+    empty = {
+        name for name in ("score", "wrong", "verdict", "findings", "effect") if all(row[name] is None for row in rows)
+    }
     number = _clicked([{k: v for k, v in row.items() if k not in empty} for row in rows], "heads")
     if number is not None:
         model, row = wanted[number]
@@ -148,7 +152,7 @@ def _heads(chosen: list[Model], tables: Tables) -> None:
 
 def _filters(chosen: list[Model], every: Heads) -> tuple[Heads, list[float | None]]:
     """The heads that pass, and how strongly each implements the operation that was asked for."""
-    columns = st.columns([3, 2, 2, 2, 2])
+    columns = st.columns([3, 2, 2, 2, 2, 2])
     said = columns[0].text_input("Description has", max_chars=100, key="text", bind="query-params").casefold()
     states = columns[1].multiselect("Outcome", STATES, key="outcome", bind="query-params", placeholder="Any")
     names = sorted({o["operation"] for model in chosen for o in catalogue().browse.operations(model["model_id"])})
@@ -164,11 +168,13 @@ def _filters(chosen: list[Model], every: Heads) -> tuple[Heads, list[float | Non
     last = max(model["n_layers"] for model in chosen) - 1
     low, high = columns[3].slider("Layers", 0, last, (0, last), key=f"layers-{last}") if last else (0, 0)
     least, most = columns[4].slider("Score", 0.0, 1.0, (0.0, 1.0), 0.01, key="scores")
+    verdicts = columns[5].multiselect("Verdict", VERDICTS, key="verdict", bind="query-params", placeholder="Any")
     wanted = [
         (model, row)
         for model, row in every
         if low <= row.layer <= high
         and (not states or row.state in states)
+        and (not verdicts or row.verdict in verdicts)
         and (not said or said in f"{row.inputs} {row.said}".casefold())
         and ((least, most) == (0.0, 1.0) or (row.score is not None and least <= row.score <= most))
     ]

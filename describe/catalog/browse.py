@@ -17,7 +17,17 @@ from describe.catalog.figures import FigureStore
 from describe.catalog.heads import newest_extractions
 from describe.catalog.relations import RelationStore
 from describe.catalog.rows import iso
-from describe.head_record import STATES, HeadlineScore, HeadSummary, State, best_first, first_score, outcome
+from describe.head_record import (
+    STATES,
+    HeadlineScore,
+    HeadSummary,
+    State,
+    best_first,
+    first_score,
+    outcome,
+    verdict,
+)
+from describe.measures import Verdict
 from describe.records import THRESHOLD, HeadId
 
 __all__ = ["BrowseStore"]
@@ -141,6 +151,7 @@ class BrowseStore:
                 figure=figures.get(HeadId(row.layer, row.head)),
                 kinds=look.kinds if (look := looks.get(HeadId(row.layer, row.head))) else None,
                 looks=look.figures if look else None,
+                verdict=best.verdict,
             )
             overview.append(summary.cut(CUT))
         return overview
@@ -186,6 +197,7 @@ class _Told:
     failure: str | None = None
     state: State = "none"
     headline: HeadlineScore | None = None
+    verdict: Verdict = "not judged"
     described: str = ""
 
 
@@ -211,20 +223,27 @@ def _descriptions(connection: Connection, extraction_id: int, llm: str | None) -
     for row in connection.execute(query):
         words = {name: getattr(row, name) for name in ("llm", "inputs", "pattern", "failure")}
         state = outcome(row.failure, row.unclear)
+        judged = scores.get(row.id, [])
         one = _Told(
-            **words, role=row.role or None, state=state, headline=scores.get(row.id), described=iso(row.created)
+            **words,
+            role=row.role or None,
+            state=state,
+            headline=first_score(judged),
+            verdict=verdict(judged),
+            described=iso(row.created),
         )
         found.setdefault(row.head_id, []).append(one)
     return found
 
 
-def _scores(connection: Connection, extraction_id: int) -> dict[int, HeadlineScore | None]:
-    """The score to show first of each description, by its id."""
+def _scores(connection: Connection, extraction_id: int) -> dict[int, list[HeadlineScore]]:
+    """The scores of each description that have a value, by its id."""
     head, told, score, judge = schema.head, schema.description, schema.score, schema.labeller
     columns = [score.c[name] for name in ("description_id", "measure", "value", "low", "high", "wrong", "created")]
     grouping = score.c.found["grouping"]["value"].as_float().label("grouping")
+    p = score.c.found["p"].as_float().label("p")
     query = (
-        select(judge.c.llm, grouping, *columns)
+        select(judge.c.llm, grouping, p, *columns)
         .join(judge, score.c.judge_id == judge.c.id)
         .join(told, score.c.description_id == told.c.id)
         .join(head, told.c.head_id == head.c.id)
@@ -235,10 +254,16 @@ def _scores(connection: Connection, extraction_id: int) -> dict[int, HeadlineSco
     for row in connection.execute(query):
         newest.setdefault(row.description_id, {})[row.measure, row.llm] = row
     return {
-        description_id: first_score(
-            HeadlineScore(row.measure, row.llm, row.value, row.low, row.high, row.wrong, iso(row.created), row.grouping)
+        description_id: [
+            HeadlineScore(
+                measure=row.measure,
+                judge=row.llm,
+                value=row.value,
+                scored=iso(row.created),
+                **{name: getattr(row, name) for name in ("low", "high", "wrong", "grouping", "p")},
+            )
             for row in judged.values()
             if row.value is not None
-        )
+        ]
         for description_id, judged in newest.items()
     }

@@ -73,6 +73,9 @@ class _OfScore(Record):
     score_judge: str | None
     """who judged"""
 
+    verdict: str | None
+    """supported, names outputs only, not supported, or not judged: by all its scores"""
+
 
 _PLACE = ("model", "layer", "head")
 _WORDS = ("llm", "prompt", "role", "inputs", "pattern", "unclear", "reasoning", "failure")
@@ -115,4 +118,4 @@ def _of_score(description: DescriptionRecord | None) -> _OfScore:
     top = description and description.headline
     values = {f"score_{name}": getattr(top, name, None) for name in ("low", "high", "grouping", "measure", "judge")}
     values["score_placebo"] = top and top.wrong  # the column has kept its name
-    return _OfScore.of(score=top and top.value, **values)
+    return _OfScore.of(score=top and top.value, verdict=description and description.verdict, **values)

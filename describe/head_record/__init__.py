@@ -20,6 +20,7 @@ from describe.head_record.head import CountedTokens, HeadProvenance, HeadRecord,
 from describe.head_record.relations import InferenceRecord, RelationRecord, RelationsProvenance
 from describe.head_record.scores import HeadlineScore, ScoreProvenance, ScoreRecord, first_score, headline
 from describe.head_record.summary import HeadSummary
+from describe.head_record.verdicts import verdict
 
 __all__ = [
     "STATES",
@@ -53,4 +54,5 @@ __all__ = [
     "first_score",
     "headline",
     "outcome",
+    "verdict",
 ]

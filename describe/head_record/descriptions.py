@@ -7,7 +7,9 @@ from typing import Literal, Protocol, TypeVar
 
 from describe.head_record.findings import ClaimRecord
 from describe.head_record.form import Object, Record
-from describe.head_record.scores import HeadlineScore, MeasureName, ScoreRecord, headline
+from describe.head_record.scores import HeadlineScore, MeasureName, ScoreRecord, headline, valued
+from describe.head_record.verdicts import verdict
+from describe.measures import Verdict
 from describe.values import Cause, Hash, Moment, Name, Prompt, Several, Size, Text
 
 __all__ = [
@@ -151,3 +153,8 @@ class DescriptionRecord(Record):
     def headline(self) -> HeadlineScore | None:
         """Its score to show first, if it has any with a value."""
         return headline(self.scores)
+
+    @property
+    def verdict(self) -> Verdict:
+        """What its scores say of it, in words."""
+        return verdict(valued(self.scores))

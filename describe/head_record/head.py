@@ -263,5 +263,6 @@ class HeadRecord(Record):
             figure=self.figure,
             kinds=None if self.attention is None else self.attention.kinds,
             looks=None if self.attention is None else self.attention.means(),
+            verdict=best.verdict if best else "not judged",
             **told,
         )

@@ -13,7 +13,7 @@ from describe.measures import ranked
 from describe.text import visible
 from describe.values import Cause, Count, Hash, Moment, Number, Prompt, Text, Word
 
-__all__ = ["HeadlineScore", "MeasureName", "ScoreProvenance", "ScoreRecord", "first_score", "headline"]
+__all__ = ["HeadlineScore", "MeasureName", "ScoreProvenance", "ScoreRecord", "first_score", "headline", "valued"]
 
 
 def _known(measure: str) -> str:
@@ -139,6 +139,12 @@ class ScoreRecord(_Figures, Record):
         value = found.get("value") if isinstance(found, dict) else None
         return value if isinstance(value, int | float) else None
 
+    @property
+    def p(self) -> float | None:
+        """The share of random heads that come as far with the same words; None of measures that ask none."""
+        value = self.found.get("p")
+        return value if isinstance(value, int | float) else None
+
 
 @dataclass(frozen=True, slots=True)
 class HeadlineScore(_Figures):
@@ -146,6 +152,7 @@ class HeadlineScore(_Figures):
 
     Attributes:
         scored: when, as in `ScoreProvenance`.
+        p: the share of random heads that come as far, of measures that ask them.
     """
 
     measure: str
@@ -156,6 +163,7 @@ class HeadlineScore(_Figures):
     wrong: float | None
     scored: str
     grouping: float | None = None
+    p: float | None = None
 
     @property
     def rank(self) -> tuple[int, float]:
@@ -173,16 +181,26 @@ class HeadlineScore(_Figures):
         return f"{self.by}: {self.with_interval}, wrong description: {self.levels}"
 
 
-def headline(scores: Mapping[Any, Mapping[str, ScoreRecord]]) -> HeadlineScore | None:
-    """Of a description's scores, by measure and judge, the one to show first."""
-    return first_score(
+def valued(scores: Mapping[Any, Mapping[str, ScoreRecord]]) -> list[HeadlineScore]:
+    """A description's scores that have a value, given by measure and judge."""
+    figures = ("low", "high", "wrong", "grouping", "p")
+    return [
         HeadlineScore(
-            measure, judge, score.value, score.low, score.high, score.wrong, score.provenance.scored, score.grouping
+            measure=measure,
+            judge=judge,
+            value=score.value,
+            scored=score.provenance.scored,
+            **{name: getattr(score, name) for name in figures},
         )
         for measure, judged in scores.items()
         for judge, score in judged.items()
         if score.value is not None
-    )
+    ]
+
+
+def headline(scores: Mapping[Any, Mapping[str, ScoreRecord]]) -> HeadlineScore | None:
+    """Of a description's scores, by measure and judge, the one to show first."""
+    return first_score(valued(scores))
 
 
 def first_score(scores: Iterable[HeadlineScore]) -> HeadlineScore | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from describe.figures import HeadFigure
 from describe.head_record.descriptions import State
 from describe.head_record.scores import HeadlineScore
+from describe.measures import Verdict
 
 __all__ = ["HeadSummary"]
 
@@ -18,6 +19,7 @@ class HeadSummary:
     Attributes:
         saliency: the largest of a token; None where it has no rows.
         state, llm, role, inputs, pattern, failure, headline: of that description; None where nobody was asked.
+        verdict: on that description.
         evidence: pieces found; None where it was not tested.
         effect: Cohen's h of the strongest evidence; None where there is none.
         figure: what of its mappings relates or copies words; None where it was not looked for.
@@ -39,6 +41,7 @@ class HeadSummary:
     figure: HeadFigure | None = None
     kinds: tuple[str, ...] | None = None
     looks: dict[str, float | None] | None = None
+    verdict: Verdict = "not judged"
 
     @property
     def name(self) -> str:
