@@ -33,7 +33,8 @@ Fill = Callable[[Iterator[tuple[str, Tensor]]], None]
 
 
 def open_layerwise(weights: HeadWeights, tokens: Tensor, device: torch.device, dtype: torch.dtype) -> LayerwiseModel:
-    """The model of these weights, to be run layer by layer on these tokens and no others, in this precision.
+    """The model of these weights, to be run layer by layer on these tokens and no others, in this precision; in float32
+    where ``transformers`` masks attention in that alone.
 
     Raises `CheckpointError` where ``transformers`` cannot load it, or runs its family without a cache.
     """
@@ -49,6 +50,9 @@ def open_layerwise(weights: HeadWeights, tokens: Tensor, device: torch.device, d
         config = loaded(AutoConfig, str(path)) if weights.architecture is None else _gguf_config(path)
         with init_empty_weights(include_buffers=False):
             empty = AutoModelForCausalLM.from_config(config, dtype=dtype)
+            if dtype == torch.float64 and empty.config._attn_implementation == "eager":
+                dtype = torch.float32
+                empty = AutoModelForCausalLM.from_config(config, dtype=dtype)
         model: PreTrainedModel = able(empty.eval(), dtype, weights.info)
         runner = Runner(model, weights.info, device)
         fill = _by_checkpoint_names(model, device, dtype)

@@ -19,7 +19,8 @@ from describe.maps.blocks import BLOCK, KeptRows
 
 __all__ = ["Standing", "stream_vectors"]
 
-LARGEST_BATCH = 1024
+LARGEST_BATCH = {"cpu": 1024, "others": 8192}
+"""Tokens at once, at most: as many as it takes for full speed."""
 
 Keep = Callable[[tuple[int, int]], KeptRows]
 """Where rows (n, d) are kept."""
@@ -132,7 +133,7 @@ class _Behind:
         if not self._opening_calls:
             return stream
         self.cache.filling(layer)
-        left = self._opening_calls[layer](module, stream)
+        left = self._opening_calls[layer](module, stream.to(self._model.dtype))
         self.cache.reading(layer)
         return left
 
@@ -140,7 +141,7 @@ class _Behind:
         """The input of the layer's heads at some tokens, (m, d); their residual stream is then that behind the layer,
         unless it is to ``stop`` there."""
         n = rows.stop - rows.start
-        before = stream[rows].to(self._model.device, copy=True)
+        before = stream[rows].to(self._model.device, self._model.dtype, copy=True)
         if n < self._batch:
             before = torch.cat([before, before[:1].expand(self._batch - n, -1)])
         with self._model.read(layer, stop=stop) as read:
@@ -156,7 +157,8 @@ class _Behind:
 
 def _batch(model: LayerwiseModel, block: int) -> int:
     """Tokens at once: an MLP of usual width makes a block of them."""
-    return max(1, min(LARGEST_BATCH, block // (4 * model.d_model)))
+    most = LARGEST_BATCH["cpu" if model.device.type == "cpu" else "others"]
+    return max(1, min(most, block // (4 * model.d_model)))
 
 
 def _finite(vectors: Tensor, layer: int) -> Tensor:

@@ -102,6 +102,19 @@ def test_a_broken_run_goes_on_where_it_stood(model: tuple[object, str], monkeypa
     assert not list(stream_state.cache_folder("streams").iterdir()), "what is done needs nothing to go on from"
 
 
+def test_double_precision_is_the_models_where_it_can_be(
+    model: tuple[object, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_state, "SECONDS", 0)
+    single, means = seen(model[1], ALL), Means(CPU, "float64")
+    for layer, view in layer_views(model[1], open_model(model[1]), ALL, range(3), means):
+        assert view.x.vectors[:].dtype == view.x.norms.dtype == torch.float64
+        torch.testing.assert_close(view.x.vectors[:].float(), single[layer][0], rtol=1e-3, atol=1e-4)
+    bloom = families.saved(families.family_model("bloom"), tmp_path / "bloom", "bloom")  # masks in float32 alone
+    for _, view in layer_views("bloom", open_model(str(bloom)), ALL, [1], means):
+        assert view.x.vectors[:].dtype == torch.float64
+
+
 def test_a_model_that_cannot_be_run_is_read_by_x(model: tuple[object, str], tmp_path: Path) -> None:
     assert readable(open_model(model[1]), ALL) == (ALL, "")
     gpt = families.family_model("openai-gpt")

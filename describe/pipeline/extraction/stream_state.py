@@ -49,7 +49,7 @@ class StreamState:
                 file.write(json.dumps({"layer": standing.layer, "lengths": lengths}).encode() + b"\n")
                 for rows in (*(opening[0] for opening in standing.openings), *standing.tokens):
                     for part in blocks(*rows.shape):
-                        file.write(rows[part].cpu().contiguous().numpy().tobytes())
+                        file.write(rows[part].to("cpu", self._dtype).contiguous().numpy().tobytes())
             partial.replace(self._path)
         except OSError:
             partial.unlink(missing_ok=True)

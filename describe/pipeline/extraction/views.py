@@ -133,7 +133,8 @@ def _from_embeddings(
     embed, shape = _Chosen(weights.embed, ids), (len(ids), weights.info.d_model)
     kept = places.keep(shape)
     if reading.source == "x":
-        source_vectors(embed, weights.first_mlp, means.device, means.dtype, keep=kept, block=means.block)
+        plan, mlp = means.plan(weights, layers=1), weights.first_mlp
+        source_vectors(embed, mlp, means.device, means.dtype, keep=kept, parts=plan.parts, block=plan.block)
     else:
         for rows in blocks(*shape, means.block):
             kept[rows] = embed[rows].to(means.device, means.dtype)
