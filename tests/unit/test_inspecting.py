@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,11 @@ from app.main import main
 from describe.catalog import Catalogue
 from describe.catalog.sql import VIEWS, ask
 from describe.errors import InputError
+from describe.inference.embedding import embed
+from describe.labelling import load_template
+from describe.operations import load_operations
 from describe.records import Description, HeadId, HeadMapping, MappingRow, ModelInfo, Target
+from describe.text import json_text, shown
 
 INFO = ModelInfo("m", "ab" * 32, "llama", 1, 2, 2, 8, 4, 50)
 
@@ -123,3 +130,50 @@ def test_json_takes_no_model_for_its_file(
     assert not (tmp_path / "m").exists()
     assert main(["show", "m", "0.1", "--catalog", place, "--json", "found.json"]) == 0
     assert json.loads((tmp_path / "found.json").read_text())["head"] == 1
+
+
+def test_a_number_that_is_none_is_null_in_json() -> None:
+    assert json.loads(json_text({"a": [float("nan"), 1.5], "b": float("-inf")})) == {"a": [None, 1.5], "b": None}
+
+
+def test_a_long_token_is_cut_in_prompts_and_its_length_said() -> None:
+    assert shown("x" * 5000) == '"' + "x" * 200 + '…" (5,000 characters)'
+    assert shown(' "a"') == '" \\"a\\""'
+    row = MappingRow(1, "y" * 3000, 2.0, (Target(2, "z" * 3000, 1.0),), ())
+    prompt = load_template("salient-1").render(HeadMapping(HeadId(0, 1), (row,)))
+    assert "(3,000 characters)" in prompt
+    assert "y" * 201 not in prompt
+
+
+def test_files_with_a_byte_order_mark_are_read(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "capitals.json").write_text(json.dumps([["France", "Paris"]]), encoding="utf-8-sig")
+    operations, problems = load_operations(folder)
+    assert [operation.pairs for operation in operations] == [(("France", "Paris"),)]
+    assert not problems
+    (tmp_path / "own.jinja").write_text("{% for row in rows %}{{ row.source }}{% endfor %}", encoding="utf-8-sig")
+    assert not load_template(str(tmp_path / "own.jinja")).text.startswith("\ufeff")
+
+
+def test_output_in_another_encoding_ends_no_run(place: str) -> None:
+    asked = "select 'caf\u00e9 \u2192 \U0001f600' said"
+    for more in ([], ["--json"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "app.main", "sql", asked, "--catalog", place, *more],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"PYTHONIOENCODING": "ascii"},
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.isascii()
+        if more:
+            assert json.loads(done.stdout) == [{"said": "caf\u00e9 \u2192 \U0001f600"}]
+
+
+def test_sentences_without_a_token_have_vectors_too(tiny_llama: Path) -> None:
+    found = embed(str(tiny_llama), [""] * 17 + [" the cat", "a"])
+    assert found.shape == (19, 48)
+    assert not found[:17].any()
+    assert found[17:].any(axis=1).all()
