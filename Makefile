@@ -47,6 +47,7 @@ test: $(READY)  ## everything; what cannot run here is skipped and says why
 
 bench: $(READY)  ## ours against the literal equations, as ratios
 	$(BIN)/python -m benchmarks.extraction
+	$(BIN)/python -m benchmarks.direct
 	$(BIN)/python -m benchmarks.relations
 	$(BIN)/python -m benchmarks.inference
 	$(BIN)/python -m benchmarks.describing

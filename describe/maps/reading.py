@@ -120,9 +120,10 @@ def read_layer(
     salient, distinct, constant = [], [], []
     for place, each in enumerate(heads):
         head = _Head(view, each, words, counts.targets, block)
-        salient.append(head.salient(counts, place if seeds is None else seeds[place]))
+        rows, part = head.salient(counts, place if seeds is None else seeds[place])
+        salient.append(rows)
+        constant.append(part)
         distinct.append(head.distinct(counts.distinct) if counts.distinct else ())
-        constant.append(head.constant())
     promoting, suppressing = zip(*distinct, strict=True) if counts.distinct else (None, None)
     return LayerReading(
         _stacked(salient),
@@ -144,14 +145,22 @@ class _Head:
         if not bool(torch.isfinite(self._saliency).all()):
             raise CheckpointError("what a head writes is not finite: its weights, or what it reads, are too large")
 
-    def salient(self, counts: RowCounts, seed: int) -> DirectOperations:
-        """The most salient rows, and others drawn at random."""
+    def salient(self, counts: RowCounts, seed: int) -> tuple[DirectOperations, ConstantParts | None]:
+        """The most salient rows, and others drawn at random; and the part that the head writes whatever it reads."""
         every = torch.arange(len(self._words), device=self._words.device)
         order = in_order(self._saliency, every, self._words, counts.salient)
         places, variants = self._merged(order)
         places = torch.cat([places, self._drawn(places, counts.sampled, seed)])
-        found = extreme_targets(self._head.read[places], self._head.write, self._k, self._block)
-        return self._operations(places, variants, self._standing.highest(places), *found)
+        written, constant, targets = self._head.read[places], self._head.constant, self._view.targets
+        if constant is not None:
+            written = torch.cat([written, constant[None]])
+        found = extreme_targets(written, self._head.write, self._k, self._block)
+        of_rows = (column[: len(places)] for column in found)
+        rows = self._operations(places, variants, self._standing.highest(places), *of_rows)
+        if constant is None:
+            return rows, None
+        high, logits, low, low_logits = (column[-1] for column in found)
+        return rows, ConstantParts(targets[high], logits, targets[low], low_logits, self._share(constant))
 
     def distinct(self, n: int) -> tuple[DirectOperations, DirectOperations]:
         """The n rows that promote the most distinctly, and those that suppress so."""
@@ -167,18 +176,12 @@ class _Head:
             sides.append(found)
         return sides[0], sides[1]
 
-    def constant(self) -> ConstantParts | None:
-        """The part that the head writes whatever it reads."""
-        written, read, write = self._head.constant, self._head.read, self._head.write
-        if written is None:
-            return None
-        ids, logits, low_ids, low_logits = extreme_targets(written[None], write, self._k, self._block)
-        apart = write - write.mean(dim=0)
-        covariance = apart.mT @ apart / len(apart)
-        own = written @ covariance @ written
+    def _share(self, constant: Tensor) -> Tensor:
+        read, write = self._head.read, self._head.write - self._head.write.mean(dim=0)
+        covariance = write.mT @ write / len(write)
+        own = constant @ covariance @ constant
         whole = own + ((read.mT @ read / len(read)) * covariance).sum()
-        targets, share = self._view.targets, torch.where(whole > 0, own / whole, 0)
-        return ConstantParts(targets[ids[0]], logits[0], targets[low_ids[0]], low_logits[0], share)
+        return torch.where(whole > 0, own / whole, 0)
 
     def _operations(
         self,
