@@ -10,7 +10,7 @@ export HEADSCRIBE_CATALOG ?= $(DEMO)/headscribe.db
 # Where it is set, each process compiles all that it imports anew: 20 s with torch and transformers, instead of 9.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo app test bench soak docs lint format clean
+.PHONY: demo app test types tests bench soak docs lint format clean
 .DEFAULT_GOAL := demo
 
 $(READY): pyproject.toml constraints.txt
@@ -42,8 +42,13 @@ app: $(READY)  ## the web app on the demo model's catalogue, for human studies
 test: $(READY)  ## everything; what cannot run here is skipped and says why
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
+	$(MAKE) --jobs 2 --keep-going types tests
+
+types: $(READY)
 	$(BIN)/python -m mypy
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+
+tests: $(READY)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations 10
 
 bench: $(READY)  ## ours against the literal equations, as ratios
 	$(BIN)/python -m benchmarks.extraction

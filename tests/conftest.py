@@ -35,7 +35,18 @@ def need(there: bool, what: str) -> None:
     pytest.skip(f"needs {what}")
 
 
-SLOW_FIRST = ("test_demo", "test_rating", "test_study_load", "test_checks", "test_batches", "test_readme")
+SLOW_FIRST = (
+    "test_demo",
+    "test_rating",
+    "test_study_load",
+    "test_app_pages",
+    "test_batches",
+    "test_web_app",
+    "test_checks",
+    "test_readme",
+    "test_app_runs",
+    "test_canaries",
+)
 """Files that workers begin with, so that none is left alone with one of them at the end. The first makes what others
 need."""
 
