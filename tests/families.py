@@ -97,6 +97,9 @@ TEXT_PARTS = {
 }
 """Multimodal models, and the type of their text part."""
 
+AROUND = {"blip-2": "opt", "instructblip": "llama"}
+"""Models that hold a whole language model, its own wrapper too; their forward needs an image."""
+
 OTHER_SIZES: dict[str, Any] = {
     **dict.fromkeys(("out_hidden_size", "projector_input_dim", "projector_output_dim", "vision_output_dim"), 32),
     **{"depth": 1, "num_heads": 2, "embed_dim": 16, "image_size": 28, "num_position_embeddings": 16},
@@ -129,7 +132,7 @@ def family_model(model_type: str, **changes: Any) -> Any:
 
 def multimodal_model(model_type: str) -> Any:
     """A random multimodal model, all its parts tiny."""
-    config_class, text_class = CONFIG_MAPPING[model_type], CONFIG_MAPPING[TEXT_PARTS[model_type]]
+    config_class, text_class = CONFIG_MAPPING[model_type], CONFIG_MAPPING[(TEXT_PARTS | AROUND)[model_type]]
     config = config_class(**(settings_of(config_class) | {"text_config": text_class(**settings_of(text_class))}))
     text = config.get_text_config(decoder=True)
     if isinstance(getattr(text, "rope_parameters", None), dict):

@@ -202,6 +202,23 @@ def test_text_parts_of_multimodal_models(model_type: str, tmp_path: Path) -> Non
     assert_equals_modules(weights, model, tolerance=3e-4)
 
 
+@pytest.mark.parametrize("model_type", families.AROUND)
+def test_a_whole_language_model_within_another(model_type: str, tmp_path: Path) -> None:
+    model = families.multimodal_model(model_type)
+    weights = open_model(str(tiny.save(model, tmp_path / "tiny")))
+    within = model.language_model
+    assert torch.equal(weights.unembed.to("cpu", torch.float32), within.get_output_embeddings().weight.data)
+    assert torch.equal(weights.embed.to("cpu", torch.float32), within.get_input_embeddings().weight.data)
+    for layer in range(weights.info.n_layers):
+        read = weights.layer(layer)
+        torch.testing.assert_close(
+            read.value.repeat_interleave(weights.info.n_heads // weights.info.n_kv_heads, 0) @ read.output,
+            oracle.all_w_vo(within, layer).float(),
+            rtol=1e-4,
+            atol=1e-4,
+        )
+
+
 GGUF = {
     "llama": "llama", "smollm3": "smollm3", "qwen2": "qwen2", "qwen3": "qwen3", "gpt2": "gpt2", "gpt_neox": "gptneox",
     "phi": "phi2", "phi3": "phi3", "gemma": "gemma", "gemma2": "gemma2", "gemma3_text": "gemma3", "falcon": "falcon",
