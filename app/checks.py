@@ -20,6 +20,7 @@ from app.options import (
     Plots,
     Quiet,
     RunDtype,
+    ScoredReading,
 )
 from app.saying import say
 from app.tables import change, number, p_value
@@ -48,6 +49,14 @@ def correlate(
         Optional[int],  # noqa: UP045
         typer.Option("--pairs", metavar="N", help="A random sample of N pairs of each operation (default: all)."),
     ] = None,
+    reading: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--reading",
+            metavar="NAME",
+            help="By which static scores are computed: paper (the default), direct; with --described, of which heads.",
+        ),
+    ] = None,
     device: Device = "auto",
     dtype: RunDtype = "float32",
     csv: Csv = None,
@@ -65,12 +74,19 @@ def correlate(
     asked: dict[str, Any] = {"templates": templates, "heads": heads, "device": device, "dtype": dtype}
     with Catalogue(catalog, create=not described) as opened, progress_bars(quiet) as progress:
         if described:
-            found = pipeline.check_described(opened, model, **asked, progress=progress)
+            found = pipeline.check_described(opened, model, **asked, reading=reading, progress=progress)
             rows = [{"head": str(head)} | values for head, values in found.items()]
             result = None
         else:
             result = pipeline.correlate(
-                opened, model, operations=operations, multi_token=multi_token, pairs=pairs, **asked, progress=progress
+                opened,
+                model,
+                operations=operations,
+                multi_token=multi_token,
+                pairs=pairs,
+                reading=reading or "paper",
+                **asked,
+                progress=progress,
             )
             rows = pipeline.correlation_rows(result.correlations)
     _write_tables([_flat(row) for row in rows], csv, latex)
@@ -100,6 +116,7 @@ def ablate(
     prompts: Annotated[int, typer.Option("--prompts", metavar="N", help="Prompts of a task, at most.")] = 100,
     seeds: Annotated[int, typer.Option("--seeds", metavar="N", help="Draws of random heads.")] = 5,
     controls: Annotated[int, typer.Option("--controls", metavar="N", help="Control tasks, at most.")] = 3,
+    reading: ScoredReading = "paper",
     device: Device = "auto",
     dtype: RunDtype = "float32",
     plots: Plots = None,
@@ -123,6 +140,7 @@ def ablate(
             prompts=prompts,
             seeds=seeds,
             controls=controls,
+            reading=reading,
             device=device,
             dtype=dtype,
             progress=progress,

@@ -116,6 +116,9 @@ def extract(
             for result, found in zip(results, figures, strict=True):
                 new = f"{result.new} new" if result.new else "all there already"
                 say(f"{result.model.name}: {len(result.heads)} heads in {shown_url(catalog)} ({new})")
+                counted = opened.counted_tokens(result.extraction_id)
+                for line in filter(None, (result.note, counted and counted.text)):
+                    say(f"  {line}")
                 if found:
                     say(f"  {pipeline.figures_in_words(found)}")
 

@@ -18,6 +18,7 @@ from app.options import (
     Plots,
     Quiet,
     RayAddress,
+    ScoredReading,
     Threshold,
 )
 from app.saying import say
@@ -47,6 +48,7 @@ def relations(
     both_first_tokens: Annotated[
         bool, typer.Option("--both-first-tokens", help="A word of several tokens counts by its first one.")
     ] = False,
+    reading: ScoredReading = "paper",
     device: Device = "auto",
     memory: Memory = None,
     engine: EngineName = "local",
@@ -72,6 +74,7 @@ def relations(
             k=k,
             first_mlp=not no_first_mlp,
             both_first_tokens=both_first_tokens,
+            reading=reading,
             device=device,
             memory=memory,
             engine=where,
@@ -99,6 +102,7 @@ def compare(
     catalog: CataloguePlace = DEFAULT_CATALOGUE,
     operations: Operations = None,
     threshold: Threshold = THRESHOLD,
+    reading: ScoredReading = "paper",
     device: Device = "auto",
     plots: Plots = None,
     json_path: Json = None,
@@ -111,7 +115,13 @@ def compare(
 
     with Catalogue(catalog, create=True) as opened, progress_bars(quiet) as progress:
         result = pipeline.compare(
-            opened, models, operations=operations, threshold=threshold, device=device, progress=progress
+            opened,
+            models,
+            operations=operations,
+            threshold=threshold,
+            reading=reading,
+            device=device,
+            progress=progress,
         )
     if plots:
         from app.charts import save_comparison

@@ -57,6 +57,15 @@ Reading = Annotated[
         help="How heads are read: paper (MAPS), or direct: what they read and write in the running model.",
     ),
 ]
+ScoredReading = Annotated[
+    str,
+    typer.Option(
+        "--reading",
+        metavar="NAME",
+        callback=_reading,
+        help="Sources as in the paper, or direct: the stream of the running model at the source token.",
+    ),
+]
 ShownReading = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(

@@ -15,10 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from describe.files import write_atomically
+from describe.readings import PAPER
 from describe.text import encodable, json_text, printable, quoted, visible
 
 if TYPE_CHECKING:
     from describe.head_record import AttentionRecord, EvidenceRecord, HeadRecord, HeadSummary, RelationRecord
+    from describe.mappings import MappingRow
     from describe.pipeline import Progress
 
 __all__ = ["HeadLine", "draw_head", "draw_heads", "draw_table", "progress_bars", "watched_by", "write_json"]
@@ -75,6 +77,8 @@ def draw_head(head: HeadRecord, *, suppressed: bool = False) -> None:
     """One head: its descriptions, then its salient mappings, to what it promotes or to what it suppresses."""
     console = _console()
     console.print(_text(f"{head.model} {head.id}", style="bold"))
+    if head.reading != PAPER:
+        console.print(_text(f"read by {head.reading.words}", style="dim"))
     for one in head.ranked_descriptions():
         role = f" role {one.role}" if one.role else ""
         console.print(_text(f"{one.llm} ({one.prompt}){role}", style="cyan"))
@@ -109,21 +113,58 @@ def draw_head(head: HeadRecord, *, suppressed: bool = False) -> None:
         console.print(_text(f"in prompts it writes so many of its salient mappings: {head.inference.text}"))
     if head.figure is not None:
         console.print(_text(f"mappings   {head.figure.words}"))
+    for line in _constant(head):
+        console.print(_text(line))
     if head.evidence:
         console.print(_evidence_table(head.evidence))
-    table = Table(
-        "source",
-        "saliency",
-        "suppressed targets" if suppressed else "targets",
-        box=None,
-        header_style="bold",
-        pad_edge=False,
-    )
+    for rows, figure, down, title in _orders(head, suppressed):
+        if title:
+            console.print(_text(title, style="dim"))
+        console.print(_rows_table(rows, figure, down))
+
+
+def _orders(head: HeadRecord, suppressed: bool) -> Iterator[tuple[Sequence[MappingRow], str, bool, str]]:
+    """A head's rows in each order: by which figure, whether they show what is suppressed, and a title where several."""
+    several = bool(head.distinct)
+    yield head.salient, "saliency", suppressed, "by saliency" if several else ""
+    if several:
+        yield head.distinct, "distinctness", suppressed, "by distinctness: how far the strongest target stands out"
+    if head.suppressing and not suppressed:
+        yield head.suppressing, "distinctness", True, "by distinctness of what is suppressed, which stands out more"
+
+
+def _rows_table(rows: Sequence[MappingRow], figure: str, down: bool) -> Table:
+    """Rows with the figure that orders them; where strengths are known, a bar behind each target says its share of the
+    row's strongest."""
+    headings = ("source", figure, "suppressed targets" if down else "targets")
+    table = Table(*headings, box=None, header_style="bold", pad_edge=False)
     table.columns[1].justify = "right"
-    for row in head.salient:
-        targets = "  ".join(quoted(target.token) for target in (row.suppressed if suppressed else row.targets))
-        table.add_row(_text(quoted(row.token)), f"{row.saliency:.3f}", _text(targets))
-    console.print(table)
+    for row in rows:
+        targets = row.suppressed if down else row.targets
+        by_logit = figure == "saliency"
+        sizes = [abs(target.logit if by_logit else target.z or 0.0) for target in targets]
+        told = "  ".join(
+            quoted(target.token) + ("" if target.z is None else _level(size, max(sizes)))
+            for target, size in zip(targets, sizes, strict=True)
+        )
+        source = quoted(row.token) + (f" ({' '.join(map(quoted, row.variants))})" if row.variants else "")
+        table.add_row(_text(source), f"{getattr(row, figure) or 0:.3f}", _text(told))
+    return table
+
+
+LEVELS = "▁▂▃▄▅▆▇█"
+
+
+def _level(size: float, most: float) -> str:
+    return LEVELS[min(len(LEVELS) - 1, int(len(LEVELS) * size / most))] if most else ""
+
+
+def _constant(head: HeadRecord) -> Iterator[str]:
+    """The tokens that a head promotes and suppresses whatever it reads, where that is apart."""
+    part = head.constant
+    if part is not None:
+        up, down = (" ".join(quoted(t.token) for t in targets[:6]) for targets in (part.promoted, part.suppressed))
+        yield f"whatever it reads ({part.share:.0%} of what it writes): promotes {up}; suppresses {down}"
 
 
 def _draw_attention(attention: AttentionRecord, console: Console) -> None:

@@ -35,7 +35,8 @@ from describe.catalog.database import begin_write
 from describe.catalog.writes import Writes
 from describe.labelling import Template
 from describe.llm import Request, parse_llm
-from describe.pipeline.extraction.extract import extraction_settings
+from describe.pipeline.extraction.asked import AskedReading
+from describe.readings import PAPER
 from describe.records import HeadId, HeadMapping, MappingRow, ModelInfo, Target
 from describe.weights import content_hash, locate
 from tests import tiny
@@ -160,7 +161,9 @@ def resumed(folder: Path, n_heads: int) -> tuple[float, float]:
     where = locate(str(model))
     info = ModelInfo(where.name, content_hash(where), "llama", n_heads // 1000, 1000, 1, 8, 4, 300)
     with Catalogue(str(folder / f"{n_heads}.db"), create=True) as catalogue:
-        extraction = catalogue.begin_extraction(catalogue.register_model(info), extraction_settings("float32"), {})
+        extraction = catalogue.begin_extraction(
+            catalogue.register_model(info), AskedReading("paper", None, "float32").settings(PAPER, info), {}
+        )
         targets = tuple(Target(i, f" target{i}", 1.0) for i in range(5))
         rows = tuple(MappingRow(i, f" source{i}", 1.0, targets, targets) for i in range(30))
         catalogue.save_head(extraction, HeadMapping(HeadId(0, 0), rows))

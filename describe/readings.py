@@ -53,6 +53,19 @@ class Reading:
     tokens: str
     largest: int = 16_384
 
+    @property
+    def words(self) -> str:
+        """What is read, how it becomes logits, and over which tokens, in a line."""
+        behind = " and ".join(f'"{opening}"' if opening else "nothing" for opening in self.openings)
+        source = {
+            "x": "the first MLP of a token's embedding",
+            "stream": f"the stream at a token behind {behind}",
+            "embedding": "a token's embedding",
+        }[self.source]
+        parts = {"its mean apart": self.centred, "gains folded in": self.gains, "through the output lens": self.lens}
+        tokens = {"all": "all tokens", "learnt": "learnt tokens"}.get(self.tokens, f"tokens: {self.tokens}")
+        return ", ".join([f"{self.name}: {source}", *(words for words, there in parts.items() if there), tokens])
+
     def settings(self) -> dict[str, object]:
         """Its entry in the settings of an extraction; none of `PAPER`, by which all were made before there was
         another."""

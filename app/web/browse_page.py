@@ -61,6 +61,7 @@ def _all_models(models: list[Model]) -> None:
         rows = [
             {
                 "model": cut(one["model"], 120),
+                "reading": one["reading"],
                 "family": cut(one["family"], 40),
                 "layers": one["n_layers"],
                 "heads a layer": one["n_heads"],

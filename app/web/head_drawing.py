@@ -20,12 +20,13 @@ from describe.head_record import (
     State,
 )
 from describe.head_record.attention import PairRecord
-from describe.mappings import MappingRow, Target
+from describe.mappings import ConstantPart, MappingRow, Target
 
 __all__ = [
     "cards",
     "checked",
     "claims",
+    "constant",
     "contexts",
     "hit",
     "looks",
@@ -43,24 +44,36 @@ LONGEST_TOKEN, LONGEST_TEXT, MOST_ROWS = 60, 1500, 100
 """Characters of a token and of a text, and rows of a table, that are shown; the download has all."""
 
 
-def mapping(rows: Sequence[MappingRow], caption: str, *, suppressed: bool = False) -> str:
-    """Mapping rows: source token, saliency with a bar, and the tokens that it promotes, or suppresses."""
-    most = max((row.saliency for row in rows), default=0.0)
+def mapping(rows: Sequence[MappingRow], caption: str, *, suppressed: bool = False, figure: str = "saliency") -> str:
+    """Mapping rows: source token, the figure that orders them with a bar, and the tokens that it promotes, or
+    suppresses."""
+    figures = [getattr(row, figure) or 0.0 for row in rows]
+    most = max(figures, default=0.0)
     targets = [row.suppressed if suppressed else row.targets for row in rows]
     strongest = max((abs(target.logit) for of_row in targets for target in of_row), default=0.0)
     body = "".join(
-        f'<tr><th scope="row" title="token {row.token_id}">{_token(row.token)}</th>'
-        f'<td class="hs-number">{_bar(row.saliency, most)}</td><td>'
+        f'<tr><th scope="row" title="token {row.token_id}">{_source(row)}</th>'
+        f'<td class="hs-number">{_bar(value, most)}</td><td>'
         + "".join(_chip(target, strongest) for target in of_row)
         + "</td></tr>"
-        for row, of_row in zip(rows[:MOST_ROWS], targets, strict=False)
+        for row, value, of_row in zip(rows[:MOST_ROWS], figures, targets, strict=False)
     )
     named = "suppresses" if suppressed else "promotes"
     return _region(
         caption,
         f'<table class="hs-mapping hs-rows"><caption>{escape(caption)}</caption><thead><tr><th scope="col">source</th>'
-        f'<th scope="col">saliency</th><th scope="col">{named}, strongest first</th></tr></thead>'
+        f'<th scope="col">{figure}</th><th scope="col">{named}, strongest first</th></tr></thead>'
         f"<tbody>{body}</tbody></table>{_more(len(rows), 'rows')}",
+    )
+
+
+def constant(part: ConstantPart) -> str:
+    """The tokens that a head promotes and suppresses whatever it reads."""
+    strongest = max((abs(target.logit) for target in (*part.promoted, *part.suppressed)), default=0.0)
+    up, down = ("".join(_chip(one, strongest) for one in some) for some in (part.promoted, part.suppressed))
+    return (
+        f'<p class="hs-words">Whatever it reads ({part.share:.0%} of what it writes) it promotes {up} and suppresses'
+        f" {down}</p>"
     )
 
 
@@ -266,9 +279,15 @@ def _judgements(fit: Record | None) -> str:
     return f'<p class="hs-said">Raters: {escape(said)}.</p>'
 
 
+def _source(row: MappingRow) -> str:
+    """A source token, and the variants of its word that the row stands for too."""
+    return _token(row.token) + "".join(f" <small>{_token(other)}</small>" for other in row.variants[:4])
+
+
 def _chip(target: Target, strongest: float) -> str:
     share = 100 * abs(target.logit) / strongest if strongest else 0
-    told = f"logit {target.logit:.3g}, token {target.token_id}"
+    outstanding = "" if target.z is None else f", z {target.z:.3g}"
+    told = f"logit {target.logit:.3g}{outstanding}, token {target.token_id}"
     return f'<span class="hs-chip" style="--share:{share:.0f}%" title="{told}">{_token(target.token)}</span>'
 
 

@@ -16,10 +16,11 @@ from annotations.heads import judged
 from app.web import head_drawing as draw
 from app.web.drawing import notice, prose, words_and_name
 from app.web.gate import require_owner
-from app.web.heads import address, cut, head_address, open_head
+from app.web.heads import address, cut, head_address, open_head, split_address
 from app.web.shared import catalogue
 from describe.errors import CatalogueError, InputError
 from describe.head_record import HeadRecord
+from describe.readings import PAPER
 from describe.records import HeadId, ModelInfo
 
 ALIKE = {
@@ -35,11 +36,12 @@ def show() -> None:
     if not (named and written):
         return _nothing("Which head? Choose one on the map or in the table of a model.", "note")
     try:
-        model_id, info = catalogue().find_model(named)
-        head, extraction_id = HeadId.parse(written), catalogue().latest_extraction(model_id)
+        name, reading = split_address(named)
+        model_id, info = catalogue().find_model(name)
+        head, extraction_id = HeadId.parse(written), catalogue().latest_extraction(model_id, reading)
     except (CatalogueError, InputError) as error:
         return _nothing(str(error), "bad")
-    model = address(info)
+    model = address(info) + (f":{reading}" if reading else "")
     record = next(catalogue().head_records(info, extraction_id, only=head), None)
     _headline(info, model, head, record)
     if record is None:
@@ -125,6 +127,10 @@ def _attention(record: HeadRecord) -> None:
 
 def _mappings(record: HeadRecord) -> None:
     st.subheader("Salient mappings")
+    if record.reading != PAPER:
+        st.caption(f"Read by {record.reading.words}.")
+    if record.constant is not None:
+        st.html(draw.constant(record.constant))
     way = st.segmented_control(
         "The head",
         ["promotes", "suppresses"],
@@ -135,6 +141,10 @@ def _mappings(record: HeadRecord) -> None:
     )
     down = way == "suppresses"
     st.html(draw.mapping(record.salient, "Salient mappings", suppressed=down))
+    distinct = (record.suppressing or record.distinct) if down else record.distinct
+    if distinct:
+        st.caption("By distinctness: how far the strongest target stands out, whatever else the head writes.")
+        st.html(draw.mapping(distinct, "Distinct mappings", suppressed=down, figure="distinctness"))
     held_out = record.held_out
     for rows, words in ((held_out.next, "The next most salient tokens"), (held_out.sample, "Tokens drawn at random")):
         if rows:

@@ -15,6 +15,7 @@ from streamlit.errors import StreamlitAPIException
 from app.web.drawing import notice
 from app.web.shared import catalogue
 from describe.errors import CatalogueError
+from describe.readings import READING_NAMES
 from describe.records import HeadId, ModelInfo
 from describe.text import visible
 
@@ -30,6 +31,7 @@ __all__ = [
     "head_links",
     "open_head",
     "overview",
+    "split_address",
 ]
 
 HEAD_PAGE = "head_page.py"
@@ -116,6 +118,12 @@ def _write_out(names: list[str]) -> None:
     with suppress(CatalogueError, StreamlitAPIException):  # unknown; bound by the page that was left a moment ago
         found = [name if name in names else address(catalogue().find_model(name)[1]) for name in asked]
         st.query_params["model"] = found
+
+
+def split_address(written: str) -> tuple[str, str | None]:
+    """The model of an address, and the reading that it names, if it does: ``demo@0123abcd:paper``."""
+    model, _, reading = written.rpartition(":")
+    return (model, reading) if reading in READING_NAMES else (written, None)
 
 
 def address(model: ModelInfo) -> str:

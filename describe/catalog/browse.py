@@ -28,6 +28,7 @@ from describe.head_record import (
     verdict,
 )
 from describe.measures import Verdict
+from describe.readings import READING_NAMES
 from describe.records import THRESHOLD, HeadId
 
 __all__ = ["BrowseStore"]
@@ -44,16 +45,18 @@ class BrowseStore:
         self._relations, self._figures = RelationStore(engine), FigureStore(engine)
 
     def models(self) -> list[dict[str, Any]]:
-        """Every model that has heads, in order of entry.
+        """Every model that has heads, in order of entry; by each reading that it has heads by, the default one first.
 
-        Each with ``model_id``, ``extraction_id`` (the newest), ``model`` (``NAME@HASH8``, by which it is found again),
+        Each with ``model_id``, ``extraction_id`` (the newest by the ``reading``), ``model`` (``NAME@HASH8``, by which
+        it is found again, with ``:READING`` where that is not the one that is shown where none is named),
         ``name``, ``family``, ``n_layers``, ``n_heads``, and how many ``heads`` were extracted and are ``described``,
         by how many ``describers``, and how many ``operations`` were scored.
         """
         model, head, told = schema.model, schema.head, schema.description
         with self._engine.connect() as connection:
             newest = newest_extractions(connection)
-            extractions = list(newest.values())
+            by_reading = {reading: newest_extractions(connection, reading=reading) for reading in READING_NAMES}
+            extractions = [id_ for found in by_reading.values() for id_ in found.values()]
             extracted = _counted(
                 connection,
                 select(head.c.extraction_id, func.count(head.c.id))
@@ -81,10 +84,16 @@ class BrowseStore:
             )
             rows = connection.execute(select(model).where(model.c.id.in_(newest)).order_by(model.c.id)).all()
         overview = []
-        for row in rows:
-            extraction_id = newest[row.id]
+        shown = [
+            (row, reading, found[row.id])
+            for row in rows
+            for reading, found in sorted(by_reading.items(), key=lambda one: one[1].get(row.id) != newest[row.id])
+            if row.id in found
+        ]
+        for row, reading, extraction_id in shown:
             _, heads, describers = described.get(extraction_id, (extraction_id, 0, 0))
-            known = {"model_id": row.id, "extraction_id": extraction_id, "model": f"{row.name}@{row.content_hash[:8]}"}
+            named = f"{row.name}@{row.content_hash[:8]}" + (f":{reading}" if extraction_id != newest[row.id] else "")
+            known = {"model_id": row.id, "extraction_id": extraction_id, "reading": reading, "model": named}
             shape = {name: getattr(row, name) for name in ("name", "family", "n_layers", "n_heads")}
             counts = {"heads": extracted.get(extraction_id, 0), "described": heads, "describers": describers}
             overview.append(known | shape | counts | {"operations": operations.get(row.id, 0)})

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
 from describe.export import Parts
 from describe.head_record import HeadRecord
+from describe.mappings import MappingRow
+from describe.readings import PAPER
 from describe.records import ModelInfo
 from describe.text import markdown as _md
 from describe.text import printable, quoted, visible
@@ -53,10 +56,27 @@ def _write_head(head: HeadRecord, file: TextIO) -> None:
         file.write(f"- mappings written in prompts: {head.inference.text}\n")
     if head.neuronpedia:
         file.write(f"- [the same head at Neuronpedia]({head.neuronpedia})\n")
-    file.write("\n| source | saliency | promotes | suppresses |\n| --- | ---: | --- | --- |\n")
-    for row in head.salient:
+    if head.reading != PAPER:
+        file.write(f"- read by {_md(visible(head.reading.words))}\n")
+    if head.constant is not None:
+        part = head.constant
+        up, down = (" ".join(_code(target.token) for target in way[:6]) for way in (part.promoted, part.suppressed))
+        file.write(f"- whatever it reads ({part.share:.0%} of what it writes): promotes {up}; suppresses {down}\n")
+    for figure, rows in (
+        ("saliency", head.salient),
+        ("distinctness", head.distinct),
+        ("distinctness", head.suppressing),
+    ):
+        if rows or figure == "saliency":
+            _write_rows(rows, figure, file)
+
+
+def _write_rows(rows: Sequence[MappingRow], figure: str, file: TextIO) -> None:
+    file.write(f"\n| source | {figure} | promotes | suppresses |\n| --- | ---: | --- | --- |\n")
+    for row in rows:
         up, down = (" ".join(_code(target.token) for target in way) for way in (row.targets, row.suppressed))
-        file.write(f"| {_code(row.token)} | {row.saliency:.3f} | {up} | {down} |\n")
+        source = " ".join(map(_code, (row.token, *row.variants)))
+        file.write(f"| {source} | {getattr(row, figure) or 0:.3f} | {up} | {down} |\n")
 
 
 def _facts(model: ModelInfo) -> str:

@@ -15,6 +15,9 @@ __all__ = ["COLUMNS", "table_rows"]
 class _OfHead(Record):
     """A head's columns of a row."""
 
+    reading: str
+    """by which the head was read: `paper` or `direct`"""
+
     saliency: float | None
     """saliency of the most salient token"""
 
@@ -100,6 +103,7 @@ def table_rows(head: HeadRecord) -> Iterator[dict[str, Any]]:
 def _of_head(head: HeadRecord) -> _OfHead:
     shares = head.inference
     return _OfHead.of(
+        reading=head.reading.name,
         saliency=head.salient[0].saliency if head.salient else None,
         sources=" ".join(quoted(row.token) for row in head.salient),
         targets=" | ".join(" ".join(quoted(target.token) for target in row.targets) for row in head.salient),

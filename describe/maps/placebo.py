@@ -39,13 +39,20 @@ def random_heads(layer: LayerWeights, heads: Sequence[int], seed: int) -> LayerW
 
 
 def shuffled(mapping: HeadMapping, seed: int) -> HeadMapping:
-    """A head's sources with the targets of other rows; salient, held-out and random rows each among themselves.
+    """A head's sources with the targets of other rows; rows of each order, held-out and random ones among themselves.
 
-    No row keeps its own targets (a random cyclic permutation), unless it is the only one.
+    No row keeps its own targets (a random cyclic permutation), unless it is the only one. The constant part stays.
     """
     draw = torch.Generator().manual_seed(seed)
-    salient, held_out, sampled = (_moved(rows, draw) for rows in (mapping.salient, mapping.held_out, mapping.sampled))
-    return HeadMapping(mapping.id, salient, held_out=held_out, sampled=sampled)
+    return replace(
+        mapping,
+        evidence=(),
+        salient=_moved(mapping.salient, draw),
+        held_out=_moved(mapping.held_out, draw),
+        sampled=_moved(mapping.sampled, draw),
+        distinct=_moved(mapping.distinct, draw),
+        suppressing=_moved(mapping.suppressing, draw),
+    )
 
 
 def _moved(rows: tuple[MappingRow, ...], draw: torch.Generator) -> tuple[MappingRow, ...]:

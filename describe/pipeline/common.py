@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = [
+    "N_DIRECT_TARGETS",
     "N_HELD_OUT",
     "N_SALIENT",
     "N_SAMPLED",
@@ -29,6 +30,9 @@ __all__ = [
 
 N_SALIENT, N_TARGETS = 30, 5
 """The paper's numbers: salient tokens of a head, and targets of each."""
+
+N_DIRECT_TARGETS = 10
+"""Targets of a row by the reading ``direct``, on the side that its order is about."""
 
 N_HELD_OUT, N_SAMPLED = 30, 30
 """Tokens kept besides, for judging descriptions by what their authors did not see: the next ones, and random ones."""

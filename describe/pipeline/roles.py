@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from describe.pipeline.evidence import statistics_settings
 from describe.pipeline.extraction.extract import extract
 from describe.pipeline.extraction.random_heads import random_mappings
 from describe.pipeline.role_rows import roles_settings, split_already, tested_roles
-from describe.readings import DEFAULT
+from describe.readings import DEFAULT, PAPER, Reading
 from describe.records import HeadId, HeadMapping, MappingRow, ModelInfo
 from describe.versions import versions
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from describe.labelling import Template
     from describe.maps import OutputSpace, SourceVectors, Split
+    from describe.pipeline.extraction.compute import Means
+    from describe.weights import HeadWeights
 
 __all__ = ["RolesResult", "by_role", "roles"]
 
@@ -122,23 +124,19 @@ def _split_heads(
     """Read the weights layer by layer, cluster, then hold what has clusters against random heads, draw by draw."""
     import torch
 
-    from describe.maps import cluster_rows, output_space
+    from describe.maps import cluster_rows
     from describe.maps.roles import correlations, singular_values, written
-    from describe.pipeline.extraction.compute import Means, kept_sources, kept_unembed
+    from describe.pipeline.extraction.compute import Means
     from describe.weights import open_model
 
     means = Means(choose_device(device, dtype), dtype, None)
     weights = open_model(model)
-    plan = means.plan(weights, layers=1)
-    x = kept_sources(weights, means, plan)
-    space = output_space(kept_unembed(weights, means, plan), N_TARGETS, means.device, plan.block)
     made_by = versions("torch", "scipy") | {"device": means.device.type}
     rows: dict[HeadId, torch.Tensor] = {}
-    candidates: dict[HeadId, _Candidate] = {}
     done = 0
     progress("roles", 0, len(heads))
 
-    def settle(head: HeadId, labels: np.ndarray[Any, Any], p_value: float) -> None:
+    def settle(head: HeadId, space: OutputSpace, labels: np.ndarray[Any, Any], p_value: float) -> None:
         nonlocal done
         mapping = catalogue.mapping(extraction_id, head, held_out=True)
         found = _roles(mapping, labels, rows.pop(head), space, p_value)
@@ -146,25 +144,64 @@ def _split_heads(
         done += 1
         progress("roles", done, len(heads))
 
-    for layer in dict.fromkeys(head.layer for head in heads):
-        read = weights.layer(layer)
-        for head in (head for head in heads if head.layer == layer):
+    reading = catalogue.reading(extraction_id)
+    for layers, view in _views(model, weights, reading, dict.fromkeys(head.layer for head in heads), means, progress):
+        space = view.space
+        candidates: dict[HeadId, _Candidate] = {}
+        for head in (head for head in heads if head.layer in layers):
+            read = weights.layer(head.layer)
             mapping = catalogue.mapping(extraction_id, head, held_out=True)
             sources = [row.token_id for row in (*mapping.salient, *mapping.held_out)]
-            rows[head] = written(x.of(torch.tensor(sources)), read, head.head)
+            rows[head] = written(view.of(torch.tensor(sources)), read, head.head)
             split = cluster_rows(correlations(rows[head], space), len(mapping.salient))
             if split.silhouette > 0:
-                candidates[head] = _Candidate(split, len(mapping.salient), singular_values(read, head.head, x.norms))
+                singular = singular_values(read, head.head, view.x.norms)
+                candidates[head] = _Candidate(split, len(mapping.salient), singular)
             else:
-                settle(head, split.labels, 1.0)
-    _hold_against_random(x, space, candidates, settle)
+                settle(head, space, split.labels, 1.0)
+        _hold_against_random(view.x, space, candidates, settle)
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """What heads read of the tokens ``ids`` (n,), ascending, and the space that they write to."""
+
+    x: SourceVectors
+    ids: torch.Tensor | None
+    space: OutputSpace
+
+    def of(self, tokens: torch.Tensor) -> torch.Tensor:
+        """The source vectors of tokens by their ids, (m, d)."""
+        import torch
+
+        return self.x.of(tokens if self.ids is None else torch.searchsorted(self.ids.cpu(), tokens))
+
+
+def _views(
+    model: str, weights: HeadWeights, reading: Reading, layers: Iterable[int], means: Means, progress: Progress
+) -> Iterator[tuple[set[int], _Sources]]:
+    """Layers as a reading sees them: all of them alike by the paper's, one at a time by another."""
+    from describe.maps import output_space
+
+    plan = means.plan(weights, layers=1)
+    if reading == PAPER:
+        from describe.pipeline.extraction.compute import kept_sources, kept_unembed
+
+        x, unembed = kept_sources(weights, means, plan), kept_unembed(weights, means, plan)
+        yield set(layers), _Sources(x, None, output_space(unembed, N_TARGETS, means.device, plan.block))
+        return
+    from describe.pipeline.extraction.views import layer_views
+
+    for layer, view in layer_views(model, weights, reading, list(layers), means, progress):
+        space = output_space(view.unembed, N_TARGETS, means.device, plan.block)
+        yield {layer}, _Sources(view.x, view.sources, space)
 
 
 def _hold_against_random(
     x: SourceVectors,
     space: OutputSpace,
     candidates: dict[HeadId, _Candidate],
-    settle: Callable[[HeadId, np.ndarray[Any, Any], float], None],
+    settle: Callable[[HeadId, OutputSpace, np.ndarray[Any, Any], float], None],
 ) -> None:
     """Settle each head at the first random head whose clusters are as distinct, or after all draws.
 
@@ -181,10 +218,10 @@ def _hold_against_random(
         for head, found in list(standing.items()):
             other = cluster_rows(random.correlations(found.singular, len(found.split.labels)), found.shown)
             if other.silhouette >= found.split.silhouette:
-                settle(head, 0 * found.split.labels, 1 / (1 + draw))
+                settle(head, space, 0 * found.split.labels, 1 / (1 + draw))
                 del standing[head]
     for head, found in standing.items():
-        settle(head, found.split.labels, 1 / (1 + DRAWS))
+        settle(head, space, found.split.labels, 1 / (1 + DRAWS))
 
 
 def _roles(
@@ -219,7 +256,7 @@ def _reaches(
     from describe.maps.roles import reach
 
     up, down = (
-        torch.tensor([[target.logit for target in getattr(row, way)] for row in salient]).to(rows)
+        torch.tensor([[target.logit for target in getattr(row, way)[:N_TARGETS]] for row in salient]).to(rows)
         for way in ("targets", "suppressed")
     )
     return {"promotes": reach(rows, space, up), "suppresses": reach(-rows, space, -down)}

@@ -20,8 +20,9 @@ from describe.head_record import (
     ScoreRecord,
 )
 from describe.head_record.attention import FigureRecord
-from describe.mappings import Target
+from describe.mappings import MappingRow, Target
 from describe.measures import ranked
+from describe.readings import PAPER
 from describe.records import THRESHOLD, ModelInfo
 
 __all__ = ["pack", "rows_apart", "summary", "to_json"]
@@ -104,13 +105,21 @@ def summary(model: ModelInfo, page: str, data: Packed) -> Packed:
 def _pack_head(head: HeadRecord, tokens: _Table, shared: _Table) -> Packed:
     """Return one head, its best description first; each of its rows is [source, saliency, target, logit, target, ...].
 
-    What is pushed down stands in ``down``, by the same rows: [target, logit, target, ...].
+    What is pushed down stands in ``down``, by the same rows: [target, logit, target, ...]; rows by distinctness in
+    ``distinct`` and, with what they push down, ``suppressing``; ``constant`` is [share, promoted, suppressed] likewise.
     """
 
     def listed(targets: Iterable[Target]) -> list[Any]:
         return [part for t in targets for part in (tokens[t.token_id, t.token], _number(t.logit))]
 
+    def ordered(rows: Iterable[MappingRow], way: str) -> list[Any]:
+        return [
+            [tokens[row.token_id, row.token], _number(row.distinctness or 0.0), *listed(getattr(row, way))]
+            for row in rows
+        ]
+
     rows = [[tokens[row.token_id, row.token], _number(row.saliency), *listed(row.targets)] for row in head.salient]
+    part = head.constant
     shares = head.inference
     return {
         "layer": head.layer,
@@ -118,6 +127,10 @@ def _pack_head(head: HeadRecord, tokens: _Table, shared: _Table) -> Packed:
         "state": head.state,
         "figures": _figures(rows),
         "rows": rows,
+        "reading": None if head.reading == PAPER else head.reading.words,
+        "distinct": ordered(head.distinct, "targets"),
+        "suppressing": ordered(head.suppressing, "suppressed"),
+        "constant": part and [_number(part.share), listed(part.promoted), listed(part.suppressed)],
         "down": [listed(row.suppressed) for row in head.salient if row.suppressed],
         "descriptions": [_pack_description(description, shared) for description in head.ranked_descriptions()],
         "relations": {operation: _pack_relation(relation) for operation, relation in head.relations.items()},

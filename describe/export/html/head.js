@@ -19,8 +19,8 @@ function rowsOf(head) {
 function showHead() {
   const head = headAt[selected];
   const missing = make("p", "message", "This head has not been extracted.");
-  const tables = [implemented, evidenceTable, roleTable, rowTable, suppressedTable, allOperations];
-  const draw = [descriptionCards, whereItLooks, besideRandom, inPrompts, ...tables, provenance];
+  const tables = [implemented, evidenceTable, roleTable, rowTable, suppressedTable, distinctTable, allOperations];
+  const draw = [descriptionCards, whereItLooks, besideRandom, inPrompts, readBy, constantPart, ...tables, provenance];
   $("head").replaceChildren(headline(head), ...(head ? draw.map((part) => part(head)) : [missing]));
 }
 
@@ -213,30 +213,58 @@ function roleTable(head) {
   return rows.length > 1 ? disclosure(`${rows.length} roles`, table("roles", "What its rows do", headings, rows)) : "";
 }
 
-function mappingTable(head, className, caption, lastHeading, targetsOf) {
-  const most = Math.max(...rowsOf(head).map((row) => row[1]));
-  const extremes = rowsOf(head).map((_, i) => targetsOf(i)[1] ?? 0);
+function readBy(head) {
+  return head.reading ? make("p", "message", `Read by ${head.reading}.`) : "";
+}
+
+// What the head writes whatever it reads, apart from its rows.
+function constantPart(head) {
+  if (!head.constant) return "";
+  const [share, up, down] = head.constant;
+  const said = (words, all) => make("tr", "", heading("row", words), make("td", "", targetList(all, all[1] ?? 0)));
+  const caption = `Whatever it reads (${(100 * share).toFixed(0)} % of what it writes)`;
+  return table("rows", caption, ["It", "Tokens"], [said("promotes", up), said("suppresses", down)]);
+}
+
+function targetList(all, strongest) {
+  const targets = make("ol");
+  for (let j = 0; j < all.length; j += 2) targets.append(targetChip(all[j], all[j + 1], strongest));
+  return targets;
+}
+
+function mappingTable(shown, className, caption, lastHeading, targetsOf, figure = "Saliency") {
+  const most = Math.max(...shown.map((row) => row[1]));
+  const extremes = shown.map((_, i) => targetsOf(i)[1] ?? 0);
   const strongest = extremes.reduce((a, b) => (Math.abs(a) > Math.abs(b) ? a : b), 0);
-  const rows = rowsOf(head).map((row, i) => {
-    const targets = make("ol");
-    const all = targetsOf(i);
-    for (let j = 0; j < all.length; j += 2) targets.append(targetChip(all[j], all[j + 1], strongest));
+  const rows = shown.map((row, i) => {
     const source = heading("row", tokenChip(row[0]));
-    return make("tr", "", source, barCell(row[1], most), make("td", "", targets));
+    return make("tr", "", source, barCell(row[1], most), make("td", "", targetList(targetsOf(i), strongest)));
   });
-  return table(className, caption, ["Source token", "Saliency", lastHeading], rows);
+  return table(className, caption, ["Source token", figure, lastHeading], rows);
 }
 
 function rowTable(head) {
   const targetsOf = (i) => rowsOf(head)[i].slice(2);
-  return mappingTable(head, "rows", "Most salient tokens", "Targets, highest logit first", targetsOf);
+  return mappingTable(rowsOf(head), "rows", "Most salient tokens", "Targets, highest logit first", targetsOf);
 }
 
 function suppressedTable(head) {
   if (!head.down.length) return "";
   const targetsOf = (i) => head.down[i];
-  const drawn = mappingTable(head, "down", "What the head suppresses", "Targets, lowest logit first", targetsOf);
+  const drawn = mappingTable(rowsOf(head), "down", "What the head suppresses", "Targets, lowest logit first", targetsOf);
   return disclosure("Pushed down", drawn);
+}
+
+// Rows by how far their strongest target stands out; on the side of what is suppressed where that stands out more.
+function distinctTable(head) {
+  const orders = [
+    [head.distinct, "rows", "By distinctness", "Targets, most outstanding first"],
+    [head.suppressing, "down", "What it suppresses, by distinctness", "Suppressed targets, most outstanding first"],
+  ];
+  const drawn = ([shown, name, caption, last]) =>
+    mappingTable(shown, name, caption, last, (i) => shown[i].slice(2), "Distinctness");
+  const tables = orders.filter(([shown]) => shown.length).map(drawn);
+  return tables.length ? make("section", "", ...tables) : "";
 }
 
 // The tint deepens with the logit, so that strong outputs stand out before any number is read.

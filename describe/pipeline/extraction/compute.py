@@ -12,6 +12,7 @@ from describe.maps import (
     BLOCK,
     ExtractionPlan,
     KeptRows,
+    LayerReading,
     PairHits,
     Pairs,
     RankingPlan,
@@ -29,6 +30,7 @@ from describe.maps import (
 from describe.pipeline.common import N_HELD_OUT, N_SALIENT, N_SAMPLED, N_TARGETS
 from describe.pipeline.extraction.jobs import RankJob
 from describe.pipeline.extraction.memory import room
+from describe.readings import PAPER
 from describe.records import ModelInfo
 from describe.weights import HeadWeights
 from describe.weights.model import LayerWeights, joined
@@ -36,6 +38,7 @@ from describe.weights.model import LayerWeights, joined
 __all__ = [
     "Found",
     "Means",
+    "PaperRows",
     "Ranked",
     "Ranking",
     "extract_layers",
@@ -46,8 +49,11 @@ __all__ = [
     "seeds_of",
 ]
 
-Found = tuple[int, SalientOperations]
-"""A layer and what its heads do."""
+PaperRows = tuple[int, SalientOperations]
+"""A layer and its heads' salient rows by the paper's reading."""
+
+Found = tuple[int, SalientOperations | LayerReading]
+"""A layer and what its heads do, by the paper's reading or another."""
 
 BLOCK_OF_ACCELERATOR = 1 << 26
 """Numbers in the largest temporary where many are computed at once."""
@@ -98,14 +104,16 @@ class Means:
         return plan_ranking(weights.info, weights.hidden, sources, targets, space, self.block)
 
 
-def extract_layers(weights: HeadWeights, layers: Sequence[int], means: Means) -> Iterator[Found]:
+def extract_layers(weights: HeadWeights, layers: Sequence[int], means: Means) -> Iterator[PaperRows]:
     """Each layer and its salient operations, on the CPU, in order."""
     plan = means.plan(weights, len(layers))
     x = kept_sources(weights, means, plan)
     yield from salient_layers(weights, x, kept_unembed(weights, means, plan), layers, plan)
 
 
-def salient_rows(weights: HeadWeights, stand_ins: Iterable[tuple[int, LayerWeights]], means: Means) -> Iterator[Found]:
+def salient_rows(
+    weights: HeadWeights, stand_ins: Iterable[tuple[int, LayerWeights]], means: Means
+) -> Iterator[PaperRows]:
     """Each layer and the salient operations of heads that stand in for its own, in order."""
     plan = means.plan(weights, layers=1)
     x, unembed, n = kept_sources(weights, means, plan), kept_unembed(weights, means, plan), N_SALIENT + N_HELD_OUT
@@ -122,7 +130,7 @@ def kept_unembed(weights: HeadWeights, means: Means, plan: ExtractionPlan) -> Ro
 
 def salient_layers(
     weights: HeadWeights, x: SourceVectors, unembed: Rows, layers: Sequence[int], plan: ExtractionPlan
-) -> Iterator[Found]:
+) -> Iterator[PaperRows]:
     """As `extract_layers`, with the source vectors given, on the device and in the precision of their norms,
     and the unembedding."""
     info, n = weights.info, N_SALIENT + N_HELD_OUT
@@ -143,8 +151,9 @@ class Ranking:
     def __init__(self, weights: HeadWeights, job: RankJob, means: Means) -> None:
         place = {token: i for i, token in enumerate(dict.fromkeys(source for source, _, _ in job.triples))}
         plan = means.plan_ranking(weights, job.triples)
-        self._weights, self._heads = weights, plan.heads
-        vectors = weights.embed[torch.tensor(list(place))].to(means.device, torch.float64)
+        self._weights, self._heads, self._job, self._means = weights, plan.heads, job, means
+        self._tokens = torch.tensor(list(place))
+        vectors = weights.embed[self._tokens].to(means.device, torch.float64)
         self._first = self._others = Pairs(
             vectors=vectors,
             source=torch.tensor([place[source] for source, _, _ in job.triples], device=means.device),
@@ -157,10 +166,21 @@ class Ranking:
             self._others = replace(self._first, vectors=x.of(slice(None)))
         self._unembedding = Unembedding(weights.unembed, means.device, keep=plan.keep_unembed, block=plan.block)
 
-    def layer(self, layer: int) -> Ranked:
-        """The pairs that each head of a layer implements and suppresses, on the CPU."""
+    def layers(self) -> Iterator[Ranked]:
+        """The pairs that the heads of each layer of the job implement and suppress, by its reading."""
+        if self._job.reading == PAPER:
+            yield from map(self.layer, self._job.layers)
+            return
+        from describe.pipeline.extraction.views import stream_sources
+
+        read = stream_sources(self._weights, self._job.reading, self._tokens, self._job.layers, self._means)
+        for layer, vectors in read:
+            yield self.layer(layer, replace(self._first, vectors=vectors[:].to(self._means.device, torch.float64)))
+
+    def layer(self, layer: int, pairs: Pairs | None = None) -> Ranked:
+        """The pairs that each head of a layer implements and suppresses, on the CPU; ``pairs``: with these vectors."""
         started = time.perf_counter()
-        pairs = self._others if layer else self._first
+        pairs = pairs or (self._others if layer else self._first)
         hits = relation_hits(pairs, self._weights.layer(layer), self._unembedding, heads=self._heads)
         return layer, PairHits(hits.top.cpu(), hits.bottom.cpu()), time.perf_counter() - started
 

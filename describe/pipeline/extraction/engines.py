@@ -10,13 +10,15 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from describe.errors import InputError
-from describe.pipeline.common import choose_device
+from describe.pipeline.common import Progress, choose_device, silent
 from describe.pipeline.extraction.jobs import Job, Opener, RankJob
+from describe.readings import PAPER
 
 if TYPE_CHECKING:
     import torch
 
     from describe.pipeline.extraction.compute import Found, Means, Ranked
+    from describe.weights import HeadWeights
 
 __all__ = ["LOCAL", "Engine", "Local", "open_engine"]
 
@@ -28,8 +30,11 @@ class Engine(Protocol):
         """The device to compute on. Raises `InputError` when there is no such thing."""
         ...
 
-    def extract(self, jobs: Iterable[Job], means: Means, opened: Opener) -> Iterator[tuple[int, Found]]:
-        """The salient operations of layers. ``opened`` gives the weights of MODEL on this machine."""
+    def extract(
+        self, jobs: Iterable[Job], means: Means, opened: Opener, progress: Progress = silent
+    ) -> Iterator[tuple[int, Found]]:
+        """The rows of layers' heads. ``opened`` gives the weights of MODEL on this machine; ``progress`` is told of
+        stages that come before a layer."""
         ...
 
     def rank(self, jobs: Iterable[RankJob], means: Means, opened: Opener) -> Iterator[tuple[int, Ranked]]:
@@ -43,12 +48,12 @@ class Local:
     def device(self, name: str, dtype: str) -> torch.device:
         return choose_device(name, dtype)
 
-    def extract(self, jobs: Iterable[Job], means: Means, opened: Opener) -> Iterator[tuple[int, Found]]:
-        from describe.pipeline.extraction.compute import extract_layers
-
+    def extract(
+        self, jobs: Iterable[Job], means: Means, opened: Opener, progress: Progress = silent
+    ) -> Iterator[tuple[int, Found]]:
         for number, job in enumerate(jobs):
             if job.layers:
-                yield from ((number, found) for found in extract_layers(opened(job.model), job.layers, means))
+                yield from ((number, found) for found in _layers(job, means, opened(job.model), progress))
 
     def rank(self, jobs: Iterable[RankJob], means: Means, opened: Opener) -> Iterator[tuple[int, Ranked]]:
         from describe.pipeline.extraction.compute import Ranking
@@ -56,7 +61,17 @@ class Local:
         for number, job in enumerate(jobs):
             if job.layers:
                 ranking = Ranking(opened(job.model), job, means)
-                yield from ((number, ranking.layer(layer)) for layer in job.layers)
+                yield from ((number, found) for found in ranking.layers())
+
+
+def _layers(job: Job, means: Means, weights: HeadWeights, progress: Progress) -> Iterator[Found]:
+    if job.reading == PAPER:
+        from describe.pipeline.extraction.compute import extract_layers
+
+        return extract_layers(weights, job.layers, means)
+    from describe.pipeline.extraction.direct import direct_layers
+
+    return direct_layers(job.model, weights, job.reading, job.layers, means, progress)
 
 
 LOCAL = Local()

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from describe.catalog import Catalogue
 from describe.errors import InputError
-from describe.pipeline.common import N_HELD_OUT, N_SALIENT, N_TARGETS, Progress, known, silent, steps
+from describe.head_record import CountedTokens
+from describe.pipeline.common import N_HELD_OUT, N_SALIENT, Progress, known, silent
+from describe.pipeline.extraction.asked import AskedReading
 from describe.pipeline.extraction.engines import LOCAL, Engine
 from describe.pipeline.extraction.jobs import Job, opener
 from describe.pipeline.extraction.memory import parse_memory
-from describe.readings import DEFAULT, PAPER, Reading, reading_named
+from describe.readings import DEFAULT, PAPER
 from describe.records import HeadId, HeadMapping, MappingRow, ModelInfo, Target, parse_heads
 from describe.versions import versions
 from describe.weights import check_files, content_hash, locate
@@ -20,7 +22,7 @@ from describe.weights import check_files, content_hash, locate
 if TYPE_CHECKING:
     import torch
 
-    from describe.maps import SalientOperations
+    from describe.maps import LayerReading, SalientOperations
     from describe.pipeline.extraction.compute import Means
     from describe.weights import HeadWeights
 
@@ -29,12 +31,17 @@ __all__ = ["ExtractResult", "extract", "extract_all", "named"]
 
 @dataclass(frozen=True)
 class ExtractResult:
-    """Which model was extracted, where its heads are, and how many were new."""
+    """Which model was extracted, where its heads are, and how many were new.
+
+    Attributes:
+        note: why it could not be read as was asked, and how it was read instead; or nothing.
+    """
 
     model: ModelInfo
     extraction_id: int
     heads: list[HeadId]
     new: int
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,12 +107,12 @@ def extract_all(
 
     Raises `InputError` for a model or selection that cannot be read, before anything is changed.
     """
-    settings, asked = extraction_settings(dtype), _Asked(reading_named(reading), tokens)
+    asked = AskedReading(reading, tokens, dtype)
     if engine is not LOCAL and asked.standard != PAPER:
         raise InputError("--engine ray reads heads by the reading paper alone: leave out --engine or --reading")
     allowed = None if memory is None else parse_memory(memory)
     models = list(dict.fromkeys(models))
-    there = [_there(catalogue, model, heads, settings, asked) for model in models]
+    there = [_there(catalogue, model, heads, asked) for model in models]
     todo = [model for model, found in zip(models, there, strict=True) if found is None]
     new = {}
     if todo:
@@ -122,36 +129,17 @@ def extract_all(
             if engine is LOCAL:
                 means.plan(opened(model), layers=1)
         runs = [
-            _begin(catalogue, model, opened(model).info, chosen, settings, asked, means)
+            _begin(catalogue, model, opened(model), chosen, asked, means)
             for model, chosen in zip(todo, wanted, strict=True)
         ]
+        for run in runs:
+            _count_tokens(catalogue, run, opened)
         _extract(catalogue, runs, engine, means, opened, progress)
         new = {run.job.model: run.result for run in runs}
     return [new[model] if found is None else found for model, found in zip(models, there, strict=True)]
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """The reading asked for; ``tokens``: which are to count, if that was said."""
-
-    named: Reading
-    tokens: str | None
-
-    @property
-    def standard(self) -> Reading:
-        """The reading where the catalogue has no such one of the model."""
-        return self.named if self.tokens is None else replace(self.named, tokens=self.tokens)
-
-    def of(self, catalogue: Catalogue, model_id: int) -> Reading:
-        """The reading of a model: the catalogue's newest of the same name and tokens, or else the standard one."""
-        found = [reading for reading in catalogue.readings(model_id) if reading.name == self.named.name]
-        same = [reading for reading in found if self.tokens in (None, reading.tokens)]
-        return same[-1] if same else self.standard
-
-
-def _there(
-    catalogue: Catalogue, model: str, heads: str, settings: dict[str, Any], asked: _Asked
-) -> ExtractResult | None:
+def _there(catalogue: Catalogue, model: str, heads: str, asked: AskedReading) -> ExtractResult | None:
     """The result where the catalogue holds all heads asked for; no weights are read to tell."""
     location = locate(model)
     found = known(catalogue, location.name, content_hash(location))
@@ -159,8 +147,7 @@ def _there(
         return None
     model_id, info = found
     wanted = parse_heads(heads, info.n_layers, info.n_heads)
-    settings = settings | steps(info.family) | asked.of(catalogue, model_id).settings()
-    extraction_id = catalogue.find_extraction(model_id, settings)
+    extraction_id = catalogue.find_extraction(model_id, asked.settings(asked.kept(catalogue, model_id), info))
     saved = set() if extraction_id is None else catalogue.saved_heads(extraction_id, complete=True)
     if extraction_id is None or not saved.issuperset(wanted):
         return None
@@ -170,21 +157,39 @@ def _there(
 def _begin(
     catalogue: Catalogue,
     model: str,
-    info: ModelInfo,
+    weights: HeadWeights,
     wanted: list[HeadId],
-    settings: dict[str, Any],
-    asked: _Asked,
+    asked: AskedReading,
     means: Means,
 ) -> _Run:
     used = versions("torch", "transformers", "gguf", "safetensors") | {"device": means.device.type}
+    info = weights.info
     model_id = catalogue.register_model(info)
-    reading = asked.of(catalogue, model_id)
-    settings = settings | steps(info.family) | reading.settings()
-    extraction_id = catalogue.begin_extraction(model_id, settings, used)
+    kept = asked.kept(catalogue, model_id)
+    reading, why = asked.usable(kept), ""
+    if reading != PAPER and kept not in catalogue.readings(model_id):
+        from describe.pipeline.extraction.views import readable
+
+        able, why = readable(weights, reading)
+        kept, reading = replace(kept, source=able.source, openings=able.openings), able
+    extraction_id = catalogue.begin_extraction(model_id, asked.settings(kept, info), used)
     saved = catalogue.saved_heads(extraction_id, complete=True)
     missing = [head for head in wanted if head not in saved]
     job = Job(model, info, tuple(dict.fromkeys(head.layer for head in missing)), reading=reading)
-    return _Run(job, ExtractResult(info, extraction_id, wanted, len(missing)), missing)
+    note = f"read by {kept.words}: {why}" if why else ""
+    return _Run(job, ExtractResult(info, extraction_id, wanted, len(missing), note), missing)
+
+
+def _count_tokens(catalogue: Catalogue, run: _Run, opened: Callable[[str], HeadWeights]) -> None:
+    """Commit which tokens count, where not all do and that is not told yet."""
+    extraction_id, reading = run.result.extraction_id, run.job.reading
+    if reading.tokens == "all" or not run.missing or catalogue.counted_tokens(extraction_id) is not None:
+        return
+    from describe.weights.learnt import chosen_tokens
+
+    found = chosen_tokens(opened(run.job.model), reading.tokens, reading.largest)
+    left_out = [{"reason": one.reason, "count": one.count, "examples": one.examples} for one in found.left_out]
+    catalogue.save_counted_tokens(extraction_id, CountedTokens.of(count=len(found.ids), left_out=left_out))
 
 
 def _extract(
@@ -198,7 +203,7 @@ def _extract(
     """Commit head by head what the engine finds."""
     done, total = 0, sum(len(run.missing) for run in runs)
     progress("extract", done, total)
-    for number, (layer, found) in engine.extract([run.job for run in runs], means, opened):
+    for number, (layer, found) in engine.extract([run.job for run in runs], means, opened, progress):
         run = runs[number]
         for head in run.missing:
             if head.layer == layer:
@@ -208,8 +213,14 @@ def _extract(
                 progress("extract", done, total)
 
 
-def named(found: SalientOperations, head: HeadId, place: int, tokens: list[str]) -> HeadMapping:
+def named(found: SalientOperations | LayerReading, head: HeadId, place: int, tokens: list[str]) -> HeadMapping:
     """One head's part of a layer's result, at its ``place`` there, token ids with their text."""
+    from describe.maps import LayerReading
+
+    if isinstance(found, LayerReading):
+        from describe.pipeline.extraction.direct import direct_mapping
+
+        return direct_mapping(found, head, place, tokens)
 
     def targets(ids: torch.Tensor, logits: torch.Tensor) -> list[tuple[Target, ...]]:
         rows = zip(ids[place].tolist(), logits[place].tolist(), strict=True)
@@ -221,16 +232,3 @@ def named(found: SalientOperations, head: HeadId, place: int, tokens: list[str])
     rows = tuple(MappingRow(source, tokens[source], *rest) for source, *rest in columns)
     last = N_SALIENT + N_HELD_OUT
     return HeadMapping(head, rows[:N_SALIENT], held_out=rows[N_SALIENT:last], sampled=rows[last:])
-
-
-def extraction_settings(dtype: str) -> dict[str, Any]:
-    """Settings of a head's mappings. Raises `InputError` for a precision we do not compute in."""
-    if dtype not in ("float32", "float64"):
-        raise InputError(f"cannot compute in '{dtype}': use float32 or float64 (checkpoints may be stored in any)")
-    return {
-        "salient": N_SALIENT,
-        "targets": N_TARGETS,
-        "first_mlp": True,
-        "biases": "of the first MLP and its norm only",
-        "dtype": dtype,
-    }

@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING
 from describe.catalog import Catalogue
 from describe.pipeline.common import Progress, choose_device
 from describe.pipeline.extraction.extract import named
+from describe.readings import PAPER
 from describe.records import HeadId, HeadMapping
 from describe.versions import versions
 
 if TYPE_CHECKING:
+    from describe.maps import HeadCoordinates, LayerView
+    from describe.pipeline.extraction.compute import Found, Means
     from describe.weights import HeadWeights
+    from describe.weights.model import LayerWeights
 
 __all__ = ["KINDS", "drawn_heads", "known_placebos", "make_placebos"]
 
@@ -45,16 +49,19 @@ def make_placebos(
     if total == 0:
         return parts
 
+    from describe.pipeline.extraction.compute import Means
     from describe.weights import open_model
 
     weights = open_model(model)
     progress("make", 0, total)
     for kind, extraction_id, _ in parts:
         wanted = missing[extraction_id]
+        if not wanted:
+            continue
         found = (
             _shuffled(catalogue, own, weights, wanted)
             if kind == "shuffled"
-            else _random(weights, wanted, device, dtype)
+            else _random(catalogue, model, own, weights, wanted, Means(choose_device(device, dtype), dtype), progress)
         )
         for mapping in found:
             catalogue.save_head(extraction_id, mapping)
@@ -82,17 +89,35 @@ def _shuffled(catalogue: Catalogue, own: int, weights: HeadWeights, heads: list[
         yield shuffled(catalogue.mapping(own, head, held_out=True), seed)
 
 
-def _random(weights: HeadWeights, heads: list[HeadId], device: str, dtype: str) -> Iterator[HeadMapping]:
-    from describe.maps import random_heads
-    from describe.pipeline.extraction.compute import Means, salient_rows, seeds_of
+def _random(
+    catalogue: Catalogue,
+    model: str,
+    own: int,
+    weights: HeadWeights,
+    heads: list[HeadId],
+    means: Means,
+    progress: Progress,
+) -> Iterator[HeadMapping]:
+    """Random heads in the place of these, by the reading of the extraction ``own``."""
+    from describe.maps import own_heads, random_heads
+    from describe.pipeline.extraction.compute import salient_rows, seeds_of
 
-    if not heads:
-        return
     in_layers = {layer: list(some) for layer, some in groupby(heads, key=lambda head: head.layer)}
-    made = (
-        (layer, random_heads(weights.layer(layer), [one.head for one in some], seeds_of(weights.info, layer)[0]))
-        for layer, some in in_layers.items()
-    )
-    for layer, found in salient_rows(weights, made, Means(choose_device(device, dtype), dtype)):
+    reading = catalogue.reading(own)
+
+    def made(layer: int, read: LayerWeights) -> LayerWeights:
+        return random_heads(read, [one.head for one in in_layers[layer]], seeds_of(weights.info, layer)[0])
+
+    rows: Iterator[Found]
+    if reading == PAPER:
+        rows = salient_rows(weights, ((layer, made(layer, weights.layer(layer))) for layer in in_layers), means)
+    else:
+        from describe.pipeline.extraction.direct import read_views
+
+        def drawn(layer: int, view: LayerView, read: LayerWeights) -> Iterator[HeadCoordinates]:
+            return own_heads(view, made(layer, read), block=means.block)
+
+        rows = read_views(model, weights, reading, list(in_layers), means, drawn, progress=progress)
+    for layer, found in rows:
         for place, head in enumerate(in_layers[layer]):
             yield named(found, head, place, weights.tokens)

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING
 
 from describe.catalog import Catalogue
 from describe.catalog.placebos import NULL
-from describe.pipeline.common import N_SALIENT, N_TARGETS, Progress, choose_device, silent
+from describe.pipeline.common import N_DIRECT_TARGETS, N_SALIENT, N_TARGETS, Progress, choose_device, silent
 from describe.pipeline.extraction.extract import named
+from describe.readings import PAPER, Reading
 from describe.records import HeadId, HeadMapping
 from describe.versions import versions
+
+if TYPE_CHECKING:
+    import torch
+
+    from describe.maps import HeadCoordinates, LayerView
+    from describe.pipeline.extraction.compute import Means
+    from describe.weights import HeadWeights
+    from describe.weights.model import LayerWeights
 
 __all__ = ["random_mappings"]
 
@@ -41,7 +52,7 @@ def random_mappings(
     missing = [group for group in range(RANDOM["groups"]) if any(h.layer == group for h in every if h not in saved)]
     if missing:
         progress("chance", len(saved), len(every))
-    for mapping in _draw(catalogue, model, own, missing, device):
+    for mapping in _draw(catalogue, model, own, missing, device, progress):
         if mapping.id not in found:
             found[mapping.id] = mapping
             if keep and extraction_id is not None:
@@ -50,30 +61,81 @@ def random_mappings(
     return [found[head] for head in every]
 
 
-def _draw(catalogue: Catalogue, model: str, own: int, groups: list[int], device: str) -> Iterator[HeadMapping]:
+def _draw(
+    catalogue: Catalogue, model: str, own: int, groups: list[int], device: str, progress: Progress
+) -> Iterator[HeadMapping]:
     """The random heads of some groups, with the spectra of own heads that are drawn at random."""
     if not groups:
         return
     import torch
 
     from describe.evidence import RANDOM
-    from describe.maps import random_operations
     from describe.maps.roles import singular_values
-    from describe.pipeline.extraction.compute import Means, kept_sources, kept_unembed
+    from describe.pipeline.extraction.compute import Means
     from describe.weights import open_model
 
     weights, means = open_model(model), Means(choose_device(device, "float32"), "float32")
-    plan = means.plan(weights, layers=1)
-    x, unembed = kept_sources(weights, means, plan), kept_unembed(weights, means, plan)
-    cpu = torch.empty(0)
-    heads = sorted(catalogue.saved_heads(own))
+    heads, reading = sorted(catalogue.saved_heads(own)), catalogue.reading(own)
+    drawn: dict[HeadId, HeadId] = {}
     for group in groups:
         luck = random.Random(f"{RANDOM['seed']} {group}")  # noqa: S311  (no secret)
-        drawn = luck.choices(heads, k=RANDOM["heads"])
-        read = {layer: weights.layer(layer) for layer in {head.layer for head in drawn}}
-        spectra = {head: singular_values(read[head.layer], head.head, cpu) for head in set(drawn)}
-        singular = torch.stack([spectra[head] for head in drawn])
-        seed = RANDOM["seed"] + group
+        chosen = luck.choices(heads, k=RANDOM["heads"])
+        drawn |= {HeadId(group, place): head for place, head in enumerate(chosen)}
+    cpu = torch.empty(0)
+    if reading != PAPER:
+        yield from _by_view(model, weights, reading, means, drawn, progress)
+        return
+    spectra: dict[HeadId, torch.Tensor] = {}
+    for layer in {head.layer for head in drawn.values()}:
+        read = weights.layer(layer)
+        of_layer = (head for head in set(drawn.values()) if head.layer == layer)
+        spectra |= {head: singular_values(read, head.head, cpu) for head in of_layer}
+    yield from _by_paper(weights, means, {name: spectra[head] for name, head in drawn.items()})
+
+
+def _by_paper(weights: HeadWeights, means: Means, spectra: dict[HeadId, torch.Tensor]) -> Iterator[HeadMapping]:
+    """Random heads with these spectra by the paper's reading, a group at a time."""
+    import torch
+
+    from describe.evidence import RANDOM
+    from describe.maps import random_operations
+    from describe.pipeline.extraction.compute import kept_sources, kept_unembed
+
+    plan = means.plan(weights, layers=1)
+    x, unembed = kept_sources(weights, means, plan), kept_unembed(weights, means, plan)
+    for group, names in groupby(spectra, key=lambda name: name.layer):
+        of_group = list(names)
+        singular, seed = torch.stack([spectra[name] for name in of_group]), RANDOM["seed"] + group
         operations = random_operations(x, unembed, singular, N_SALIENT, N_TARGETS, seed=seed, block=plan.block)
-        found = operations.split(len(drawn))[0]
-        yield from (named(found, HeadId(group, place), place, weights.tokens) for place in range(len(drawn)))
+        found = operations.split(len(of_group))[0]
+        yield from (named(found, name, place, weights.tokens) for place, name in enumerate(of_group))
+
+
+def _by_view(
+    model: str,
+    weights: HeadWeights,
+    reading: Reading,
+    means: Means,
+    drawn: dict[HeadId, HeadId],
+    progress: Progress,
+) -> Iterator[HeadMapping]:
+    """Random heads, each with the spectrum of an own head, and read as heads of that one's layer are."""
+    import torch
+
+    from describe.evidence import RANDOM
+    from describe.maps import RowCounts, random_heads_of
+    from describe.maps.roles import singular_values
+    from describe.pipeline.extraction.direct import read_views
+
+    names: dict[int, list[HeadId]] = {}
+    for name, head in drawn.items():
+        names.setdefault(head.layer, []).append(name)
+
+    def heads(layer: int, view: LayerView, read: LayerWeights) -> Iterator[HeadCoordinates]:
+        spectra = [singular_values(read, drawn[name].head, torch.empty(0)) for name in names[layer]]
+        return random_heads_of(view, torch.stack(spectra), seed=RANDOM["seed"] + layer, block=means.block)
+
+    counts = RowCounts(N_SALIENT, 0, N_SALIENT, N_DIRECT_TARGETS)
+    found = read_views(model, weights, reading, sorted(names), means, heads, counts=counts, progress=progress)
+    for layer, rows in found:
+        yield from (named(rows, name, place, weights.tokens) for place, name in enumerate(names[layer]))

@@ -18,9 +18,11 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from describe.errors import HeadscribeError, InputError
+from describe.pipeline.common import Progress, silent
 from describe.pipeline.extraction.compute import (
     Found,
     Means,
+    PaperRows,
     Ranked,
     Ranking,
     kept_unembed,
@@ -90,8 +92,10 @@ class OverRay:
             raise InputError(f"no worker of the Ray cluster has a device '{name}'")
         return torch.device(kind)
 
-    def extract(self, jobs: Iterable[Job], means: Means, opened: Opener) -> Iterator[tuple[int, Found]]:
-        """The salient operations of layers, in whatever order they are done."""
+    def extract(
+        self, jobs: Iterable[Job], means: Means, opened: Opener, progress: Progress = silent
+    ) -> Iterator[tuple[int, Found]]:
+        """The salient operations of layers by the paper's reading, in whatever order they are done."""
         means, workers = self._each(means), self._workers(means)
 
         def tasks(job: Job) -> Iterator[Any]:
@@ -176,7 +180,7 @@ def _sources(job: Job, means: Means, tokens: slice) -> tuple[Any, Any]:
     return x.of(slice(None)).cpu().numpy(), x.norms.cpu().numpy()
 
 
-def _extract(job: Job, means: Means, vectors: list[Any], *norms: Any) -> list[Found]:
+def _extract(job: Job, means: Means, vectors: list[Any], *norms: Any) -> list[PaperRows]:
     import torch
 
     from describe.maps import SourceVectors

@@ -7,7 +7,7 @@ layer's output meets. Vectors of a layer are there until the next layer is asked
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -28,7 +28,7 @@ from describe.weights.learnt import chosen_tokens
 from describe.weights.output_path import Lens, OutputPath
 from describe.weights.words import word_numbers
 
-__all__ = ["layer_views", "readable"]
+__all__ = ["layer_views", "readable", "stream_sources"]
 
 SHARE = 0.4
 """The share of the memory there is that rows of tokens may take together."""
@@ -97,7 +97,26 @@ def _streams(
     places: _Places,
     progress: Progress,
 ) -> Iterator[tuple[int, SourceVectors, Tensor | None]]:
-    """The normed input of attention at each token behind the openings, layer by layer; what was killed goes on."""
+    """The normed input of attention at each token behind the openings, layer by layer."""
+    for layer, vectors in stream_sources(weights, reading, ids, layers, means, places.keep, progress):
+        yield layer, *_centred(vectors, reading, means)
+
+
+def stream_sources(
+    weights: HeadWeights,
+    reading: Reading,
+    ids: Tensor,
+    layers: Sequence[int],
+    means: Means,
+    keep: Callable[[tuple[int, int]], KeptRows] | None = None,
+    progress: Progress = silent,
+) -> Iterator[tuple[int, KeptRows]]:
+    """The source vectors of tokens ``ids`` (n,) in each of the layers, ascending, (n, d), as the model reads them
+    behind the reading's openings, their mean not taken off; what was killed goes on.
+
+    ``keep``: where they are kept, until the next layer is asked for. Raises `CheckpointError` where the model cannot
+    be run.
+    """
     from describe.inference.from_files import open_layerwise
     from describe.inference.stream import Standing, stream_vectors
 
@@ -105,7 +124,8 @@ def _streams(
     before = torch.tensor([token for opening in openings for token in opening], dtype=torch.long)
     running = open_layerwise(weights, torch.cat([ids, before]), means.device, means.dtype)
     state = StreamState(weights.info.content_hash, openings, ids, means.dtype)
-    standing = state.load(layers[0], places.keep, weights.info.d_model, means.device)
+    keep = keep or (lambda shape: torch.empty(shape, device=means.device, dtype=means.dtype))
+    standing = state.load(layers[0], keep, weights.info.d_model, means.device)
     total = max(layers) + 1
     progress("read", 0 if standing is None else standing.layer, total)
 
@@ -113,10 +133,9 @@ def _streams(
         progress("read", standing.layer, total)
         state.keep(standing)
 
-    for layer, vectors in stream_vectors(
-        running, openings, ids, layers, keep=places.keep, block=means.block, standing=standing, passed=passed
-    ):
-        yield layer, *_centred(vectors, reading, means)
+    yield from stream_vectors(
+        running, openings, ids, layers, keep=keep, block=means.block, standing=standing, passed=passed
+    )
     state.remove()
 
 

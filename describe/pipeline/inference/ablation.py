@@ -56,6 +56,7 @@ def ablate(
     prompts: int = 100,
     seeds: int = 5,
     controls: int = 3,
+    reading: str = "paper",
     device: str = "auto",
     dtype: str = "float32",
     progress: Progress = silent,
@@ -71,6 +72,7 @@ def ablate(
         prompts: the most prompts of a task.
         seeds: how many times random heads are drawn.
         controls: the most control tasks of an operation.
+        reading: by which the scores are computed that say which heads are removed.
 
     Raises `InputError` for what cannot be read or used.
     """
@@ -83,15 +85,20 @@ def ablate(
     if unknown := sorted(set(only) - {operation.name for operation in chosen}):
         raise InputError(f"there is no operation '{unknown[0]}'")
     bed = open_testbed(model, device, dtype)
-    static = relations(catalogue, model, operations=operations, device=device, progress=progress)
+    static = relations(catalogue, model, operations=operations, reading=reading, device=device, progress=progress)
     amounts = {"prompts": prompts, "seeds": seeds, "controls": controls}
     hashes = sorted(operation.content_hash for operation in chosen)
-    settings = bed.settings | amounts | {"tasks": as_settings(known), "operations": hashes}
+    by = {} if reading == "paper" else {"reading": reading}
+    settings = bed.settings | amounts | by | {"tasks": as_settings(known), "operations": hashes}
     run_id = catalogue.checks.begin_run(
         catalogue.register_model(bed.weights.info),
         "ablate",
         settings,
-        standard=tasks is None and operations is None and dtype == "float32" and list(amounts.values()) == [100, 5, 3],
+        standard=not by
+        and tasks is None
+        and operations is None
+        and dtype == "float32"
+        and list(amounts.values()) == [100, 5, 3],
         versions=bed.versions,
     )
     scores = {found.name: found for found in static.operations if found.valid}

@@ -117,6 +117,7 @@ def correlate(
     multi_token: bool = False,
     pairs: int | None = None,
     seed: int = 0,
+    reading: str = "paper",
     device: str = "auto",
     dtype: str = "float32",
     progress: Progress = silent,
@@ -131,6 +132,7 @@ def correlate(
         heads: over which heads, as `describe.records.parse_heads` reads it.
         multi_token: entities of several tokens as well, read at their last token.
         pairs: look for a random sample (by ``seed``) of so many pairs of each operation; by default for all.
+        reading: by which the static scores are computed.
         dtype: the precision the model runs in; what heads write is ranked in float64.
 
     Raises `InputError` for what cannot be read or used.
@@ -140,7 +142,7 @@ def correlate(
     texts = read_prompt_templates(templates)
     bed = open_testbed(model, device, dtype)
     chosen = parse_heads(heads, bed.weights.info.n_layers, bed.weights.info.n_heads)
-    static = relations(catalogue, model, operations=operations, device=device, progress=progress)
+    static = relations(catalogue, model, operations=operations, reading=reading, device=device, progress=progress)
     settings = bed.settings | {"templates": texts, "pairs": pairs, "seed": None if pairs is None else seed}
     run_id = catalogue.checks.begin_run(
         catalogue.register_model(bed.weights.info),

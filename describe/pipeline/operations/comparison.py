@@ -50,6 +50,7 @@ def compare(
     *,
     operations: Path | None = None,
     threshold: float = THRESHOLD,
+    reading: str = "paper",
     device: str = "auto",
     progress: Progress = silent,
 ) -> Comparison:
@@ -61,7 +62,7 @@ def compare(
         raise InputError("compare needs two models or more")
     scored = []
     for model in models:
-        result = relations(catalogue, model, operations=operations, device=device, progress=progress)
+        result = relations(catalogue, model, operations=operations, reading=reading, device=device, progress=progress)
         scored.append((result.model, result.operations))
     return comparison(scored, threshold)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from describe.pipeline.common import Progress, silent, steps
 from describe.pipeline.extraction.engines import LOCAL, Engine
 from describe.pipeline.extraction.jobs import RankJob, opener
 from describe.pipeline.extraction.memory import parse_memory
+from describe.readings import DIRECT, PAPER, Reading, reading_named
 from describe.records import MIN_PAIRS, LayerScores, ModelInfo, OperationScores
 from describe.versions import versions
 
@@ -25,6 +26,10 @@ __all__ = ["RelationsResult", "relations", "relations_all"]
 
 _K = {"small": {False: 10, True: 1}, "large": {False: 25, True: 3}}
 """k by vocabulary and whether the operation copies: the paper's values; ``large`` is above 100,000 tokens."""
+
+
+SCORED = {"paper": PAPER, "direct": replace(DIRECT, centred=False, gains=False, tokens="all")}
+"""Readings as operations are scored by them."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ def relations(
     k: int | None = None,
     first_mlp: bool = True,
     both_first_tokens: bool = False,
+    reading: str = "paper",
     device: str = "auto",
     memory: str | None = None,
     progress: Progress = silent,
@@ -82,6 +88,7 @@ def relations(
         k=k,
         first_mlp=first_mlp,
         both_first_tokens=both_first_tokens,
+        reading=reading,
         device=device,
         memory=memory,
         progress=progress,
@@ -96,6 +103,7 @@ def relations_all(
     k: int | None = None,
     first_mlp: bool = True,
     both_first_tokens: bool = False,
+    reading: str = "paper",
     device: str = "auto",
     memory: str | None = None,
     engine: Engine = LOCAL,
@@ -109,6 +117,8 @@ def relations_all(
         k: how near the top a target must be; by default by vocabulary size and operation.
         first_mlp: read sources through the first MLP in all layers but the first; else the embeddings everywhere.
         both_first_tokens: a word of several tokens counts by its first one, instead of not at all.
+        reading: what heads read: by ``direct`` the stream at the source token, its mean left in and U as it is, with
+            which scores go best with what heads write in prompts.
         memory: what a process that computes may take, such as ``8GiB``; by default a share of what is free.
         engine: where to compute.
 
@@ -116,6 +126,9 @@ def relations_all(
     """
     if k is not None and k < 1:
         raise InputError("--k must be at least 1")
+    read_by = SCORED[reading_named(reading).name]
+    if read_by != PAPER and (engine is not LOCAL or not first_mlp):
+        raise InputError(f"--reading {reading} goes with neither --engine ray nor --no-first-mlp")
     allowed = None if memory is None else parse_memory(memory)
     chosen, problems = load_operations(operations)
     where = engine.device(device, "float64")
@@ -130,7 +143,7 @@ def relations_all(
         "both_first_tokens": both_first_tokens,
         "min_pairs": MIN_PAIRS,
         "biases": "of the first MLP and its norm only",
-    }
+    } | read_by.settings()
     selected = [[_select(operation, opened(model), settings) for operation in chosen] for model in models]
     if engine is LOCAL:
         for model, found in zip(models, selected, strict=True):
@@ -139,7 +152,7 @@ def relations_all(
         _begin(catalogue, opened(model).info, model, found, settings, means)
         for model, found in zip(models, selected, strict=True)
     ]
-    _score(catalogue, runs, first_mlp, engine, means, opened, progress)
+    _score(catalogue, runs, first_mlp, read_by, engine, means, opened, progress)
     return [_result(catalogue, run, problems, named=operations is not None) for run in runs]
 
 
@@ -169,7 +182,10 @@ def _begin(
     run_id = relations.begin_run(
         catalogue.register_model(info),
         settings,
-        standard=settings["k"] is None and settings["first_mlp"] and not settings["both_first_tokens"],
+        standard=settings["k"] is None
+        and settings["first_mlp"]
+        and not settings["both_first_tokens"]
+        and Reading.of(settings) == PAPER,
         versions=versions("torch", "transformers", "gguf", "safetensors") | {"device": means.device.type},
     )
     selected = {
@@ -213,6 +229,7 @@ def _score(
     catalogue: Catalogue,
     runs: list[_Run],
     first_mlp: bool,
+    reading: Reading,
     engine: Engine,
     means: Means,
     opened: Callable[[str], HeadWeights],
@@ -228,7 +245,10 @@ def _score(
 
     done, total = 0, sum(len(run.missing) for run in runs)
     progress("relations", done, total)
-    jobs = [RankJob(run.model, run.info, run.missing, _triples(run.selected.values()), first_mlp) for run in runs]
+    jobs = [
+        RankJob(run.model, run.info, run.missing, _triples(run.selected.values()), first_mlp, reading=reading)
+        for run in runs
+    ]
     for number, (layer, hits, seconds) in engine.rank(jobs, means, opened):
         valid = {relation_id: len(found.pairs) for relation_id, found in runs[number].selected.items() if found.valid}
         sizes = list(valid.values())
