@@ -164,7 +164,7 @@ def _split_heads(
 
 @dataclass(frozen=True)
 class _Sources:
-    """What heads read of the tokens ``ids`` (n,), ascending, and the space that they write to."""
+    """Source vectors of the tokens ``ids`` (n,), ascending (None: of all), and the space that heads write to."""
 
     x: SourceVectors
     ids: torch.Tensor | None

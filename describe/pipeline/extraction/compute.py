@@ -30,7 +30,6 @@ from describe.maps import (
 from describe.pipeline.common import N_HELD_OUT, N_SALIENT, N_SAMPLED, N_TARGETS
 from describe.pipeline.extraction.jobs import RankJob
 from describe.pipeline.extraction.memory import room
-from describe.readings import PAPER
 from describe.records import ModelInfo
 from describe.weights import HeadWeights
 from describe.weights.model import LayerWeights, joined
@@ -143,7 +142,8 @@ def salient_layers(
 
 
 class Ranking:
-    """The pairs of a job, made ready to be ranked in its layers, in the memory there is now.
+    """The pairs of a job, made ready to be ranked in its layers, in the memory there is now; ``tokens`` (n,): the ids
+    of their sources, each once.
 
     Raises `InputError` when it does not suffice.
     """
@@ -151,9 +151,9 @@ class Ranking:
     def __init__(self, weights: HeadWeights, job: RankJob, means: Means) -> None:
         place = {token: i for i, token in enumerate(dict.fromkeys(source for source, _, _ in job.triples))}
         plan = means.plan_ranking(weights, job.triples)
-        self._weights, self._heads, self._job, self._means = weights, plan.heads, job, means
-        self._tokens = torch.tensor(list(place))
-        vectors = weights.embed[self._tokens].to(means.device, torch.float64)
+        self._weights, self._heads = weights, plan.heads
+        self.tokens = torch.tensor(list(place))
+        vectors = weights.embed[self.tokens].to(means.device, torch.float64)
         self._first = self._others = Pairs(
             vectors=vectors,
             source=torch.tensor([place[source] for source, _, _ in job.triples], device=means.device),
@@ -166,21 +166,15 @@ class Ranking:
             self._others = replace(self._first, vectors=x.of(slice(None)))
         self._unembedding = Unembedding(weights.unembed, means.device, keep=plan.keep_unembed, block=plan.block)
 
-    def layers(self) -> Iterator[Ranked]:
-        """The pairs that the heads of each layer of the job implement and suppress, by its reading."""
-        if self._job.reading == PAPER:
-            yield from map(self.layer, self._job.layers)
-            return
-        from describe.pipeline.extraction.views import stream_sources
+    def layer(self, layer: int, vectors: torch.Tensor | None = None) -> Ranked:
+        """The pairs that each head of a layer implements and suppresses, on the CPU.
 
-        read = stream_sources(self._weights, self._job.reading, self._tokens, self._job.layers, self._means)
-        for layer, vectors in read:
-            yield self.layer(layer, replace(self._first, vectors=vectors[:].to(self._means.device, torch.float64)))
-
-    def layer(self, layer: int, pairs: Pairs | None = None) -> Ranked:
-        """The pairs that each head of a layer implements and suppresses, on the CPU; ``pairs``: with these vectors."""
+        ``vectors``: what heads read of the `tokens`, (n, d); by default as the paper has it.
+        """
         started = time.perf_counter()
-        pairs = pairs or (self._others if layer else self._first)
+        pairs = self._others if layer else self._first
+        if vectors is not None:
+            pairs = replace(pairs, vectors=vectors.to(self._first.vectors))
         hits = relation_hits(pairs, self._weights.layer(layer), self._unembedding, heads=self._heads)
         return layer, PairHits(hits.top.cpu(), hits.bottom.cpu()), time.perf_counter() - started
 

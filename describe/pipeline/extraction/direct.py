@@ -54,7 +54,7 @@ def read_views(
     counts: RowCounts = COUNTS,
     progress: Progress = silent,
 ) -> Iterator[tuple[int, LayerReading]]:
-    """The same of whatever ``heads`` there are in each layer."""
+    """Each layer and the rows and constant parts of whatever ``heads`` there are in it."""
     for layer, view in layer_views(model, weights, reading, layers, means, progress):
         found = heads(layer, view, weights.layer(layer))
         first = seeds_of(weights.info, layer).start

@@ -17,7 +17,7 @@ from describe.readings import PAPER
 if TYPE_CHECKING:
     import torch
 
-    from describe.pipeline.extraction.compute import Found, Means, Ranked
+    from describe.pipeline.extraction.compute import Found, Means, Ranked, Ranking
     from describe.weights import HeadWeights
 
 __all__ = ["LOCAL", "Engine", "Local", "open_engine"]
@@ -61,7 +61,7 @@ class Local:
         for number, job in enumerate(jobs):
             if job.layers:
                 ranking = Ranking(opened(job.model), job, means)
-                yield from ((number, found) for found in ranking.layers())
+                yield from ((number, found) for found in _ranked(ranking, job, means, opened(job.model)))
 
 
 def _layers(job: Job, means: Means, weights: HeadWeights, progress: Progress) -> Iterator[Found]:
@@ -72,6 +72,16 @@ def _layers(job: Job, means: Means, weights: HeadWeights, progress: Progress) ->
     from describe.pipeline.extraction.direct import direct_layers
 
     return direct_layers(job.model, weights, job.reading, job.layers, means, progress)
+
+
+def _ranked(ranking: Ranking, job: RankJob, means: Means, weights: HeadWeights) -> Iterator[Ranked]:
+    if job.reading == PAPER:
+        yield from map(ranking.layer, job.layers)
+        return
+    from describe.pipeline.extraction.views import stream_sources
+
+    for layer, vectors in stream_sources(weights, job.reading, ranking.tokens, job.layers, means):
+        yield ranking.layer(layer, vectors[:])
 
 
 LOCAL = Local()
