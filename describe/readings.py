@@ -55,7 +55,7 @@ class Reading:
 
     @property
     def words(self) -> str:
-        """What is read, how it becomes logits, and over which tokens, in a line."""
+        """The reading in a line: what heads read, how it becomes logits, and over which tokens."""
         behind = " and ".join(f'"{opening}"' if opening else "nothing" for opening in self.openings)
         source = {
             "x": "the first MLP of a token's embedding",
