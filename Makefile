@@ -55,6 +55,7 @@ bench: $(READY)  ## ours against the literal equations, as ratios
 	$(BIN)/python -m benchmarks.direct
 	$(BIN)/python -m benchmarks.relations
 	$(BIN)/python -m benchmarks.inference
+	$(BIN)/python -m benchmarks.attention
 	$(BIN)/python -m benchmarks.describing
 	$(BIN)/python -m benchmarks.scale growth ray
 	$(BIN)/python -m benchmarks.planted

@@ -100,7 +100,9 @@ def _of_model(catalogue: Catalogue, model: str, heads: str) -> list[Described]:
         .order_by(head.c.layer, head.c.head, labeller.c.id)
     )
     with catalogue.engine.connect() as connection:
-        rows = [row for row in connection.execute(query) if row.settings.get("shows") != "suppressed"]
+        rows = [
+            row for row in connection.execute(query) if row.settings.get("shows") not in ("suppressed", "attention")
+        ]
     judged = catalogue.scores.newest(extraction_id)
     scores = {id: top.value for id, found in judged.items() if (top := headline(found)) is not None}
     numbers: dict[str, dict[int, int]] = {}

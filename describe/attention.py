@@ -27,6 +27,7 @@ __all__ = [
     "Kind",
     "Spread",
     "TextName",
+    "TokenClass",
     "TokenPair",
     "kinds",
     "strength",
@@ -234,6 +235,28 @@ class TokenPair:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenClass:
+    """A class of tokens on one side of a head's strongest looks, more often than the text has it.
+
+    Attributes:
+        side: whether the head looks from such tokens, or at them.
+        name: a machine word; ``words``: what the tokens are called.
+        count, looks: how many of so many looks.
+        expected: the share of the text's tokens that are such.
+        effect: Cohen's h; ``q_value``: after Benjamini and Hochberg, over all classes, sides and heads of the model.
+    """
+
+    side: Literal["from", "at"]
+    name: str
+    words: str
+    count: int
+    looks: int
+    expected: float
+    effect: float
+    q_value: float
+
+
+@dataclass(frozen=True, slots=True)
 class Attended:
     """A token of a context at which the head looks: which of its tokens, and how much of the attention goes there."""
 
@@ -269,6 +292,7 @@ class HeadAttention:
         figures: by text and figure.
         pairs: the strongest first; ``contexts``: the strongest, then one of each tenth.
         held_out: strong contexts of other documents, which no describer sees.
+        classes: of tokens from which it looks, and at which, beyond the text's own frequencies.
     """
 
     layer: int
@@ -279,6 +303,7 @@ class HeadAttention:
     pairs: tuple[TokenPair, ...]
     contexts: tuple[Context, ...]
     held_out: tuple[Context, ...]
+    classes: tuple[TokenClass, ...] = ()
 
 
 def strength(kind: Kind, figures: Mapping[TextName, Figures]) -> float | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
+from describe.attention import HeadAttention
 from describe.errors import InputError
 from describe.mappings import ConstantPart, MappingRow, Target
 
@@ -146,6 +147,7 @@ class HeadMapping:
         distinct: the rows whose strongest target stands out most, in that order. Not of the reading ``paper``.
         suppressing: likewise those whose most suppressed target does; of heads whose suppressed side stands out more.
         constant: the part that the head writes whatever it reads, where that was taken off the rows.
+        attention: where it looks, if asked for.
     """
 
     id: HeadId
@@ -156,6 +158,7 @@ class HeadMapping:
     distinct: tuple[MappingRow, ...] = ()
     suppressing: tuple[MappingRow, ...] = ()
     constant: ConstantPart | None = None
+    attention: HeadAttention | None = None
 
 
 @dataclass(frozen=True, slots=True)

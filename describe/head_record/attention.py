@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Literal
 
-from describe.attention import SAYS, HeadAttention
+from describe.attention import SAYS, Attended, Context, HeadAttention, Spread, TokenClass, TokenPair
 from describe.head_record.form import Json, Record
 from describe.head_record.relations import Run
 from describe.text import quoted, visible
@@ -43,6 +44,34 @@ class PairRecord(Record):
 
     strength: Share
     """attention times the length of what is written for it, as a share of that of all its strongest looks"""
+
+
+class ClassRecord(Record):
+    """A class of tokens on one side of the head's strongest looks, more often than the text has it."""
+
+    side: Literal["from", "at"]
+    """whether the head looks from such tokens, or at them"""
+
+    name: Word
+    """a machine word"""
+
+    words: Text
+    """what the tokens are called"""
+
+    count: Count
+    """how many of its strongest looks"""
+
+    looks: Count
+    """of so many"""
+
+    expected: Share
+    """the share of the text's tokens that are such"""
+
+    effect: Number
+    """Cohen's h, from the expected to the observed share"""
+
+    q_value: Share
+    """after Benjamini and Hochberg, over all classes, sides and heads of the model"""
 
 
 class AttendedRecord(Record):
@@ -88,6 +117,12 @@ class ContextRecord(Record):
         return [by_place.get(place, 0.0) for place in range(len(self.tokens))]
 
     @property
+    def plain(self) -> Context:
+        """The context as the parts below the records have it."""
+        attended = tuple(Attended(one.place, one.attention) for one in self.attended)
+        return Context(self.tenth, tuple(self.tokens), self.cut, self.query, attended, self.text)
+
+    @property
     def told(self) -> str:
         """In one line, for who sees no shades: from which token, at which, how strongly."""
         looks = ", ".join(f"{quoted(self.tokens[one.place])} {one.attention:.2f}" for one in self.attended)
@@ -115,11 +150,28 @@ class AttentionRecord(Record):
     held_out: Several[ContextRecord]
     """strong contexts of other documents, which no describer has seen"""
 
+    classes: Several[ClassRecord]
+    """classes of tokens from which it looks, and at which, beyond the text's own frequencies"""
+
     @classmethod
     def of_head(cls, head: HeadAttention) -> AttentionRecord:
         """The record of what was found of a head."""
         found: Json = asdict(head)
         return cls.of(**{name: value for name, value in found.items() if name not in ("layer", "head")})
+
+    def of_id(self, layer: int, head: int) -> HeadAttention:
+        """Where this head looks, as the parts below the records have it."""
+        return HeadAttention(
+            layer,
+            head,
+            tuple(self.kinds),
+            (tuple(self.halves[0]), tuple(self.halves[1])) if len(self.halves) == 2 else ((), ()),
+            {of: {name: Spread(**dict(one)) for name, one in named.items()} for of, named in self.figures.items()},
+            tuple(TokenPair(**dict(pair)) for pair in self.pairs),
+            tuple(context.plain for context in self.contexts),
+            tuple(context.plain for context in self.held_out),
+            tuple(TokenClass(**dict(one)) for one in self.classes),
+        )
 
     @property
     def names(self) -> str:

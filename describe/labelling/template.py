@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from difflib import SequenceMatcher
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from jinja2 import Template as JinjaTemplate
 from jinja2.exceptions import TemplateError as JinjaError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from describe.attention import Attended, Context, HeadAttention, TokenPair
 from describe.errors import TemplateError
 from describe.labelling.answer import UNCLEAR, Answer
+from describe.labelling.looks import LOOKS, looks_of
 from describe.records import Evidence, HeadId, HeadMapping, MappingRow, Target
 from describe.text import shown
 
@@ -163,6 +165,7 @@ _FIELDS: dict[str, Callable[[HeadMapping], Any]] = {
     "suppressed": lambda mapping: shown_rows((row.token, [t.token for t in row.suppressed]) for row in mapping.salient),
     "n_targets": lambda mapping: max((len(row.targets) for row in mapping.salient), default=0),
     "evidence": lambda mapping: [asdict(found) for found in mapping.evidence],
+    **{field: partial(looks_of, field=field) for field in LOOKS},
 }
 """Fields of a template that asks for a head's description."""
 
@@ -188,15 +191,22 @@ _SAMPLE = HeadMapping(
     HeadId(0, 0),
     (MappingRow(0, " a", 2.0, (Target(1, " b", 1.0),), (Target(2, " c", -1.0),)),),
     (Evidence("name", "inputs", "wording", 1, 1, 0.1, 1.0, 0.01, 0.01, ('" a"',)),),
+    attention=HeadAttention(
+        *(0, 0, ("local",), (("local",), ("local",)), {}, (TokenPair(" a", " b", 1, 0.5, 0.5),)),
+        *((Context(0, (" b", " a"), None, 1, (Attended(0, 0.5),), "prose"),), ()),
+    ),
 )
 DESCRIBING = Kind(
     fields={
         "rows": "a head's salient mappings: each with `source` and `targets`, tokens in quotes",
         "suppressed": "the same with the tokens pushed down the most as `targets`",
         "n_targets": "the number of targets of a row",
+        "kinds": "kinds of head that it is by where it looks: each with `name` and `says`",
+        "pairs": "pairs of tokens that it connects on text: each with `source`, `target` and `count`",
+        "contexts": "places of a text from which it looks: each with `text` and `attention`",
         "evidence": "what is above chance: each with `kind`, `wording`, `count`, `rows`, `expected`, `examples`",
     },
-    shown=frozenset({"rows", "suppressed", "evidence"}),
+    shown=frozenset({"rows", "suppressed", "evidence", "pairs", "contexts"}),
     sample={field: shown(_SAMPLE) for field, shown in _FIELDS.items()},
 )
 """Templates that ask what a head does."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 
 from describe.catalog import Catalogue, schema
+from describe.labelling.looks import ATTENTION
 from describe.records import HeadId, Score
 
 __all__ = ["Group", "Said", "Stable", "all_said", "grouped", "save_stable", "stable"]
@@ -63,7 +64,8 @@ class Stable:
 
 
 def all_said(catalogue: Catalogue, extraction_id: int) -> list[Said]:
-    """All descriptions and abstentions of an extraction's heads and roles, in order; failures are none."""
+    """All descriptions and abstentions of an extraction's heads and roles, in order, failures and words on where heads
+    look aside."""
     head, description, labeller = schema.head, schema.description, schema.labeller
     query = (
         select(description, head.c.layer, head.c.head, labeller.c.settings)
@@ -85,6 +87,7 @@ def all_said(catalogue: Catalogue, extraction_id: int) -> list[Said]:
                 row.unclear,
             )
             for row in connection.execute(query)
+            if row.settings.get("shows") != ATTENTION
         ]
 
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from describe.catalog import Catalogue
+from describe.evidence.attention import describe_looks
+from describe.labelling.looks import LOOKS
 from describe.pipeline.common import Progress, silent
-from describe.pipeline.evidence import Loader, material, state, statistics_method, statistics_settings
+from describe.pipeline.evidence import Loader, attention_of, material, state, statistics_method, statistics_settings
 from describe.pipeline.extraction.extract import extract
 from describe.pipeline.extraction.placebos import make_placebos
 from describe.pipeline.llm_stage.limits import Batching, Limits, Terms
@@ -93,12 +95,19 @@ def describe(
         )
     made = make_placebos(catalogue, model, own, placebos, device, dtype, progress)
     loaders = [material(catalogue, model, extraction_id, template, own=own)[0] for _, extraction_id, _ in made]
-    labeller = stage.enter(settings | (statistics_settings(catalogue, own) if by_statistics else depends))
+    labeller = stage.enter(
+        settings | (statistics_settings(catalogue, own) if by_statistics and not template.uses & LOOKS else depends)
+    )
     tasks = [description_task(stage, own, units, load)]
     for (_, extraction_id, some), of_placebos in zip(made, loaders, strict=True):
         tasks.append(description_task(stage, extraction_id, some, of_placebos, shown="placebos"))
 
     def by_evidence(record: TaskRecord[Description]) -> None:
+        if template.uses & LOOKS:
+            looks, _ = attention_of(catalogue, model, shuffled=record.task.extraction_id != own)
+            for head in record.pending:
+                record.commit(head, describe_looks(looks[head._replace(role=0)]))
+            return
         given = (record.task.extraction_id, record.pending, stage.settings, record.commit)
         state(catalogue, model, *given, own=own, device=device, progress=progress)
 

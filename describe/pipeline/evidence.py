@@ -6,28 +6,55 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from describe.attention import HeadAttention
 from describe.catalog import Catalogue
 from describe.errors import InputError
+from describe.head_record import Json
 from describe.labelling import Template
-from describe.pipeline.common import Progress, silent
+from describe.labelling.looks import ATTENTION, LOOKS, shuffled_looks
+from describe.pipeline.common import Progress, find_model, silent
 from describe.pipeline.extraction.random_heads import random_mappings
 from describe.records import Description, Evidence, HeadId, HeadMapping
 
 __all__ = ["Loader", "material", "state", "statistics_method", "statistics_settings"]
 
+ATTENTION_PROMPT = "attention-1"
+"""The prompt that shows where a head looks; statistics say by this name that they are to do so too."""
+
 Loader = Callable[[HeadId], HeadMapping]
 """How to read a head as a template needs it."""
+
+
+def attention_of(
+    catalogue: Catalogue, model: str, *, shuffled: bool = False
+) -> tuple[dict[HeadId, HeadAttention], Json]:
+    """Where each head looks, and the settings that say so; ``shuffled``: placebos, which look elsewhere.
+
+    Raises `InputError` where the model was not run.
+    """
+    model_id, info = find_model(catalogue, model)
+    run = catalogue.attention.provenance(model_id)
+    if run is None:
+        raise InputError(f"it is not known where the heads of {info.name} look: run headscribe attend {model}")
+    run_id, made = run
+    found = {head: record.of_id(*head[:2]) for head, record in catalogue.attention.records(run_id).items()}
+    looks = {head: shuffled_looks(one, 0) for head, one in found.items()} if shuffled else found
+    return looks, {"shows": ATTENTION, "attention": made.settings}
 
 
 def statistics_method(prompt: str | None) -> Template:
     """The method, in the place of a prompt.
 
-    Raises `InputError` when a prompt is named, or the dictionaries are not installed.
+    ``prompt``: None for its mappings, `ATTENTION_PROMPT` for where it looks. Raises `InputError` when another is named,
+    or the dictionaries are not installed.
     """
     from describe.evidence import METHOD, NAME, grammar_versions
+    from describe.evidence.attention import LOOKS_METHOD, LOOKS_NAME
 
+    if prompt == ATTENTION_PROMPT:
+        return Template(LOOKS_NAME, LOOKS_METHOD, frozenset(LOOKS))
     if prompt is not None:
-        raise InputError("--llm statistics takes no --prompt: it asks nobody")
+        raise InputError(f"--llm statistics takes no --prompt but {ATTENTION_PROMPT}: it asks nobody")
     grammar_versions()
     return Template(NAME, METHOD)
 
@@ -94,6 +121,9 @@ def material(
         return catalogue.mapping(extraction_id, head, suppressed="suppressed" in template.uses)
 
     shows = {"shows": "suppressed"} if "suppressed" in template.uses and "rows" not in template.uses else {}
+    if template.uses & LOOKS:
+        looks, made = attention_of(catalogue, model, shuffled=extraction_id != own)
+        return lambda head: replace(plain(head), attention=looks[head._replace(role=0)]), made
     if "evidence" not in template.uses:
         return plain, shows
     settings = statistics_settings(catalogue, own)

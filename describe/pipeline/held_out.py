@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from describe.catalog import Catalogue, Told
 from describe.errors import CatalogueError
+from describe.labelling.looks import ATTENTION
 from describe.pipeline.role_rows import of_role
 from describe.records import HeadId, HeadMapping, Score
 
@@ -122,9 +123,14 @@ def words_of(told: Told) -> Words:
 
 
 def chosen_authors(descriptions: list[Told], llm: str | None = None, prompt: str | None = None) -> list[int]:
-    """The labellers whose descriptions count: of namesakes the one with the most, the newer of equals."""
+    """The labellers whose descriptions count: of namesakes the one with the most, the newer of equals.
+
+    Not those who say where heads look: no mapping row tells whether that is true.
+    """
     numbers: dict[tuple[str, str], dict[int, int]] = {}
     for told in descriptions:
+        if told.settings.get("shows") == ATTENTION:
+            continue
         if llm in (None, told.llm) and prompt in (None, told.prompt):
             of_name = numbers.setdefault((told.llm, told.prompt), {})
             of_name[told.labeller_id] = of_name.get(told.labeller_id, 0) + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from describe import pipeline
 from describe.attention import FIGURES, KINDS, SAYS, kinds
 from describe.catalog import Catalogue
 from describe.errors import InputError
+from describe.evidence.attention import describe_looks
 from describe.head_record.attention import AttentionRecord
 from describe.inference.attention import (
     Document,
@@ -31,6 +33,10 @@ from describe.inference.attention import (
     shuffled,
     uniform_figures,
 )
+from describe.inference.attention.classes import CLASSES, significant_classes
+from describe.labelling.looks import shuffled_looks
+from describe.llm import Request, parse_llm
+from describe.pipeline.held_out import chosen_authors
 from describe.records import HeadId
 from describe.weights import open_model
 from tests import attention_oracle, tiny
@@ -236,3 +242,48 @@ def test_heads_are_found_by_their_kind(tmp_path: Path) -> None:
         assert all(head["kinds"] == ["previous-token", "first-token sink"] for head in found["heads"])
         assert catalogue.search.find("previous numbers")["total"] > 0
         assert catalogue.search.find("previous token", llm="statistics")["total"] == 0
+
+
+def test_where_heads_look_is_described_by_statistics_and_shown_to_an_llm(long_llama: str, tmp_path: Path) -> None:
+    with Catalogue(str(tmp_path / "c.db"), create=True) as catalogue:
+        pipeline.extract(catalogue, long_llama, reading="paper", device="cpu")
+        with pytest.raises(InputError, match="run headscribe attend"):
+            pipeline.prompt_of(catalogue, long_llama, HeadId(0, 0), "attention-1", "paper")
+        pipeline.attend(catalogue, long_llama, tokens=1024, device="cpu")
+        prompt = pipeline.prompt_of(catalogue, long_llama, HeadId(0, 0), "attention-1", "paper")["text"]
+        options = {"reading": "paper", "prompt": "attention-1", "placebos": 2, "device": "cpu"}
+        said = pipeline.describe(catalogue, long_llama, parse_llm("statistics"), request=Request(), **options)
+        record = pipeline.head_record(catalogue, long_llama, HeadId(0, 0))
+        assert catalogue.attention.records(1)[HeadId(0, 0)].contexts
+        (told,) = record.descriptions
+        assert (told.prompt, told.provenance.settings["shows"]) == ("attention-evidence-1", "attention")
+        assert (said.missing, said.failures, len(said.placebos["shuffled"])) == ([], {}, 2)
+        assert chosen_authors(catalogue.scores.descriptions(said.extraction_id)) == [], "no row tells if it is true"
+    lines = [line for line in prompt.splitlines() if line[:1].isdigit()]
+    assert len(lines) >= 10
+    assert all("⟪" in line and " -> " in line for line in lines)
+
+
+def test_a_placebo_looks_from_the_same_places_at_others() -> None:
+    head = seen_by_hand()[0]
+    placebo = shuffled_looks(head, 0)
+    assert (placebo.kinds, placebo.classes, len(placebo.contexts)) == ((), (), len(head.contexts))
+    for real, moved in zip(head.contexts, placebo.contexts, strict=True):
+        assert (moved.tokens, moved.query) == (real.tokens, real.query)
+        assert not {one.place for one in moved.attended} & {one.place for one in real.attended}
+        assert [one.attention for one in moved.attended] == [one.attention for one in real.attended]
+    assert shuffled_looks(head, 0) == placebo != shuffled_looks(head, 1)
+
+
+def test_classes_of_tokens_on_either_side_are_those_beyond_the_text() -> None:
+    none = np.zeros((1, 2, len(CLASSES)), dtype=int)
+    counts, expected = none.copy(), np.full(len(CLASSES), 0.05)
+    counts[0, 1, list(CLASSES).index("comma")] = 90
+    counts[0, 0, list(CLASSES).index("number")] = 6
+    ((found,),) = significant_classes(counts, np.array([100]), expected)
+    assert (found.side, found.words, found.count, found.looks) == ("at", "commas and semicolons", 90, 100)
+    head = replace(seen_by_hand()[0], kinds=(), classes=(found,))
+    said = describe_looks(head)
+    assert (said.inputs, said.unclear) == ("Unclear", False)
+    assert said.pattern == "looks at commas and semicolons (90 of 100 looks; 5% of the text)"
+    assert describe_looks(replace(head, classes=())).unclear

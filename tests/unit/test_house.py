@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "values": {"text"},
     "figures": {"values"},
     "mappings": {"values"},
-    "records": {"errors", "mappings"},
+    "records": {"attention", "errors", "mappings"},
     "readings": {"errors"},
     "measures": {"errors"},
     "check_records": set(),

@@ -3,7 +3,7 @@
 from describe.inference.attention.figures import TextMarks, figures, uniform_figures
 from describe.inference.attention.patterns import PatternReader, open_pattern_reader
 from describe.inference.attention.reading import DocumentReading, at_once, read_documents
-from describe.inference.attention.summary import Agreement, agreement, heads_of
+from describe.inference.attention.summary import heads_of
 from describe.inference.attention.texts import (
     Document,
     Source,
@@ -15,14 +15,12 @@ from describe.inference.attention.texts import (
 )
 
 __all__ = [
-    "Agreement",
     "Document",
     "DocumentReading",
     "PatternReader",
     "Source",
     "TextMarks",
     "TokenMarks",
-    "agreement",
     "at_once",
     "documents",
     "figures",

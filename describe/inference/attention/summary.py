@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from describe.attention import (
     FIGURES,
+    FIRST_PLACE,
     TEXTS,
     Attended,
     Context,
@@ -17,14 +18,16 @@ from describe.attention import (
     HeadAttention,
     Spread,
     TextName,
+    TokenClass,
     TokenPair,
     kinds,
 )
+from describe.inference.attention.classes import class_table, significant_classes
 from describe.inference.attention.contexts import PLACES
 from describe.inference.attention.reading import DocumentReading
 from describe.inference.attention.texts import Document
 
-__all__ = ["Agreement", "agreement", "heads_of"]
+__all__ = ["heads_of"]
 
 HELD_OUT_EACH = 4
 """The contexts of every fourth document are kept from describers."""
@@ -68,6 +71,7 @@ def heads_of(
     means = [{of: _mean(values[part]) for of, values in texts.figures.items()} for part in parts]
     spreads = {of: _spread(values) for of, values in texts.figures.items()}
     layers, heads = readings[0].figures.shape[:2]
+    classes = _classes(texts, layers, heads, tokens)
     for layer in range(layers):
         for head in range(heads):
             of_parts: list[tuple[str, ...]] = []
@@ -94,32 +98,8 @@ def heads_of(
                 pairs=_pairs(described, documents, tokens),
                 contexts=_contexts(described, documents, tokens),
                 held_out=_held_out(texts, layer, head, tokens),
+                classes=classes[layer * heads + head],
             )
-
-
-@dataclass(frozen=True, slots=True)
-class Agreement:
-    """How stable the kinds of heads are over text: every other document against the others.
-
-    Attributes:
-        heads: of a model; ``same``: of the same kinds in both halves; ``kinds``: of each kind, the heads of it in
-            both halves, and in at least one.
-    """
-
-    heads: int
-    same: int
-    kinds: dict[str, tuple[int, int]]
-
-
-def agreement(halves: Iterable[tuple[tuple[str, ...], tuple[str, ...]]]) -> Agreement:
-    """Of the kinds of heads in either half."""
-    pairs = [(set(one), set(other)) for one, other in halves]
-    named = sorted(set().union(*(one | other for one, other in pairs)))
-    counts = {
-        name: (sum(name in one & other for one, other in pairs), sum(name in one | other for one, other in pairs))
-        for name in named
-    }
-    return Agreement(len(pairs), sum(one == other for one, other in pairs), counts)
 
 
 # -- figures ------------------------------------------------------------------------------------------------------
@@ -147,6 +127,26 @@ def _named(values: NDArray[np.float64]) -> Figures:
 
 def _number(value: float) -> float | None:
     return None if np.isnan(value) else float(f"{value:.4g}")
+
+
+def _classes(texts: _Texts, layers: int, heads: int, tokens: Sequence[str]) -> list[tuple[TokenClass, ...]]:
+    """Of every head, the classes of tokens at either end of its strongest looks."""
+    of_class = class_table(tokens)
+    counts = np.zeros((layers * heads, 2, of_class.shape[1]), dtype=int)
+    looks = np.zeros(layers * heads, dtype=int)
+    seen = np.zeros(len(tokens), dtype=int)
+    for number in texts.numbers.get("text", ()):
+        ids = texts.documents[number].ids
+        np.add.at(seen, np.array(ids[FIRST_PLACE:], dtype=int), 1)
+    for number in range(layers * heads):
+        strong, _ = _looks(texts, *divmod(number, heads), held_out=False)
+        looks[number] = len(strong)
+        for look in strong:
+            ids = texts.documents[look.document].ids
+            counts[number, 0] += of_class[ids[look.place]]
+            counts[number, 1] += of_class[ids[look.keys[0]]]
+    expected = seen @ of_class / max(1, seen.sum())
+    return significant_classes(counts, looks, expected)
 
 
 # -- contexts -----------------------------------------------------------------------------------------------------

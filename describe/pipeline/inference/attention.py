@@ -32,7 +32,7 @@ PRECISIONS = ("float32", "bfloat16")
 LENGTH, TOKENS, LEAST = 256, 16_384, 256
 """Tokens of a document, at most; of all text together, by default and at the least."""
 
-METHOD = 1
+METHOD = 2
 """Changed whenever figures, kinds or what is kept of a document are made otherwise, so that runs are not mixed."""
 
 
