@@ -33,7 +33,7 @@ def test_bad_input_is_one_line(
     (tmp_path / "short.txt").write_text("Too short.")
     for arguments, said in (
         (["--text", tmp_path / "short.txt"], "the text is too short"),
-        (["--text", tmp_path / "nothing-here.txt"], "is no file here"),
+        (["--text", tmp_path / "nothing-here.txt"], "there is no"),
         (["--tokens", 10], "--tokens must be at least 256"),
         (["--dtype", "int8"], "cannot watch a model in 'int8'"),
     ):

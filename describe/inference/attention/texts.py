@@ -171,6 +171,8 @@ def read_sources(where: str | None) -> Iterator[Source]:
         if reader is None:
             raise InputError(f"'{shortened(where)}' is no .txt, .jsonl or .parquet, and no folder of such files")
         yield from reader(path)
+    elif path.is_absolute() or path.suffix.lower() in _READERS or where.startswith((".", "~")):
+        raise InputError(f"there is no '{shortened(where)}'")
     else:
         yield from _dataset(where)
 
