@@ -156,5 +156,5 @@ class DescriptionRecord(Record):
 
     @property
     def verdict(self) -> Verdict:
-        """What its scores say of it, in words."""
+        """The findings of its scores, in words."""
         return verdict(valued(self.scores))
