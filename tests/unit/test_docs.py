@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from app.attending import attention_tables
 from app.commands import app
 from app.models import family_tables
 from app.reference import all_commands
+from benchmarks.reading_tables import tables
 from describe.head_record.schema import key_tables
 from tests.conftest import need
 
@@ -47,6 +49,11 @@ def test_the_families_are_documented() -> None:
 def test_figures_and_kinds_of_attention_are_documented() -> None:
     page = (ROOT / "docs" / "attention.md").read_text()
     assert page.endswith(attention_tables()), "the end of docs/attention.md is printed by: python -m app.attending"
+
+
+def test_the_measured_readings_are_documented() -> None:
+    page, figures = ((ROOT / "docs" / name).read_text() for name in ("readings.md", "readings.json"))
+    assert page.rstrip().endswith(tables(json.loads(figures))), "printed by: python -m benchmarks.readings --tables"
 
 
 def test_every_key_of_a_head_is_documented() -> None:
