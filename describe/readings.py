@@ -87,7 +87,7 @@ class Reading:
 
 PAPER = Reading("paper", "x", (), centred=False, gains=False, lens=False, tokens="all")
 
-DIRECT = Reading("direct", "stream", ("", "The"), centred=True, gains=True, lens=False, tokens="learnt")
+DIRECT = Reading("direct", "stream", ("The", "It is"), centred=True, gains=True, lens=False, tokens="learnt")
 
 READINGS: dict[ReadingName, Reading] = {"paper": PAPER, "direct": DIRECT}
 

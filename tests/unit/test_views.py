@@ -61,7 +61,8 @@ def test_the_papers_view_gives_the_papers_operations(model: tuple[object, str]) 
 def test_streams_behind_the_tokenizers_beginning_with_the_mean_apart(model: tuple[object, str]) -> None:
     weights = open_model(model[1])
     openings = [weights.opening_ids(text) for text in DIRECT.openings]
-    assert openings == [[0], [0, *weights.token_ids("The")]], "behind the end of another text: no other start is known"
+    behind = [[0, *weights.token_ids(text)] for text in DIRECT.openings]
+    assert openings == behind, "behind the end of another text: no other start is known"
     running = LayerwiseModel(Runner(model[0], weights.info))  # type: ignore[arg-type]
     literal = {layer: x[:] + 0 for layer, x in stream_vectors(running, openings, torch.arange(300), range(3))}
     for layer, view in layer_views(model[1], weights, ALL, range(3), MEANS):
@@ -131,8 +132,8 @@ def test_a_gguf_file_is_run_from_its_own_tensors(model: tuple[object, str], tmp_
     whole = seen(model[1], replace(ALL, centred=False))
     assert readable(open_model(path), ALL) == (ALL, "")
     running = open_layerwise(open_model(path), torch.arange(300), CPU, torch.float32)
-    opening = open_model(model[1]).opening_ids("The")
-    for layer, vectors in stream_vectors(running, [[0], opening], torch.arange(300), range(3)):
+    openings = [open_model(model[1]).opening_ids(text) for text in DIRECT.openings]
+    for layer, vectors in stream_vectors(running, openings, torch.arange(300), range(3)):
         torch.testing.assert_close(vectors, whole[layer][0], rtol=1e-4, atol=1e-5)
 
 
