@@ -66,24 +66,24 @@ VARIANTS = {
     "x, mean off, gains out": Variant("x"),
     "x, mean off, gain in, gains out": Variant("x", gain=True),
     "E, gain in, mean off, gains out": Variant("E", gain=True),
-    "stream, one opening": Variant("stream", OPENINGS[:1]),
-    "stream, one word before": Variant("stream", OPENINGS[1:2]),
-    "stream, two openings": Variant("stream", TWO),
-    "stream, two others": Variant("stream", ("The", "It is")),
-    "stream, four openings": Variant("stream", OPENINGS),
-    "stream, two, mean left in": Variant("stream", TWO, centred=False),
-    "stream, two, gains not out": Variant("stream", TWO, gains=False),
-    "stream, two, output lens": Variant("stream", TWO, lens=0.1),
-    "stream, two, by distinctness": Variant("stream", TWO, order="distinctness"),
+    "stream behind the start": Variant("stream", OPENINGS[:1]),
+    "stream behind The": Variant("stream", OPENINGS[1:2]),
+    "stream behind the start, and The": Variant("stream", TWO),
+    "stream behind The, and It is": Variant("stream", ("The", "It is")),
+    "stream behind all four": Variant("stream", OPENINGS),
+    "the start, and The: mean left in": Variant("stream", TWO, centred=False),
+    "the start, and The: gains not out": Variant("stream", TWO, gains=False),
+    "the start, and The: output lens": Variant("stream", TWO, lens=0.1),
+    "the start, and The: by distinctness": Variant("stream", TWO, order="distinctness"),
 }
 
 
 RELATED = (
     "paper",
     "x, mean off, gains out",
-    "stream, one opening",
-    "stream, two openings",
-    "stream, two, mean left in",
+    "stream behind the start",
+    "stream behind the start, and The",
+    "the start, and The: mean left in",
 )
 """Variants whose relation scores are held against the running model."""
 
