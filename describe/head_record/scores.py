@@ -135,15 +135,19 @@ class ScoreRecord(_Figures, Record):
     @property
     def grouping(self) -> float | None:
         """The value of grouping the rows by shared tokens, without any description; None where it was not looked at."""
-        found = self.found.get("grouping")
+        found = self._also("grouping")
         value = found.get("value") if isinstance(found, dict) else None
         return value if isinstance(value, int | float) else None
 
     @property
     def p(self) -> float | None:
         """The share of random heads that come as far with the same words; None of measures that ask none."""
-        value = self.found.get("p")
+        value = self._also("p")
         return value if isinstance(value, int | float) else None
+
+    def _also(self, name: str) -> object:
+        """Another value that the measure gives, by its name; None of a record that was made of a part of its fields."""
+        return self.found.get(name) if "found" in self.model_fields_set else None
 
 
 @dataclass(frozen=True, slots=True)
