@@ -32,7 +32,7 @@ class HeadCoordinates:
 
     Attributes:
         read: (n, r), and ``write`` (m, r): M = read write^T, and |read[s]| = |x(s) W_VO|.
-        constant: the same of the mean source vector that was taken off, (r,); None where none was.
+        constant: the same of the mean source vector that was taken off, (r,), with b_V; None where none was.
     """
 
     read: Tensor
@@ -61,7 +61,11 @@ def own_heads(view: LayerView, layer: LayerWeights, *, block: int = BLOCK) -> It
         for place, head in enumerate(some):
             group, dh = head // per_group, value.shape[2]
             read = taken[:, (group - groups.start) * dh :][:, :dh] @ triangles[head].mT
-            constant = None if view.mean is None else view.mean.to(value) @ value[group] @ triangles[head].mT
+            constant = None
+            if view.mean is not None:
+                always = view.mean.to(value) @ value[group]
+                bias = 0 if layer.value_bias is None else layer.value_bias[group].to(value)
+                constant = (always + bias) @ triangles[head].mT
             yield HeadCoordinates(read, writes[:, place * width : (place + 1) * width], constant)
 
 

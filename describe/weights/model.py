@@ -33,10 +33,12 @@ class LayerWeights:
     Attributes:
         value: W_V of each group of heads, (n_kv_heads, d, dh); head h reads group h // (n_heads / n_kv_heads).
         output: W_O of each head, (n_heads, dh, d).
+        value_bias: b_V of each group, (n_kv_heads, dh), a part of what heads write whatever they read; None without.
     """
 
     value: Tensor
     output: Tensor
+    value_bias: Tensor | None = None
 
 
 def joined(layers: Iterable[LayerWeights], n: int, device: torch.device, dtype: torch.dtype) -> LayerWeights:
@@ -236,6 +238,7 @@ class HeadWeights:
         return LayerWeights(
             value=value[value_rows(*heads)].reshape(shape.n_kv_heads, shape.d_head, shape.d_model).mT,
             output=output.mT.reshape(shape.n_heads, shape.d_head, shape.d_model),
+            value_bias=self.value_bias(layer),
         )
 
     def _check_layers(self) -> None:

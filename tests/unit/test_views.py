@@ -14,7 +14,7 @@ from describe.inference.from_files import open_layerwise
 from describe.inference.layerwise import LayerwiseModel
 from describe.inference.lens import _ridge
 from describe.inference.stream import stream_vectors
-from describe.maps import salient_operations, source_vectors
+from describe.maps import own_heads, salient_operations, source_vectors
 from describe.pipeline.extraction import stream_state, views
 from describe.pipeline.extraction.compute import Means
 from describe.pipeline.extraction.lenses import output_lens
@@ -101,6 +101,20 @@ def test_a_broken_run_goes_on_where_it_stood(model: tuple[object, str], monkeypa
         assert torch.equal(view.x.vectors[:], whole[layer][0])
     assert told == [1, 2, 3], "layer 0 is not run again"
     assert not list(stream_state.cache_folder("streams").iterdir()), "what is done needs nothing to go on from"
+
+
+def test_the_constant_part_holds_the_bias_of_values(tmp_path: Path) -> None:
+    path = str(tiny.save(tiny.tiny_model("qwen2"), tmp_path / "tiny"))
+    weights = open_model(path)
+    layer, bias = weights.layer(1), weights.value_bias(1)
+    assert bias is not None
+    for _, view in layer_views(path, weights, ALL, [1], MEANS):
+        assert view.mean is not None
+        for head, found in enumerate(own_heads(view, layer)):
+            group = head // (weights.info.n_heads // weights.info.n_kv_heads)
+            literal = (view.mean @ layer.value[group] + bias[group]) @ layer.output[head] @ view.unembed[:].mT
+            assert found.constant is not None
+            torch.testing.assert_close(found.write @ found.constant, literal, rtol=1e-4, atol=1e-4)
 
 
 def test_double_precision_is_the_models_where_it_can_be(
