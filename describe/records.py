@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from describe.attention import HeadAttention
 from describe.errors import InputError
+from describe.kinds import Kind
 from describe.mappings import ConstantPart, MappingRow, Target
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "ConstantPart",
     "Description",
     "Evidence",
+    "Group",
     "HeadId",
     "HeadMapping",
     "LayerScores",
@@ -96,6 +98,7 @@ class Claim:
         wording: what is claimed, to stand in a sentence.
         count, rows: how many show it, of how many looked at (rows; for properties of outputs, distinct tokens).
         expected: the share that would show it by chance.
+        lines: the rows that show it, by their numbers from 1; empty where they are not known.
     """
 
     name: str
@@ -104,6 +107,7 @@ class Claim:
     count: int
     rows: int
     expected: float
+    lines: tuple[int, ...] = field(default=(), kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +137,7 @@ class Evidence(Claim):
     @property
     def claim(self) -> Claim:
         """The claim of a description that states it."""
-        return Claim(self.name, self.kind, self.wording, self.count, self.rows, self.expected)
+        return Claim(self.name, self.kind, self.wording, self.count, self.rows, self.expected, lines=self.lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +166,22 @@ class HeadMapping:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """Rows of a head that do one thing together, as a describer sees them.
+
+    Attributes:
+        inputs: what their source tokens share; ``promoted``: what the head promotes for them.
+        lines: the numbers of the rows, from 1 in the order in which they were shown, each in one group at most.
+        checked: every number named is that of a row, and the tokens quoted stand in these rows.
+    """
+
+    inputs: str
+    promoted: str
+    lines: tuple[int, ...]
+    checked: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Description:
     """A describer's answer about one head: a description, an abstention, or a failure with its cause.
 
@@ -170,6 +190,9 @@ class Description:
         pattern: what the head does with them; None on failure, ``"Unclear"`` on abstention.
         unclear: the LLM abstained. A valid answer.
         claims: what it says, by the statistics; empty where nobody knows: an LLM's words are free.
+        kind: how the outputs depend on the input, a word of `describe.kinds.KINDS`; None where nobody was asked.
+        groups: rows that do one thing together, by the numbers of their lines; empty where nobody was asked.
+        covered: the share of the lines shown that is in a group whose lines were checked; None where nobody was asked.
         failure: why there is no usable answer (a word of `describe.llm.CAUSES`), else None.
         detail: the failure in a sentence, else None.
         reply: the raw text of the last reply, if one came.
@@ -181,6 +204,9 @@ class Description:
     reasoning: str | None = None
     unclear: bool = False
     claims: tuple[Claim, ...] = ()
+    kind: Kind | None = None
+    groups: tuple[Group, ...] = ()
+    covered: float | None = None
     failure: str | None = None
     detail: str | None = None
     reply: str | None = None

@@ -80,7 +80,7 @@ def descriptions_of_layer(
     return found
 
 
-_SAID = ("inputs", "pattern", "reasoning", "detail", "reply", "usage")
+_SAID = ("inputs", "pattern", "reasoning", "groups", "detail", "reply", "usage")
 
 
 def _record(row: Row[Any], scores: dict[str, Any]) -> DescriptionRecord:

@@ -13,7 +13,7 @@ from describe.catalog.heads import head_id
 from describe.catalog.rows import get_or_create, json_hash
 from describe.records import Evidence, HeadId
 
-__all__ = ["EvidenceStore"]
+__all__ = ["EvidenceStore", "evidence_of"]
 
 
 class EvidenceStore:
@@ -37,7 +37,9 @@ class EvidenceStore:
             .where(head.c.extraction_id == extraction_id, table.c.settings_hash == json_hash(settings))
         )
         with self._engine.connect() as connection:
-            return {HeadId(row.layer, row.head): [_evidence(e) for e in row.found] for row in connection.execute(query)}
+            return {
+                HeadId(row.layer, row.head): [evidence_of(e) for e in row.found] for row in connection.execute(query)
+            }
 
     def heads_with(self, extraction_id: int) -> set[HeadId]:
         """The heads of which anything significant was found, by their newest tests."""
@@ -64,5 +66,6 @@ class EvidenceStore:
         return {row.head_id: row for row in connection.execute(query)}
 
 
-def _evidence(found: dict[str, Any]) -> Evidence:
-    return Evidence(**found | {"examples": tuple(found["examples"])})
+def evidence_of(found: dict[str, Any]) -> Evidence:
+    """Evidence as it is stored; of older one the lines are not known."""
+    return Evidence(**found | {"examples": tuple(found["examples"]), "lines": tuple(found.get("lines", ()))})

@@ -41,7 +41,7 @@ from describe.values import moment
 __all__ = ["Imported", "take_in"]
 
 Row = dict[str, Any]
-_TOLD = ("inputs", "pattern", "reasoning", "unclear", "failure", "detail")
+_TOLD = ("inputs", "pattern", "reasoning", "unclear", "failure", "detail", "kind", "covered")
 Pairs = dict[str, list[list[str]]]
 
 
@@ -197,7 +197,8 @@ class _Import:
         made = found.provenance
         labeller = self._labeller(found.llm, found.prompt, made.template, made.settings, made.template_hash)
         content = {part: storable(getattr(found, part)) for part in _TOLD} | {
-            "claims": [claim.to_json() for claim in found.claims],
+            "claims": _lists([claim.to_json() for claim in found.claims]),
+            "groups": storable([group.to_json() for group in found.groups]),
             "reply": storable(made.reply),
             "prompt_hash": made.prompt_hash,
         }
@@ -329,6 +330,10 @@ def _lists(value: Any) -> Any:
 
 
 def _told(value: Any) -> Any:
-    """A value to be compared; lists of nothing say no more than none."""
-    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
-    return value if any(part not in (None, []) for part in parts) else None
+    """A value to be compared; lists of nothing, and keys without a value, say no more than none."""
+    if isinstance(value, dict):
+        return {key: told for key, item in value.items() if (told := _told(item)) is not None} or None
+    if isinstance(value, list):
+        parts = [_told(item) for item in value]
+        return parts if any(part is not None for part in parts) else None
+    return value

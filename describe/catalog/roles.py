@@ -25,6 +25,7 @@ from sqlalchemy import (
 
 from describe.catalog import schema
 from describe.catalog.database import begin_write
+from describe.catalog.evidence import evidence_of
 from describe.catalog.heads import HEAD_ID, place
 from describe.catalog.rows import json_hash, now
 from describe.head_record import RoleRecord
@@ -126,7 +127,7 @@ class RoleStore:
                 if settings is not None and row.settings_hash != json_hash(settings):
                     continue
                 outdated = row.evidence is None or (tested is not None and row.evidence["settings"] != tested)
-                evidence = None if outdated else tuple(_evidence(one) for one in row.evidence["found"])
+                evidence = None if outdated else tuple(evidence_of(one) for one in row.evidence["found"])
                 head = HeadId(row.layer, row.head)
                 found.setdefault(head, {})[head._replace(role=row.role)] = _role(row, evidence)
         return found
@@ -171,7 +172,3 @@ def _role(row: Row[Any], evidence: tuple[Evidence, ...] | None) -> Role:
 def _record(row: Row[Any]) -> RoleRecord:
     found = {name: getattr(row, name) for name in RoleRecord.model_fields}
     return RoleRecord.of(**found | {"evidence": row.evidence["found"] if row.evidence else ()})
-
-
-def _evidence(found: Found) -> Evidence:
-    return Evidence(**found | {"examples": tuple(found["examples"])})

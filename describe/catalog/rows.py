@@ -51,7 +51,11 @@ def json_hash(value: Any) -> str:
 
 
 def storable(value: Any) -> Any:
-    """Text that every database can keep: without secrets; NUL and lone surrogates are written as escapes."""
+    """A value whose texts every database can keep: without secrets; NUL and lone surrogates are written as escapes."""
+    if isinstance(value, dict):
+        return {key: storable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [storable(item) for item in value]
     return keepable(redacted(value)) if isinstance(value, str) else value
 
 
@@ -63,6 +67,8 @@ def bare(row: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
 def _bare(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _bare(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_bare(item) for item in value]
     return redacted(value) if isinstance(value, str) else value
 
 

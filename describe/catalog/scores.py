@@ -153,7 +153,13 @@ class ScoreStore:
 
 def _told(row: dict[str, Any]) -> Told:
     head = HeadId(row.pop("layer"), row.pop("head"), row.pop("role"))
-    return Told(**row | {"head": head, "claims": tuple(Claim(**claim) for claim in row["claims"])})
+    return Told(
+        **row
+        | {
+            "head": head,
+            "claims": tuple(Claim(**claim | {"lines": tuple(claim.get("lines", ()))}) for claim in row["claims"]),
+        }
+    )
 
 
 def _record(row: Row[Any]) -> ScoreRecord:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,8 +122,8 @@ class _Tests:
             return []
         own = table.distinct[~np.isin(table.distinct, self._shared)]
         return [
-            *_sides(vocabulary, "inputs", table.sources, chance),
-            *_sides(vocabulary, "outputs", own, chance),
+            *_sides(vocabulary, table, "inputs", table.sources, chance),
+            *_sides(vocabulary, table, "outputs", own, chance),
             *_common_targets(vocabulary, table, self._rows, chance),
             *_pairings(vocabulary, table),
         ]
@@ -156,7 +157,9 @@ def hubs(targets: Sequence[Ids], vocab_size: int) -> Ids:
     return found
 
 
-def _sides(vocabulary: Vocabulary, kind: str, ids: Ids, chance: Chance | None) -> Iterator[Evidence]:
+def _sides(
+    vocabulary: Vocabulary, table: Table, kind: Literal["inputs", "outputs"], ids: Ids, chance: Chance | None
+) -> Iterator[Evidence]:
     """Every property, on these tokens against the vocabulary, and against random heads. Source tokens, or distinct
     targets, are drawn once each, so the binomial tail errs on the safe side of the hypergeometric.
     """
@@ -166,11 +169,12 @@ def _sides(vocabulary: Vocabulary, kind: str, ids: Ids, chance: Chance | None) -
     count, rows = has.sum(0), np.array(len(ids))
     p_values = binomial_tail(count, rows, vocabulary.shares)
     effects = cohens_h(count / rows, vocabulary.shares)
-    random = chance.of_side(kind, count, len(ids)) if chance else None
+    in_random, chance_in_random = _beside(chance.of_side(kind, count, len(ids)) if chance else None, len(count))
+    of_row = table.sources[:, None] if kind == "inputs" else table.targets
     for i, prop in enumerate(vocabulary.properties):
         yield Evidence(
             name=prop.name,
-            kind="inputs" if kind == "inputs" else "outputs",
+            kind=kind,
             wording=prop.wording,
             count=int(count[i]),
             rows=len(ids),
@@ -179,7 +183,9 @@ def _sides(vocabulary: Vocabulary, kind: str, ids: Ids, chance: Chance | None) -
             p_value=float(p_values[i]),
             q_value=1.0,
             examples=tuple(quoted(vocabulary.tokens[token]) for token in ids[has[:, i]][:N_EXAMPLES]),
-            **_beside(random, i),
+            lines=table.lines(np.isin(of_row, ids[has[:, i]]).sum(1) > 0) if count[i] else (),
+            random_expected=in_random[i],
+            random_p_value=chance_in_random[i],
         )
 
 
@@ -192,13 +198,17 @@ def _common_targets(vocabulary: Vocabulary, table: Table, rows: _Rows, chance: C
     """
     tokens, count, in_set = commonest(table, N_COMMON)
     n, width = table.targets.shape
+    shows = [
+        *(table.targets == tokens[:, None, None]).any(-1),
+        np.isin(table.targets, tokens[:width]).sum(1) >= table.most,
+    ]
     everywhere = (np.isin(rows.targets, tokens[:width]).sum(1) >= table.most).sum()
     count = np.append(count, in_set)
     elsewhere = (np.append(rows.having[tokens], everywhere) - count) / max(len(rows.targets) - n, 1)
     expected = np.maximum(elsewhere, width / len(vocabulary))
     p_values = np.minimum(binomial_tail(count, np.array(n), expected) * len(vocabulary), 1.0)
     effects = cohens_h(count / n, expected)
-    random = chance.of_common(count, n) if chance else None
+    in_random, chance_in_random = _beside(chance.of_common(count, n) if chance else None, len(count))
     texts = [quoted(vocabulary.tokens[token]) for token in tokens]
     names = [
         *(("common_target", text, (text,)) for text in texts),
@@ -216,14 +226,15 @@ def _common_targets(vocabulary: Vocabulary, table: Table, rows: _Rows, chance: C
             p_value=float(p_values[i]),
             q_value=1.0,
             examples=examples,
-            **_beside(random, i),
+            lines=table.lines(shows[i]),
+            random_expected=in_random[i],
+            random_p_value=chance_in_random[i],
         )
 
 
-def _beside(random: tuple[Floats, Floats] | None, i: int) -> dict[str, float]:
-    if random is None:
-        return {}
-    return {"random_expected": float(random[0][i]), "random_p_value": float(random[1][i])}
+def _beside(random: tuple[Floats, Floats] | None, tests: int) -> tuple[list[float] | list[None], ...]:
+    """Of each test what random heads show, and the chance of as many; None where there are no random heads."""
+    return tuple(of.tolist() for of in random) if random else ([None] * tests, [None] * tests)
 
 
 def _pairings(vocabulary: Vocabulary, table: Table) -> Iterator[Evidence]:
@@ -239,7 +250,8 @@ def _pairings(vocabulary: Vocabulary, table: Table) -> Iterator[Evidence]:
     if len(worth):
         p_values[worth] = shuffled_tail(related[worth])
     for i, relation in enumerate(vocabulary.relations):
-        shows = np.flatnonzero(related[i].diagonal())[:N_EXAMPLES]
+        in_rows = related[i].diagonal()
+        shows = np.flatnonzero(in_rows)[:N_EXAMPLES]
         answers = (table.distinct[np.flatnonzero(by_token[i, row] & in_row[row])[0]] for row in shows)
         yield Evidence(
             name=relation.name,
@@ -255,4 +267,5 @@ def _pairings(vocabulary: Vocabulary, table: Table) -> Iterator[Evidence]:
                 f"{quoted(vocabulary.tokens[table.sources[row]])} → {quoted(vocabulary.tokens[answer])}"
                 for row, answer in zip(shows, answers, strict=True)
             ),
+            lines=table.lines(in_rows),
         )

@@ -16,23 +16,32 @@ Ids = NDArray[np.int_]
 
 @dataclass(frozen=True)
 class Table:
-    """A head's mapping as ids: ``sources`` n, ``targets`` n x t; ``distinct`` d, its targets each once."""
+    """A head's mapping as ids: ``sources`` n, ``targets`` n x t; ``distinct`` d, its targets each once; ``numbers`` n,
+    which of the head's salient rows these are, from 1."""
 
     sources: Ids
     targets: Ids
     distinct: Ids
+    numbers: Ids
 
     @classmethod
     def of(cls, mapping: HeadMapping) -> Table:
-        rows = [row for row in mapping.salient if row.targets]
+        numbers = [number for number, row in enumerate(mapping.salient, 1) if row.targets]
+        rows = [mapping.salient[number - 1] for number in numbers]
         width = min((len(row.targets) for row in rows), default=0)
         targets = [[target.token_id for target in row.targets[:width]] for row in rows]
         ids = np.array(targets, dtype=np.int64).reshape(len(rows), width)
-        return cls(np.array([row.token_id for row in rows], dtype=np.int64), ids, np.unique(ids))
+        sources = np.array([row.token_id for row in rows], dtype=np.int64)
+        return cls(sources, ids, np.unique(ids), np.array(numbers, dtype=np.int64))
 
     def first(self, rows: int) -> Table:
         """The most salient rows alone."""
-        return Table(self.sources[:rows], self.targets[:rows], np.unique(self.targets[:rows]))
+        targets = self.targets[:rows]
+        return Table(self.sources[:rows], targets, np.unique(targets), self.numbers[:rows])
+
+    def lines(self, shows: NDArray[np.bool_]) -> tuple[int, ...]:
+        """The numbers of the rows of which something is true, ``shows`` n."""
+        return tuple(self.numbers[shows].tolist())
 
     @property
     def most(self) -> int:

@@ -9,14 +9,16 @@ from describe.head_record.findings import ClaimRecord
 from describe.head_record.form import Object, Record
 from describe.head_record.scores import HeadlineScore, MeasureName, ScoreRecord, headline, valued
 from describe.head_record.verdicts import verdict
+from describe.kinds import LEAST_COVERED, Kind
 from describe.measures import Verdict
-from describe.values import Cause, Hash, Moment, Name, Prompt, Several, Size, Text
+from describe.values import Cause, Hash, Moment, Name, Prompt, Several, Share, Size, Text
 
 __all__ = [
     "STATES",
     "STATE_WORDS",
     "DescriptionProvenance",
     "DescriptionRecord",
+    "GroupRecord",
     "Said",
     "State",
     "best_first",
@@ -100,6 +102,22 @@ class DescriptionProvenance(Record):
     """when"""
 
 
+class GroupRecord(Record):
+    """Rows of a head that do one thing together, as a describer sees them."""
+
+    inputs: Text
+    """what their source tokens share"""
+
+    promoted: Text
+    """what the head promotes for them"""
+
+    lines: Several[Size]
+    """the numbers of the rows, from 1 in the order in which they were shown"""
+
+    checked: bool
+    """every number named is that of a row, and the tokens quoted stand in these rows"""
+
+
 class DescriptionRecord(Record):
     """One description of a head: an answer, an abstention, or a failure with its cause."""
 
@@ -127,6 +145,15 @@ class DescriptionRecord(Record):
     claims: Several[ClaimRecord] = ()
     """what a description by statistics claims; empty where nobody knows. Not in older exports"""
 
+    kind: Kind | None = None
+    """how the outputs depend on the input; null where the prompt does not ask. Not in older exports"""
+
+    groups: Several[GroupRecord] = ()
+    """rows that do one thing together; empty where the prompt does not ask. Not in older exports"""
+
+    covered: Share | None = None
+    """the share of the rows shown that is in a group which was checked; null where the prompt does not ask"""
+
     failure: Cause | None
     """why there is no usable answer, in a word"""
 
@@ -143,6 +170,11 @@ class DescriptionRecord(Record):
     def state(self) -> State:
         """Its state."""
         return outcome(self.failure, self.unclear)
+
+    @property
+    def thin(self) -> bool:
+        """Its groups cover so few of the rows that it is no description of the head as a whole."""
+        return self.state == "described" and self.covered is not None and self.covered < LEAST_COVERED
 
     @property
     def described(self) -> str:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import model_validator
+from typing_extensions import Self
+
 from describe.head_record.form import Object, Record
 from describe.values import Count, Number, Several, Share, Size, Text
 
@@ -30,6 +33,18 @@ class ClaimRecord(Record):
 
     expected: Number
     """the share that would show it by chance"""
+
+    lines: Several[Size]
+    """the rows that show it, by their numbers from 1; empty where they are not known, as in older exports"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_lines(cls, found: object) -> object:
+        return {"lines": []} | found if isinstance(found, dict) else found
+
+    @classmethod
+    def of(cls, **fields: object) -> Self:
+        return super().of(**{"lines": ()} | fields)
 
 
 class EvidenceRecord(ClaimRecord):
