@@ -44,10 +44,13 @@ def _of_model(found: dict[str, Any]) -> str:
 
 
 def _cells(row: dict[str, Any], groups: Sequence[range]) -> list[str]:
+    cosines = _means(row["cosine"], groups) if row["cosine"] else [""] * GROUPS
+    if row["heads"] is None:  # text alone was measured
+        return [*cosines, *[""] * 8]
     parts = row["parts"]
     suppress = parts["suppresses_related"] + parts["suppresses_copies"]
     return [
-        *(_means(row["cosine"], groups) if row["cosine"] else [""] * GROUPS),
+        *cosines,
         str(row["heads"]),
         str(parts["relates"]),
         str(parts["copies"]),
