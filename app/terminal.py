@@ -87,6 +87,8 @@ def draw_head(head: HeadRecord, *, suppressed: bool = False) -> None:
             continue
         console.print(_text(f"  inputs   {visible(one.inputs or '')}"))
         console.print(_text(f"  pattern  {visible(one.pattern or '')}", style="yellow" if one.unclear else ""))
+        for line in one.grouped:
+            console.print(_text(f"           {visible(line)}", style="dim"))
         if one.headline is not None:
             console.print(_text(f"  score    {visible(one.headline.text)}"))
             console.print(_text(f"  verdict  {one.verdict}"))

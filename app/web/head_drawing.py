@@ -239,6 +239,7 @@ def _card(told: DescriptionRecord, fit: Record | None) -> str:
         for name, text in texts[told.state]
         if text
     )
+    lines += "".join(f'<p class="hs-said"><bdi>{prose(line, LONGEST_TEXT)}</bdi></p>' for line in told.grouped)
     if told.reasoning:
         reasoning = prose(told.reasoning, LONGEST_TEXT)
         lines += f"<details><summary>reasoning</summary><p><bdi>{reasoning}</bdi></p></details>"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol, TypeVar
 
 from describe.head_record.findings import ClaimRecord
 from describe.head_record.form import Object, Record
 from describe.head_record.scores import HeadlineScore, MeasureName, ScoreRecord, headline, valued
 from describe.head_record.verdicts import verdict
-from describe.kinds import LEAST_COVERED, Kind
+from describe.kinds import KINDS, LEAST_COVERED, Kind
 from describe.measures import Verdict
 from describe.values import Cause, Hash, Moment, Name, Prompt, Several, Share, Size, Text
 
@@ -117,6 +117,23 @@ class GroupRecord(Record):
     checked: bool
     """every number named is that of a row, and the tokens quoted stand in these rows"""
 
+    @property
+    def words(self) -> str:
+        """The group in a line: ``lines 1 to 4, 9: plural nouns -> pronouns``."""
+        doubt = "" if self.checked else " (not borne out by these lines)"
+        return f"lines {_ranges(self.lines)}: {self.inputs} -> {self.promoted}{doubt}"
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Ascending numbers, those that follow on each other as ``1 to 4``."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(str(first) if first == last else f"{first} to {last}" for first, last in runs)
+
 
 class DescriptionRecord(Record):
     """One description of a head: an answer, an abstention, or a failure with its cause."""
@@ -175,6 +192,15 @@ class DescriptionRecord(Record):
     def thin(self) -> bool:
         """Its groups cover so few of the rows that it is no description of the head as a whole."""
         return self.state == "described" and self.covered is not None and self.covered < LEAST_COVERED
+
+    @property
+    def grouped(self) -> list[str]:
+        """The kind of head and its groups in words, a line each; none where the prompt does not ask for them."""
+        if self.kind is None:
+            return []
+        covers = f", groups cover {self.covered:.0%} of the lines".replace("%", " %") if self.covered else ""
+        few = ": too few for a description of the whole head" if self.thin else ""
+        return [f"{KINDS[self.kind]}{covers}{few}", *(group.words for group in self.groups)]
 
     @property
     def described(self) -> str:

@@ -7,15 +7,20 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from describe.kinds import NO_PATTERN, Kind
 from describe.labelling.json_reply import first_reason, reply_object, without_thinking
 
 __all__ = [
     "ANSWER_SCHEMA",
+    "GROUPED_SCHEMA",
     "UNCLEAR",
     "Answer",
+    "GroupAnswer",
+    "GroupedAnswer",
     "looks_like_refusal",
     "parse_answer",
     "parse_completion",
+    "parse_grouped",
 ]
 
 UNCLEAR = "Unclear"
@@ -59,6 +64,44 @@ class Answer(BaseModel):
 
 ANSWER_SCHEMA: dict[str, Any] = Answer.model_json_schema()
 
+MOST_GROUPS = 3
+
+
+class GroupAnswer(BaseModel):
+    """Lines that do one thing together."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"additionalProperties": False})
+
+    inputs: str = Field(max_length=600)
+    promoted: str = Field(max_length=600)
+    lines: list[int] = Field(max_length=200)
+
+
+class GroupedAnswer(Answer):
+    """An answer that names the kind of head and groups of lines before it says the two sentences."""
+
+    kind: Kind
+    groups: list[GroupAnswer] = Field(max_length=MOST_GROUPS)
+
+    @property
+    def unclear(self) -> bool:
+        """The LLM abstained, or named a kind of head that has no pattern."""
+        return self.pattern == UNCLEAR or self.kind in NO_PATTERN
+
+
+_ORDER = ("reasoning", "kind", "groups", "inputs", "pattern")
+
+
+def _grouped_schema() -> dict[str, Any]:
+    """The schema with its keys in the order in which they are to be thought of."""
+    schema = GroupedAnswer.model_json_schema()
+    schema["properties"] = {name: schema["properties"][name] for name in _ORDER}
+    schema["required"] = list(_ORDER)
+    return schema
+
+
+GROUPED_SCHEMA: dict[str, Any] = _grouped_schema()
+
 _REFUSAL = re.compile(
     r"\W*(i['’]?m (very |so )?sorry|sorry,|i (can['’]?t|cannot|can not|am unable|am not able|won['’]?t))", re.I
 )
@@ -73,6 +116,16 @@ def parse_answer(text: str) -> Answer:
     known = {name: found[name] for name in Answer.model_fields if name in found}
     try:
         return Answer.model_validate({"reasoning": ""} | known)
+    except ValidationError as error:
+        raise ValueError(first_reason(error)) from error
+
+
+def parse_grouped(text: str) -> GroupedAnswer:
+    """The answer with groups in a reply, as `parse_answer` reads one. Raises ValueError likewise."""
+    found = reply_object(text, "pattern")
+    known = {name: found[name] for name in _ORDER if name in found}
+    try:
+        return GroupedAnswer.model_validate({"reasoning": ""} | known)
     except ValidationError as error:
         raise ValueError(first_reason(error)) from error
 

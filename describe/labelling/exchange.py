@@ -7,11 +7,20 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from describe.errors import CallError
-from describe.labelling.answer import ANSWER_SCHEMA, UNCLEAR, looks_like_refusal, parse_answer, parse_completion
+from describe.labelling.answer import (
+    ANSWER_SCHEMA,
+    GROUPED_SCHEMA,
+    UNCLEAR,
+    looks_like_refusal,
+    parse_answer,
+    parse_completion,
+    parse_grouped,
+)
+from describe.labelling.groups import checked_groups
 from describe.labelling.json_reply import LONGEST
 from describe.labelling.template import Template, text_hash
 from describe.llm import Form, Message, Reply
-from describe.records import Description, HeadMapping
+from describe.records import Description, HeadMapping, MappingRow
 from describe.text import encodable
 
 __all__ = ["DescribeQuestion", "Exchange", "Inquiry", "Question", "run_ahead"]
@@ -77,11 +86,12 @@ class DescribeQuestion:
 
     template: Template
     prompt: str
+    rows: tuple[MappingRow, ...] = ()
 
     @classmethod
     def of(cls, template: Template, mapping: HeadMapping) -> DescribeQuestion:
         """Ask about a head. Raises `TemplateError` as `Template.render` does."""
-        return cls(template, template.render(mapping))
+        return cls(template, template.render(mapping), mapping.salient)
 
     def alone(self) -> Inquiry[Description]:
         """The inquiry of this one question."""
@@ -90,7 +100,9 @@ class DescribeQuestion:
 
     @property
     def form(self) -> Form:
-        return None if self.template.completion else ANSWER_SCHEMA
+        if self.template.completion:
+            return None
+        return GROUPED_SCHEMA if self.template.grouped else ANSWER_SCHEMA
 
     @property
     def assumed(self) -> Description:
@@ -98,6 +110,8 @@ class DescribeQuestion:
 
     def read(self, reply: str, usage: dict[str, Any]) -> Description:
         """A description or an abstention. Raises `CallError` when the reply repeats an example of the prompt."""
+        if self.template.grouped:
+            return self._grouped(reply, usage)
         answer = parse_completion(reply) if self.template.completion else parse_answer(reply)
         echo = self.template.echoed(answer)
         if echo is not None:
@@ -107,6 +121,24 @@ class DescribeQuestion:
             pattern=answer.pattern,
             reasoning=answer.reasoning,
             unclear=answer.unclear,
+            reply=reply,
+            prompt_hash=text_hash(self.prompt),
+            usage=usage,
+        )
+
+    def _grouped(self, reply: str, usage: dict[str, Any]) -> Description:
+        """An answer with groups, whose lines are looked up."""
+        answer = parse_grouped(reply)
+        groups = checked_groups(answer.groups, self.rows)
+        lines = {line for group in groups if group.checked for line in group.lines}
+        return Description(
+            inputs=answer.inputs,
+            pattern=UNCLEAR if answer.unclear else answer.pattern,
+            reasoning=answer.reasoning,
+            unclear=answer.unclear,
+            kind=answer.kind,
+            groups=groups,
+            covered=len(lines) / len(self.rows) if self.rows else None,
             reply=reply,
             prompt_hash=text_hash(self.prompt),
             usage=usage,

@@ -20,7 +20,7 @@ from describe.attention import Attended, Context, HeadAttention, TokenPair
 from describe.errors import TemplateError
 from describe.labelling.answer import UNCLEAR, Answer
 from describe.labelling.looks import LOOKS, looks_of
-from describe.records import Evidence, HeadId, HeadMapping, MappingRow, Target
+from describe.records import ConstantPart, Evidence, HeadId, HeadMapping, MappingRow, Target
 from describe.text import shown
 
 __all__ = ["DEFAULT_PROMPT", "DESCRIBING", "Kind", "Template", "load_template", "shown_rows", "template_names"]
@@ -31,6 +31,9 @@ JUDGES = "judge-"
 
 MODES = ("chat", "completion")
 """Values of a template's ``mode``: asked as a chat, which is the default, or as a text to be gone on with."""
+
+ANSWERS = ("pattern", "groups")
+"""Values of a template's ``answer``: two sentences, or before them the kind of head and groups of lines."""
 
 ECHO = 0.85
 """The share of letters in common from which on two answers say the same."""
@@ -59,6 +62,7 @@ class Template:
 
     Attributes:
         uses: the fields it uses, of those that its `Kind` offers.
+        grouped: the answer names groups of rows by the numbers of their lines, and the kind of head.
         completion: sent as a text to be gone on with, for base models and small ones, not as a chat.
         examples: what it gives as examples of inputs and patterns; an LLM that repeats one has not answered.
     """
@@ -67,6 +71,7 @@ class Template:
     text: str
     uses: frozenset[str] = frozenset({"rows"})
     completion: bool = False
+    grouped: bool = False
     examples: frozenset[str] = frozenset()
 
     @property
@@ -114,6 +119,11 @@ def load_template(name: str = DEFAULT_PROMPT, kind: Kind | None = None) -> Templ
         raise TemplateError(f"prompt template '{name}' shows nothing of a head; use one of: {known}")
     module = _module(name, text, kind.sample)
     mode, examples = getattr(module, "mode", MODES[0]), getattr(module, "examples", [])
+    answer = getattr(module, "answer", ANSWERS[0])
+    if answer not in ANSWERS or (mode == MODES[1] and answer != ANSWERS[0]):
+        raise TemplateError(
+            f"prompt template '{name}' sets the answer '{answer}'; there are, in chats: {', '.join(ANSWERS)}"
+        )
     if mode not in MODES:
         raise TemplateError(f"prompt template '{name}' sets the mode '{mode}'; there are: {', '.join(MODES)}")
     if not isinstance(examples, list) or not all(
@@ -121,7 +131,7 @@ def load_template(name: str = DEFAULT_PROMPT, kind: Kind | None = None) -> Templ
     ):
         raise TemplateError(f"prompt template '{name}': each of its examples needs 'inputs' and 'pattern'")
     answers = frozenset(str(example[side]) for example in examples for side in ("inputs", "pattern")) - {UNCLEAR}
-    return Template(shown, text, frozenset(uses), mode == "completion", answers)
+    return Template(shown, text, frozenset(uses), mode == MODES[1], answer == ANSWERS[1], answers)
 
 
 def template_names() -> list[str]:
@@ -163,11 +173,41 @@ def _read(name: str, *, judging: bool) -> str:
 _FIELDS: dict[str, Callable[[HeadMapping], Any]] = {
     "rows": lambda mapping: shown_rows((row.token, [t.token for t in row.targets]) for row in mapping.salient),
     "suppressed": lambda mapping: shown_rows((row.token, [t.token for t in row.suppressed]) for row in mapping.salient),
+    "lines": lambda mapping: _lines(mapping.salient),
+    "constant": lambda mapping: _constant(mapping.constant),
     "n_targets": lambda mapping: max((len(row.targets) for row in mapping.salient), default=0),
     "evidence": lambda mapping: [asdict(found) for found in mapping.evidence],
     **{field: partial(looks_of, field=field) for field in LOOKS},
 }
 """Fields of a template that asks for a head's description."""
+
+
+def _lines(rows: Iterable[MappingRow]) -> list[dict[str, Any]]:
+    """Rows with strengths: of a row relative to the strongest row, of a target relative to the row's strongest."""
+    known = list(rows)
+    most = max((row.saliency for row in known), default=0.0)
+    return [
+        {
+            "source": shown(row.token),
+            "variants": [shown(token) for token in row.variants],
+            "strength": _per_cent(row.saliency, most),
+            "targets": [
+                {"token": shown(t.token), "strength": _per_cent(t.logit, row.targets[0].logit)} for t in row.targets
+            ],
+        }
+        for row in known
+    ]
+
+
+def _constant(part: ConstantPart | None) -> dict[str, Any] | None:
+    """The constant part as templates get it."""
+    if part is None:
+        return None
+    return {"tokens": [shown(target.token) for target in part.promoted], "share": round(100 * part.share)}
+
+
+def _per_cent(value: float, most: float) -> int:
+    return round(100 * value / most) if most > 0 else 0
 
 
 def _module(name: str, text: str, fields: Mapping[str, Any]) -> Any:
@@ -200,13 +240,17 @@ DESCRIBING = Kind(
     fields={
         "rows": "a head's salient mappings: each with `source` and `targets`, tokens in quotes",
         "suppressed": "the same with the tokens pushed down the most as `targets`",
+        "lines": "the rows once more, with strengths: each with `source`, `variants`, `strength` and `targets`, which"
+        " have `token` and `strength`; per cent of the strongest row, and of the row's strongest target",
+        "constant": "what the head promotes whatever it reads: `tokens` and `share` (per cent of what it writes); none"
+        " where the reading has no such part",
         "n_targets": "the number of targets of a row",
         "kinds": "kinds of head that it is by where it looks: each with `name` and `says`",
         "pairs": "pairs of tokens that it connects on text: each with `source`, `target` and `count`",
         "contexts": "places of a text from which it looks: each with `text` and `attention`",
         "evidence": "what is above chance: each with `kind`, `wording`, `count`, `rows`, `expected`, `examples`",
     },
-    shown=frozenset({"rows", "suppressed", "evidence", "pairs", "contexts"}),
+    shown=frozenset({"rows", "lines", "suppressed", "evidence", "pairs", "contexts"}),
     sample={field: shown(_SAMPLE) for field, shown in _FIELDS.items()},
 )
 """Templates that ask what a head does."""

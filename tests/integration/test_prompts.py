@@ -107,7 +107,7 @@ def test_prompts_on_the_command_line(tmp_path: Path, tiny_llama: Path, fake_llm:
     assert json.loads(as_json.stdout)["mode"] == "completion"
     for arguments, complaint in (
         (["--show-prompt", "9.9"], "head 9.9 is not in the model"),
-        (["--show-prompt", "1.2", "--prompt", "nope"], "there are: completion-1, salient-1"),
+        (["--show-prompt", "1.2", "--prompt", "nope"], "there are: attention-1, completion-1, salient-1, salient-2"),
         (["--show-prompt", "1.2", "--prompt", tmp_path], "cannot be read: Is a directory"),
         (["--llm", "openai:x", "--prompt", "completion-1", "--batch"], "--batch asks chats only"),
     ):

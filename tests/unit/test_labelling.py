@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,9 +19,9 @@ from describe.labelling import (
     parse_answer,
     template_names,
 )
-from describe.labelling.answer import looks_like_refusal, parse_completion
+from describe.labelling.answer import GROUPED_SCHEMA, looks_like_refusal, parse_completion
 from describe.llm import Reply
-from describe.records import Description, Evidence, HeadId, HeadMapping, MappingRow, Target
+from describe.records import ConstantPart, Description, Evidence, HeadId, HeadMapping, MappingRow, Target
 
 MAPPING = HeadMapping(
     HeadId(1, 2),
@@ -189,3 +191,61 @@ def test_the_schema_asks_for_reasoning_first_and_nothing_else() -> None:
     assert list(ANSWER_SCHEMA["properties"]) == ["reasoning", "inputs", "pattern"]
     assert ANSWER_SCHEMA["required"] == ["reasoning", "inputs", "pattern"]
     assert ANSWER_SCHEMA["additionalProperties"] is False
+
+
+ROWS = tuple(
+    MappingRow(i, f" word{i}", 10.0 - i, (Target(100 + i, f" out{i}", 4.0), Target(200 + i, f" more{i}", 1.0)), ())
+    for i in range(6)
+)
+GROUPED = HeadMapping(HeadId(1, 2), ROWS)
+
+
+def grouped(**changed: Any) -> str:
+    groups = [{"inputs": 'like " word0"', "promoted": "its out", "lines": [1, 2, 3]}]
+    told = {"reasoning": "r", "kind": "meaning", "groups": groups, "inputs": "words", "pattern": "gives the out"}
+    return json.dumps(told | changed)
+
+
+def test_lines_are_shown_with_their_strengths() -> None:
+    prompt = load_template("salient-2").render(GROUPED)
+    assert '2. " word1" 90 -> " out1" 100, " more1" 25\n' in prompt
+    assert "Whatever it reads" not in prompt
+    constant = ConstantPart((Target(7, " the", 1.0),), (), 0.4)
+    assert '40 % of what it writes and has been taken off the lines below. It promotes " the".' in load_template(
+        "salient-2"
+    ).render(replace(GROUPED, constant=constant))
+
+
+@pytest.mark.parametrize(
+    ("groups", "lines", "checked", "covered"),
+    [
+        ([("", "", [1, 2, 3])], [(1, 2, 3)], [True], 0.5),
+        ([("", "", [1, 2, 99])], [(1, 2)], [False], 0.0),
+        ([("", "", [1, 2]), ("", "", [2, 3])], [(1, 2), (3,)], [True, False], 2 / 6),
+        ([('" word0"', '" out1"', [1, 2])], [(1, 2)], [True], 2 / 6),
+        ([('"word0"', '"out1"', [1, 2])], [(1, 2)], [True], 2 / 6),
+        ([('" word5"', "", [1, 2])], [(1, 2)], [False], 0.0),
+        ([("", '" out5"', [1, 2])], [(1, 2)], [False], 0.0),
+        ([("", "", [])], [], [], 0.0),
+    ],
+)
+def test_groups_are_looked_up(
+    groups: list[tuple[str, str, list[int]]], lines: list[tuple[int, ...]], checked: list[bool], covered: float
+) -> None:
+    named = [dict(zip(("inputs", "promoted", "lines"), group, strict=True)) for group in groups]
+    question = DescribeQuestion.of(load_template("salient-2"), GROUPED)
+    found = question.read(grouped(groups=named), {})
+    assert [group.lines for group in found.groups] == lines
+    assert [group.checked for group in found.groups] == checked
+    assert found.covered == pytest.approx(covered)
+
+
+def test_a_kind_without_a_pattern_is_an_abstention_and_an_unknown_one_goes_back() -> None:
+    question = DescribeQuestion.of(load_template("salient-2"), GROUPED)
+    assert question.form == GROUPED_SCHEMA
+    for kind, unclear in (("list", True), ("nothing", True), ("class", False)):
+        found = question.read(grouped(kind=kind), {})
+        assert (found.unclear, found.pattern == "Unclear", found.kind) == (unclear, unclear, kind)
+    for changed in ({"kind": "magic"}, {"groups": "all"}, {"groups": [{}] * 4}):
+        with pytest.raises(ValueError, match=r"kind|groups"):
+            question.read(grouped(**changed), {})

@@ -147,7 +147,7 @@ def _pack_head(head: HeadRecord, tokens: _Table, shared: _Table) -> Packed:
 def _pack_description(description: DescriptionRecord, shared: _Table) -> Packed:
     return {
         "state": description.state,
-        **{key: getattr(description, key) for key in ("inputs", "pattern", "reasoning", "failure")},
+        **{key: getattr(description, key) for key in ("inputs", "pattern", "grouped", "reasoning", "failure")},
         **{key: shared[to_json(getattr(description, key))] for key in ("llm", "prompt")},
         "role": description.role,
         "scores": [

@@ -58,7 +58,7 @@ function descriptionCards(head) {
   return make("section", "descriptions", ...head.descriptions.map(descriptionCard));
 }
 
-function descriptionCard({ state, llm, prompt, role, inputs, pattern, failure, reasoning, scores }) {
+function descriptionCard({ state, llm, prompt, role, inputs, pattern, grouped, failure, reasoning, scores }) {
   const who = role ? [make("b", "role", `role ${role}`), prose("b", "", shared[llm])] : [prose("b", "", shared[llm])];
   const source = make("span", "", ...who, prose("span", "prompt", shared[prompt]));
   const card = make("section", "card", make("header", "", source, make("span", "badge", state)));
@@ -67,6 +67,7 @@ function descriptionCard({ state, llm, prompt, role, inputs, pattern, failure, r
   if (state === "unclear") card.append(make("p", "pattern", "The LLM found no clear pattern."));
   if (pattern !== null) card.append(make("h3", "", "Pattern"), prose("p", "pattern", pattern));
   if (inputs !== null) card.append(make("h3", "", "Inputs"), prose("p", "", inputs));
+  if (grouped.length) card.append(make("h3", "", "Lines"), ...grouped.map((line) => prose("p", "", line)));
   if (scores.length) card.append(make("h3", "", "Scores"), make("ul", "scores", ...scores.map(scoreLine)));
   if (reasoning) card.append(disclosure("Reasoning", prose("p", "", reasoning)));
   return card;
