@@ -114,13 +114,13 @@ def extract(
             write_json([record for result in results for record in _records(opened, result)], json_path)
         elif not quiet:
             for result, found in zip(results, figures, strict=True):
+                if found:
+                    say(f"{result.model.name}: {pipeline.figures_in_words(found)}")
                 new = f"{result.new} new" if result.new else "all there already"
                 say(f"{result.model.name}: {len(result.heads)} heads in {shown_url(catalog)} ({new})")
                 counted = opened.counted_tokens(result.extraction_id)
                 for line in filter(None, (result.note, counted and counted.text)):
                     say(f"  {line}")
-                if found:
-                    say(f"  {pipeline.figures_in_words(found)}")
 
 
 app.command()(describe)

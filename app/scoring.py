@@ -132,7 +132,7 @@ def _draw(model: str, found: list[dict[str, Any]]) -> None:
             f"{row['described']} of {row['heads']}",
             str(row["scored"]),
             _value(row, row["measure"]),
-            _estimate(row["wrong"]) if row["wrong"] else f"wrong descriptions: {NOT_RUN}",
+            _estimate(row["wrong"]) if row["wrong"] else NOT_RUN,
             _estimate(row["grouping"]),
             _estimate(row["balanced_accuracy"]),
             str(sum(row["failures"].values())),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -102,16 +103,8 @@ def describe(
     for (_, extraction_id, some), of_placebos in zip(made, loaders, strict=True):
         tasks.append(description_task(stage, extraction_id, some, of_placebos, shown="placebos"))
 
-    def by_evidence(record: TaskRecord[Description]) -> None:
-        if template.uses & LOOKS:
-            looks, _ = attention_of(catalogue, model, shuffled=record.task.extraction_id != own)
-            for head in record.pending:
-                record.commit(head, describe_looks(looks[head._replace(role=0)]))
-            return
-        given = (record.task.extraction_id, record.pending, stage.settings, record.commit)
-        state(catalogue, model, *given, own=own, device=device, progress=progress)
-
-    ran = stage.run(tasks, _TAKEN.format(llm), by_evidence if by_statistics else None)
+    machine = _by_evidence(stage, model, own, device) if by_statistics else None
+    ran = stage.run(tasks, _TAKEN.format(llm), machine)
     outcomes, *of_placebo = [
         {unit: record.outcomes.get(unit, "missing") for unit in record.task.units} for record in ran.records
     ]
@@ -125,6 +118,22 @@ def describe(
         placebos={kind: found for (kind, *_), found in zip(made, of_placebo, strict=True)},
         **ran.result(),
     )
+
+
+def _by_evidence(stage: LLMStage, model: str, own: int, device: str) -> Callable[[TaskRecord[Description]], None]:
+    """The describer that asks nobody: it puts into words what is pending of a task."""
+    catalogue, progress = stage.catalogue, stage.terms.progress
+
+    def describe_all(record: TaskRecord[Description]) -> None:
+        if stage.template.uses & LOOKS:
+            looks, _ = attention_of(catalogue, model, shuffled=record.task.extraction_id != own)
+            for head in record.pending:
+                record.commit(head, describe_looks(looks[head._replace(role=0)]))
+            return
+        given = (record.task.extraction_id, record.pending, stage.settings, record.commit)
+        state(catalogue, model, *given, own=own, device=device, progress=progress)
+
+    return describe_all
 
 
 def description_task(

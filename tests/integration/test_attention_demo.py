@@ -14,7 +14,7 @@ SINK = "18.8"
 def test_known_heads_carry_their_kinds(
     headscribe: Callable[..., CompletedProcess[str]], demo: str, tmp_path: Path
 ) -> None:
-    done = headscribe("attend", demo, "--tokens", 1024, "--json", tmp_path / "found.json", "--quiet")
+    done = headscribe("attend", demo, "--tokens", 512, "--json", tmp_path / "found.json", "--quiet")
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "found.json").read_text())
     kinds = {f"{head['layer']}.{head['head']}": head["kinds"] for head in found["heads"]}
@@ -22,7 +22,7 @@ def test_known_heads_carry_their_kinds(
     for head, kind in (KNOWN | {SINK: "first-token sink"}).items():
         assert kind in kinds[head], head
     assert sum(head["figures"]["text"]["first"]["mean"] > 0.5 for head in found["heads"]) > 60
-    again = headscribe("attend", demo, "--tokens", 1024)
+    again = headscribe("attend", demo, "--tokens", 512)
     assert again.returncode == 0, again.stderr
     assert "where 270 heads look" in again.stdout
 

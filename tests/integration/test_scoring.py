@@ -321,7 +321,7 @@ def test_failures_are_kept_counted_and_asked_again_on_request(
     done = headscribe(*score, **fake_llm.environment)
     assert done.returncode == 1
     assert "0.0 by openai:fake-1 (invalid)" in done.stderr
-    assert "wrong descriptions: not run" in done.stdout
+    assert "placebo: not run" in done.stdout
     fake_llm.misbehave = lambda call: judged(call, lambda source, targets: 0.5)
     assert headscribe(*score, **fake_llm.environment).returncode == 1, "kept"
     assert headscribe(*score, "--retry-failed", **fake_llm.environment).returncode == 0

@@ -53,7 +53,7 @@ def test_known_heads_of_demo(demo_heads: dict[str, Any], head: str, inputs: str,
 
 def test_evidence_of_demo_is_complete_and_significant(demo_heads: dict[str, Any]) -> None:
     fields = {"name", "kind", "wording", "count", "rows", "expected", "effect", "p_value", "q_value", "examples"}
-    fields |= {"random_expected", "random_p_value"}
+    fields |= {"random_expected", "random_p_value", "lines"}
     for record in demo_heads.values():
         for evidence in record["evidence"]:
             assert evidence.keys() == fields

@@ -18,7 +18,6 @@ from describe.catalog import Queued, SavedBatch, Waiting
 from describe.errors import CallError, LLMError, RunEndedError
 from describe.llm import (
     ANSWERED,
-    GUESSED,
     MOST_BYTES,
     MOST_REQUESTS,
     TRANSIENT,
@@ -228,10 +227,7 @@ class _Run:
         tries = task.batches.tries
         if call.outcome in TRANSIENT:
             return tries[call.request_hash] >= self._wire.request.attempts
-        if call.outcome in ANSWERED:
-            self._wire.known.update(GUESSED & set(sent))
-        guess = self._wire.known.isdisjoint(sent)
-        refused = refused_parameter(call.detail or "", sent, guess=guess) if call.outcome == "bad_request" else None
+        refused = refused_parameter(call.detail or "", sent) if call.outcome == "bad_request" else None
         if refused is not None:
             self._wire.refused.add(refused)
             tries[call.request_hash] -= 1
