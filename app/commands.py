@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -79,6 +79,13 @@ def extract(
     heads: Heads = "all",
     reading: Reading = DEFAULT,
     tokens: Tokens = None,
+    figures: Annotated[
+        Optional[bool],  # noqa: UP045  (Typer reads the annotation at run time, on Python 3.10 too)
+        typer.Option(
+            "--figures/--no-figures",
+            help="Say which heads relate, copy or suppress words, beside 256 random heads (default: by direct only).",
+        ),
+    ] = None,
     device: Device = "auto",
     dtype: Dtype = "float32",
     memory: Memory = None,
@@ -106,14 +113,17 @@ def extract(
                 engine=where,
                 progress=progress,
             )
-            figures = [
+            wanted = reading != DEFAULT if figures is None else figures
+            found_of = [
                 pipeline.figures(opened, model, result.model, result.extraction_id, device=device, progress=progress)
+                if wanted
+                else {}
                 for model, result in zip(dict.fromkeys(models), results, strict=True)
             ]
         if json_path:
             write_json([record for result in results for record in _records(opened, result)], json_path)
         elif not quiet:
-            for result, found in zip(results, figures, strict=True):
+            for result, found in zip(results, found_of, strict=True):
                 if found:
                     say(f"{result.model.name}: {pipeline.figures_in_words(found)}")
                 new = f"{result.new} new" if result.new else "all there already"
