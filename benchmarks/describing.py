@@ -1,4 +1,4 @@
-"""What describing costs besides the LLM, at 64 calls in flight against a server that answers each in 200 ms.
+"""The cost of describing besides the LLM, at 64 calls in flight against a server that answers each in 200 ms.
 
     python -m benchmarks.describing [--heads N] [--json PATH]
 

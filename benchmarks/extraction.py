@@ -42,7 +42,7 @@ def timed(work: Callable[[], Any]) -> float:
 
 
 def extract_all(weights: HeadWeights) -> None:
-    """What extraction computes: source vectors, then every layer's salient operations, tensors read from the file."""
+    """The work of extraction: source vectors, then every layer's salient operations, tensors read from the file."""
     for _ in extract_layers(weights, range(weights.info.n_layers), Means(CPU, "float32")):
         pass
 

@@ -12,7 +12,7 @@ SIZES = (8, 16, 32, 64, 128)
 
 
 def row(d_head: int, noise: float) -> str:
-    """What is found of the five operations over some seeds: the weakest score and rows, the strongest other head."""
+    """Findings of the five operations over some seeds: the weakest score and rows, the strongest other head."""
     findings = [finding for seed in range(SEEDS) for finding in self_test("cpu", d_head=d_head, noise=noise, seed=seed)]
     planted = [(f.scores[f.planted], f.rows[f.planted] / f.n_rows) for f in findings if f.planted is not None]
     scores, rows = zip(*planted, strict=True)

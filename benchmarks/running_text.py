@@ -1,4 +1,4 @@
-"""What heads really read and write in running text, for readings to be held against.
+"""Vectors that heads really read and write in running text, for readings to be held against.
 
 The text is what the model writes itself, seeded, and free text that stands beside this file. At every position hooks
 on the value projections give the normed input n (d) of each layer's attention, so that n W_V W_O is what a head would
@@ -54,7 +54,7 @@ def read_text(runner: Runner, weights: HeadWeights, texts: int = TEXTS) -> Runni
 
 
 def _written(runner: Runner, weights: HeadWeights, texts: int) -> Tensor:
-    """What the model writes after common first words, (texts, T), sampled as it is."""
+    """Texts that the model writes after common first words, (texts, T), sampled as it is."""
     begun = [weights.opening_ids(BEGINNINGS[i % len(BEGINNINGS)]) for i in range(texts)]
     draw, model = torch.Generator().manual_seed(0), runner.model
     so_far = torch.tensor(begun)
@@ -70,7 +70,7 @@ def _written(runner: Runner, weights: HeadWeights, texts: int) -> Tensor:
 
 @contextmanager
 def _reading(runner: Runner) -> Iterator[dict[int, Tensor]]:
-    """What the layers' attention reads while the model runs."""
+    """Vectors that the layers' attention reads while the model runs."""
     seen: dict[int, Tensor] = {}
 
     def note(layer: int) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:

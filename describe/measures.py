@@ -7,7 +7,7 @@ exports; its questions are in the module that the row names.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
 from describe.errors import InputError
 
@@ -45,72 +45,66 @@ class Measure:
     by_weights: bool = False
 
 
+class _Figure(TypedDict):
+    value: str
+    title: str
+    unit: str
+    axis: str
+    span: tuple[float, float]
+    chance: float
+
+
+_AUROC: _Figure = {
+    "value": "auroc",
+    "title": "AUROC",
+    "unit": "",
+    "axis": "mean AUROC",
+    "span": (0.4, 1.0),
+    "chance": 0.5,
+}
+"""Of every measure that tells right from wrong."""
+
 _ROWS = (
     Measure(
         name="write",
-        value="auroc",
-        title="AUROC",
-        unit="",
-        axis="mean AUROC",
-        span=(0.4, 1.0),
-        chance=0.5,
         reply=700.0,
         prompt="judge-write-1",
         about="write (the judge writes new words, and the weights test them)",
         questions="describe.scoring.write",
         by_weights=True,
+        **_AUROC,
     ),
     Measure(
         name="detection",
-        value="auroc",
-        title="AUROC",
-        unit="",
-        axis="mean AUROC",
-        span=(0.4, 1.0),
-        chance=0.5,
         reply=600.0,
         prompt="judge-detection-1",
         about="detection",
         questions="describe.scoring.detection",
+        **_AUROC,
     ),
     Measure(
         name="relation",
-        value="auroc",
-        title="AUROC",
-        unit="",
-        axis="mean AUROC",
-        span=(0.4, 1.0),
-        chance=0.5,
         reply=600.0,
         prompt="judge-relation-1",
         about="relation (which targets belong to which input)",
         questions="describe.scoring.relation",
+        **_AUROC,
     ),
     Measure(
         name="masked",
-        value="auroc",
-        title="AUROC",
-        unit="",
-        axis="mean AUROC",
-        span=(0.4, 1.0),
-        chance=0.5,
         reply=600.0,
         prompt="judge-detection-1",
         about="masked (detection without the tokens that the description names)",
         questions="describe.scoring.masked",
+        **_AUROC,
     ),
     Measure(
         name="inputs",
-        value="auroc",
-        title="AUROC",
-        unit="",
-        axis="mean AUROC",
-        span=(0.4, 1.0),
-        chance=0.5,
         reply=600.0,
         prompt="judge-detection-1",
         about="inputs (detection by what is said of the inputs alone)",
         questions="describe.scoring.inputs",
+        **_AUROC,
     ),
     Measure(
         name="likelihood",

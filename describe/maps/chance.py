@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from describe.maps.blocks import BLOCK, Rows, in_blocks
-from describe.maps.placebo import orthonormal
+from describe.maps.placebo import RandomAxes
 from describe.maps.salient import SalientOperations, extreme_targets, largest
 from describe.maps.vectors import SourceVectors
 
@@ -29,12 +29,11 @@ def random_operations(
     Computed on the device and in the precision of the source vectors' norms. ``block``: numbers in the largest
     temporary.
     """
-    draw = torch.Generator().manual_seed(seed)
     d, (heads, width) = x.vectors.shape[1], singular.shape
-    read, write = (orthonormal(d, d, draw).to(x.norms) for _ in range(2))
-    into, out = (torch.stack([torch.randperm(d, generator=draw)[:width] for _ in range(heads)]) for _ in range(2))
-    into, out, singular = into.to(read.device), out.to(read.device), singular.to(read)
-    squares = torch.zeros(heads, d, device=read.device, dtype=read.dtype).scatter_(1, into, singular**2).mT
+    axes = RandomAxes.drawn(x.norms, d=d, width=width, heads=heads, seed=seed)
+    read, write, into, out = axes.read, axes.write, axes.into, axes.out
+    singular = singular.to(read)
+    squares = axes.squares(singular).mT
     squared = torch.empty(heads, len(x.norms), device=read.device, dtype=read.dtype)
 
     def fill(rows: slice) -> None:

@@ -11,7 +11,7 @@ head is chance in the geometry of the embeddings.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from torch import Tensor
 from describe.records import HeadMapping, MappingRow
 from describe.weights.model import LayerWeights
 
-__all__ = ["orthonormal", "random_heads", "shuffled"]
+__all__ = ["RandomAxes", "orthonormal", "random_heads", "shuffled"]
 
 
 def random_heads(layer: LayerWeights, heads: Sequence[int], seed: int) -> LayerWeights:
@@ -74,3 +74,32 @@ def orthonormal(d: int, n: int, draw: torch.Generator) -> Tensor:
     q, r = torch.linalg.qr(torch.randn(d, n, generator=draw, dtype=torch.float64))
     signed: Tensor = q * r.diagonal().sign()
     return signed
+
+
+@dataclass(frozen=True)
+class RandomAxes:
+    """Two random rotations (d, d) that heads share, and the columns (heads, width) of either that each takes.
+
+    Attributes:
+        read, write: the rotations; ``into``, ``out``: the columns that a head reads and writes along.
+    """
+
+    read: Tensor
+    write: Tensor
+    into: Tensor
+    out: Tensor
+
+    @classmethod
+    def drawn(cls, like: Tensor, *, d: int, width: int, heads: int, seed: int) -> RandomAxes:
+        """On the device and, the rotations, in the precision of ``like``."""
+        draw = torch.Generator().manual_seed(seed)
+        read, write = (orthonormal(d, d, draw).to(like) for _ in range(2))
+        into, out = (
+            torch.stack([torch.randperm(d, generator=draw)[:width] for _ in range(heads)]).to(like.device)
+            for _ in range(2)
+        )
+        return cls(read, write, into, out)
+
+    def squares(self, singular: Tensor) -> Tensor:
+        """The squared ``singular`` values (heads, width) in the places of the columns read along, (heads, d)."""
+        return torch.zeros(len(self.into), len(self.read)).to(self.read).scatter_(1, self.into, singular**2)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from describe.maps.blocks import BLOCK, Rows, blocks
-from describe.maps.placebo import orthonormal
+from describe.maps.placebo import RandomAxes
 from describe.maps.salient import saliencies
 from describe.maps.view import LayerView
 from describe.weights.model import LayerWeights
@@ -127,27 +127,22 @@ class RandomHeads:
     """
 
     def __init__(self, spread: TargetSpread, like: Tensor, *, d: int, width: int, heads: int, seed: int) -> None:
-        draw = torch.Generator().manual_seed(seed)
-        self._along, self._write = (orthonormal(d, d, draw).to(like) for _ in range(2))
-        self._into, self._out = (
-            torch.stack([torch.randperm(d, generator=draw)[:width] for _ in range(heads)]).to(like.device)
-            for _ in range(2)
-        )
-        turned = self._write.mT.double()
-        self._means = (turned @ spread.mean)[self._out]  # (heads, dh)
-        self._covariances = (turned @ spread.covariance @ turned.mT)[self._out[:, :, None], self._out[:, None, :]]
+        self._axes = RandomAxes.drawn(like, d=d, width=width, heads=heads, seed=seed)
+        turned, out = self._axes.write.mT.double(), self._axes.out
+        self._means = (turned @ spread.mean)[out]  # (heads, dh)
+        self._covariances = (turned @ spread.covariance @ turned.mT)[out[:, :, None], out[:, None, :]]
 
     def answers(self, view: LayerView, singular: Tensor, one: Written) -> Answers:
         """How well such heads with these ``singular`` values (dh,) bear out what was written."""
-        singular = singular.to(self._along)
-        squares = torch.zeros(len(self._into), len(self._along), device=singular.device, dtype=singular.dtype)
-        squares.scatter_(1, self._into, (singular**2).expand(self._into.shape))
+        axes = self._axes
+        singular = singular.to(axes.read)
+        squares = axes.squares(singular.expand(axes.into.shape))
         places = torch.cat([one.inputs, one.company.flatten()])
-        held = view.x.of(places) @ self._along  # (n + n c, d)
+        held = view.x.of(places) @ axes.read  # (n + n c, d)
         norms = view.x.norms[places.to(view.x.norms.device)]
         saliency = (squares @ held.square().mT).sqrt() / torch.where(norms > 0, norms, torch.ones_like(norms))
-        z = held[: len(one.inputs)][:, self._into].permute(1, 0, 2) * singular  # (heads, n, dh)
-        out = (_columns(view, one) @ self._write)[:, self._out].permute(1, 2, 0)  # (heads, dh, columns)
+        z = held[: len(one.inputs)][:, axes.into].permute(1, 0, 2) * singular  # (heads, n, dh)
+        out = (_columns(view, one) @ axes.write)[:, axes.out].permute(1, 2, 0)  # (heads, dh, columns)
         return _answers(one, saliency, z, out, self._means, self._covariances)
 
 

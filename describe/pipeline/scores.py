@@ -276,9 +276,8 @@ class Judging:
                     sittings.append(self._sitting(task, unit, words))
                     places.append((record, unit))
         scored = put_to_heads(self.catalogue, self._model, self.own, sittings, device, progress)
-        for (sitting, outcome), (record, unit) in zip(scored, places, strict=True):
-            judge = self.stage.labeller_id or 0
-            self.catalogue.scores.save(sitting.told.id, judge, outcome, self._settings_of_trial, self.stage.made_by)
+        for (_, outcome), (record, unit) in zip(scored, places, strict=True):
+            record.task.save(unit, outcome)
             record.outcomes[unit] = outcome.failure
 
     def _sitting(self, task: JudgedTask, unit: HeadId, words: WrittenWords) -> Sitting:

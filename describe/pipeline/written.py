@@ -94,7 +94,6 @@ class _Heads:
         for number, sitting in enumerate(sittings):
             self._of_layer[sitting.head.layer].append(number)
         self._written: list[Written | None] = []
-        self._words: list[list[tuple[str, tuple[str, ...]]]] = []
         self._own: dict[int, Answers] = {}
         self._wrong: dict[int, float] = {}
         self._random: dict[int, Tensor] = {}

@@ -6,9 +6,9 @@ lists the head's outputs tells nothing, and where the output does not follow fro
 
 from __future__ import annotations
 
-from describe.labelling import Inquiry, Kind, Template, shown_rows
+from describe.labelling import Inquiry, Template
 from describe.records import HeadId, Score
-from describe.scoring.detection import Judgement, judge_rows, load_chat_template, row_score
+from describe.scoring.detection import Judgement, judge_rows, load, row_score
 from describe.scoring.rows import LEAST, Case, Trial, swapped_trial
 
 __all__ = ["inquire", "load", "of_judgements", "trial"]
@@ -34,26 +34,3 @@ def inquire(template: Template, case: Case) -> Inquiry[Score]:
 def of_judgements(trial: Trial, own: Judgement, wrong: Judgement | None, wrong_head: HeadId | None) -> Score:
     """The score by probabilities of the rows to be as they are."""
     return row_score("relation", (trial, own), None if wrong is None else (trial, wrong), wrong_head)
-
-
-def load(name: str) -> Template:
-    """A template for judges of pairings. Raises `TemplateError`, also for a text to go on with."""
-    return load_chat_template(name, _PAIRING)
-
-
-_PAIRING = Kind(
-    fields={
-        "rows": "rows to be judged: each with `source` and `targets`, tokens in quotes",
-        "inputs": "what the description says of the inputs",
-        "pattern": "what it says the head does",
-        "suppressed": "whether the targets are what the head pushes down",
-    },
-    shown=frozenset({"rows"}),
-    sample={
-        "rows": shown_rows([(" a", [" b"]), (" c", [" d"])]),
-        "inputs": "letters",
-        "pattern": "the next letter",
-        "suppressed": False,
-    },
-)
-"""Templates that ask which rows are as they are."""
