@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ablate", "correlate"]
 
+Rows = list[dict[str, Any]]
+
 
 def correlate(
     model: Model,
@@ -43,6 +45,10 @@ def correlate(
     heads: Heads = "all",
     described: Annotated[
         bool, typer.Option("--described", help="Instead: do the described heads write their own salient mappings?")
+    ] = False,
+    attended: Annotated[
+        bool,
+        typer.Option("--attended", help="Instead: where heads attend to a token on text, do they write its targets?"),
     ] = False,
     multi_token: Annotated[bool, typer.Option("--multi-token", help="Sources of several tokens as well.")] = False,
     pairs: Annotated[
@@ -69,36 +75,36 @@ def correlate(
     from describe import pipeline
     from describe.catalog import Catalogue
 
-    if described and (multi_token or pairs or operations):
-        raise InputError("--described looks at heads, not at operations: leave out the options of operations")
-    asked: dict[str, Any] = {"templates": templates, "heads": heads, "device": device, "dtype": dtype}
-    with Catalogue(catalog, create=not described) as opened, progress_bars(quiet) as progress:
-        if described:
-            found = pipeline.check_described(opened, model, **asked, reading=reading, progress=progress)
+    asked: dict[str, Any] = {"heads": heads, "device": device, "dtype": dtype}
+    of_heads = "--attended" if attended else "--described" if described else ""
+    if of_heads and (multi_token or pairs or operations or (attended and (described or templates))):
+        raise InputError(f"{of_heads} looks at heads, not at operations: leave out the other options")
+    with Catalogue(catalog, create=not of_heads) as opened, progress_bars(quiet) as progress:
+        result = None
+        if of_heads:
+            asked |= {"reading": reading, "progress": progress} | ({} if attended else {"templates": templates})
+            found = (pipeline.check_attended if attended else pipeline.check_described)(opened, model, **asked)
             rows = [{"head": str(head)} | values for head, values in found.items()]
-            result = None
         else:
-            result = pipeline.correlate(
-                opened,
-                model,
-                operations=operations,
-                multi_token=multi_token,
-                pairs=pairs,
-                reading=reading or "paper",
-                **asked,
-                progress=progress,
-            )
+            options: dict[str, Any] = {
+                "operations": operations,
+                "templates": templates,
+                "multi_token": multi_token,
+                "pairs": pairs,
+            }
+            asked |= {"reading": reading or "paper", "progress": progress}
+            result = pipeline.correlate(opened, model, **options, **asked)
             rows = pipeline.correlation_rows(result.correlations)
     _write_tables([_flat(row) for row in rows], csv, latex)
     if json_path:
         about = {"model": model} if result is None else {"model": result.model.name, "templates": result.templates}
-        write_json(about | {"heads" if described else "correlations": rows}, json_path)
+        write_json(about | {"heads" if of_heads else "correlations": rows}, json_path)
     elif not quiet:
-        _draw_described(rows) if result is None else _draw_correlations(result, rows)
-    problems = [] if result is None else result.problems
-    for problem in problems:
+        drawn = _draw_attended if attended else _draw_described
+        drawn(rows) if result is None else _draw_correlations(result, rows)
+    for problem in [] if result is None else result.problems:
         say(f"headscribe: {problem}", err=True)
-    return 1 if problems else 0
+    return 1 if result is not None and result.problems else 0
 
 
 def ablate(
@@ -166,7 +172,7 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if not isinstance(value, list | dict)}
 
 
-def _write_tables(rows: list[dict[str, Any]], csv: Path | None, latex: Path | None) -> None:
+def _write_tables(rows: Rows, csv: Path | None, latex: Path | None) -> None:
     from app.tables import csv_table, latex_table
     from describe.files import write_atomically
 
@@ -186,7 +192,7 @@ def _save_curves(result: AblateResult, folder: Path) -> None:
     )
 
 
-def _draw_correlations(result: CorrelateResult, rows: list[dict[str, Any]]) -> None:
+def _draw_correlations(result: CorrelateResult, rows: Rows) -> None:
     """A table each of relation and suppression scores, sources of one token and of several."""
     from app.terminal import draw_table
 
@@ -212,7 +218,7 @@ def _draw_correlations(result: CorrelateResult, rows: list[dict[str, Any]]) -> N
             draw_table(headings, shown, title=title, right=range(1, 8))
 
 
-def _draw_described(rows: list[dict[str, Any]]) -> None:
+def _draw_described(rows: Rows) -> None:
     from app.terminal import draw_table
 
     shown = [
@@ -224,7 +230,28 @@ def _draw_described(rows: list[dict[str, Any]]) -> None:
     draw_table(headings, shown, title=title, right=range(1, 5))
 
 
-def _draw_ablations(result: AblateResult, rows: list[dict[str, Any]]) -> None:
+def _draw_attended(rows: Rows) -> None:
+    from app.terminal import draw_table
+
+    figures = ("attention", "of_source", "in_context", "exchanged")
+    shown = [
+        (row["head"], str(row["contexts"]), str(row["k"]), *(number(row[name]) for name in figures)) for row in rows
+    ]
+    headings = ("head", "places", "k", "attention", "of the token alone", "as it attends", "targets exchanged")
+    draw_table(
+        headings, shown, title="Share of static targets that heads write where they look hardest", right=range(1, 7)
+    )
+    if rows:
+        means = {name: sum(row[name] for row in rows) / len(rows) for name in figures}
+        more = sum(row["in_context"] > row["exchanged"] for row in rows)
+        own, exchanged = means["in_context"], means["exchanged"]
+        say(
+            f"as they attend {own:.2f} of the targets, {exchanged:.2f} of those of another place;"
+            f" more of their own in {more} of {len(rows)} heads"
+        )
+
+
+def _draw_ablations(result: AblateResult, rows: Rows) -> None:
     from app.terminal import draw_table
 
     shown = [

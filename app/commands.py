@@ -86,6 +86,13 @@ def extract(
             help="Say which heads relate, copy or suppress words, beside 256 random heads (default: by direct only).",
         ),
     ] = None,
+    qk: Annotated[
+        bool,
+        typer.Option("--qk", help="Which pairs of tokens queries and keys connect, beside random heads and text."),
+    ] = False,
+    offset: Annotated[
+        int, typer.Option("--offset", metavar="N", help="Of --qk: also at this many tokens apart alone.")
+    ] = 1,
     device: Device = "auto",
     dtype: Dtype = "float32",
     memory: Memory = None,
@@ -120,17 +127,30 @@ def extract(
                 else {}
                 for model, result in zip(dict.fromkeys(models), results, strict=True)
             ]
+            about: dict[str, Any] = {"offset": offset, "device": device, "progress": progress}
+            connected = [
+                pipeline.query_key(opened, model, result.model, result.extraction_id, **about)
+                for model, result in zip(dict.fromkeys(models), results, strict=True)
+                if qk
+            ]
         if json_path:
             write_json([record for result in results for record in _records(opened, result)], json_path)
         elif not quiet:
+            for result, pairs in zip(results, connected, strict=False):
+                say(f"{result.model.name}: {pipeline.query_key_in_words(pairs)}")
             for result, found in zip(results, found_of, strict=True):
                 if found:
                     say(f"{result.model.name}: {pipeline.figures_in_words(found)}")
-                new = f"{result.new} new" if result.new else "all there already"
-                say(f"{result.model.name}: {len(result.heads)} heads in {shown_url(catalog)} ({new})")
-                counted = opened.counted_tokens(result.extraction_id)
-                for line in filter(None, (result.note, counted and counted.text)):
-                    say(f"  {line}")
+                _say_extracted(opened, result, shown_url(catalog))
+
+
+def _say_extracted(catalogue: Catalogue, result: ExtractResult, place: str) -> None:
+    """How many heads are where, and which tokens counted."""
+    new = f"{result.new} new" if result.new else "all there already"
+    say(f"{result.model.name}: {len(result.heads)} heads in {place} ({new})")
+    counted = catalogue.counted_tokens(result.extraction_id)
+    for line in filter(None, (result.note, counted and counted.text)):
+        say(f"  {line}")
 
 
 app.command()(describe)

@@ -96,6 +96,8 @@ def draw_head(head: HeadRecord, *, suppressed: bool = False) -> None:
         console.print(_text("not described yet: headscribe describe MODEL --llm LLM", style="dim"))
     if head.attention is not None:
         _draw_attention(head.attention, console)
+    if head.query_key is not None:
+        console.print(_text(f"by weights {head.query_key.words}"))
     for title, strong, side in (
         ("implements", head.implements, "score"),
         ("suppresses", head.suppresses, "suppression"),

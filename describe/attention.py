@@ -6,13 +6,14 @@ document, then over documents. All but ``distance`` and ``entropy`` are shares o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 __all__ = [
     "FIGURES",
     "FIRST_PLACE",
+    "FITS",
     "KINDS",
     "LOCAL",
     "MAPPED",
@@ -304,6 +305,32 @@ class HeadAttention:
     contexts: tuple[Context, ...]
     held_out: tuple[Context, ...]
     classes: tuple[TokenClass, ...] = ()
+
+
+def _before(context: Context, place: int) -> str | None:
+    """The token before one of a context; None where it is not shown."""
+    return context.tokens[place - 1] if place > 0 and place != context.cut else None
+
+
+def _apart(context: Context, place: int) -> int | None:
+    """How many tokens before the query one stands; None where some of the text between is left out."""
+    return None if context.cut is not None and place < context.cut else context.query - place
+
+
+def _is_delimiter(token: str) -> bool:
+    return "\n" in token or (bool(token.strip()) and not any(char.isalnum() for char in token))
+
+
+FITS: dict[str, Callable[[Context, int], bool]] = {
+    "induction": lambda context, place: _before(context, place) == context.tokens[context.query],
+    "duplicate-token": lambda context, place: (
+        place < context.query and context.tokens[place] == context.tokens[context.query]
+    ),
+    "previous-token": lambda context, place: _apart(context, place) == 1,
+    "delimiter": lambda context, place: _is_delimiter(context.tokens[place]),
+    "local": lambda context, place: (_apart(context, place) or 0) < LOCAL and _apart(context, place) is not None,
+}
+"""Of the kinds that say at which token of a context a head looks: whether it is the one at a place."""
 
 
 def strength(kind: Kind, figures: Mapping[TextName, Figures]) -> float | None:

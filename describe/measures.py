@@ -28,7 +28,9 @@ class Measure:
         prompt: the template that a judge is asked with by default.
         about: for ``--help``.
         questions: the module that asks, as `describe.scoring.questions.MeasureQuestions` says.
-        by_weights: what is answered is tested by the weights, not by rows (`describe.pipeline.written`).
+        by: what descriptions are judged by: rows of mappings that their authors did not see; the weights, to which
+            what a judge writes is put (`describe.pipeline.written`); or contexts that the head looks from, of
+            descriptions that say where it looks (`describe.pipeline.look_trials`).
     """
 
     name: str
@@ -42,7 +44,7 @@ class Measure:
     prompt: str
     about: str
     questions: str
-    by_weights: bool = False
+    by: Literal["rows", "weights", "contexts"] = "rows"
 
 
 class _Figure(TypedDict):
@@ -71,7 +73,7 @@ _ROWS = (
         prompt="judge-write-1",
         about="write (the judge writes new words, and the weights test them)",
         questions="describe.scoring.write",
-        by_weights=True,
+        by="weights",
         **_AUROC,
     ),
     Measure(
@@ -118,6 +120,20 @@ _ROWS = (
         prompt="judge-likelihood-1",
         about="likelihood (a server with logprobs)",
         questions="describe.scoring.likelihood",
+    ),
+    Measure(
+        name="attention",
+        value="share_right",
+        title="share right",
+        unit=" right",
+        axis="mean share of contexts told right",
+        span=(0.0, 1.0),
+        chance=0.2,
+        reply=150.0,
+        prompt="judge-attention-1",
+        about="attention (at which of five tokens the head looks, by what was said of where it looks)",
+        questions="describe.scoring.attention",
+        by="contexts",
     ),
 )
 

@@ -81,7 +81,7 @@ class CheckStore:
             return {HeadId(row.layer, row.head): row.found for row in connection.execute(query)}
 
     def of_layer(self, connection: Connection, extraction_id: int, layer: int) -> dict[int, Found]:
-        """The newest check of the mappings of each head of a layer, by the head's id in the catalogue."""
+        """The newest check of the mappings of each head of a layer in prompts, by the head's id in the catalogue."""
         head, table = schema.head, schema.head_check
         query = (
             select(table.c.head_id, table.c.found, table.c.settings)
@@ -89,7 +89,8 @@ class CheckStore:
             .where(head.c.extraction_id == extraction_id, head.c.layer == layer)
             .order_by(table.c.id)
         )
-        return {row.head_id: row.found | {"settings": row.settings} for row in connection.execute(query)}
+        rows = connection.execute(query)
+        return {row.head_id: row.found | {"settings": row.settings} for row in rows if "attended" not in row.settings}
 
     def by_head(self, model_id: int) -> HeadChecks:
         """Results for each head by the standard runs on a model, or else the newest."""

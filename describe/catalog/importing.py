@@ -20,6 +20,7 @@ from describe.catalog.imported import check
 from describe.catalog.packing import pack
 from describe.catalog.parts import Parts, hits_of, scores_of
 from describe.catalog.passages import fill
+from describe.catalog.query_key import head_query_key
 from describe.catalog.roles import head_role
 from describe.catalog.rows import json_hash, now, storable
 from describe.errors import CatalogueError
@@ -128,6 +129,8 @@ class _Import:
         self._under(schema.evidence, head_id, made.evidence, _lists(evidence), f"{name}: other evidence")
         figure = record.figure and pack_figure(record.figure)
         self._under(head_figure, head_id, made.figure, figure, f"{name}: another figure")
+        pairs = record.query_key and storable(record.query_key.to_json())
+        self._under(head_query_key, head_id, made.query_key, pairs, f"{name}: other pairs of queries and keys")
         inference = record.inference.to_json() if record.inference else {}
         settings = inference.pop("settings", None)
         self._under(schema.head_check, head_id, settings, _lists(inference), f"{name}: another check")

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from describe.catalog.figures import Found
+from describe.catalog.query_key import FoundPairs
 from describe.catalog.rows import iso
 from describe.head_record import HeadProvenance, HeadRecord, HeldOut, Json, Record, Shape
 from describe.mappings import ConstantPart, MappingRow, Target
@@ -63,16 +64,17 @@ def head_record(
     *,
     evidence: Row[Any] | None,
     figure: Found | None,
+    query_key: FoundPairs | None,
     roles: Json | None,
     provenance: Mapping[str, Record],
     **known: Any,
 ) -> HeadRecord:
     """The record of a head, from its row, that of its extraction, and what belongs to it.
 
-    ``evidence`` is a row and ``figure`` as found, if the head was tested, ``roles`` has those of the head with their
-    ``provenance``; ``known``: ``descriptions``, ``relations``, ``inference`` and, where there is one, ``attention``;
-    ``provenance``: how what is known of all heads of the model was made, ``relations`` and ``attention``. Where the row
-    has no ``held_out``, nor has the record.
+    ``evidence`` is a row, ``figure`` and ``query_key`` as found, if the head was tested, ``roles`` has those of the
+    head with their ``provenance``; ``known``: ``descriptions``, ``relations``, ``inference`` and, where there is one,
+    ``attention``; ``provenance``: how what is known of all heads of the model was made, ``relations`` and
+    ``attention``. Where the row has no ``held_out``, nor has the record.
     """
     if "held_out" in row._mapping:
         kept = row.held_out or {}
@@ -82,10 +84,13 @@ def head_record(
         known["constant"] = _unpack_constant(row.constant)
     if figure is not None:
         known["figure"] = figure.figure
+    if query_key is not None:
+        known["query_key"] = query_key.record
     looked_for = {
         "tokens": extraction.tokens,
         "evidence": evidence and evidence.settings,
         "figure": figure and figure.settings,
+        "query_key": query_key and query_key.settings,
         "roles": roles and roles["provenance"],
     }
     return HeadRecord.of(

@@ -28,6 +28,7 @@ from describe.catalog.ledger import LedgerStore
 from describe.catalog.packing import MAPPING, head_record, pack, unpack
 from describe.catalog.passages import add_head
 from describe.catalog.placebos import PlaceboStore
+from describe.catalog.query_key import QueryKeyStore
 from describe.catalog.relations import RelationStore
 from describe.catalog.roles import RoleStore
 from describe.catalog.rows import get_or_create, json_hash
@@ -61,6 +62,7 @@ class Catalogue:
         self.relations = RelationStore(self._engine)
         self.evidence = EvidenceStore(self._engine)
         self.figures = FigureStore(self._engine)
+        self.query_key = QueryKeyStore(self._engine)
         self.checks = CheckStore(self._engine)
         self.attention = AttentionStore(self._engine)
         self.scores = ScoreStore(self._engine, self.writes)
@@ -304,6 +306,7 @@ class Catalogue:
                 descriptions = descriptions_of_layer(connection, extraction_id, layer, scores, labeller_id)
                 evidence = self.evidence.of_layer(connection, extraction_id, layer)
                 figures = self.figures.of_layer(connection, extraction_id, layer)
+                pairs = self.query_key.of_layer(connection, extraction_id, layer)
                 checks = self.checks.of_layer(connection, extraction_id, layer)
                 roles = self.roles.of_layer(connection, extraction_id, layer)
                 looks = self.attention.of_layer(connection, attention[0], layer) if attention else {}
@@ -324,6 +327,7 @@ class Catalogue:
                             inference=checks.get(row.id),
                             evidence=evidence.get(row.id),
                             figure=figures.get(row.id),
+                            query_key=pairs.get(row.id),
                             roles=roles.get(row.id),
                             provenance=provenance | ({"attention": attention[1]} if attention and look else {}),
                             **look,

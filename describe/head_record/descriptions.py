@@ -196,11 +196,12 @@ class DescriptionRecord(Record):
     @property
     def grouped(self) -> list[str]:
         """The kind of head and its groups in words, a line each; none where the prompt does not ask for them."""
-        if self.kind is None:
+        kind = [] if self.kind is None else [KINDS[self.kind]]
+        covers = [f"groups cover {self.covered:.0%} of the lines".replace("%", " %")] if self.covered else []
+        if not kind and not covers:
             return []
-        covers = f", groups cover {self.covered:.0%} of the lines".replace("%", " %") if self.covered else ""
         few = ": too few for a description of the whole head" if self.thin else ""
-        return [f"{KINDS[self.kind]}{covers}{few}", *(group.words for group in self.groups)]
+        return [f"{', '.join(kind + covers)}{few}", *(group.words for group in self.groups)]
 
     @property
     def described(self) -> str:

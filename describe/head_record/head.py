@@ -10,6 +10,7 @@ from describe.head_record.descriptions import DescriptionRecord, State, best_fir
 from describe.head_record.findings import EvidenceRecord, RoleRecord, RolesProvenance
 from describe.head_record.form import Object, Record
 from describe.head_record.neuronpedia import neuronpedia
+from describe.head_record.query_key import QueryKeyRecord
 from describe.head_record.relations import InferenceRecord, RelationRecord, RelationsProvenance
 from describe.head_record.summary import HeadSummary
 from describe.mappings import ConstantPart, MappingRow
@@ -117,6 +118,9 @@ class HeadProvenance(Record):
     figure: Object | None = None
     """settings that the figure was found with; missing where it was not looked for"""
 
+    query_key: Object | None = None
+    """settings that the pairs of queries and keys were found with; missing where they were not"""
+
     attention: AttentionProvenance | None = None
     """how the model was run to see where the head looks; missing where it was not"""
 
@@ -174,6 +178,9 @@ class HeadRecord(Record):
 
     attention: AttentionRecord | None = None
     """where the head looks while the model runs; missing where it was not looked at"""
+
+    query_key: QueryKeyRecord | None = None
+    """which pairs of tokens its queries and keys connect, by the weights; missing where it was not looked at"""
 
     provenance: HeadProvenance
     """of which model the head is, with all settings, versions and times"""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -13,18 +13,22 @@ from describe.labelling.json_reply import first_reason, reply_object, without_th
 __all__ = [
     "ANSWER_SCHEMA",
     "GROUPED_SCHEMA",
+    "LOOKS_SCHEMA",
     "UNCLEAR",
     "Answer",
     "GroupAnswer",
     "GroupedAnswer",
+    "LooksAnswer",
     "looks_like_refusal",
     "parse_answer",
     "parse_completion",
     "parse_grouped",
+    "parse_looks",
 ]
 
 UNCLEAR = "Unclear"
 
+A = TypeVar("A", bound="Answer")
 
 _ABSTAINED = re.compile(
     r"\W*("
@@ -89,18 +93,36 @@ class GroupedAnswer(Answer):
         return self.pattern == UNCLEAR or self.kind in NO_PATTERN
 
 
+class LookGroup(BaseModel):
+    """Lines in which a head looks from one sort of token at one sort of token."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"additionalProperties": False})
+
+    source: str = Field(alias="from", max_length=600)
+    target: str = Field(alias="at", max_length=600)
+    lines: list[int] = Field(max_length=200)
+
+
+class LooksAnswer(Answer):
+    """An answer on where a head looks, with groups of lines before the two sentences."""
+
+    groups: list[LookGroup] = Field(max_length=MOST_GROUPS)
+
+
 _ORDER = ("reasoning", "kind", "groups", "inputs", "pattern")
 
 
-def _grouped_schema() -> dict[str, Any]:
+def _ordered_schema(answer: type[Answer]) -> dict[str, Any]:
     """The schema with its keys in the order in which they are to be thought of."""
-    schema = GroupedAnswer.model_json_schema()
-    schema["properties"] = {name: schema["properties"][name] for name in _ORDER}
-    schema["required"] = list(_ORDER)
+    schema = answer.model_json_schema()
+    names = [name for name in _ORDER if name in schema["properties"]]
+    schema["properties"] = {name: schema["properties"][name] for name in names}
+    schema["required"] = names
     return schema
 
 
-GROUPED_SCHEMA: dict[str, Any] = _grouped_schema()
+GROUPED_SCHEMA = _ordered_schema(GroupedAnswer)
+LOOKS_SCHEMA = _ordered_schema(LooksAnswer)
 
 _REFUSAL = re.compile(
     r"\W*(i['’]?m (very |so )?sorry|sorry,|i (can['’]?t|cannot|can not|am unable|am not able|won['’]?t))", re.I
@@ -122,10 +144,19 @@ def parse_answer(text: str) -> Answer:
 
 def parse_grouped(text: str) -> GroupedAnswer:
     """The answer with groups in a reply, as `parse_answer` reads one. Raises ValueError likewise."""
+    return _parsed(text, GroupedAnswer)
+
+
+def parse_looks(text: str) -> LooksAnswer:
+    """The answer on where a head looks in a reply, as `parse_answer` reads one. Raises ValueError likewise."""
+    return _parsed(text, LooksAnswer)
+
+
+def _parsed(text: str, answer: type[A]) -> A:
     found = reply_object(text, "pattern")
-    known = {name: found[name] for name in _ORDER if name in found}
+    known = {name: found[name] for name in answer.model_fields if name in found}
     try:
-        return GroupedAnswer.model_validate({"reasoning": ""} | known)
+        return answer.model_validate({"reasoning": ""} | known)
     except ValidationError as error:
         raise ValueError(first_reason(error)) from error
 

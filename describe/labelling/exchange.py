@@ -10,15 +10,20 @@ from describe.errors import CallError
 from describe.labelling.answer import (
     ANSWER_SCHEMA,
     GROUPED_SCHEMA,
+    LOOKS_SCHEMA,
     UNCLEAR,
+    GroupAnswer,
+    GroupedAnswer,
     looks_like_refusal,
     parse_answer,
     parse_completion,
     parse_grouped,
+    parse_looks,
 )
 from describe.labelling.groups import checked_groups
 from describe.labelling.json_reply import LONGEST
-from describe.labelling.template import Template, text_hash
+from describe.labelling.looks import look_rows
+from describe.labelling.template import AnswerForm, Template, text_hash
 from describe.llm import Form, Message, Reply
 from describe.records import Description, HeadMapping, MappingRow
 from describe.text import encodable
@@ -80,6 +85,9 @@ def run_ahead(inquiry: Inquiry[T], answered: Callable[[Question[Any]], Any]) -> 
             answer, certain = question.assumed, False
 
 
+_SCHEMAS: dict[AnswerForm, Form] = {"pattern": ANSWER_SCHEMA, "groups": GROUPED_SCHEMA, "looks": LOOKS_SCHEMA}
+
+
 @dataclass(frozen=True)
 class DescribeQuestion:
     """The question of what a head does."""
@@ -91,7 +99,8 @@ class DescribeQuestion:
     @classmethod
     def of(cls, template: Template, mapping: HeadMapping) -> DescribeQuestion:
         """Ask about a head. Raises `TemplateError` as `Template.render` does."""
-        return cls(template, template.render(mapping), mapping.salient)
+        looks = mapping.attention if template.answer == "looks" else None
+        return cls(template, template.render(mapping), look_rows(looks) if looks else mapping.salient)
 
     def alone(self) -> Inquiry[Description]:
         """The inquiry of this one question."""
@@ -102,7 +111,7 @@ class DescribeQuestion:
     def form(self) -> Form:
         if self.template.completion:
             return None
-        return GROUPED_SCHEMA if self.template.grouped else ANSWER_SCHEMA
+        return _SCHEMAS[self.template.answer]
 
     @property
     def assumed(self) -> Description:
@@ -110,7 +119,7 @@ class DescribeQuestion:
 
     def read(self, reply: str, usage: dict[str, Any]) -> Description:
         """A description or an abstention. Raises `CallError` when the reply repeats an example of the prompt."""
-        if self.template.grouped:
+        if self.template.answer != "pattern":
             return self._grouped(reply, usage)
         answer = parse_completion(reply) if self.template.completion else parse_answer(reply)
         echo = self.template.echoed(answer)
@@ -128,15 +137,20 @@ class DescribeQuestion:
 
     def _grouped(self, reply: str, usage: dict[str, Any]) -> Description:
         """An answer with groups, whose lines are looked up."""
-        answer = parse_grouped(reply)
-        groups = checked_groups(answer.groups, self.rows)
+        answer = parse_grouped(reply) if self.template.answer == "groups" else parse_looks(reply)
+        named = (
+            answer.groups
+            if isinstance(answer, GroupedAnswer)
+            else [GroupAnswer(inputs=one.source, promoted=one.target, lines=one.lines) for one in answer.groups]
+        )
+        groups = checked_groups(named, self.rows)
         lines = {line for group in groups if group.checked for line in group.lines}
         return Description(
             inputs=answer.inputs,
             pattern=UNCLEAR if answer.unclear else answer.pattern,
             reasoning=answer.reasoning,
             unclear=answer.unclear,
-            kind=answer.kind,
+            kind=answer.kind if isinstance(answer, GroupedAnswer) else None,
             groups=groups,
             covered=len(lines) / len(self.rows) if self.rows else None,
             reply=reply,

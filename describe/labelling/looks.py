@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 
 from describe.attention import SAYS, Attended, Context, HeadAttention, TokenPair
+from describe.mappings import MappingRow, Target
 from describe.records import HeadMapping
 from describe.text import shown, visible
 
-__all__ = ["ATTENTION", "LOOKS", "looks_of", "shuffled_looks"]
+__all__ = ["ATTENTION", "LOOKS", "context_line", "look_rows", "looks_of", "shuffled_looks"]
 
 LOOKS = frozenset({"kinds", "pairs", "contexts"})
 """Fields of a template that show where a head looks."""
@@ -32,27 +34,53 @@ def looks_of(mapping: HeadMapping, field: str) -> list[dict[str, object]]:
             {"source": shown(pair.source), "target": shown(pair.target), "count": pair.count}
             for pair in found.pairs[:MOST_PAIRS]
         ]
-    return [{"text": _line(one), "attention": one.attended[0].attention} for one in found.contexts if one.attended]
+    return [{"text": _looked_at(one), "attention": one.attended[0].attention} for one in _lines(found)]
 
 
-def _line(context: Context) -> str:
-    key = context.attended[0].place
+def look_rows(found: HeadAttention) -> tuple[MappingRow, ...]:
+    """The lines of the contexts as rows: the token from which the head looks, and the one that it looks at."""
+    return tuple(
+        MappingRow(
+            0, one.tokens[one.query], first.attention, (Target(0, one.tokens[first.place], first.attention),), ()
+        )
+        for one in _lines(found)
+        for first in one.attended[:1]
+    )
+
+
+def context_line(context: Context, marked: Callable[[int, str], str]) -> str:
+    """A context in one line, the token looked from in ⟪⟫; ``marked``: how the token at a place is written."""
     pieces = []
     for place, token in enumerate(context.tokens):
-        seen = visible(token)
-        seen = f"⟦{seen}⟧" if place == key and place != context.query else seen
+        seen = marked(place, visible(token))
         seen = f"⟪{seen}⟫" if place == context.query else seen
         pieces.append((" … " if place == context.cut else "") + seen)
-    return "".join(pieces) + (" (at itself)" if key == context.query else "")
+    return "".join(pieces)
+
+
+def _lines(found: HeadAttention) -> list[Context]:
+    """The contexts that are shown, a line each."""
+    return [one for one in found.contexts if one.attended]
+
+
+def _looked_at(context: Context) -> str:
+    key = context.attended[0].place
+    line = context_line(context, lambda place, seen: f"⟦{seen}⟧" if place == key != context.query else seen)
+    return line + (" (at itself)" if key == context.query else "")
 
 
 def shuffled_looks(found: HeadAttention, seed: int) -> HeadAttention:
-    """A head that looks from the same places at others, drawn from the same contexts, and is of no kind."""
+    """A head that looks from the same places at others, drawn from the same contexts, and is of no kind.
+
+    So it does in the held-out contexts, on which what is said of it is judged.
+    """
     draw = random.Random(f"{seed} {found.layer}.{found.head}")  # noqa: S311  (not a secret)
     contexts = tuple(_elsewhere(context, draw) for context in found.contexts)
+    held_out = tuple(_elsewhere(context, draw) for context in found.held_out)
     ends = [(one.tokens[one.query], one.tokens[one.attended[0].place], one) for one in contexts if one.attended]
     pairs = tuple(TokenPair(source, target, 1, one.attended[0].attention, 0.0) for source, target, one in ends)
-    return replace(found, kinds=(), halves=((), ()), figures={}, pairs=pairs, contexts=contexts, classes=())
+    moved = replace(found, pairs=pairs, contexts=contexts, held_out=held_out)
+    return replace(moved, kinds=(), halves=((), ()), figures={}, classes=())
 
 
 def _elsewhere(context: Context, draw: random.Random) -> Context:

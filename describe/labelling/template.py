@@ -9,7 +9,7 @@ from difflib import SequenceMatcher
 from functools import lru_cache, partial
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from jinja2 import StrictUndefined, TemplateSyntaxError, meta
 from jinja2 import Template as JinjaTemplate
@@ -32,8 +32,11 @@ JUDGES = "judge-"
 MODES = ("chat", "completion")
 """Values of a template's ``mode``: asked as a chat, which is the default, or as a text to be gone on with."""
 
-ANSWERS = ("pattern", "groups")
-"""Values of a template's ``answer``: two sentences, or before them the kind of head and groups of lines."""
+AnswerForm = Literal["pattern", "groups", "looks"]
+
+ANSWERS: tuple[AnswerForm, ...] = get_args(AnswerForm)
+"""Values of a template's ``answer``: two sentences; before them the kind of head and groups of lines; or groups alone,
+of lines that show where it looks."""
 
 ECHO = 0.85
 """The share of letters in common from which on two answers say the same."""
@@ -62,7 +65,7 @@ class Template:
 
     Attributes:
         uses: the fields it uses, of those that its `Kind` offers.
-        grouped: the answer names groups of rows by the numbers of their lines, and the kind of head.
+        answer: the form of the answer, one of `ANSWERS`.
         completion: sent as a text to be gone on with, for base models and small ones, not as a chat.
         examples: what it gives as examples of inputs and patterns; an LLM that repeats one has not answered.
     """
@@ -71,7 +74,7 @@ class Template:
     text: str
     uses: frozenset[str] = frozenset({"rows"})
     completion: bool = False
-    grouped: bool = False
+    answer: AnswerForm = ANSWERS[0]
     examples: frozenset[str] = frozenset()
 
     @property
@@ -131,7 +134,7 @@ def load_template(name: str = DEFAULT_PROMPT, kind: Kind | None = None) -> Templ
     ):
         raise TemplateError(f"prompt template '{name}': each of its examples needs 'inputs' and 'pattern'")
     answers = frozenset(str(example[side]) for example in examples for side in ("inputs", "pattern")) - {UNCLEAR}
-    return Template(shown, text, frozenset(uses), mode == MODES[1], answer == ANSWERS[1], answers)
+    return Template(shown, text, frozenset(uses), mode == MODES[1], answer, answers)
 
 
 def template_names() -> list[str]:

@@ -11,12 +11,14 @@ from describe.pipeline.extraction.extract import ExtractResult, extract, extract
 from describe.pipeline.figures import figures, figures_in_words
 from describe.pipeline.imports import import_heads
 from describe.pipeline.inference.ablation import AblateResult, ablate, ablation_curves, ablation_rows
+from describe.pipeline.inference.attended import check_attended
 from describe.pipeline.inference.attention import AttendResult, attend, attention_rows, kind_rows
 from describe.pipeline.inference.correlation import CorrelateResult, correlate, correlation_rows
 from describe.pipeline.inference.described_heads import check_described
 from describe.pipeline.llm_stage.limits import Batching, Limits
 from describe.pipeline.operations.comparison import Comparison, compare, comparison
 from describe.pipeline.operations.relations import RelationsResult, relations, relations_all
+from describe.pipeline.query_key import query_key, query_key_in_words
 from describe.pipeline.roles import RolesResult, roles
 from describe.pipeline.score_estimate import ScorePlan, plan_scores
 from describe.pipeline.score_report import score_report
@@ -53,6 +55,7 @@ __all__ = [
     "attend",
     "attention_rows",
     "calls",
+    "check_attended",
     "check_described",
     "compare",
     "comparison",
@@ -77,6 +80,8 @@ __all__ = [
     "plan_scores",
     "plan_stability",
     "prompt_of",
+    "query_key",
+    "query_key_in_words",
     "relations",
     "relations_all",
     "report",

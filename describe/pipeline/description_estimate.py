@@ -105,15 +105,16 @@ def prompt_of(
     The text is the one message of a chat whose reply is to follow the schema, or is to be gone on with, and then there
     is no schema. Changes nothing. Raises `InputError` when the head or the template cannot be used.
     """
-    from describe.labelling import ANSWER_SCHEMA
+    from describe.labelling import DescribeQuestion
 
     template = load_prompt(prompt)
     info, extraction_id = find(catalogue, model, reading)
     parse_heads(str(head), info.n_layers, info.n_heads)
     load, _ = material(catalogue, model, extraction_id, template, keep=False)
+    question = DescribeQuestion.of(template, load(head))
     return {
         "prompt": template.name,
         "mode": "completion" if template.completion else "chat",
-        "text": template.render(load(head)),
-        "schema": None if template.completion else ANSWER_SCHEMA,
+        "text": question.prompt,
+        "schema": question.form,
     }

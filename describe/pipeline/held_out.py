@@ -122,14 +122,16 @@ def words_of(told: Told) -> Words:
     return told.inputs or "", told.pattern or ""
 
 
-def chosen_authors(descriptions: list[Told], llm: str | None = None, prompt: str | None = None) -> list[int]:
+def chosen_authors(
+    descriptions: list[Told], llm: str | None = None, prompt: str | None = None, *, looks: bool = False
+) -> list[int]:
     """The labellers whose descriptions count: of namesakes the one with the most, the newer of equals.
 
-    Not those who say where heads look: no mapping row tells whether that is true.
+    Not those who say where heads look: no mapping row tells whether that is true. ``looks``: those alone.
     """
     numbers: dict[tuple[str, str], dict[int, int]] = {}
     for told in descriptions:
-        if told.settings.get("shows") == ATTENTION:
+        if (told.settings.get("shows") == ATTENTION) != looks:
             continue
         if llm in (None, told.llm) and prompt in (None, told.prompt):
             of_name = numbers.setdefault((told.llm, told.prompt), {})

@@ -10,6 +10,7 @@ import numpy as np
 
 from describe.catalog import Catalogue, Told
 from describe.head_record import ScoreRecord
+from describe.labelling.looks import ATTENTION
 from describe.measures import DEFAULT, MEASURES
 from describe.pipeline.common import find
 from describe.pipeline.extraction.placebos import KINDS
@@ -40,9 +41,10 @@ def score_report(catalogue: Catalogue, model: str, reading: str | None = None) -
     described than of random ones (``excess``), and how many descriptions score above all but a twentieth of those of
     random heads (``above``, of ``scored``). ``beyond_chance``: how many have q < 0.05, where the measure gives
     p-values. ``grouping``: the mean of what grouping rows by shared tokens gives without any
-    description. ``curve``: the mean score of the best-scored
-    descriptions, by the share of all heads that these are; ``wrong_curve``: that of the best-scored wrong ones, since
-    the best of any scores are good by luck too. Raises `CatalogueError` where the catalogue does not hold the model.
+    description, ``nearest``: of naming the nearest of five tokens, where these were judged. ``curve``: the mean score
+    of the best-scored descriptions, by the share of all heads that these are; ``wrong_curve``: that of the best-scored
+    wrong ones, since the best of any scores are good by luck too. Raises `CatalogueError` where the catalogue does not
+    hold the model.
     """
     _, own = find(catalogue, model, reading)
     told, scores = catalogue.scores.descriptions(own), catalogue.scores.newest(own)
@@ -55,7 +57,8 @@ def score_report(catalogue: Catalogue, model: str, reading: str | None = None) -
     for of, by_author in _by_author(told):
         author = by_author[0].labeller_id
         judges: list[tuple[str, str | None]] = [*_judges(by_author, scores)]
-        for judge in judges or [(DEFAULT, None)]:
+        unjudged = "attention" if by_author[0].settings.get("shows") == ATTENTION else DEFAULT
+        for judge in judges or [(unjudged, None)]:
             of_placebos = {kind: _placebo(*placebos.get(kind, ([], {})), author, judge) for kind in KINDS}
             for kind, found in of_placebos.items():
                 if found is not None:
@@ -70,7 +73,7 @@ def score_report(catalogue: Catalogue, model: str, reading: str | None = None) -
 
 def _by_author(told: list[Told]) -> Iterator[tuple[str, list[Told]]]:
     """The descriptions of each author, those of whole heads and those of roles apart."""
-    for author in chosen_authors(told):
+    for author in (*chosen_authors(told), *chosen_authors(told, looks=True)):
         for of in ("heads", "roles"):
             found = [one for one in told if one.labeller_id == author and bool(one.head.role) == (of == "roles")]
             if found:
@@ -109,6 +112,7 @@ def _row(told: list[Told], scores: Scores, judge: tuple[str, str | None], eviden
         "balanced_accuracy": _mean([b["value"] for score in valued if (b := score.found.get("balanced_accuracy"))]),
         "beyond_chance": _beyond_chance(valued),
         "grouping": _mean([score.grouping for score in valued if score.grouping is not None]),
+        "nearest": _mean([near["value"] for score in valued if (near := score.found.get("nearest"))]),
         "reach": _mean([score.found["reach"]["value"] for score in valued if score.found.get("reach")]),
         "above_chance": sum(score.low is not None and score.low > MEASURES[judge[0]].chance for score in valued),
         "curve": _curve(values, len(told), MEASURES[judge[0]].value),

@@ -14,11 +14,13 @@ from describe.catalog.rows import json_hash
 from describe.errors import InputError
 from describe.measures import DEFAULT, Measure, find_measure
 from describe.pipeline.common import Progress, find, silent
+from describe.pipeline.evidence import ATTENTION_PROMPT, attention_of
 from describe.pipeline.held_out import TRIAL, RowsOf, Trials, check_kept, chosen_authors, too_few, words_of
 from describe.pipeline.llm_stage.limits import Batching, Limits, Terms
 from describe.pipeline.llm_stage.record import TaskRecord
 from describe.pipeline.llm_stage.run import LLMStage, StageResult
 from describe.pipeline.llm_stage.task import Task
+from describe.pipeline.look_trials import FIVE, LookTrials
 from describe.pipeline.written import SETTINGS as WRITTEN
 from describe.records import HeadId, Score, parse_heads
 
@@ -62,8 +64,8 @@ def score(
     """Have a judge score the descriptions of a model, and those of its placebos, by held-out rows or by the weights.
 
     ``measure``: a row of `describe.measures.MEASURES`: detection and its kin by rows; ``write``, by words that the
-    judge writes and the weights test, on ``device``; or the bits that descriptions save (likelihood), for which the
-    judge's server must give log-probabilities.
+    judge writes and the weights test, on ``device``; the bits that descriptions save (likelihood), for which the
+    judge's server must give log-probabilities; or ``attention``, of descriptions that say where heads look.
 
     ``reading``: of heads read by this one, as `find` takes it.
 
@@ -100,7 +102,7 @@ def score(
 class JudgedTask(Task[Score]):
     """Descriptions of one extraction by one author, to be judged."""
 
-    trials: Trials
+    trials: Trials | LookTrials
 
 
 class Judging:
@@ -126,7 +128,7 @@ class Judging:
         self.info, self.own = find(catalogue, model, reading)
         self.catalogue = catalogue
         self._model = model
-        self._settings_of_trial = WRITTEN if self.measure.by_weights else TRIAL
+        self._settings_of_trial = {"rows": TRIAL, "weights": WRITTEN, "contexts": FIVE}[self.measure.by]
         self._written: dict[int, dict[HeadId, WrittenWords]] = defaultdict(dict)
         self._earlier: dict[tuple[int, str], Row[Any]] | None = None
 
@@ -143,11 +145,14 @@ class Judging:
                 )
             llm = "statistics"
         told = self.catalogue.scores.descriptions(self.own)
-        authors = chosen_authors(told, llm, prompt)
+        of_looks = self.measure.by == "contexts"
+        authors = chosen_authors(told, llm, prompt, looks=of_looks)
         if not authors:
             by = " ".join(filter(None, (llm, prompt))) or "anyone"
-            raise InputError(f"no head of {self._model} is described by {by}: run headscribe describe {self._model}")
-        if not self.measure.by_weights:
+            by += ", by where it looks" if of_looks else ""
+            run = f"headscribe describe {self._model}" + (f" --prompt {ATTENTION_PROMPT}" if of_looks else "")
+            raise InputError(f"no head of {self._model} is described by {by}: run {run}")
+        if self.measure.by == "rows":
             check_kept(self.catalogue, self._model, self.own)
         self.stage.enter(self._settings, keep=keep)
         wanted = set(parse_heads(heads, self.info.n_layers, self.info.n_heads))
@@ -155,6 +160,8 @@ class Judging:
 
     def _of_author(self, author: int, told: list[Told], wanted: set[HeadId]) -> list[JudgedTask]:
         own = [one for one in told if one.labeller_id == author]
+        if self.measure.by == "contexts":
+            return self._of_looks(author, {one.head: one for one in own if one.answers}, wanted)
         rows = RowsOf(self.catalogue, self.own, suppressed=any(t.settings.get("shows") == "suppressed" for t in own))
         others = {one.head: one for one in own if one.answers}
         units = [unit for unit in others if unit._replace(role=0) in wanted]
@@ -162,7 +169,7 @@ class Judging:
         trials = Trials(others, others, rows, rows, heads, self.info.vocab_size)
         found = [self._task(self.own, author, units, trials)]
         for kind, placebo in self.catalogue.placebos.of(self.own).items():
-            if self.measure.by_weights and kind == "shuffled":
+            if self.measure.by == "weights" and kind == "shuffled":
                 continue  # rows without a head: nothing can be put to it
             by_author = [one for one in self.catalogue.scores.descriptions(placebo) if one.labeller_id == author]
             answers = {one.head: one for one in by_author if one.answers}
@@ -171,7 +178,19 @@ class Judging:
             found.append(self._task(placebo, author, list(answers), trials))
         return found
 
-    def _task(self, extraction_id: int, author: int, units: list[HeadId], trials: Trials) -> JudgedTask:
+    def _of_looks(self, author: int, own: dict[HeadId, Told], wanted: set[HeadId]) -> list[JudgedTask]:
+        """The tasks of judging what an author says of where heads look, own ones and placebos that look elsewhere."""
+        looks, _ = attention_of(self.catalogue, self._model)
+        units = [unit for unit in own if unit._replace(role=0) in wanted]
+        found = [self._task(self.own, author, units, LookTrials(own, own, looks))]
+        elsewhere, _ = attention_of(self.catalogue, self._model, shuffled=True)
+        for placebo in self.catalogue.placebos.of(self.own).values():
+            told = self.catalogue.scores.descriptions(placebo)
+            answers = {one.head: one for one in told if one.labeller_id == author and one.answers}
+            found.append(self._task(placebo, author, list(answers), LookTrials(answers, own, elsewhere)))
+        return found
+
+    def _task(self, extraction_id: int, author: int, units: list[HeadId], trials: Trials | LookTrials) -> JudgedTask:
         scores, judge = self.catalogue.scores, self.stage.labeller_id or 0
         done = scores.outcomes(extraction_id, judge, self.measure.name, self._settings_of_trial)
         outcomes = {unit: done[one.id] for unit, one in trials.told.items() if one.id in done}
@@ -205,8 +224,10 @@ class Judging:
         from describe.weights import open_model
 
         judges: list[StatisticsJudge] = []
-        if self.measure.by_weights:
+        if self.measure.by == "weights":
             return self._written_by_statistics()
+        if self.measure.by == "contexts":
+            return _places_by_statistics
         questions = questions_of(self.measure)
         of_judgements = questions.of_judgements
         assert of_judgements is not None
@@ -219,6 +240,7 @@ class Judging:
             if not judges:
                 judges.append(StatisticsJudge(Vocabulary(open_model(self._model).tokens)))
             trials = task.trials
+            assert isinstance(trials, Trials)
             for unit in record.pending:
                 trial, told, wrong = questions.trial(trials.case(unit)), trials.told[unit], trials.wrong(unit)
                 if not trial.enough:
@@ -249,12 +271,15 @@ class Judging:
 
         return write_all
 
-    def _inquiry(self, trials: Trials, unit: HeadId) -> Inquiry[Any]:
+    def _inquiry(self, trials: Trials | LookTrials, unit: HeadId) -> Inquiry[Any]:
         """The judge's inquiry about one description, and about a wrong one."""
         from describe.scoring import questions_of
+        from describe.scoring.attention import inquire_places
         from describe.scoring.write import inquire_words
 
-        if self.measure.by_weights:
+        if isinstance(trials, LookTrials):
+            return (yield from inquire_places(self.stage.template, trials.case(unit)))
+        if self.measure.by == "weights":
             down = trials.rows.pushes_down(unit)
             return (yield from inquire_words(self.stage.template, words_of(trials.told[unit]), suppressed=down))
         case = trials.case(unit)
@@ -283,8 +308,9 @@ class Judging:
     def _sitting(self, task: JudgedTask, unit: HeadId, words: WrittenWords) -> Sitting:
         from describe.pipeline.written import Sitting
 
-        trials, down = task.trials, task.trials.rows.pushes_down(unit)
-        wrong = trials.wrong(unit)
+        trials = task.trials
+        assert isinstance(trials, Trials)
+        down, wrong = trials.rows.pushes_down(unit), trials.wrong(unit)
         shown = trials.rows.of(unit, suppressed=down).salient
         return Sitting(
             told=trials.told[unit],
@@ -312,6 +338,15 @@ class Judging:
         return WrittenWords(tuple((word, tuple(outputs)) for word, outputs in said)) if said else None
 
 
+def _places_by_statistics(record: TaskRecord[Score]) -> None:
+    """The judge that asks nobody, where a token is to be chosen: by what is claimed."""
+    assert isinstance(record.task, JudgedTask)
+    trials = record.task.trials
+    assert isinstance(trials, LookTrials)
+    for unit in record.pending:
+        record.keep(unit, trials.by_statistics(unit))
+
+
 def _method(judge: LLM, request: Request, template: str | None, measure: Measure) -> tuple[Template, dict[str, Any]]:
     """The judge's template, or the method of statistics, and the settings that the outcome depends on."""
     from describe.labelling import Template
@@ -321,8 +356,12 @@ def _method(judge: LLM, request: Request, template: str | None, measure: Measure
     questions = questions_of(measure)
     if judge.kind.asks:
         return questions.load(template or measure.prompt), request.provenance() | identity(judge)
-    if questions.of_judgements is None and not measure.by_weights:
+    if questions.of_judgements is None and measure.by == "rows":
         raise InputError(f"--judge statistics cannot judge by {measure.name}: name an LLM, or leave out --measure")
     if template is not None:
         raise InputError("--judge statistics takes no --judge-prompt: it asks nobody")
+    if measure.by == "contexts":
+        from describe.scoring.attention import METHOD as BY_CLAIMS
+
+        return Template("attention-judge-1", BY_CLAIMS), dict(SETTINGS)
     return Template("evidence-judge-1", METHOD), dict(SETTINGS)

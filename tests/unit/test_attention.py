@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,10 +36,14 @@ from describe.inference.attention import (
     uniform_figures,
 )
 from describe.inference.attention.classes import CLASSES, significant_classes
-from describe.labelling.looks import shuffled_looks
-from describe.llm import Request, parse_llm
+from describe.labelling import DescribeQuestion, Exchange, load_template
+from describe.labelling.answer import LOOKS_SCHEMA
+from describe.labelling.looks import look_rows, shuffled_looks
+from describe.llm import Reply, Request, parse_llm
 from describe.pipeline.held_out import chosen_authors
-from describe.records import HeadId
+from describe.records import Claim, Description, HeadId, HeadMapping
+from describe.scoring.attention import LEAST, LooksCase, PlaceQuestion, choices, inquire_places
+from describe.scoring.attention import load as load_choosing
 from describe.weights import open_model
 from tests import attention_oracle, tiny
 from tests.whole_catalogue import MODEL, OTHER, whole_catalogue
@@ -287,3 +293,112 @@ def test_classes_of_tokens_on_either_side_are_those_beyond_the_text() -> None:
     assert (said.inputs, said.unclear) == ("Unclear", False)
     assert said.pattern == "looks at commas and semicolons (90 of 100 looks; 5% of the text)"
     assert describe_looks(replace(head, classes=())).unclear
+
+
+def by_rule(case: LooksCase, rule: Callable[[str], int | None]) -> Any:
+    """The score of a judge that names in each line the token that a rule finds, or else the third."""
+    inquiry = inquire_places(load_choosing("judge-attention-1"), case)
+    question = next(inquiry)
+    while True:
+        lines = [line.partition(". ")[2] for line in question.prompt.splitlines() if line[:1].isdigit()]
+        told = "RIGHT" in question.prompt
+        named = [{"line": n, "token": (rule(line) if told else None) or 3} for n, line in enumerate(lines, 1)]
+        try:
+            question = inquiry.send(Exchange.begin(question).answered(Reply(json.dumps({"lines": named}))))
+        except StopIteration as done:
+            return done.value
+
+
+def just_before(line: str) -> int | None:
+    """Which of five tokens stands before the token looked from."""
+    return int(re.findall(r"⟦(\d):[^⟧]*⟧⟪", line)[0])
+
+
+def after_a_copy(line: str) -> int | None:
+    """Which of five tokens <n> follows on a copy of the token looked from."""
+    query = re.findall(r"⟪(?:⟦\d:)?(<\d+>)", line)[0]
+    found = re.search(re.escape(query) + r"⟧?⟦(\d):", line)
+    return int(found[1]) if found else None
+
+
+def test_a_judge_told_the_truth_finds_where_a_head_looks_and_one_told_otherwise_does_not() -> None:
+    previous, _, induction, _ = seen_by_hand()
+    for head, rule in ((previous, just_before), (induction, after_a_copy)):
+        five = choices(HeadId(head.layer, head.head), head.held_out)
+        assert len(five) >= LEAST
+        for choice in five:
+            assert choice.context.attended[0].place == choice.places[choice.real]
+            assert list(choice.places) == sorted(set(choice.places))
+            assert choice.line.count("⟦") == 5
+        score = by_rule(LooksCase(HeadId(0, 0), five, ("", "RIGHT"), ("", "WRONG"), HeadId(0, 1)), rule)
+        assert (score.measure, score.value, score.n) == ("attention", 1.0, len(five))
+        assert score.wrong is not None
+        assert score.wrong < score.low < 1
+        assert score.found["placebo"]["head"] == "0.1"
+    assert score.found["nearest"]["value"] < score.low, "it looks far away, and the nearest is no way to find it"
+    case = LooksCase(HeadId(0, 0), five[:4], ("", ""), None, None)
+    too_few = inquire_places(load_choosing("judge-attention-1"), case)
+    with pytest.raises(StopIteration) as done:
+        next(too_few)
+    assert done.value.value.failure == "no_contexts"
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [{"line": 1, "token": 1}],
+        [{"line": 1, "token": 1}, {"line": 1, "token": 1}],
+        [{"line": 1, "token": 1}, {"line": 2, "token": 6}],
+        [{"line": n, "token": 1} for n in (1, 2, 3)],
+        "one",
+    ],
+)
+def test_a_judge_names_one_of_five_tokens_for_each_line(lines: Any) -> None:
+    step = Exchange.begin(PlaceQuestion("which?", 2)).answered(Reply(json.dumps({"lines": lines})))
+    assert isinstance(step, Exchange), "goes back once, with the reason"
+    assert step.answered(Reply("no")).failure == "invalid"
+
+
+def test_where_heads_look_is_judged_by_held_out_contexts(
+    long_llama: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    with Catalogue(str(tmp_path / "c.db"), create=True) as catalogue:
+        own = pipeline.extract(catalogue, long_llama, reading="paper", device="cpu").extraction_id
+        pipeline.attend(catalogue, long_llama, tokens=2048, device="cpu")
+        statistics, options = parse_llm("statistics"), {"request": Request(), "reading": "paper"}
+        with pytest.raises(InputError, match=r"by statistics, by where it looks: .* --prompt attention-1"):
+            pipeline.score(catalogue, long_llama, statistics, measure="attention", **options)
+        author = catalogue.register_labeller("statistics", "p-1", "", {"shows": "attention"})
+        for head in sorted(catalogue.saved_heads(own)):
+            claims = (Claim("previous-token", "pairing", "attends to the token before", 9, 10, 0.1),)
+            catalogue.save_description(own, head, author, Description("Unclear", "before", claims=claims), {})
+        plan = pipeline.plan_scores(catalogue, long_llama, parse_llm("openai:x"), measure="attention", **options)
+        assert (plan.calls, plan.no_rows, len(plan.descriptions)) == (24, 0, 12)
+        judged = pipeline.score(catalogue, long_llama, statistics, measure="attention", **options)
+        again = pipeline.score(catalogue, long_llama, statistics, measure="attention", **options)
+        assert (judged.judged, judged.failures, judged.missing, again.failures) == (12, {}, [], {})
+        (row,) = pipeline.score_report(catalogue, long_llama)
+        assert (row["measure"], row["scored"], row["wrong"]["n"]) == ("attention", 12, 12)
+        assert row["share_right"]["n"] == row["nearest"]["n"] == 12
+
+
+def test_groups_of_looks_are_looked_up() -> None:
+    head = seen_by_hand()[0]
+    rows = look_rows(head)
+    assert [(row.token, row.targets[0].token) for row in rows] == [
+        (one.tokens[one.query], one.tokens[one.attended[0].place]) for one in head.contexts
+    ]
+    question = DescribeQuestion.of(load_template("attention-1"), HeadMapping(HeadId(0, 0), (), attention=head))
+    assert question.form == LOOKS_SCHEMA
+    said = {"reasoning": "r", "inputs": "any", "pattern": "the token before"}
+    fits = {"from": f'"{rows[0].token}"', "at": f'"{rows[0].targets[0].token}"', "lines": [1]}
+    wrong = {"from": "any", "at": '"nowhere"', "lines": [2, 3, 99]}
+    found = question.read(json.dumps(said | {"groups": [fits, wrong]}), {})
+    assert [(group.lines, group.checked) for group in found.groups] == [((1,), True), ((2, 3), False)]
+    assert (found.kind, found.unclear, found.covered) == (None, False, 1 / len(rows))
+    with pytest.raises(ValueError, match="groups"):
+        question.read(json.dumps(said | {"groups": [{"inputs": "a", "promoted": "b", "lines": [1]}]}), {})
+    held_out = shuffled_looks(head, 0).held_out
+    assert [one.query for one in held_out] == [one.query for one in head.held_out]
+    assert all(a.attended[0].place != b.attended[0].place for a, b in zip(held_out, head.held_out, strict=True))

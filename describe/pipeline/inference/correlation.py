@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import torch
 
     from describe.inference import Asked, Correlation, Runner
+    from describe.inference.prompts import Prompt
     from describe.maps import Unembedding
     from describe.weights import HeadWeights
 
@@ -72,18 +73,33 @@ class Testbed:
             self._runner = open_runner(self._model, self.weights.info, self._device, getattr(torch, self._dtype))
         return self._runner
 
+    @property
+    def unembedding(self) -> Unembedding:
+        """The model's unembedding, ready to rank by."""
+        from describe.maps import Unembedding
+
+        if self._unembedding is None:
+            self._unembedding = Unembedding(self.runner.unembed, self._device)
+        return self._unembedding
+
+    def hits_at(self, asked: Asked, prompts: Sequence[Prompt], head: HeadId) -> tuple[int, int]:
+        """How many of the targets one head promotes at the ends of prompts: as it attends, and as if to the source
+        alone."""
+        from describe.inference import dynamic_hits
+
+        found = dynamic_hits(self.runner, asked, prompts, self.unembedding, [head.layer])
+        in_context, of_source = (counts.promoted[0][head.head] for counts in found)
+        return in_context, of_source
+
     def hits(self, asked: Asked, templates: Sequence[str], layers: Sequence[int] | None = None) -> DynamicHits:
         """The pairs looked for in what the heads write, template by template."""
         from describe.inference import Template, dynamic_hits
-        from describe.maps import Unembedding
 
         started = time.perf_counter()
-        if self._unembedding is None:
-            self._unembedding = Unembedding(self.runner.unembed, self._device)
         found = []
         for text in templates:
             prompts = Template.parse(text).prompts(asked.sources, self.weights.start_ids, self.weights.token_ids)
-            found.append(dynamic_hits(self.runner, asked, prompts, self._unembedding, layers))
+            found.append(dynamic_hits(self.runner, asked, prompts, self.unembedding, layers))
         in_context, of_source = zip(*found, strict=True)
         seconds = time.perf_counter() - started
         return DynamicHits(asked.k, len(asked.pairs), tuple(templates), in_context, of_source, seconds)
