@@ -173,7 +173,7 @@ class _Layer:
     ids: Tensor
 
     def heads(self) -> list[QueryKeyRecord]:
-        """What is found of each head."""
+        """The record of each head."""
         import torch
 
         from describe.maps.query_key import turned
