@@ -52,6 +52,7 @@ tests: $(READY)
 
 bench: $(READY)  ## ours against the literal equations, as ratios
 	$(BIN)/python -m benchmarks.extraction
+	$(BIN)/python -m benchmarks.screening
 	$(BIN)/python -m benchmarks.direct
 	$(BIN)/python -m benchmarks.relations
 	$(BIN)/python -m benchmarks.inference

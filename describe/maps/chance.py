@@ -15,7 +15,8 @@ from torch import Tensor
 
 from describe.maps.blocks import BLOCK, Rows, in_blocks
 from describe.maps.placebo import RandomAxes
-from describe.maps.salient import SalientOperations, extreme_targets, largest
+from describe.maps.salient import SalientOperations
+from describe.maps.screening import extreme_targets, largest
 from describe.maps.vectors import SourceVectors
 
 __all__ = ["random_operations"]

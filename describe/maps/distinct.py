@@ -21,16 +21,14 @@ compared in single precision, so that rows which differ in rounding alone are or
 
 from __future__ import annotations
 
-import timeit
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 from torch import Tensor
 
 from describe.maps.blocks import BLOCK, blocks
 from describe.maps.coordinates import HeadCoordinates
+from describe.maps.screening import quickest
 
 __all__ = ["Standing", "distinct_sources", "in_order", "standing"]
 
@@ -126,7 +124,7 @@ def _peaks(found: Standing) -> tuple[tuple[Tensor, Tensor], Tensor]:
 
     Both are at least 0, as the mean of a row is.
     """
-    dtype = _quickest(found.sources.device.type)
+    dtype = quickest(found.sources.device.type)
     sources, targets = found.sources.to(dtype), found.targets.to(dtype)
     length = torch.linalg.vector_norm(found.targets, dim=1).max()
     unit = 0.51 * torch.finfo(dtype).eps
@@ -154,18 +152,3 @@ def _extremes(cells: Tensor) -> tuple[Tensor, Tensor]:
     high = bits.amax(dim=1).view(torch.bfloat16).float()
     low = bits.bitwise_xor_(-(1 << 15)).amax(dim=1).view(torch.bfloat16).float()
     return high, low
-
-
-@cache
-def _quickest(device: str) -> torch.dtype:
-    """The precision in which a device multiplies matrices quickest: bfloat16 where a processor has units for it."""
-    if device != "cpu":
-        return torch.float32
-    seconds = {dtype: min(timeit.repeat(_product(dtype), number=1)) for dtype in (torch.float32, torch.bfloat16)}
-    return min(seconds, key=lambda dtype: seconds[dtype])
-
-
-def _product(dtype: torch.dtype) -> Callable[[], Tensor]:
-    """A product as those of `_peaks`."""
-    left, right, out = (torch.zeros(size, dtype=dtype) for size in ((TILE[0], 64), (64, TILE[1]), TILE))
-    return lambda: torch.mm(left, right, out=out)

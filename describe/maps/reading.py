@@ -21,7 +21,8 @@ from describe.errors import CheckpointError
 from describe.maps.blocks import BLOCK
 from describe.maps.coordinates import HeadCoordinates
 from describe.maps.distinct import distinct_sources, in_order, standing
-from describe.maps.salient import SalientOperations, extreme_targets, largest
+from describe.maps.salient import SalientOperations
+from describe.maps.screening import extreme_targets, largest
 from describe.maps.view import LayerView
 
 __all__ = ["ConstantParts", "DirectOperations", "LayerReading", "RowCounts", "read_layer"]

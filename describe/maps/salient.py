@@ -11,28 +11,24 @@ dh (d + dh) multiply-adds a token and head instead of d * d; heads that share W_
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from describe.errors import CheckpointError
 from describe.maps.blocks import BLOCK, Rows, in_blocks
+from describe.maps.screening import extreme_targets, largest
 from describe.maps.vectors import SourceVectors
 from describe.weights.model import LayerWeights
 
 __all__ = [
     "SalientOperations",
-    "extreme_targets",
-    "largest",
     "saliencies",
     "salient_operations",
 ]
-
-CHUNK = 64
-"""Tokens whose largest logit is looked at before any single one."""
 
 
 @dataclass(frozen=True)
@@ -124,80 +120,13 @@ def saliencies(x: SourceVectors, value: Tensor, output: Tensor, numbers: int = B
     return saliency.div_(x.norms).masked_fill_(x.norms == 0, 0)
 
 
-def extreme_targets(written: Tensor, unembed: Rows, k: int, numbers: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Over the vocabulary, for each row of ``written`` (m, d): the ids of the k largest logits and these, then the ids
-    of the k smallest and these, each (m, k)."""
-    ways = (_Best(written, k), _Best(written, k))
-
-    def scan(block: slice) -> None:
-        logits = written @ unembed[block].to(written).mT
-        found = [best.with_block(logits if way == 0 else logits.neg_(), block.start) for way, best in enumerate(ways)]
-        for best, of_block in zip(ways, found, strict=True):
-            best.values, best.ids = of_block
-
-    numbers = max(numbers, 8 * CHUNK * max(written.shape))
-    in_blocks(unembed.shape[0], max(written.shape), scan, numbers=numbers, multiple=CHUNK)
-    return ways[0].ids, ways[0].values, ways[1].ids, -ways[1].values
-
-
-class _Best:
-    """The k largest of each row so far: ``values`` from the largest down, ``ids``; (m, 0) before the first block."""
-
-    def __init__(self, rows: Tensor, k: int) -> None:
-        self._k = k
-        self.values = rows.new_empty(rows.shape[0], 0)
-        self.ids = self.values.long()
-
-    def with_block(self, scores: Tensor, start: int) -> tuple[Tensor, Tensor]:
-        """``values`` and ``ids`` with a block (m, b) of scores taken in, whose first column is the id ``start``.
-
-        Nearly all that a block holds is below what is there already, which the largest of each chunk tell.
-        """
-        if scores.shape[1] % CHUNK:  # the last block
-            scores = F.pad(scores, (0, -scores.shape[1] % CHUNK), value=-torch.inf)
-        m, width = scores.shape
-        n_chunks = width // CHUNK
-        if n_chunks <= self._k:
-            ids = torch.arange(start, start + width, device=scores.device).expand(m, width)
-            return self._merged(slice(None), scores, ids)
-        chunks = scores.view(m, n_chunks, CHUNK)
-        tops = chunks.amax(dim=2)
-        full = self.values.shape[1] == self._k
-        rows = (tops.amax(dim=1) > self.values[:, -1]).nonzero()[:, 0] if full else torch.arange(m, device=tops.device)
-        # The k largest of a row, equal ones by id, lie in the k chunks with the largest tops, equal ones by place.
-        chosen = largest(tops[rows], self._k)[1].sort(dim=1).values
-        few = chunks[rows[:, None], chosen].flatten(1)
-        ids = (start + CHUNK * chosen[:, :, None] + torch.arange(CHUNK, device=chosen.device)).flatten(1)
-        values, kept = self._merged(rows, few, ids)
-        if not full:
-            return values, kept
-        return self.values.index_copy(0, rows, values), self.ids.index_copy(0, rows, kept)
-
-    def _merged(self, rows: slice | Tensor, scores: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Some rows merged with further scores of ascending higher ids: the k largest of both."""
-        ids = torch.cat([self.ids[rows], ids], dim=1)
-        values, places = largest(torch.cat([self.values[rows], scores], dim=1), self._k)
-        return values, ids.gather(1, places)
-
-
 def _drawn(taken: Tensor, vocab_size: int, sample: int, seeds: Sequence[int]) -> Tensor:
     """``sample`` other token ids for each head, (H, sample), none twice and none among its ``taken`` (H, n)."""
-    sample = min(sample, vocab_size - taken.shape[1])
+    n = taken.shape[1]
+    sample = min(sample, vocab_size - n)
     drawn = []
-    for seed, ids in zip(seeds, taken.cpu(), strict=True):
-        source = torch.Generator().manual_seed(seed)
-        order = torch.randperm(vocab_size, generator=source)
-        drawn.append(order[~torch.isin(order, ids)][:sample])
-    return torch.stack(drawn).to(taken.device)
-
-
-def largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k largest of each row (or all, where there are fewer) from the largest down, and their places; equal ones by
-    place, which topk does not promise."""
-    k = min(k, scores.shape[1])
-    values, places = scores.topk(k, dim=1)
-    tied = ((scores >= values[:, -1:]).sum(dim=1) > k).nonzero()[:, 0]
-    places[tied] = scores[tied].sort(dim=1, descending=True, stable=True).indices[:, :k]
-    places = places.sort(dim=1).values
-    values, order = scores.gather(1, places).sort(dim=1, descending=True, stable=True)
-    return values, places.gather(1, order)
+    for seed, ids in zip(seeds, taken.tolist(), strict=True):
+        seen = set(ids)
+        enough = random.Random(seed).sample(range(vocab_size), n + sample)  # noqa: S311  (no secret)
+        drawn.append([token for token in enough if token not in seen][:sample])
+    return torch.tensor(drawn, dtype=torch.long, device=taken.device).view(len(taken), sample)

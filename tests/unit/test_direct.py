@@ -106,7 +106,7 @@ def test_looking_in_little_precision_misses_nothing(
     seed: int, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ties, zero rows and columns, huge and tiny norms, variants of words; tiles that do not divide the sizes."""
-    monkeypatch.setattr(distinct_module, "_quickest", lambda _device: dtype)
+    monkeypatch.setattr(distinct_module, "quickest", lambda _device: dtype)
     monkeypatch.setattr(distinct_module, "TILE", (37, 50))
     draw = torch.Generator().manual_seed(seed)
     made = planted(seed, words=torch.randint(0, 60, (N,), generator=draw).sort().values)
