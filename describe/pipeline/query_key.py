@@ -25,12 +25,14 @@ if TYPE_CHECKING:
     from describe.maps.query_key import TokenLogits
     from describe.weights import HeadWeights
 
+    Pairs = tuple[Tensor, Tensor, Tensor]
+
 __all__ = ["query_key", "query_key_in_words"]
 
 OFFSETS = 16
 """Offsets over which rotations are averaged, and at which attention on text is looked at."""
 
-TOKENS, PAIRS, RANDOM = 4096, 10, 4
+TOKENS, PAIRS, RANDOM = 2048, 10, 4
 """The commonest learnt tokens, pairs that are kept, and random heads in the place of each."""
 
 TEXT = 16_384
@@ -200,7 +202,7 @@ class _Layer:
     ) -> QueryKeyRecord:
         import torch
 
-        from describe.maps.query_key import TokenLogits, agreement, random_logits
+        from describe.maps.query_key import TokenLogits, agreement, random_logits, strongest_pairs
 
         text, seen = self.text, self.text.attention[self.layer][head]
         own = TokenLogits.of(query @ turn[:, 1 : OFFSETS + 1].mean(1), key)
@@ -222,23 +224,22 @@ class _Layer:
             ],
             dim=1,
         )
+        strongest = strongest_pairs(own, PAIRS)
         of_random = [found for one in drawn if (found := agrees(one)) is not None]
         return QueryKeyRecord.of(
             offset=self.offset,
-            pairs=self._pairs(own),
-            at_offset=self._pairs(TokenLogits.of(query @ turn[:, self.offset], key)),
-            peak=_rounded(_peak(own)),
-            random_peak=_rounded(max(map(_peak, drawn))),
+            pairs=self._pairs(strongest),
+            at_offset=self._pairs(strongest_pairs(TokenLogits.of(query @ turn[:, self.offset], key), PAIRS)),
+            peak=_rounded(_peak(own, strongest)),
+            random_peak=_rounded(max(_peak(one, strongest_pairs(one, PAIRS)) for one in drawn)),
             agreement=_rounded(agrees(own)),
             random_agreement=_rounded(max(of_random, default=None)),
             agreement_at_offsets=_rounded(agreement(at_offsets.cpu(), seen, text.there)),
         )
 
-    def _pairs(self, logits: TokenLogits) -> list[Json]:
-        from describe.maps.query_key import strongest_pairs
-
+    def _pairs(self, strongest: Pairs) -> list[Json]:
         named: Callable[[int], str] = lambda place: self.tokens[int(self.ids[place])]  # noqa: E731
-        rows = zip(*(found.tolist() for found in strongest_pairs(logits, PAIRS)), strict=True)
+        rows = zip(*(found.tolist() for found in strongest), strict=True)
         return [
             QueryKeyPair.of(query=named(query), key=named(key), logit=_rounded(logit)).to_json()
             for query, key, logit in rows
@@ -246,7 +247,7 @@ class _Layer:
 
 
 def _turns(probe: QueriesAndKeys, head: int) -> Tensor:
-    """What the model's positions turn a head's queries by, (r, T, r): at each place against place 0."""
+    """Maps of a head's queries at place 0 to those at each place, (r, T, r): the model's rotary positions."""
     from describe.maps.query_key import turned
 
     places, width = probe.query.shape[1], probe.query.shape[3]
@@ -254,12 +255,9 @@ def _turns(probe: QueriesAndKeys, head: int) -> Tensor:
     return found.view(width, places, width)
 
 
-def _peak(logits: TokenLogits) -> float:
+def _peak(logits: TokenLogits, strongest: Pairs) -> float:
     """The mean of the strongest pairs' logits, in standard deviations over all pairs."""
-    from describe.maps.query_key import strongest_pairs
-
-    _, _, strongest = strongest_pairs(logits, PAIRS)
-    return float(strongest.mean()) / max(logits.spread, 1e-12)
+    return float(strongest[2].mean()) / max(logits.spread, 1e-12)
 
 
 def _rounded(value: float | None) -> float | None:

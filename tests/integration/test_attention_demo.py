@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from subprocess import CompletedProcess
+from signal import SIGKILL
+from subprocess import CompletedProcess, run
+
+from describe import pipeline
+from describe.catalog import Catalogue
+from tests import tiny
 
 KNOWN = {"16.0": "previous-token", "11.1": "previous-token", "17.3": "induction", "8.0": "duplicate-token"}
 SINK = "18.8"
@@ -41,3 +47,34 @@ def test_bad_input_is_one_line(
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
         assert said in done.stderr
     assert not (tmp_path / "catalogue.db").exists()
+
+
+KILLED = """
+import os, signal, sys
+from describe import pipeline
+from describe.catalog import Catalogue
+
+def kill(_stage, done, total):
+    if 0 < done < total:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+with Catalogue(sys.argv[2], create=True) as catalogue:
+    pipeline.attend(catalogue, sys.argv[1], tokens=1024, device="cpu", progress=kill)
+"""
+
+
+def test_a_run_that_was_killed_goes_on_with_the_next_document(tmp_path: Path) -> None:
+    """`kill -9` once the first documents are committed."""
+    model = str(tiny.save(tiny.tiny_model("llama", max_position_embeddings=96), tmp_path / "tiny"))
+    place = str(tmp_path / "c.db")
+    killed = run([sys.executable, "-c", KILLED, model, place], capture_output=True, check=False)
+    assert killed.returncode == -SIGKILL, killed.stderr
+    with Catalogue(place) as catalogue:
+        there = len(catalogue.attention.documents(1))
+        went_on = pipeline.attend(catalogue, model, tokens=1024, device="cpu")
+        assert 0 < there < 22
+        assert went_on.new == 22 - there
+        assert catalogue.attention.documents(1) == {}
+    with Catalogue(str(tmp_path / "other.db"), create=True) as catalogue:
+        at_once = pipeline.attend(catalogue, model, tokens=1024, device="cpu")
+    assert at_once.records == went_on.records
