@@ -91,6 +91,7 @@ def sql(
     from describe.catalog.sql import ask
 
     with Catalogue(catalog) as opened:
+        opened.cards.refresh()
         found = ask(opened.engine, question)
     if json_path:
         rows = [dict(zip(found.columns, map(_plain, row), strict=True)) for row in found.rows]

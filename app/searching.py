@@ -21,14 +21,14 @@ def search(
     ] = None,
     llm: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--llm", metavar="LLM", help="Only in descriptions by this describer, and not in tokens."),
+        typer.Option("--llm", metavar="LLM", help="Only in descriptions by this describer, in nothing else."),
     ] = None,
     reading: ShownReading = None,
     limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="Heads shown, at most.")] = 20,
     catalog: CataloguePlace = DEFAULT_CATALOGUE,
     json_path: Json = None,
 ) -> None:
-    """Find heads by words in their descriptions and tokens, the best first."""
+    """Find heads by words in their headlines, descriptions and tokens, the best first."""
     from app.terminal import write_json
     from describe import pipeline
     from describe.catalog import Catalogue
@@ -53,6 +53,11 @@ def _draw(found: dict[str, Any]) -> None:
     terms = query_terms(found["query"])
     for head in found["heads"]:
         console.print(Text(f"{visible(head['model'])} {head['layer']}.{head['head']}", style="bold"))
+        if head["headline"]:
+            pieces = [
+                (visible(text), "bold yellow" if hit else "green") for text, hit in marked(head["headline"], terms)
+            ]
+            console.print(Text.assemble("  ", *pieces))
         if head["role"]:
             console.print(f"  role {head['role']}")
         for name in ("inputs", "pattern"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from enum import Enum
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Optional, TypeVar
@@ -11,6 +12,7 @@ import typer
 
 from app import options as o
 from app.saying import say
+from describe.kinds import CARD_KINDS
 from describe.measures import VERDICTS
 
 if TYPE_CHECKING:
@@ -30,6 +32,9 @@ class Order(str, Enum):
     evidence = "evidence"
     verdict = "verdict"
 
+
+OfKind = Enum("OfKind", {words: words.replace(" ", "-") for words in CARD_KINDS})  # type: ignore[misc]
+"""Kinds of headline as the command line has them."""
 
 OfVerdict = Enum("OfVerdict", {words: words.replace(" ", "-") for words in VERDICTS})  # type: ignore[misc]
 """Verdicts as the command line has them."""
@@ -62,13 +67,21 @@ def show(
         Optional[OfVerdict],  # noqa: UP045
         typer.Option("--verdict", help="Only heads whose description has this verdict."),
     ] = None,
+    of_kind: Annotated[
+        Optional[OfKind],  # noqa: UP045
+        typer.Option("--kind", help="Only heads whose headline is of this kind."),
+    ] = None,
+    contradictions: Annotated[
+        bool,
+        typer.Option("--contradictions", help="Only heads of which something does not go together; how many of what."),
+    ] = False,
     suppressed: Annotated[
         bool, typer.Option("--suppressed", help="Show the tokens that a head pushes down, not those it promotes.")
     ] = False,
     json_path: o.Json = None,
 ) -> None:
     """Show everything known of one head, or a table of all heads."""
-    from app.terminal import HeadLine, draw_head, draw_heads, write_json
+    from app.terminal import HeadLine, draw_contradictions, draw_head, draw_heads, write_json
     from describe import pipeline
     from describe.catalog import Catalogue
     from describe.records import HeadId
@@ -80,26 +93,41 @@ def show(
             return
         info, extraction_id = pipeline.find(opened, model, reading)
         records = opened.head_records(info, extraction_id, held_out=bool(json_path))
+        wanted = Wanted(min_score, of_verdict, of_kind, contradictions)
         if json_path:
-            chosen = _chosen(((record.summary(), record) for record in records), sort, min_score, of_verdict)
+            chosen = _chosen(((record.summary(), record) for record in records), sort, wanted)
             write_json([record.to_json() for record in chosen], json_path)
-        else:
-            lines = [HeadLine.of(record) for record in records]
-            if sort in _LARGEST and all(_LARGEST[sort](line.summary) is None for line in lines):
-                say(f"headscribe: no head has a figure for --sort {sort.value} yet{_MADE_BY[sort]}", err=True)
-            draw_heads(_chosen(((line.summary, line) for line in lines), sort, min_score, of_verdict))
+            return
+        lines = [HeadLine.of(record) for record in records]
+        if sort in _LARGEST and all(_LARGEST[sort](line.summary) is None for line in lines):
+            say(f"headscribe: no head has a figure for --sort {sort.value} yet{_MADE_BY[sort]}", err=True)
+        shown = _chosen(((line.summary, line) for line in lines), sort, wanted)
+        draw_contradictions(shown) if contradictions else draw_heads(shown)
 
 
-def _chosen(
-    heads: Iterable[tuple[HeadSummary, T]], sort: Order, min_score: float | None, of_verdict: OfVerdict | None
-) -> list[T]:
-    """The heads that score enough and have the verdict, in order; where a figure is not known, last."""
-    found = [
-        (summary, head)
-        for summary, head in heads
-        if (min_score is None or (summary.score is not None and summary.score >= min_score))
-        and (of_verdict is None or summary.verdict.replace(" ", "-") == of_verdict.value)
-    ]
+@dataclass(frozen=True)
+class Wanted:
+    """Conditions on the heads of a table; None: none."""
+
+    min_score: float | None
+    of_verdict: OfVerdict | None
+    of_kind: OfKind | None
+    contradictions: bool
+
+    def meets(self, summary: HeadSummary) -> bool:
+        """Whether a head meets all of them."""
+        card = summary.card
+        return (
+            (self.min_score is None or (summary.score is not None and summary.score >= self.min_score))
+            and (self.of_verdict is None or summary.verdict.replace(" ", "-") == self.of_verdict.value)
+            and (self.of_kind is None or (card is not None and card.kind.replace(" ", "-") == self.of_kind.value))
+            and (not self.contradictions or (card is not None and bool(card.contradictions)))
+        )
+
+
+def _chosen(heads: Iterable[tuple[HeadSummary, T]], sort: Order, wanted: Wanted) -> list[T]:
+    """The heads that are wanted, in order; where a figure is not known, last."""
+    found = [(summary, head) for summary, head in heads if wanted.meets(summary)]
     if sort in _LARGEST:
         figure = _LARGEST[sort]
 

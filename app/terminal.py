@@ -19,11 +19,20 @@ from describe.readings import PAPER
 from describe.text import encodable, json_text, printable, quoted, visible
 
 if TYPE_CHECKING:
-    from describe.head_record import AttentionRecord, EvidenceRecord, HeadRecord, HeadSummary, RelationRecord
+    from describe.head_record import AttentionRecord, Card, EvidenceRecord, HeadRecord, HeadSummary, RelationRecord
     from describe.mappings import MappingRow
     from describe.pipeline import Progress
 
-__all__ = ["HeadLine", "draw_head", "draw_heads", "draw_table", "progress_bars", "watched_by", "write_json"]
+__all__ = [
+    "HeadLine",
+    "draw_contradictions",
+    "draw_head",
+    "draw_heads",
+    "draw_table",
+    "progress_bars",
+    "watched_by",
+    "write_json",
+]
 
 
 _WATCHERS: list[Progress] = []
@@ -74,11 +83,58 @@ def progress_bars(quiet: bool) -> Iterator[Progress]:
 
 
 def draw_head(head: HeadRecord, *, suppressed: bool = False) -> None:
-    """One head: its descriptions, then its salient mappings, to what it promotes or to what it suppresses."""
+    """One head: its headline; where it looks; what it writes, by operations and mappings; then what was said of it."""
     console = _console()
     console.print(_text(f"{head.model} {head.id}", style="bold"))
+    if head.card is not None:
+        _draw_card(head.card, console)
+    if head.attention is not None:
+        _draw_attention(head.attention, console)
+    if head.query_key is not None:
+        console.print(_text(f"by weights {head.query_key.words}"))
+    for title, strong, side in (
+        ("implements", head.implements, "score"),
+        ("suppresses", head.suppresses, "suppression"),
+    ):
+        if strong:
+            said = (
+                f"{visible(name)} {value:.2f}{_checked(head.relations[name], side)}" for name, value in strong.items()
+            )
+            console.print(_text(f"{title:11}" + "  ".join(said)))
+    if head.figure is not None:
+        console.print(_text(f"mappings   {head.figure.words}"))
+    for line in _constant(head):
+        console.print(_text(line))
+    if head.inference is not None:
+        console.print(_text(f"in prompts it writes so many of its salient mappings: {head.inference.text}"))
+    for rows, figure, down, title in _orders(head, suppressed):
+        if title:
+            console.print(_text(title, style="dim"))
+        console.print(_rows_table(rows, figure, down))
+    for found in head.several_roles:
+        sources = ", ".join(quoted(head.salient[i].token) for i in found.rows[:6])
+        about = f"{visible(found.sign)}, {found.share:.0%} of the saliency, {len(found.rows)} rows:"
+        console.print(_text(f"role {found.role:<6} {about} {sources}"))
+    if head.evidence:
+        console.print(_evidence_table(head.evidence))
+    _draw_descriptions(head, console)
     if head.reading != PAPER:
         console.print(_text(f"read by {head.reading.words}", style="dim"))
+    if head.neuronpedia:
+        console.print(_text(f"Neuronpedia {head.neuronpedia}", style="dim"))
+
+
+def _draw_card(card: Card, console: Console) -> None:
+    """The headline, the figure that it rests on, and what contradicts it."""
+    console.print(_text(visible(card.headline), style="bold green" if card.rests_on else "yellow"))
+    if card.basis:
+        console.print(_text(f"           {visible(card.basis)}", style="dim"))
+    for found in card.contradictions:
+        console.print(_text(f"but        {visible(found.words)}", style="red"))
+
+
+def _draw_descriptions(head: HeadRecord, console: Console) -> None:
+    """Everything that was said of a head, the best first, with how far it was found true."""
     for one in head.ranked_descriptions():
         role = f" role {one.role}" if one.role else ""
         console.print(_text(f"{one.llm} ({one.prompt}){role}", style="cyan"))
@@ -94,37 +150,6 @@ def draw_head(head: HeadRecord, *, suppressed: bool = False) -> None:
             console.print(_text(f"  verdict  {one.verdict}"))
     if not head.descriptions:
         console.print(_text("not described yet: headscribe describe MODEL --llm LLM", style="dim"))
-    if head.attention is not None:
-        _draw_attention(head.attention, console)
-    if head.query_key is not None:
-        console.print(_text(f"by weights {head.query_key.words}"))
-    for title, strong, side in (
-        ("implements", head.implements, "score"),
-        ("suppresses", head.suppresses, "suppression"),
-    ):
-        if strong:
-            said = (
-                f"{visible(name)} {value:.2f}{_checked(head.relations[name], side)}" for name, value in strong.items()
-            )
-            console.print(_text(f"{title:11}" + "  ".join(said)))
-    for found in head.several_roles:
-        sources = ", ".join(quoted(head.salient[i].token) for i in found.rows[:6])
-        about = f"{visible(found.sign)}, {found.share:.0%} of the saliency, {len(found.rows)} rows:"
-        console.print(_text(f"role {found.role:<6} {about} {sources}"))
-    if head.neuronpedia:
-        console.print(_text(f"Neuronpedia {head.neuronpedia}", style="dim"))
-    if head.inference is not None:
-        console.print(_text(f"in prompts it writes so many of its salient mappings: {head.inference.text}"))
-    if head.figure is not None:
-        console.print(_text(f"mappings   {head.figure.words}"))
-    for line in _constant(head):
-        console.print(_text(line))
-    if head.evidence:
-        console.print(_evidence_table(head.evidence))
-    for rows, figure, down, title in _orders(head, suppressed):
-        if title:
-            console.print(_text(title, style="dim"))
-        console.print(_rows_table(rows, figure, down))
 
 
 def _orders(head: HeadRecord, suppressed: bool) -> Iterator[tuple[Sequence[MappingRow], str, bool, str]]:
@@ -227,6 +252,13 @@ class HeadLine:
         return cls(head.summary(), _strongest(head))
 
     @property
+    def headline(self) -> Text:
+        """Its headline; empty where that is its description, which stands beside it."""
+        card = self.summary.card
+        told = card is None or card.kind in ("said", "supported")
+        return _text("" if card is None or told else visible(card.headline), "" if card and card.rests_on else "dim")
+
+    @property
     def cells(self) -> tuple[str, Text, Text, Text]:
         """The head, what its sources share, what it does with them, and its strongest mapping."""
         style = {"unclear": "yellow", "failed": "red"}.get(self.summary.state, "")
@@ -240,18 +272,42 @@ def draw_heads(lines: Iterable[HeadLine]) -> None:
 
     drawn = list(lines)
     judged = sorted({visible(line.summary.headline.by) for line in drawn if line.summary.headline})
-    headings = ("head", *(("score", "wrong description") if judged else ()), "inputs", "pattern", "strongest mapping")
+    headings = (
+        "head",
+        *(("score", "wrong description") if judged else ()),
+        "headline",
+        "description",
+        "strongest mapping",
+    )
     table = Table(*headings, box=None, header_style="bold", pad_edge=False)
     for line in drawn:
         top = line.summary.headline
         scores = ((top.with_interval, top.levels) if top else ("", "")) if judged else ()
         name, *rest = line.cells
-        table.add_row(name, *scores, *rest)
+        table.add_row(name, *scores, line.headline, *rest)
     console = _console()
     console.print(table)
     states = Counter(line.summary.state for line in drawn)
     said = ", ".join(f"{number} {STATE_WORDS[state]}" for state, number in sorted(states.items()))
     console.print(_text("; ".join([said, *(f"score: {how}" for how in judged)]), style="dim"))
+
+
+def draw_contradictions(lines: Sequence[HeadLine]) -> None:
+    """Heads of which something does not go together, each with what; then how many of which sort."""
+    from describe.kinds import CONTRADICTIONS
+
+    table = Table("head", "headline", "but", box=None, header_style="bold", pad_edge=False)
+    sorts: Counter[str] = Counter()
+    for line in lines:
+        for number, found in enumerate(line.summary.card.contradictions if line.summary.card else ()):
+            sorts[found.sort] += 1
+            name, headline = ("", _text("")) if number else (line.summary.name, line.headline)
+            table.add_row(name, headline, _text(visible(found.words), "red"))
+    console = _console()
+    if lines:
+        console.print(table)
+    for sort, words in CONTRADICTIONS.items():
+        console.print(_text(f"{sorts[sort]:4}  {words}"))
 
 
 def draw_table(

@@ -74,9 +74,8 @@ class Head:
         record = self.record
         said = "".join(map(_description_html, record.ranked_descriptions()))
         where = f' <a href="{record.neuronpedia}" rel="noreferrer">at Neuronpedia</a>' if record.neuronpedia else ""
-        implements = f"<p>implements {_html(record.implements_text)}</p>" if record.implements else ""
-        implements += f"<p>attends: {_html(record.attention_text)}</p>" if record.attention else ""
-        implements += _roles_html(record)
+        sides = f"<div>attends: {_html(record.attention_text)}</div>" if record.attention else ""
+        sides += f"<div>implements {_html(record.implements_text)}</div>" if record.implements else ""
         rows = "".join(
             f"<tr><th style='text-align:left'>{_token(row)}</th><td>{row.saliency:.3f}</td>"
             + "".join(
@@ -88,9 +87,10 @@ class Head:
         )
         return (  # the classes keep MathJax from reading tokens as formulas
             "<div class='tex2jax_ignore mathjax_ignore'>"
-            f"<b>{_html(record.model)} {self.id}</b>{where}{said}{implements}"
-            "<table><thead><tr><th>source</th><th>saliency</th><th>promotes</th><th>suppresses</th></tr></thead>"
-            f"<tbody>{rows}</tbody></table></div>"
+            f"<b>{_html(record.model)} {self.id}</b>{where}{_card_html(record)}{sides}"
+            "<table class='headscribe'><thead>"
+            "<tr><th>source</th><th>saliency</th><th>promotes</th><th>suppresses</th></tr></thead>"
+            f"<tbody>{rows}</tbody></table>{said}{_roles_html(record)}</div>"
         )
 
 
@@ -159,7 +159,7 @@ def head(catalogue: Catalogue, model: str, name: str) -> Head:
 
 
 def heads_frame(catalogue: Catalogue, model: str | None = None) -> pd.DataFrame:
-    """A row per head: its strongest tokens, the operations it implements, and the best of what was said of it.
+    """A row per head: its headline, strongest tokens, the operations it implements, and the best of what was said.
 
     ``model``: as on the command line; None: all models of the catalogue.
     """
@@ -192,6 +192,8 @@ Rows = Iterator[dict[str, Any]]
 _PLACE = ("model", "layer", "head")
 HEAD_COLUMNS = [
     *_PLACE,
+    "headline",
+    "headline_kind",
     "saliency",
     "sources",
     "implements",
@@ -237,6 +239,8 @@ def _place(record: HeadRecord) -> dict[str, Any]:
 def _head_row(record: HeadRecord) -> dict[str, Any]:
     summary = record.summary()
     return _place(record) | {
+        "headline": record.card and record.card.headline,
+        "headline_kind": record.card and record.card.kind,
         "sources": " ".join(quoted(row.token) for row in record.salient[:5]),
         "implements": record.implements_text,
         "attention": record.attention.names if record.attention else None,
@@ -288,6 +292,15 @@ def _description_html(one: DescriptionRecord) -> str:
         return f"<p>{who}: failed, {_html(one.failure)}</p>"
     scored = "" if one.headline is None else f"<br>{_score_html(one.headline)}"
     return f"<p>{who}<br>inputs: {_html(one.inputs or '')}<br>pattern: {_html(one.pattern or '')}{scored}</p>"
+
+
+def _card_html(record: HeadRecord) -> str:
+    """The headline with what it rests on, and what contradicts it."""
+    if record.card is None:
+        return ""
+    but = "".join(f"<li>but {_html(found.words)}</li>" for found in record.card.contradictions)
+    basis = f"<br><small>{_html(record.card.basis)}</small>" if record.card.basis else ""
+    return f"<div><b>{_html(record.card.headline)}</b>{basis}</div>" + (f"<ul>{but}</ul>" if but else "")
 
 
 def _roles_html(record: HeadRecord) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import (
@@ -42,9 +42,9 @@ __all__ = [
     "attention_document",
     "attention_head",
     "attention_run",
-    "head_ids_of_kinds",
     "head_row",
     "kinds_of_extraction",
+    "newest_run",
     "unpacked",
 ]
 
@@ -147,7 +147,7 @@ class AttentionStore:
     def find_run(self, model_id: int) -> int | None:
         """The complete standard run over a model, or else the newest complete one."""
         with self._engine.connect() as connection:
-            row = _newest(connection, model_id)
+            row = newest_run(connection, model_id)
         return None if row is None else int(row["id"])
 
     def heads(self, run_id: int) -> list[HeadKinds]:
@@ -172,7 +172,7 @@ class AttentionStore:
     def provenance(self, model_id: int) -> tuple[int, AttentionProvenance] | None:
         """The run whose findings stand in the records of a model's heads, and how it was made."""
         with self._engine.connect() as connection:
-            row = _newest(connection, model_id)
+            row = newest_run(connection, model_id)
         return None if row is None else (row["id"], _provenance(row))
 
     def of_layer(self, connection: Connection, run_id: int, layer: int) -> dict[int, AttentionRecord]:
@@ -201,22 +201,8 @@ def kinds_of_extraction(connection: Connection, extraction_id: int) -> dict[Head
     model_id = connection.execute(
         select(schema.extraction.c.model_id).where(schema.extraction.c.id == extraction_id)
     ).scalar_one()
-    run = _newest(connection, model_id)
+    run = newest_run(connection, model_id)
     return {} if run is None else {found.id: found for found in _heads(connection, run["id"])}
-
-
-def head_ids_of_kinds(connection: Connection, extractions: Mapping[int, int], kinds: Collection[str]) -> list[int]:
-    """The ids of heads of these kinds, in the extractions given by their models' ids."""
-    found: list[int] = []
-    for model_id, extraction_id in extractions.items():
-        run = _newest(connection, model_id)
-        if run is None or not kinds:
-            continue
-        those = {head.id for head in _heads(connection, run["id"]) if set(kinds) & set(head.kinds)}
-        head = schema.head
-        query = select(head.c.id, head.c.layer, head.c.head).where(head.c.extraction_id == extraction_id)
-        found += [row.id for row in connection.execute(query) if HeadId(row.layer, row.head) in those]
-    return found
 
 
 def _heads(connection: Connection, run_id: int) -> list[HeadKinds]:
@@ -230,7 +216,8 @@ def _provenance(row: RowMapping) -> AttentionProvenance:
     return AttentionProvenance.of(**{name: row[name] for name in AttentionProvenance.model_fields})
 
 
-def _newest(connection: Connection, model_id: int) -> RowMapping | None:
+def newest_run(connection: Connection, model_id: int) -> RowMapping | None:
+    """The complete standard run over a model, or else the newest complete one."""
     run = attention_run
     query = select(run).where(run.c.model_id == model_id, run.c.found.is_not(None))
     return connection.execute(query.order_by(run.c.standard.desc(), run.c.id.desc())).mappings().first()

@@ -6,35 +6,22 @@ and older extractions are left out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, case, distinct, func, select
 
 from describe.catalog import schema
 from describe.catalog.attention import kinds_of_extraction
+from describe.catalog.cards import CardStore
 from describe.catalog.figures import FigureStore
 from describe.catalog.heads import newest_extractions
 from describe.catalog.relations import RelationStore
-from describe.catalog.rows import iso
-from describe.head_record import (
-    STATES,
-    HeadlineScore,
-    HeadSummary,
-    State,
-    best_first,
-    first_score,
-    outcome,
-    verdict,
-)
-from describe.measures import Verdict
+from describe.catalog.told import CUT, told_of
+from describe.head_record import STATES, HeadSummary, Told, best_first
 from describe.readings import READING_NAMES
 from describe.records import THRESHOLD, HeadId
 
 __all__ = ["BrowseStore"]
-
-CUT = 500
-"""Characters of a description that an overview shows."""
 
 
 class BrowseStore:
@@ -42,7 +29,7 @@ class BrowseStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._relations, self._figures = RelationStore(engine), FigureStore(engine)
+        self._relations, self._figures, self._cards = RelationStore(engine), FigureStore(engine), CardStore(engine)
 
     def models(self) -> list[dict[str, Any]]:
         """Every model that has heads, in order of entry; by each reading that it has heads by, the default one first.
@@ -136,10 +123,12 @@ class BrowseStore:
             rows = connection.execute(
                 query.where(head.c.extraction_id == extraction_id).order_by(head.c.layer, head.c.head)
             ).all()
-            told = _descriptions(connection, extraction_id, llm)
+            told = told_of(connection, extraction_id, llm)
             found = {row.head_id: [e["effect"] for e in row.found] for row in connection.execute(tested)}
             looks = kinds_of_extraction(connection, extraction_id)
         figures = self._figures.of_extraction(extraction_id)
+        self._cards.refresh()
+        cards = self._cards.of_extraction(extraction_id)
         overview = []
         for row in rows:
             best = next(iter(best_first(told.get(row.id, ()))), _NOBODY)
@@ -149,7 +138,7 @@ class BrowseStore:
                 row.head,
                 row.saliency,
                 best.state,
-                best.llm,
+                best.llm or None,
                 best.role,
                 best.inputs,
                 best.pattern,
@@ -161,6 +150,7 @@ class BrowseStore:
                 kinds=look.kinds if (look := looks.get(HeadId(row.layer, row.head))) else None,
                 looks=look.figures if look else None,
                 verdict=best.verdict,
+                card=cards.get(HeadId(row.layer, row.head)),
             )
             overview.append(summary.cut(CUT))
         return overview
@@ -195,84 +185,4 @@ def _counted(connection: Connection, query: Any) -> dict[int, int]:
     return {row[0]: row[1] for row in connection.execute(query)}
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """A description as far as a summary shows it."""
-
-    llm: str | None = None
-    role: int | None = None
-    inputs: str | None = None
-    pattern: str | None = None
-    failure: str | None = None
-    state: State = "none"
-    headline: HeadlineScore | None = None
-    verdict: Verdict = "not judged"
-    described: str = ""
-
-
-_NOBODY = _Told()
-
-
-def _descriptions(connection: Connection, extraction_id: int, llm: str | None) -> dict[int, list[_Told]]:
-    """The descriptions of each head, by its id, in the order of its record; of their words no more than is shown."""
-    head, told, by = schema.head, schema.description, schema.labeller
-    texts = [func.substr(told.c[name], 1, CUT + 1).label(name) for name in ("inputs", "pattern")]
-    query = (
-        select(told.c.id, told.c.head_id, by.c.llm, *texts, told.c.unclear, told.c.failure, told.c.role)
-        .add_columns(told.c.created)
-        .join(head, told.c.head_id == head.c.id)
-        .join(by, told.c.labeller_id == by.c.id)
-        .where(head.c.extraction_id == extraction_id)
-        .order_by(told.c.role, told.c.id)
-    )
-    if llm is not None:
-        query = query.where(by.c.llm == llm)
-    scores = _scores(connection, extraction_id)
-    found: dict[int, list[_Told]] = {}
-    for row in connection.execute(query):
-        words = {name: getattr(row, name) for name in ("llm", "inputs", "pattern", "failure")}
-        state = outcome(row.failure, row.unclear)
-        judged = scores.get(row.id, [])
-        one = _Told(
-            **words,
-            role=row.role or None,
-            state=state,
-            headline=first_score(judged),
-            verdict=verdict(judged),
-            described=iso(row.created),
-        )
-        found.setdefault(row.head_id, []).append(one)
-    return found
-
-
-def _scores(connection: Connection, extraction_id: int) -> dict[int, list[HeadlineScore]]:
-    """The scores of each description that have a value, by its id."""
-    head, told, score, judge = schema.head, schema.description, schema.score, schema.labeller
-    columns = [score.c[name] for name in ("description_id", "measure", "value", "low", "high", "wrong", "created")]
-    grouping = score.c.found["grouping"]["value"].as_float().label("grouping")
-    p = score.c.found["p"].as_float().label("p")
-    query = (
-        select(judge.c.llm, grouping, p, *columns)
-        .join(judge, score.c.judge_id == judge.c.id)
-        .join(told, score.c.description_id == told.c.id)
-        .join(head, told.c.head_id == head.c.id)
-        .where(head.c.extraction_id == extraction_id)
-        .order_by(score.c.created, score.c.id)
-    )
-    newest: dict[int, dict[tuple[str, str], Any]] = {}
-    for row in connection.execute(query):
-        newest.setdefault(row.description_id, {})[row.measure, row.llm] = row
-    return {
-        description_id: [
-            HeadlineScore(
-                measure=row.measure,
-                judge=row.llm,
-                value=row.value,
-                scored=iso(row.created),
-                **{name: getattr(row, name) for name in ("low", "high", "wrong", "grouping", "p")},
-            )
-            for row in judged.values()
-            if row.value is not None
-        ]
-        for description_id, judged in newest.items()
-    }
+_NOBODY = Told(llm="", state="none", pattern=None)

@@ -111,7 +111,7 @@ def head_record(
             **{name: made for name, made in looked_for.items() if made is not None},
         ),
         **known,
-    )
+    ).with_card()
 
 
 _HELD_OUT = tuple(HeldOut.model_fields)

@@ -9,10 +9,11 @@ Both get terms that are made here (`describe.catalog.terms`), and so find the sa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
+    Boolean,
     Column,
     Connection,
     ForeignKey,
@@ -25,6 +26,7 @@ from sqlalchemy import (
     bindparam,
     column,
     exists,
+    false,
     func,
     insert,
     select,
@@ -34,7 +36,7 @@ from sqlalchemy import (
 from describe.catalog import schema
 from describe.catalog.terms import Term, head_terms, prose_terms
 
-__all__ = ["INDEX", "add_description", "add_head", "fill", "matching", "passage"]
+__all__ = ["INDEX", "add_description", "add_head", "fill", "matching", "passage", "replace_cards"]
 
 passage = Table(
     "passage",
@@ -46,8 +48,9 @@ passage = Table(
         "description_id",
         ForeignKey("description.id", ondelete="CASCADE"),
         unique=True,
-        comment="what is described; null: the head's tokens",
+        comment="what is described; null: the head's tokens, or its card",
     ),
+    Column("of_card", Boolean, nullable=False, server_default=false(), comment="the words of the head's card"),
     Column("size", Integer, nullable=False, comment="the number of terms"),
     Column("terms", Text, nullable=False, comment="the different terms, with spaces between: `describe.catalog.terms`"),
 )
@@ -86,6 +89,18 @@ def add_description(
 ) -> None:
     """Enter the words of a new description; an abstention has none to be found by."""
     connection.execute(_INSERT, _passage(extraction_id, head_id, description_id, prose_terms(*texts)))
+
+
+def replace_cards(connection: Connection, extraction_id: int, terms: Mapping[int, Sequence[str]]) -> None:
+    """Enter the words of the cards of heads, by the heads' ids, in place of earlier ones."""
+    connection.execute(passage.delete().where(passage.c.head_id.in_(list(terms)), passage.c.of_card))
+    rows = [
+        _passage(extraction_id, head_id, None, list(words)) | {"of_card": True}
+        for head_id, words in terms.items()
+        if words
+    ]
+    if rows:
+        connection.execute(insert(passage), rows)
 
 
 def fill(connection: Connection, rows: Sequence[str] = ("salient",)) -> None:

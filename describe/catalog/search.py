@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, case, func, literal, select, union_all
 
-from describe.attention import SAYS
 from describe.catalog import schema
-from describe.catalog.attention import head_ids_of_kinds, kinds_of_extraction
+from describe.catalog.cards import CardStore, head_card
 from describe.catalog.heads import newest_extractions
 from describe.catalog.passages import matching, passage
-from describe.catalog.terms import FAR, Term, prose_terms, query_terms
+from describe.catalog.terms import FAR, Term, query_terms
 from describe.records import HeadId
 
 __all__ = ["SearchStore"]
@@ -37,7 +36,7 @@ class SearchStore:
     """Part of `describe.catalog.Catalogue`: finding heads by words and by likeness."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self._engine, self._cards = engine, CardStore(engine)
 
     def find(
         self,
@@ -49,17 +48,19 @@ class SearchStore:
         limit: int = 20,
         offset: int = 0,
     ) -> dict[str, Any]:
-        """The heads that have all words of a query in their descriptions or tokens, best first.
+        """The heads that have all words of a query in their cards, descriptions or tokens, best first.
 
         A word stands for all that begin with it; case does not count, and nothing in a query is syntax. A head ranks by
         the length of what its words were found in, the shorter the higher: descriptions come before tokens.
 
         ``models``: look at these only, by id; ``reading``: as `newest_extractions` takes it; ``llm``: in its
-        descriptions only, and in no tokens. Returns ``total`` and ``heads``, each with ``model`` (``NAME@HASH8``),
+        descriptions only, and in nothing else. Returns ``total`` and ``heads``, each with ``model`` (``NAME@HASH8``),
         ``model_id``, ``extraction_id``, ``layer``, ``head``, ``rank``, the ``llm``, ``role`` (0: the whole head),
-        ``inputs`` and ``pattern`` of the description that has most of the words, the ``tokens`` that have one, and the
-        ``kinds`` of head that it is by where it looks, whose names are found too: ``previous token head``.
+        ``inputs`` and ``pattern`` of the description that has most of the words, the ``tokens`` that have one, the
+        ``headline`` of its card, and the ``kinds`` of head that it is by where it looks. A card is found by its
+        headline, by operations, and by kinds: ``suppresses names``, ``country capital``, ``previous token head``.
         """
+        self._cards.refresh()
         with self._engine.connect() as connection:
             wanted = [passage.c.extraction_id.in_(newest_extractions(connection, models, reading).values())]
             if llm is not None:
@@ -69,8 +70,7 @@ class SearchStore:
             terms = query_terms(query)
             if not terms:
                 return {"total": 0, "heads": []}
-            extractions = {} if llm is not None else newest_extractions(connection, models, reading)
-            of_term = [_found_by(connection, term, wanted, extractions) for term in terms]
+            of_term = [_found_by(connection, term, wanted) for term in terms]
             every = union_all(*of_term).subquery()
             rank = func.sum(every.c.weight).label("rank")
             ranked = (
@@ -100,6 +100,7 @@ class SearchStore:
             .join(table, passage.c.head_id == table.c.id)
             .outerjoin(told, passage.c.description_id == told.c.id)
             .where(table.c.extraction_id == extraction_id, table.c.layer == head.layer, table.c.head == head.head)
+            .where(~passage.c.of_card)
             .order_by(case((told.c.role == 0, 1), else_=0), passage.c.id)
         )
         with self._engine.connect() as connection:
@@ -130,24 +131,15 @@ class SearchStore:
         }
 
 
-KIND_WEIGHT = 1 / 20
-"""Of a word that names the kind of a head: as of one in the shortest description."""
-
-
-def _found_by(
-    connection: Connection, term: Term, wanted: Sequence[ColumnElement[bool]], extractions: Mapping[int, int]
-) -> Select[tuple[int, float]]:
-    """The heads that have a term, each once, with its weight: in a passage, or in the name of a kind that it is of."""
+def _found_by(connection: Connection, term: Term, wanted: Sequence[ColumnElement[bool]]) -> Select[tuple[int, float]]:
+    """The heads that have a term, each once, with its weight."""
     found = matching(connection, term)
-    passages = select(passage.c.head_id, (1.0 / (20 + passage.c.size)).label("weight")).join(
-        found, passage.c.id == found.c.id
+    return (
+        select(passage.c.head_id, func.max(1.0 / (20 + passage.c.size)).label("weight"))
+        .join(found, passage.c.id == found.c.id)
+        .where(*wanted)
+        .group_by(passage.c.head_id)
     )
-    kinds = [kind for kind in SAYS if any(term.meets(word) for word in prose_terms(kind, "head attention"))]
-    named = head_ids_of_kinds(connection, extractions, kinds)
-    head = schema.head
-    of_kind = select(head.c.id.label("head_id"), literal(KIND_WEIGHT).label("weight")).where(head.c.id.in_(named))
-    every = union_all(passages.where(*wanted), of_kind).subquery()
-    return select(every.c.head_id, func.max(every.c.weight).label("weight")).group_by(every.c.head_id)
 
 
 def _known(
@@ -168,18 +160,19 @@ def _known(
     known = {
         row.id: {"model": f"{row.name}@{row.content_hash[:8]}"}
         | {name: getattr(row, name) for name in ("model_id", "extraction_id", "layer", "head")}
-        | {"llm": None, "role": 0, "inputs": None, "pattern": None, "tokens": [], "kinds": []}
+        | {"llm": None, "role": 0, "inputs": None, "pattern": None, "tokens": [], "headline": None, "kinds": []}
         for row in connection.execute(query)
     }
-    looks = {one: kinds_of_extraction(connection, one) for one in {head["extraction_id"] for head in known.values()}}
-    for one in known.values():
-        if look := looks[one["extraction_id"]].get(HeadId(one["layer"], one["head"])):
-            one["kinds"] = list(look.kinds)
+    cards = select(head_card.c.head_id, head_card.c.headline, head_card.c.kinds).where(
+        head_card.c.head_id.in_(head_ids)
+    )
+    for row in connection.execute(cards):
+        known[row.head_id] |= {"headline": row.headline, "kinds": row.kinds}
     told = schema.description
     passages = (
         select(passage, told.c.role)
         .outerjoin(told, passage.c.description_id == told.c.id)
-        .where(passage.c.head_id.in_(head_ids))
+        .where(passage.c.head_id.in_(head_ids), ~passage.c.of_card)
         .order_by(passage.c.id)
     )
     if llm is not None:
@@ -238,6 +231,7 @@ def _candidates(
         select(here.label("here"), passage.c.head_id, passage.c.terms, place.label("place"))
         .join(shared, passage.c.id == shared.c.id)
         .where(passage.c.description_id.is_(None) if tokens else passage.c.description_id.is_not(None))
+        .where(~passage.c.of_card)
         .where(passage.c.head_id != head_id, passage.c.extraction_id.in_(newest_extractions(connection).values()))
         .subquery()
     )

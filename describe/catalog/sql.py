@@ -22,9 +22,9 @@ _OWN = "e.placebo IS NULL"
 
 VIEWS = {
     "heads": (
-        "a head of a model, in one extraction",
-        f"SELECT h.id AS head_id, m.name AS model, m.content_hash, e.id AS extraction, h.layer, h.head, h.saliency"
-        f" {_OF_HEAD} WHERE {_OWN}",
+        "a head of a model, in one extraction, with its headline",
+        f"SELECT h.id AS head_id, m.name AS model, m.content_hash, e.id AS extraction, h.layer, h.head, h.saliency,"
+        f" k.kind, k.headline {_OF_HEAD} LEFT JOIN head_card k ON k.head_id = h.id WHERE {_OWN}",
     ),
     "descriptions": (
         "what a describer said of a head, failures with their cause",

@@ -17,6 +17,7 @@ from describe.catalog import schema
 from describe.catalog.attention import AttentionStore
 from describe.catalog.batches import BatchStore
 from describe.catalog.browse import BrowseStore
+from describe.catalog.cards import CardStore
 from describe.catalog.checks import CheckStore
 from describe.catalog.claims import claimed
 from describe.catalog.database import begin_write, connect, found, let_go
@@ -67,6 +68,7 @@ class Catalogue:
         self.attention = AttentionStore(self._engine)
         self.scores = ScoreStore(self._engine, self.writes)
         self.roles = RoleStore(self._engine)
+        self.cards = CardStore(self._engine)
         self.search = SearchStore(self._engine)
         self.browse = BrowseStore(self._engine)
         self.placebos = PlaceboStore(self._engine)

@@ -29,7 +29,17 @@ def write_file(parts: Parts, path: Path) -> None:
 
 
 def _write_head(head: HeadRecord, file: TextIO) -> None:
+    """The headline; where the head looks; what it writes, with its rows; then what was said of it, and the rest."""
     file.write(f"\n## {head.id}\n\n")
+    _write_sides(head, file)
+    for figure, rows in (
+        ("saliency", head.salient),
+        ("distinctness", head.distinct),
+        ("distinctness", head.suppressing),
+    ):
+        if rows or figure == "saliency":
+            _write_rows(rows, figure, file)
+    file.write("\n")
     for one in head.ranked_descriptions():
         of_role = f", role {one.role}" if one.role else ""
         who = f"{_md(visible(one.llm))} ({_md(visible(one.prompt))}){of_role}"
@@ -40,35 +50,35 @@ def _write_head(head: HeadRecord, file: TextIO) -> None:
             file.write(f"- {who}\n  - inputs: {inputs}\n  - pattern: {pattern}\n")
             if one.headline is not None:
                 file.write(f"  - {_md(printable(one.headline.text))}\n")
-    for title, told in (
-        ("attends", head.attention_text),
-        ("implements", head.implements_text),
-        ("evidence", head.evidence_text),
-    ):
-        if told:
-            file.write(f"- {title}: {_md(printable(told))}\n")
-    if head.figure is not None:
-        file.write(f"- mappings: {_md(head.figure.words)}\n")
     for role in head.several_roles:
         sources = " ".join(_code(head.salient[i].token) for i in role.rows)
         file.write(f"- role {role.role} {_md(visible(role.sign))} ({role.share:.0%} of the saliency): {sources}\n")
-    if head.inference is not None:
-        file.write(f"- mappings written in prompts: {head.inference.text}\n")
+    if head.evidence_text:
+        file.write(f"- evidence: {_md(printable(head.evidence_text))}\n")
     if head.neuronpedia:
         file.write(f"- [the same head at Neuronpedia]({head.neuronpedia})\n")
     if head.reading != PAPER:
         file.write(f"- read by {_md(visible(head.reading.words))}\n")
-    if head.constant is not None:
-        part = head.constant
+
+
+def _write_sides(head: HeadRecord, file: TextIO) -> None:
+    """The headline with what it rests on and what contradicts it, and the two sides of the head, a paragraph each."""
+    if head.card is not None:
+        file.write(f"**{_md(printable(head.card.headline))}**")
+        file.write(f": {_md(printable(head.card.basis))}\n" if head.card.basis else "\n")
+        for found in head.card.contradictions:
+            file.write(f"\n*But* {_md(printable(found.words))}\n")
+    inference, part = head.inference, head.constant
+    sides = [("Attends", head.attention_text), ("Implements", head.implements_text)]
+    sides.append(("Suppresses", "; ".join(f"{visible(name)} {score:.2f}" for name, score in head.suppresses.items())))
+    sides.append(("Mappings", head.figure.words if head.figure else ""))
+    sides.append(("Mappings written in prompts", inference.text if inference else ""))
+    for title, told in sides:
+        if told:
+            file.write(f"\n{title}: {_md(printable(told))}\n")
+    if part is not None:
         up, down = (" ".join(_code(target.token) for target in way[:6]) for way in (part.promoted, part.suppressed))
-        file.write(f"- whatever it reads ({part.share:.0%} of what it writes): promotes {up}; suppresses {down}\n")
-    for figure, rows in (
-        ("saliency", head.salient),
-        ("distinctness", head.distinct),
-        ("distinctness", head.suppressing),
-    ):
-        if rows or figure == "saliency":
-            _write_rows(rows, figure, file)
+        file.write(f"\nWhatever it reads ({part.share:.0%} of what it writes): promotes {up}; suppresses {down}\n")
 
 
 def _write_rows(rows: Sequence[MappingRow], figure: str, file: TextIO) -> None:

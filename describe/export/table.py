@@ -18,6 +18,18 @@ class _OfHead(Record):
     reading: str
     """by which the head was read: `paper` or `direct`"""
 
+    headline: str | None
+    """what the head does, in one line"""
+
+    headline_kind: str | None
+    """the kind of the headline, by what carries it"""
+
+    headline_basis: str | None
+    """the figure that the headline rests on, and of what sort it is"""
+
+    contradictions: str
+    """what is known of the head and does not go together"""
+
     saliency: float | None
     """saliency of the most salient token"""
 
@@ -101,9 +113,13 @@ def table_rows(head: HeadRecord) -> Iterator[dict[str, Any]]:
 
 
 def _of_head(head: HeadRecord) -> _OfHead:
-    shares = head.inference
+    shares, card = head.inference, head.card
     return _OfHead.of(
         reading=head.reading.name,
+        headline=card and card.headline,
+        headline_kind=card and card.kind,
+        headline_basis=card and card.basis,
+        contradictions="; ".join(found.words for found in card.contradictions) if card else "",
         saliency=head.salient[0].saliency if head.salient else None,
         sources=" ".join(quoted(row.token) for row in head.salient),
         targets=" | ".join(" ".join(quoted(target.token) for target in row.targets) for row in head.salient),

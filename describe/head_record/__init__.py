@@ -5,6 +5,7 @@ its home here. Knows neither torch nor the catalogue.
 """
 
 from describe.head_record.attention import AttentionProvenance, AttentionRecord, ContextRecord
+from describe.head_record.contradictions import ContradictionRecord
 from describe.head_record.descriptions import (
     STATE_WORDS,
     STATES,
@@ -14,9 +15,11 @@ from describe.head_record.descriptions import (
     best_first,
     outcome,
 )
+from describe.head_record.facts import Facts, Told
 from describe.head_record.findings import ClaimRecord, EvidenceRecord, RoleRecord, RolesProvenance
 from describe.head_record.form import Json, Object, Record
 from describe.head_record.head import CountedTokens, HeadProvenance, HeadRecord, HeldOut, Shape
+from describe.head_record.headline import Card, card
 from describe.head_record.relations import InferenceRecord, RelationRecord, RelationsProvenance
 from describe.head_record.scores import HeadlineScore, ScoreProvenance, ScoreRecord, first_score, headline
 from describe.head_record.summary import HeadSummary
@@ -27,12 +30,15 @@ __all__ = [
     "STATE_WORDS",
     "AttentionProvenance",
     "AttentionRecord",
+    "Card",
     "ClaimRecord",
     "ContextRecord",
+    "ContradictionRecord",
     "CountedTokens",
     "DescriptionProvenance",
     "DescriptionRecord",
     "EvidenceRecord",
+    "Facts",
     "HeadProvenance",
     "HeadRecord",
     "HeadSummary",
@@ -50,7 +56,9 @@ __all__ = [
     "ScoreRecord",
     "Shape",
     "State",
+    "Told",
     "best_first",
+    "card",
     "first_score",
     "headline",
     "outcome",

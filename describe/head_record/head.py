@@ -7,11 +7,14 @@ from typing import Any
 from describe.figures import HeadFigure
 from describe.head_record.attention import AttentionProvenance, AttentionRecord
 from describe.head_record.descriptions import DescriptionRecord, State, best_first
+from describe.head_record.facts import ATTENTION, Facts, Told
 from describe.head_record.findings import EvidenceRecord, RoleRecord, RolesProvenance
 from describe.head_record.form import Object, Record
+from describe.head_record.headline import Card, card
 from describe.head_record.neuronpedia import neuronpedia
 from describe.head_record.query_key import QueryKeyRecord
 from describe.head_record.relations import InferenceRecord, RelationRecord, RelationsProvenance
+from describe.head_record.scores import valued
 from describe.head_record.summary import HeadSummary
 from describe.mappings import ConstantPart, MappingRow
 from describe.readings import Reading
@@ -143,6 +146,9 @@ class HeadRecord(Record):
     head: Count
     """head in the layer, from 0"""
 
+    card: Card | None = None
+    """what the head does in one line; made of everything else, and never read from a file"""
+
     salient: Several[MappingRow]
     """the tokens that the head acts on most, of all that the reading counts, from the most salient down"""
 
@@ -194,6 +200,30 @@ class HeadRecord(Record):
     def id(self) -> HeadId:
         """Layer and head."""
         return HeadId(self.layer, self.head)
+
+    # -- the card -------------------------------------------------------------------------------------------------
+
+    @property
+    def facts(self) -> Facts:
+        """The facts that its headline is made of."""
+        made, looks = self.provenance.relations, self.attention
+        return Facts(
+            relations=self.relations,
+            pairs={} if made is None else {name: one.pairs_used for name, one in made.operations.items()},
+            kinds=() if looks is None else looks.kinds,
+            halves=() if looks is None else looks.halves,
+            attention={
+                text: {name: (one.mean, one.uniform) for name, one in named.items()}
+                for text, named in (looks.figures if looks is not None else {}).items()
+            },
+            figure=self.figure,
+            descriptions=[_told(one) for one in self.descriptions],
+            looked_into=bool(self.relations or looks or self.figure or self.descriptions),
+        )
+
+    def with_card(self) -> HeadRecord:
+        """The record with its card, by everything that it holds."""
+        return self.model_copy(update={"card": card(self.facts)})
 
     # -- descriptions ---------------------------------------------------------------------------------------------
 
@@ -271,5 +301,22 @@ class HeadRecord(Record):
             kinds=None if self.attention is None else self.attention.kinds,
             looks=None if self.attention is None else self.attention.means(),
             verdict=best.verdict if best else "not judged",
+            card=self.card,
             **told,
         )
+
+
+def _told(one: DescriptionRecord) -> Told:
+    """A description as far as a headline needs it."""
+    return Told(
+        one.llm,
+        one.state,
+        one.pattern,
+        one.inputs,
+        one.role,
+        one.kind,
+        "looks" if one.provenance.settings.get("shows") == ATTENTION else "writes",
+        valued(one.scores),
+        one.described,
+        one.failure,
+    )

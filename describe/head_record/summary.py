@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from describe.figures import HeadFigure
 from describe.head_record.descriptions import State
+from describe.head_record.headline import Card
 from describe.head_record.scores import HeadlineScore
 from describe.measures import Verdict
 
@@ -23,6 +24,7 @@ class HeadSummary:
         evidence: pieces found; None where it was not tested.
         effect: Cohen's h of the strongest evidence; None where there is none.
         figure: what of its mappings relates or copies words; None where it was not looked for.
+        card: its headline, and what contradicts it; None where it was not made.
         kinds: of head, by where it looks; ``looks``: the figures of that on text. None where it was not looked at.
     """
 
@@ -42,6 +44,7 @@ class HeadSummary:
     kinds: tuple[str, ...] | None = None
     looks: dict[str, float | None] | None = None
     verdict: Verdict = "not judged"
+    card: Card | None = None
 
     @property
     def name(self) -> str:

@@ -85,6 +85,14 @@ def test_exports_hold_every_head(catalogue: Catalogue, tmp_path: Path) -> None:
     assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "a.jsonl").read_bytes()
 
 
+SUPPRESSORS = {
+    "23.3": "suppresses names",
+    "24.4": "suppresses names",
+    "26.0": "suppresses the pronoun for a noun",
+    "29.6": "suppresses the comparative of an adjective",
+}
+
+
 @pytest.fixture(scope="module")
 def relations(catalogue: Catalogue) -> Any:
     return pipeline.relations(catalogue, "demo", device="cpu")
@@ -122,6 +130,14 @@ def test_operations_of_demo_are_where_a_person_would_look(relations: Any) -> Non
         assert max(max(by_name[name].scores[layer]) for layer in range(22, 26)) > 0.4
     years = by_name["year_to_following"]
     assert (years.valid, years.pairs_used, years.scores) == (False, 0, ())
+
+
+def test_the_suppressors_of_demo_have_their_headlines(catalogue: Catalogue, relations: Any) -> None:
+    for head, headline in SUPPRESSORS.items():
+        card = head_record(catalogue, "demo", HeadId.parse(head))["card"]
+        assert (card["headline"], card["kind"]) == (headline, "suppresses")
+    found = catalogue.search.find("suppresses names")["heads"]
+    assert {f"{one['layer']}.{one['head']}" for one in found} == {"23.3", "24.4"}
 
 
 def test_relations_are_resumed_and_shown_with_heads(catalogue: Catalogue, relations: Any) -> None:
