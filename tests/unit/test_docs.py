@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+from collections import Counter
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,17 @@ def test_figures_and_kinds_of_attention_are_documented() -> None:
 def test_the_measured_readings_are_documented() -> None:
     page, figures = ((ROOT / "docs" / name).read_text() for name in ("readings.md", "readings.json"))
     assert page.rstrip().endswith(tables(json.loads(figures))), "printed by: python -m benchmarks.readings --tables"
+
+
+def test_the_table_of_blind_readings_counts_the_replies() -> None:
+    page, replies = ((ROOT / "docs" / name).read_text() for name in ("readings.md", "read_blind.json"))
+    asked, described = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
+    for reply in json.loads(replies):
+        asked[key := (reply["heads"], reply["reading"])] += 1
+        described[key] += reply["described"]
+        assert reply["described"] == (reply["pattern"] != "Unclear")
+    for key, n in asked.items():
+        assert f"| {key[0]} | `{key[1]}` | {described[key]} | {n} |" in page
 
 
 def test_every_key_of_a_head_is_documented() -> None:
