@@ -21,6 +21,7 @@ from describe.versions import versions
 __all__ = ["Design", "blocks", "design_items", "new_study"]
 
 MOST_ITEMS = 10_000
+LONGEST_CONTACT = 200
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Design:
         heads: ``sample:120`` for so many descriptions drawn at random (`annotations.sampling`); or all descriptions of
             ``all`` heads, or of some, such as ``25.0,16.8``.
         sources: describers to take, such as ``statistics`` or ``openai:gpt-5-mini``; none: all.
+        unclear: whether abstentions are drawn too; raters are asked a question of their own about them.
         raters_per_item: N.
         swap_easy, swap_hard, shuffled, catch: shares of controls, 0 to 1.
         repeats: items that a rater sees again, as a share of the different items they see, 0 to 0.25.
@@ -43,12 +45,14 @@ class Design:
         lease_minutes: how long an item stays with a rater who does not answer.
         max_failed_catch, min_seconds_per_item, max_repeat_disagreement: the rules of exclusion; None: no such rule.
         guideline, consent: Markdown texts.
+        contact: whom raters may ask, in words.
     """
 
     name: str
     models: tuple[str, ...]
     heads: str = "sample:120"
     sources: tuple[str, ...] = ()
+    unclear: bool = True
     raters_per_item: int = 3
     seed: int = 0
     swap_easy: float = 0.15
@@ -67,6 +71,7 @@ class Design:
     max_repeat_disagreement: float | None = None
     guideline: str = field(default_factory=guideline_text)
     consent: str = field(default_factory=consent_text)
+    contact: str = ""
 
     def __post_init__(self) -> None:
         shares = {"swap_easy": 1.0, "swap_hard": 1.0, "shuffled": 1.0, "catch": 1.0, "repeats": 0.25}
@@ -81,6 +86,8 @@ class Design:
         _within("min_seconds_per_item", self.min_seconds_per_item, 0, 3600)
         if not self.name.strip() or len(self.name) > 128 or not self.name.isprintable():
             raise InputError("a study needs a name of 1 to 128 printable characters")
+        if len(self.contact) > LONGEST_CONTACT or not self.contact.isprintable():
+            raise InputError(f"the contact is a line of up to {LONGEST_CONTACT} printable characters")
 
 
 def new_study(catalogue: Catalogue, design: Design) -> Study:
@@ -106,6 +113,10 @@ def design_items(catalogue: Catalogue, design: Design) -> list[NewItem]:
     """The items of a study in random order, controls among them."""
     number = _number(design.heads)
     pool = described(catalogue, design.models, "all" if number is not None else design.heads, design.sources)
+    if not design.unclear:
+        pool = [one for one in pool if not one.unclear]
+        if not pool:
+            raise InputError("all descriptions of these heads are abstentions, which the study leaves out")
     seed = design.seed
     chosen = pool if number is None else sample(pool, number, seed)
     if number is None:

@@ -210,6 +210,12 @@ Source = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option("--source", metavar="LLM", help="Whose descriptions: an LLM, or statistics; several times (all)."),
 ]
+LeaveOutUnclear = Annotated[
+    bool, typer.Option("--leave-out-unclear", help='Draw no "Unclear" (else raters are asked whether that is so).')
+]
+Contact = Annotated[
+    str, typer.Option("--contact", metavar="WHO", help="Whom raters may ask: a name, an address; they read it.")
+]
 RatersPerItem = Annotated[int, typer.Option("--raters-per-item", metavar="N", help="Raters that judge each item.")]
 SwapEasy = Annotated[
     float, typer.Option("--swap-easy", metavar="SHARE", help="Controls with a random other head's description.")

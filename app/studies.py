@@ -29,6 +29,7 @@ def new(
     catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE,
     heads: o.StudyHeads = "sample:120",
     source: o.Source = None,
+    leave_out_unclear: o.LeaveOutUnclear = False,
     raters_per_item: o.RatersPerItem = 3,
     seed: Annotated[int, typer.Option("--seed", help="The same catalogue and seed make the same items.")] = 0,
     swap_easy: o.SwapEasy = 0.15,
@@ -47,6 +48,7 @@ def new(
     max_repeat_disagreement: o.MaxRepeatDisagreement = None,
     guideline: o.Guideline = None,
     consent: o.Consent = None,
+    contact: o.Contact = "",
     json_path: o.Json = None,
 ) -> None:
     """Draw items from the described heads, hide controls among them, and store the study with all its settings."""
@@ -59,6 +61,7 @@ def new(
         models=tuple(model),
         heads=heads,
         sources=tuple(source or ()),
+        unclear=not leave_out_unclear,
         raters_per_item=raters_per_item,
         seed=seed,
         swap_easy=swap_easy,
@@ -75,6 +78,7 @@ def new(
         max_failed_catch=None if max_failed_catch == 1 else max_failed_catch,
         min_seconds_per_item=min_seconds or None,
         max_repeat_disagreement=max_repeat_disagreement,
+        contact=contact,
         **{what: _text(path) for what, path in texts.items() if path is not None},
     )
     with _catalogue(catalog) as opened:

@@ -6,7 +6,9 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Callable
+from functools import cache
 from http.cookies import SimpleCookie
+from importlib import resources
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -20,14 +22,17 @@ from app.front_door.ownership import TOKEN_PARAMETER, Ownership
 from app.front_door.policy import is_own_origin, security_headers
 from app.front_door.visits import OWNER, VISIT_HEADER, Visit, Visits
 
-__all__ = ["FrontDoor"]
+__all__ = ["KEYS_SCRIPT", "FrontDoor"]
 
 _log = logging.getLogger("headscribe.app")
 
 STREAM = "/_stcore/stream"
 OPEN = ("/_stcore/health", "/_stcore/host-config")
 CLOSED = ("/_stcore/", "/component/", "/app/static/")
-FILES = ("/static/", "/media/", *CLOSED)
+KEYS_SCRIPT = "/headscribe/keys.js"
+"""Where the script of the raters' keys is: the policy lets no script stand in a page."""
+
+FILES = ("/static/", "/media/", "/headscribe/", *CLOSED)
 """Beginnings of paths that are no pages."""
 
 TRY_AGAIN, POLICY_VIOLATION, NO_MESSAGE = 1013, 1008, 1007
@@ -52,7 +57,7 @@ class FrontDoor:
             await self._app(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = self._refusal(scope) or self._entry(scope)
+        answer = self._refusal(scope) or self._script(scope) or self._entry(scope)
         cookies = [] if answer else self._first_cookies(scope)
 
         async def told(message: Message) -> None:
@@ -74,6 +79,12 @@ class FrontDoor:
         if path.startswith(CLOSED) and path not in OPEN:
             return PlainTextResponse("Not found.\n", 404)
         return None
+
+    def _script(self, scope: Scope) -> Response | None:
+        """The script of the raters' keys, where that is asked for."""
+        if self._path(scope) != KEYS_SCRIPT:
+            return None
+        return Response(_keys_script(), media_type="text/javascript", headers={"Cache-Control": "no-cache"})
 
     def _entry(self, scope: Scope) -> Response | None:
         """Take the token out of the address of a page, and leave the cookie with a browser that had the right one."""
@@ -145,6 +156,11 @@ class FrontDoor:
     def _path(self, scope: Scope) -> str:
         """The path without what all addresses begin with."""
         return str(scope["path"]).removeprefix(self._base) if self._base else str(scope["path"])
+
+
+@cache
+def _keys_script() -> str:
+    return (resources.files("app.web") / "keys.js").read_text(encoding="utf-8")
 
 
 def _bytes(message: Message) -> bytes:

@@ -1,32 +1,62 @@
-"""Steps of a rater before the first item: consent, guideline, practice with feedback."""
+"""Steps of a rater before the first item: what it is about, consent, practice with feedback."""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import streamlit as st
 
 from annotations.material import practice_items
-from annotations.records import PracticeItem, Rater, Study
-from app.web.drawing import description, mapping_table, notice, said
+from annotations.pace import pace
+from annotations.records import PracticeItem, Rater, StageA, StageB, Study
+from app.web.drawing import description, mapping_table, notice, paragraphs, said
+from app.web.guideline import GUIDE, behind, guideline
 from app.web.questions import SAVE, Form, answered_a, answered_b, draw, forget, form_a, form_b, keys_line
-from app.web.shared import desk
+from app.web.shared import catalogue, desk, drafts
 from app.web.submissions import done, submission
 from app.web.waiting import at_desk
 
-__all__ = ["consent", "practice"]
+__all__ = ["consent", "practice", "what_it_is_about"]
 
-COMPARE = {SAVE: "compare"}
+ASK_THE_SENDER = "whoever sent you the link"
+
+_ANSWERS = "answers"
+_PRESSED = "pressed"
+
+
+@dataclass(frozen=True, slots=True)
+class Practised:
+    """What a rater said of a practice item so far."""
+
+    a: StageA | None = None
+    b: StageB | None = None
+
+    @property
+    def stages(self) -> int:
+        """How many of the two stages are answered."""
+        return (self.a is not None) + (self.b is not None)
+
+
+def what_it_is_about(study: Study, items: int) -> None:
+    """What a rater is asked to do, in words that are explained, how long it takes, whom to ask, what is kept."""
+    st.title("Judging descriptions")
+    minutes = pace(catalogue()).minutes(items)
+    facts = [
+        f"You are asked to judge {items:,} tables, one after the other, after a few to practise on.",
+        f"That takes about {minutes:,} minutes in all. You can stop after each table and go on later.",
+        f"Questions? Ask {study.settings.get('contact') or ASK_THE_SENDER}.",
+    ]
+    with st.container(width=720):
+        st.html(paragraphs(facts))
+        st.subheader("What to do")
+        st.markdown(study.guideline)
+        st.subheader("What you agree to")
+        st.markdown(study.consent)
 
 
 def consent(rater: Rater, study: Study) -> None:
     """The texts that a rater agrees to; nothing else is shown before."""
-    st.title("Judging descriptions")
-    with st.container(width=720):
-        st.subheader("Before you begin")
-        st.markdown(study.consent)
-        st.subheader("What to do")
-        st.markdown(study.guideline)
+    what_it_is_about(study, desk().progress(rater.id).total)
     agreed = st.button("I have read this, and agree to take part", key="consent", shortcut=SAVE, type="primary")
     if agreed and at_desk(desk().consent, rater.id, submission("consent")) is not None:
         done("consent")
@@ -36,45 +66,54 @@ def consent(rater: Rater, study: Study) -> None:
 
 def practice(rater: Rater, number: int) -> None:
     """One practice item: table, feedback and description, feedback. It is kept when the rater goes on."""
-    item, name = practice_items()[number], f"practice-{number}"
-    answers: list[Any] = st.session_state.setdefault(f"{name}-answers", [])
+    item, name = practice_items()[number], f"practice-{rater.id}-{number}"
     forms = (form_a(f"{name}-a"), form_b(f"{name}-b", _unclear(item)))
-    if st.session_state.pop(f"{name}-pressed", None) == len(answers):
-        answer = answered_b(forms[1]) if answers else answered_a(forms[0])
-        answers += [answer] if answer else []
-    st.progress(
-        (number + len(answers) / 3) / len(practice_items()), f"Practice {number + 1} of {len(practice_items())}"
-    )
+    so_far = _practised(name, forms)
+    of_all = len(practice_items())
+    st.progress((number + so_far.stages / 3) / of_all, f"Practice {number + 1} of {of_all}")
     left, right = st.columns([5, 3], gap="medium")
     left.html(mapping_table(item.rows, "Table of this practice item"))
     with right, st.container(gap="xsmall"):
-        if not answers:
-            _ask(forms[0], name, 0)
-            return
-        _feedback(answers[0].presence in item.presence, item.feedback_a)
-        st.html(description(item.inputs, item.pattern, _unclear(item)))
-        if len(answers) == 1:
-            st.html(said(answers[0].presence, answers[0].own_words))
-            _ask(forms[1], name, 1)
-            return
-        _feedback(answers[1].fit in item.fit, item.feedback_b)
-        last = number + 1 == len(practice_items())
-        words = "Begin with the items" if last else "Next practice item"
-        go = st.button(words, key=f"{name}-go", shortcut=SAVE, type="primary")
-        if go and at_desk(desk().practise, rater.id, submission(name), number, *answers) is not None:
-            done(name)
-            forget(name)
-            st.rerun()
-        keys_line(others={SAVE: words[0].lower() + words[1:]})
+        if so_far.a is not None:
+            _feedback(so_far.a.presence in item.presence, item.feedback_a)
+            st.html(description(item.inputs, item.pattern, _unclear(item)))
+        if so_far.a is None or so_far.b is None:
+            if so_far.a is not None:
+                st.html(said(so_far.a.presence, so_far.a.own_words))
+            form = forms[so_far.stages]
+            draw(form, "Compare", _press, name, so_far.stages)
+            guideline(rater)
+            keys_line(form, {SAVE: "compare", GUIDE: "guideline"})
+        else:
+            _feedback(so_far.b.fit in item.fit, item.feedback_b)
+            _go_on(rater, number, name, so_far.a, so_far.b)
 
 
-def _ask(form: Form, name: str, stage: int) -> None:
-    draw(form, "Compare", _press, name, stage)
-    keys_line(form, COMPARE)
+def _practised(name: str, forms: tuple[Form, Form]) -> Practised:
+    """What was said of an item, with what is said by the key that was pressed just now."""
+    so_far: Practised = drafts().get(f"{name}-{_ANSWERS}", Practised())
+    if st.session_state.pop(f"{name}-{_PRESSED}", None) != so_far.stages:
+        return so_far
+    a = so_far.a
+    so_far = Practised(answered_a(forms[0])) if a is None else Practised(a, answered_b(forms[1]))
+    drafts().keep(f"{name}-{_ANSWERS}", so_far)
+    return so_far
+
+
+def _go_on(rater: Rater, number: int, name: str, a: StageA, b: StageB) -> None:
+    words = "Begin with the items" if number + 1 == len(practice_items()) else "Next practice item"
+    go = st.button(words, key=f"{name}-go", shortcut=SAVE, type="primary", disabled=behind())
+    guideline(rater)
+    saved = go and not behind() and at_desk(desk().practise, rater.id, submission(name), number, a, b) is not None
+    if saved:
+        done(name)
+        forget(name)
+        st.rerun()
+    keys_line(others={SAVE: words[0].lower() + words[1:], GUIDE: "guideline"})
 
 
 def _press(name: str, stage: int) -> None:
-    st.session_state[f"{name}-pressed"] = stage
+    st.session_state[f"{name}-{_PRESSED}"] = stage
 
 
 def _feedback(right: bool, words: str) -> None:

@@ -10,10 +10,12 @@ from importlib import resources
 import streamlit as st
 
 from annotations.records import Row
+from app.front_door.door import KEYS_SCRIPT
 from describe.text import visible
 
 __all__ = [
     "description",
+    "keys_script",
     "mapping_table",
     "notice",
     "page_style",
@@ -28,10 +30,14 @@ __all__ = [
 _MARKS = {" ": ("␣", "space"), "\n": ("↵", "newline"), "\r": ("␍", "return"), "\t": ("⇥", "tab")}
 _ORDINALS = ("1st", "2nd", "3rd")
 
+LONGEST_UNBROKEN = 32
+"""Characters of a token that is shown on one line, whatever the width."""
+
 
 def token(text: str) -> str:
     """A token with its spaces and newlines marked, other invisible characters as escapes, its direction kept inside."""
-    return f'<bdi class="hs-token">{"".join(_char(char) for char in text)}</bdi>'
+    long = " hs-long" if len(text) > LONGEST_UNBROKEN else ""
+    return f'<bdi class="hs-token{long}">{"".join(_char(char) for char in text)}</bdi>'
 
 
 def mapping_table(rows: Sequence[Row], caption: str) -> str:
@@ -62,7 +68,8 @@ def description(inputs: str, pattern: str, unclear: bool) -> str:
     if unclear:
         parts = [("The description", "Unclear: no pattern that could be described.")]
     else:
-        parts = [("The inputs are", inputs), ("What happens to them", pattern)]
+        shared = "Unclear: nothing is named that they have in common." if inputs.strip() == "Unclear" else inputs
+        parts = [("The inputs are", shared), ("What happens to them", pattern)]
     told = "".join(f'<dt>{name}</dt><dd class="hs-told"><bdi>{_plain(text)}</bdi></dd>' for name, text in parts if text)
     return f'<dl class="hs-description" tabindex="0">{told}</dl>'
 
@@ -114,6 +121,13 @@ def notice(text: str, kind: str = "note") -> None:
 def page_style() -> None:
     """The app's style sheet."""
     st.html(f"<style>{_css()}</style>")
+
+
+def keys_script() -> None:
+    """Load the keys that Streamlit has none for, from a file of ours: no text of others is in this part of the page."""
+    base = str(st.get_option("server.baseUrlPath")).strip("/")
+    source = f"/{base}{KEYS_SCRIPT}" if base else KEYS_SCRIPT
+    st.html(f'<script src="{escape(source)}"></script>', unsafe_allow_javascript=True)
 
 
 @cache

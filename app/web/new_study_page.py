@@ -55,6 +55,10 @@ def _main(models: list[str]) -> dict[str, Any]:
     chosen = left.multiselect("Models", models, default=models[:1])
     heads = right.text_input("Heads", "sample:120", help="sample:N descriptions at random; all; or such as 25.0,16.8")
     sources = right.text_input("Describers", help="Such as statistics, openai:gpt-5-mini; with commas; empty: all")
+    contact = left.text_input("Whom raters may ask", max_chars=200, placeholder="Ada Lovelace, ada@example.org")
+    unclear = right.checkbox(
+        'Draw "Unclear" too', value=True, help="Raters are asked a question of their own about it: is there no pattern?"
+    )
     number = left.number_input("Raters per item", 1, 1000, 3)
     seed = right.number_input("Seed", 0, 2**31 - 1, 0, help="The same catalogue and seed make the same items")
     return {
@@ -62,6 +66,8 @@ def _main(models: list[str]) -> dict[str, Any]:
         "models": tuple(chosen),
         "heads": heads.strip(),
         "sources": tuple(part.strip() for part in sources.split(",") if part.strip()),
+        "contact": contact.strip(),
+        "unclear": unclear,
         "raters_per_item": int(number),
         "seed": int(seed),
     }

@@ -1,4 +1,4 @@
-"""The questions of both stages, drawn with their keys. What is chosen but not saved is a draft of this browser tab."""
+"""The questions of both stages, drawn with their keys. What is not saved is a draft, which outlives a reload."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import streamlit as st
 from annotations.records import LONGEST_TEXT, StageA, StageB
 from app.web.drawing import notice
 from app.web.guard import guarded
+from app.web.guideline import GUIDE, behind
+from app.web.shared import drafts
 
 __all__ = ["ALL_KEYS", "Form", "answered_a", "answered_b", "draw", "forget", "form_a", "form_b", "keys_line"]
 __all__ += ["mistaken_keys", "not_saved"]
@@ -29,10 +31,11 @@ class Question:
 
 PRESENCE = Question("presence", "Is there a pattern in the table?", {"clear": "1", "weak": "2", "none": "3"})
 FIT = Question("fit", "Does the description fit?", {"fits": "1", "partly": "2", "does not fit": "3", "can't tell": "4"})
+NO_PATTERN = Question("fit", "The description says that there is no pattern. Does that fit?", FIT.keys)
 COVERAGE = Question("coverage", "How many rows does it cover?", {"none": "5", "few": "6", "most": "7", "all": "8"})
 SCOPE = Question("scope", "Is it …", {"too broad": "B", "too narrow": "N", "right": "M"}, optional=True)
 
-SAVE, UNDO, PAUSE, GUIDE = "S", "U", "P", "G"
+SAVE, UNDO, PAUSE = "S", "U", "P"
 ALL_KEYS = {SAVE: "save and go on", UNDO: "back to the last", PAUSE: "pause", GUIDE: "guideline"}
 """The keys that are the same in both stages of an item."""
 
@@ -61,13 +64,16 @@ def form_a(name: str) -> Form:
 
 def form_b(name: str, unclear: bool, before: StageB | None = None) -> Form:
     """The questions about the description; of one that is an abstention, only whether that fits."""
-    return Form(name, (FIT,) if unclear else (FIT, COVERAGE, SCOPE), "Comment", before)
+    return Form(name, (NO_PATTERN,) if unclear else (FIT, COVERAGE, SCOPE), "Comment", before)
 
 
 def draw(form: Form, save: str, on_save: Callable[..., None], *args: Any) -> None:
     """Draw the questions, and the button that has ``on_save(*args)`` called before the page is drawn again."""
     _questions(form)
-    st.button(save, key=f"{form.name}-save", shortcut=SAVE, type="primary", on_click=on_save, args=args)
+    off = behind()
+    st.button(
+        save, key=f"{form.name}-save", shortcut=SAVE, type="primary", on_click=_ask, args=(on_save, *args), disabled=off
+    )
 
 
 def answered_a(form: Form) -> StageA | None:
@@ -78,7 +84,7 @@ def answered_a(form: Form) -> StageA | None:
 def answered_b(form: Form) -> StageB | None:
     """The answers on the page, as `answered_a`."""
     fit_alone = COVERAGE not in form.asked or _chosen(form, FIT) == "can't tell"
-    if not _complete(form, (FIT,) if fit_alone else (FIT, COVERAGE)):
+    if not _complete(form, form.asked[:1] if fit_alone else (FIT, COVERAGE)):
         return None
     return StageB(_chosen(form, FIT) or "", _chosen(form, COVERAGE), _chosen(form, SCOPE), _text(form))
 
@@ -92,6 +98,12 @@ def forget(name: str) -> None:
     """Drop the drafts of an item that was saved."""
     for key in [key for key in st.session_state if str(key).startswith(f"{name}-")]:
         del st.session_state[key]
+    drafts().drop(f"{name}-")
+
+
+def _ask(on_save: Callable[..., None], *args: Any) -> None:
+    if not behind():
+        on_save(*args)
 
 
 def keys_line(form: Form | None = None, others: dict[str, str] | None = None) -> None:
@@ -99,7 +111,8 @@ def keys_line(form: Form | None = None, others: dict[str, str] | None = None) ->
     pairs = [(key, answer) for question in (form.asked if form else ()) for answer, key in question.keys.items()]
     pairs += (ALL_KEYS if others is None else others).items()
     told = " · ".join(f"<kbd>{key}</kbd> {escape(words)}" for key, words in pairs)
-    st.html(f'<p class="hs-keys">Keys: {told}{" · <kbd>Tab</kbd> next field" if form else ""}</p>')
+    fields = " · <kbd>Enter</kbd> or <kbd>Esc</kbd> out of the text · <kbd>↑</kbd> <kbd>↓</kbd> the table's rows"
+    st.html(f'<p class="hs-keys">Keys: {told}{fields if form else ""}</p>')
 
 
 def mistaken_keys() -> list[str]:
@@ -115,21 +128,37 @@ def _questions(form: Form) -> None:
     with guarded():
         for question in form.asked:
             _choose(form, question)
-        st.text_input(
-            f"{form.text} (optional)",
-            value=(form.before and form.before.comment) or "",
-            key=f"{form.name}-text",
-            max_chars=LONGEST_TEXT,
-            autocomplete="off",
-        )
+        _write(form)
         trouble = st.session_state.pop(f"{form.name}-trouble", None)
         if trouble is not None:
             notice(trouble, "bad")
 
 
+def _write(form: Form) -> None:
+    key = f"{form.name}-text"
+    if key not in st.session_state:
+        st.session_state[key] = drafts().get(key, (form.before and form.before.comment) or "")
+    st.text_input(
+        f"{form.text} (optional)",
+        key=key,
+        max_chars=LONGEST_TEXT,
+        autocomplete="off",
+        live="700ms",
+        on_change=_wrote,
+        args=(key,),
+        disabled=behind(),
+    )
+
+
+def _wrote(key: str) -> None:
+    drafts().keep(key, st.session_state[key])
+
+
 def _choose(form: Form, question: Question) -> None:
     key = f"{form.name}-{question.name}"
-    chosen: str | None = st.session_state.setdefault(key, getattr(form.before, question.name, None))
+    if key not in st.session_state:
+        st.session_state[key] = drafts().get(key, getattr(form.before, question.name, None))
+    chosen: str | None = st.session_state[key]
     optional = " <small>(optional)</small>" if question.optional else ""
     st.html(f'<p class="hs-question">{escape(question.words)}{optional}</p>')
     with st.container(horizontal=True, gap="small"):
@@ -141,12 +170,16 @@ def _choose(form: Form, question: Question) -> None:
                 type="primary" if answer == chosen else "secondary",
                 on_click=_pick,
                 args=(key, answer, question.optional),
+                disabled=behind(),
             )
 
 
 def _pick(key: str, answer: str, optional: bool) -> None:
+    if behind():
+        return
     again = optional and st.session_state.get(key) == answer
     st.session_state[key] = None if again else answer
+    drafts().keep(key, st.session_state[key])
 
 
 def _chosen(form: Form, question: Question) -> str | None:

@@ -9,13 +9,13 @@ import streamlit as st
 
 from annotations.access import LINK_PARAMETER
 from annotations.patience import AWAY
-from annotations.records import Outcome, Progress, Rater, Study, Task, Turn
+from annotations.records import Outcome, Progress, Rater, Task, Turn
 from annotations.storage import study_of
 from app.web.before_items import consent, practice
-from app.web.drawing import description, mapping_table, notice, said
+from app.web.drawing import description, keys_script, mapping_table, notice, said
 from app.web.gate import require_rater
+from app.web.guideline import behind, guideline
 from app.web.questions import (
-    GUIDE,
     PAUSE,
     SAVE,
     UNDO,
@@ -50,6 +50,7 @@ _log = logging.getLogger("headscribe.app")
 def rate() -> None:
     """Save what was asked to be saved, and draw what comes next for this rater."""
     rater = require_rater()
+    keys_script()
     if st.session_state.get("paused"):
         return _paused(rater)
     _save_pressed(rater)
@@ -152,16 +153,16 @@ def _how_far(rater: Rater, task: Task, progress: Progress) -> None:
 def _others(rater: Rater, progress: Progress) -> None:
     with st.container(horizontal=True, gap="small"):
         _undo(rater, progress)
-        if st.button("Pause", key="pause", shortcut=PAUSE, type="tertiary") and _noted(rater, "paused"):
+        pressed = st.button("Pause", key="pause", shortcut=PAUSE, type="tertiary", disabled=behind())
+        if pressed and not behind() and _noted(rater, "paused"):
             st.session_state["paused"] = True
             st.rerun()
-        if st.button("Guideline", key="guideline", shortcut=GUIDE, type="tertiary"):
-            _guideline(study_of(catalogue(), rater))
+        guideline(rater)
 
 
 def _undo(rater: Rater, progress: Progress) -> None:
-    key, off = f"undo-{progress.answered}", not progress.can_undo
-    if st.button("Back to the last", key=key, shortcut=UNDO, type="tertiary", disabled=off):
+    key, off = f"undo-{progress.answered}", not progress.can_undo or behind()
+    if st.button("Back to the last", key=key, shortcut=UNDO, type="tertiary", disabled=off) and not behind():
         outcome = at_desk(desk().undo_last, rater.id, submission("undo"))
         if outcome is not None:
             done("undo")
@@ -175,11 +176,6 @@ def _noted(rater: Rater, event: str) -> bool:
         return False
     done(event)
     return True
-
-
-@st.dialog("Guideline", width="large")
-def _guideline(study: Study) -> None:
-    st.markdown(study.guideline)
 
 
 def _paused(rater: Rater) -> None:

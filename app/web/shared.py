@@ -1,4 +1,4 @@
-"""State that all visitors of the app share: the catalogue, the raters' desk, the counts of failed attempts. One each.
+"""State that all visitors of the app share: the catalogue, the raters' desk and drafts, failed attempts. One each.
 
 Kept by this module and not by Streamlit's cache, which a message of its protocol clears.
 """
@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from annotations.access import Attempts, PasswordAttempts
 from annotations.rating import RatingDesk
 from app.options import DEFAULT_CATALOGUE
+from app.web.drafts import Drafts
 from describe.catalog import Catalogue
 
-__all__ = ["Door", "catalogue", "close", "desk", "door", "where"]
+__all__ = ["Door", "catalogue", "close", "desk", "door", "drafts", "where"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Shared:
     catalogue: Catalogue
     desk: RatingDesk
     door: Door
+    drafts: Drafts
 
 
 _open: dict[str, Shared] = {}
@@ -54,6 +56,11 @@ def door() -> Door:
     return _shared().door
 
 
+def drafts() -> Drafts:
+    """Answers that raters have not saved yet."""
+    return _shared().drafts
+
+
 def where() -> str:
     """The place of the catalogue that the app was started on: a file, or a URL that may hold a password."""
     return os.environ.get("HEADSCRIBE_CATALOG") or DEFAULT_CATALOGUE
@@ -71,5 +78,5 @@ def _shared() -> Shared:
     with _opening:
         if place not in _open:
             opened = Catalogue(place)
-            _open[place] = Shared(opened, RatingDesk(opened), Door())
+            _open[place] = Shared(opened, RatingDesk(opened), Door(), Drafts())
         return _open[place]
