@@ -25,7 +25,7 @@ WORDS = ("Firstly", "internationalisation", "Donaudampfschifffahrt", "well-known
 @pytest.fixture(scope="module")
 def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
     """Four heads with thirty rows of words that would break where a line does."""
-    with described_catalogue(tmp_path_factory.mktemp("app") / "c.db", 2, 2, labellers=1) as opened:
+    with described_catalogue(tmp_path_factory.mktemp("app") / "c.db", 2, 2) as opened:
         targets = [[1, f" {word}", 1.0] for word in WORDS]
         table = [[0, f" source{number}", 1.0, targets] for number in range(30)]
         with begin_write(opened.engine) as connection:
@@ -43,7 +43,15 @@ def address(catalogue: Catalogue) -> Iterator[str]:
 def study(catalogue: Catalogue) -> Study:
     none: dict[str, Any] = dict.fromkeys(("swap_easy", "swap_hard", "shuffled", "catch", "repeats"), 0.0)
     return new_study(
-        catalogue, design(heads="all", raters_per_item=9, distance=0, contact="Ada <b>, ada@example.org", **none)
+        catalogue,
+        design(
+            heads="all",
+            sources=("statistics",),
+            raters_per_item=9,
+            distance=0,
+            contact="Ada <b>, ada@example.org",
+            **none,
+        ),
     )
 
 
