@@ -34,6 +34,8 @@ __all__ = [
     "LONGEST_PASSWORD",
     "Attempts",
     "PasswordAttempts",
+    "code_form",
+    "code_from",
     "code_hash",
     "find_rater",
     "has_password",
@@ -66,13 +68,23 @@ _LET_IN = select(_RATERS.c.id, _RATERS.c.study_id, _RATERS.c.pseudonym).where(
 
 def new_code() -> str:
     """A code of 100 random bits, in four groups of five characters that cannot be mistaken for each other."""
-    signs = "".join(secrets.choice(_ALPHABET) for _ in range(20))
+    return code_from(secrets.token_bytes(20))
+
+
+def code_from(entropy: bytes) -> str:
+    """The code of at least 20 bytes that nobody can guess: five bits of each are a character."""
+    signs = "".join(_ALPHABET[byte % 32] for byte in entropy[:20])
     return "-".join(signs[i : i + 5] for i in range(0, 20, 5))
+
+
+def code_form(code: str) -> str:
+    """A code as it is compared, however it was entered."""
+    return code.upper().translate(_MISREAD)
 
 
 def code_hash(code: str) -> str:
     """The stored form of a code. Case, spaces, dashes, and O for 0 or I and L for 1 make no difference."""
-    return hashlib.sha256(code.upper().translate(_MISREAD).encode("utf-8", "backslashreplace")).hexdigest()
+    return hashlib.sha256(code_form(code).encode("utf-8", "backslashreplace")).hexdigest()
 
 
 def link(base_url: str, code: str) -> str:

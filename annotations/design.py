@@ -46,6 +46,8 @@ class Design:
         max_failed_catch, min_seconds_per_item, max_repeat_disagreement: the rules of exclusion; None: no such rule.
         guideline, consent: Markdown texts.
         contact: whom raters may ask, in words.
+        about_raters: whether raters are asked about themselves (`annotations.about.ABOUT`).
+        screening: whether raters pass a check before their first item, of which they have two tries.
     """
 
     name: str
@@ -72,6 +74,8 @@ class Design:
     guideline: str = field(default_factory=guideline_text)
     consent: str = field(default_factory=consent_text)
     contact: str = ""
+    about_raters: bool = False
+    screening: bool = False
 
     def __post_init__(self) -> None:
         shares = {"swap_easy": 1.0, "swap_hard": 1.0, "shuffled": 1.0, "catch": 1.0, "repeats": 0.25}

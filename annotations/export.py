@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import select
 
 from annotations import log, schema
+from annotations.about import ABOUT
 from annotations.frame import COLUMNS, ratings
 from annotations.records import COVERAGE, FIT, KINDS, PRESENCE, SCOPE, Study
 from describe.catalog import Catalogue
@@ -48,7 +49,10 @@ _PAYLOAD = {
     "comment": "free text",
     "stage": "of a refused submission: a, b",
     "reason": "why a submission was refused: already, handed on, too early, revoked",
-    "number": "of a practice item, from 0",
+    "number": "of a practice item or an item of the check, from 0",
+    "attempt": "at the check: 1, 2",
+    "right": "whether an item of the check was answered rightly",
+    **{name: asked.answers for name, asked in ABOUT.items()},
     "raters_per_item": "wanted from here on",
     "items": "in the study",
     "settings_hash": "SHA-256 of the study's settings",

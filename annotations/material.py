@@ -7,9 +7,9 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-from annotations.records import PracticeItem, Row
+from annotations.records import PracticeItem, Row, ScreeningItem
 
-__all__ = ["catch_material", "consent_text", "guideline_text", "practice_items"]
+__all__ = ["catch_material", "consent_text", "guideline_text", "practice_items", "screening_items"]
 
 
 @cache
@@ -26,6 +26,23 @@ def practice_items() -> tuple[PracticeItem, ...]:
             feedback_b=found["feedback_b"],
         )
         for found in json.loads(_read("practice.json"))
+    )
+
+
+@cache
+def screening_items() -> tuple[tuple[ScreeningItem, ...], ...]:
+    """The items of the check before the items, for each of its tries."""
+    return tuple(
+        tuple(
+            ScreeningItem(
+                rows=tuple(Row(source, tuple(targets)) for source, targets in found["rows"]),
+                inputs=found["inputs"],
+                pattern=found["pattern"],
+                fit=tuple(found["fit"]),
+            )
+            for found in of_a_try
+        )
+        for of_a_try in json.loads(_read("screening.json"))
     )
 
 

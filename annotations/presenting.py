@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Row, bindparam, select
@@ -16,10 +17,24 @@ from annotations.seeded import hashed
 from describe.catalog.rows import aware
 from describe.errors import InputError
 
-__all__ = ["current", "elapsed_ms", "own", "reopened", "shown_hash", "state", "surely_held", "task", "who"]
+__all__ = [
+    "NO_SCREENING",
+    "current",
+    "elapsed_ms",
+    "own",
+    "reopened",
+    "shown_hash",
+    "state",
+    "surely_held",
+    "task",
+    "who",
+]
 
 AWAY = timedelta(minutes=5)
 """The longest time without a sign of the rater that counts as activity, where the page measured none of its own."""
+
+NO_SCREENING: Mapping[str, Any] = MappingProxyType({"attempt": 1, "right": ()})
+"""How far a rater is with the check who has not begun it."""
 
 _TABLE, _ITEM = schema.study_presentation, schema.study_item
 
@@ -55,13 +70,22 @@ def who(connection: Connection, rater_id: int, *, lock: bool = False) -> tuple[R
 
 
 def state(rater: Row[Any], study: Row[Any]) -> Turn | None:
-    """Steps before any item: shut out, consent, practice; None where items may come."""
+    """Steps before any item: shut out, consent, questions, practice, the check; None where items may come."""
     if rater.revoked is not None:
         return Turn("revoked")
     if rater.consented is None:
         return Turn("stopped" if study.stopped else "consent")
-    if rater.practised < len(practice_items()) and study.stopped is None:
+    if rater.screened_out is not None:
+        return Turn("screened out")
+    if study.stopped is not None:
+        return None
+    if study.settings.get("about_raters") and rater.about is None:
+        return Turn("about")
+    if rater.practised < len(practice_items()):
         return Turn("practice", practice=rater.practised)
+    if study.settings.get("screening") and rater.screened is None:
+        so_far = rater.screening or NO_SCREENING
+        return Turn("screening", practice=len(so_far["right"]), attempt=so_far["attempt"])
     return None
 
 

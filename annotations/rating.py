@@ -7,7 +7,7 @@ in the log as refused with the reason; `Outcome` says which.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
@@ -16,7 +16,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from annotations import log, presenting, schema
+from annotations.about import checked_about
 from annotations.assignment import assign, close, hold, left, repeats_due
+from annotations.material import screening_items
 from annotations.patience import LONGEST_WAIT, Patience, patient
 from annotations.records import Outcome, Progress, StageA, StageB, Turn
 from annotations.seeded import hashed
@@ -24,7 +26,7 @@ from describe.catalog import Catalogue
 from describe.catalog.rows import now, storable
 from describe.errors import InputError
 
-__all__ = ["RatingDesk"]
+__all__ = ["PASSED", "RatingDesk"]
 
 _MESSAGES = {
     "saved": "Saved.",
@@ -35,6 +37,9 @@ _MESSAGES = {
     "revoked": "This link is not valid any more.",
 }
 
+
+PASSED = 3
+"""Of the items of a try of the check before the items, so many must be answered rightly."""
 
 _SHOWN = schema.study_presentation
 _COUNTED = (
@@ -135,6 +140,44 @@ class RatingDesk:
                 _change(connection, rater, practised=number + 1)
                 payload = {"number": number, **asdict(a), **asdict(b)}
                 log.add(connection, study, "practised", at, submission=submission, rater_id=rater.id, payload=payload)
+        return _SAVED
+
+    @patient
+    def tell_about(self, rater_id: int, submission: str, told: Mapping[str, str]) -> Outcome:
+        """Keep what the rater says of themselves (`annotations.about.ABOUT`); once."""
+        answers = checked_about(told)
+        with self._as_rater(rater_id) as (connection, rater, study, at):
+            if rater.about is None and log.found(connection, submission := log.valid_uuid(submission)) is None:
+                _change(connection, rater, about=answers)
+                log.add(connection, study, "about", at, submission=submission, rater_id=rater.id, payload=answers)
+        return _SAVED
+
+    @patient
+    def screen(self, rater_id: int, submission: str, place: tuple[int, int], answer: StageB) -> Outcome:
+        """Keep an answer to the check before the items: at ``place``, the try (1 or 2) and the item of it (from 0).
+
+        Who answers `PASSED` of a try's items rightly may go on; who does not twice may not.
+        """
+        with self._as_rater(rater_id) as (connection, rater, study, at):
+            so_far = rater.screening or presenting.NO_SCREENING
+            attempt, right = so_far["attempt"], list(so_far["right"])
+            ended = rater.screened is not None or rater.screened_out is not None
+            submission = log.valid_uuid(submission)
+            if ended or place != (attempt, len(right)) or log.found(connection, submission) is not None:
+                return _SAVED
+            tries = screening_items()
+            right.append(answer.fit in tries[attempt - 1][len(right)].fit)
+            changed: dict[str, Any] = {"screening": {"attempt": attempt, "right": right}}
+            if len(right) == len(tries[attempt - 1]):
+                if sum(right) >= PASSED:
+                    changed["screened"] = at
+                elif attempt == len(tries):
+                    changed["screened_out"] = at
+                else:
+                    changed["screening"] = {"attempt": attempt + 1, "right": []}
+            _change(connection, rater, **changed)
+            payload = {"attempt": attempt, "number": place[1], "right": right[-1], **asdict(answer)}
+            log.add(connection, study, "screened", at, submission=submission, rater_id=rater.id, payload=payload)
         return _SAVED
 
     @patient

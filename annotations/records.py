@@ -23,6 +23,7 @@ __all__ = [
     "Progress",
     "Rater",
     "Row",
+    "ScreeningItem",
     "StageA",
     "StageB",
     "Study",
@@ -66,7 +67,7 @@ class Study:
         settings: everything else it was made with, `annotations.design.Design` and what followed from it.
         version: 1, and one more with every extension.
         versions: of headscribe and Python when it was made.
-        stopped: when it was stopped (UTC), or None.
+        stopped, archived: when it was stopped, and put away (UTC), or None.
     """
 
     id: int
@@ -84,6 +85,7 @@ class Study:
     version: int
     versions: dict[str, str]
     stopped: datetime | None = None
+    archived: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +181,9 @@ class Turn:
 
     ``state`` is one of
 
-    - ``"consent"``, ``"practice"``: not yet consented; practice item number ``practice`` (from 0) is next,
+    - ``"consent"``, ``"about"``: not yet consented; not yet asked about themselves,
+    - ``"practice"``, ``"screening"``: practice item number ``practice`` (from 0), or that of the check, is next,
+    - ``"screened out"``: the check was failed twice,
     - ``"item"``: ``task`` is to be shown,
     - ``"waiting"``: what is left is with other raters just now and may come back,
     - ``"done"``: nothing is left for this rater,
@@ -189,6 +193,7 @@ class Turn:
     state: str
     task: Task | None = None
     practice: int = 0
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +234,16 @@ class PracticeItem:
     fit: tuple[str, ...]
     feedback_a: str
     feedback_b: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScreeningItem:
+    """An obvious item of the check before the items, with the right answers on fit."""
+
+    rows: tuple[Row, ...]
+    inputs: str
+    pattern: str
+    fit: tuple[str, ...]
 
 
 def _one_of(allowed: tuple[str | None, ...], **named: str | None) -> None:

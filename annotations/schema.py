@@ -7,6 +7,15 @@ from describe.catalog.study_schema import (
     study_place,
     study_presentation,
     study_rater,
+    study_recruitment,
 )
 
-__all__ = ["study", "study_event", "study_item", "study_place", "study_presentation", "study_rater"]
+__all__ = [
+    "study",
+    "study_event",
+    "study_item",
+    "study_place",
+    "study_presentation",
+    "study_rater",
+    "study_recruitment",
+]

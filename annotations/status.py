@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import case, func, select
+from sqlalchemy import Connection, Row, case, func, select
 
 from annotations import schema
+from annotations.assignment import left
 from annotations.frame import ratings
 from annotations.records import Study
+from annotations.report.exclusion import LEAST, carefulness, judge
+from annotations.report.frame import repeats
+from annotations.report.records import Study as ReportedStudy
 from describe.catalog import Catalogue
 from describe.catalog.rows import iso
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["agreement", "status"]
+__all__ = ["STANDINGS", "agreement", "status"]
+
+STANDINGS = ("invited", "started", "at risk", "finished", "screened out", "revoked")
+"""Where a rater stands. At risk: as it is now, the study's rules exclude them; finished: nothing is left for them."""
 
 
 def status(catalogue: Catalogue, study: Study) -> dict[str, Any]:
     """The state of a study in plain values, ready for JSON.
 
-    ``items`` (number, and how many are ``complete``: answered by all raters wanted), ``answers`` (``given`` and
-    ``wanted``, repeats not counted), ``stopped``, ``agreement`` (see there), and ``raters``: each ``rater``,
-    ``state`` (invited, started, revoked), ``answered`` items, of these ``repeats``, median ``seconds`` an item,
-    ``catch`` items answered and ``failed`` ones, ``last`` (when something was heard of them, ISO 8601 UTC, or None).
+    ``state`` is open, stopped, complete or archived; ``items``: number, and how many are ``complete``, answered by all
+    raters wanted; ``answers``: ``given`` and ``wanted``, repeats not counted; ``stopped``; ``agreement`` (see there);
+    and ``raters``: each ``rater``, ``state`` (invited, started, revoked), ``standing`` (more closely: of `STANDINGS`),
+    ``risk`` (why the rules would exclude them as it stands, in words), ``answered`` items, of these ``repeats``, median
+    ``seconds`` an item, ``catch`` items answered and ``failed`` ones, ``last`` (when something was heard of them, ISO
+    8601 UTC, or None), and ``external`` (the id by which a platform knows them, or None).
     """
     frame = ratings(catalogue, study)
     place, item, rater, event = schema.study_place, schema.study_item, schema.study_rater, schema.study_event
@@ -38,20 +48,26 @@ def status(catalogue: Catalogue, study: Study) -> dict[str, Any]:
     complete = func.sum(case((by_item.c.places == by_item.c.answered, 1), else_=0))
     totals = select(func.count(), complete, func.sum(by_item.c.places), func.sum(by_item.c.answered))
     heard = select(event.c.rater_id, func.max(event.c.created)).where(
-        event.c.study_id == study.id, event.c.type.not_in(("invited", "revoked"))
+        event.c.study_id == study.id, event.c.type.not_in(("invited", "recruited", "revoked"))
     )
     with catalogue.engine.connect() as connection:
         number, done, wanted, given = connection.execute(totals).one()
         entered = list(connection.execute(select(rater).where(rater.c.study_id == study.id).order_by(rater.c.id)))
         last = {row[0]: row[1] for row in connection.execute(heard.group_by(event.c.rater_id))}
+        finished = _finished(connection, study, entered)
+    twice = repeats(frame)
     rows = []
     for row in entered:
         moment = last.get(row.id)
+        own = frame[frame.rater == row.pseudonym]
+        risk = _risk(study, own, twice[twice.rater == row.pseudonym])
         state = "revoked" if row.revoked else "started" if moment else "invited"
-        of_rater = _of_rater(frame[frame.rater == row.pseudonym])
-        rows.append({"rater": row.pseudonym, "state": state, **of_rater, "last": moment and iso(moment)})
+        standing = _standing(row, state, row.id in finished, bool(risk))
+        told = {"rater": row.pseudonym, "state": state, "standing": standing, "risk": "; ".join(risk)}
+        rows.append(told | _of_rater(own) | {"last": moment and iso(moment), "external": row.external_id})
     return {
         "study": study.name,
+        "state": _of_study(study, number == int(done or 0)),
         "stopped": study.stopped and iso(study.stopped),
         "raters_per_item": study.raters_per_item,
         "items": {"number": number, "complete": int(done or 0), **study.n_items},
@@ -59,6 +75,45 @@ def status(catalogue: Catalogue, study: Study) -> dict[str, Any]:
         "agreement": agreement(frame),
         "raters": rows,
     }
+
+
+def _standing(rater: Row[Any], state: str, finished: bool, risk: bool) -> str:
+    if rater.revoked is not None:
+        return state
+    if rater.screened_out is not None:
+        return "screened out"
+    if risk:
+        return "at risk"
+    return "finished" if finished else state
+
+
+def _of_study(study: Study, complete: bool) -> str:
+    if study.archived is not None:
+        return "archived"
+    return "complete" if complete else "stopped" if study.stopped is not None else "open"
+
+
+def _finished(connection: Connection, study: Study, raters: Sequence[Row[Any]]) -> set[int]:
+    """The raters for whom nothing is left: all their items are answered, and no other is open to them."""
+    most = study.settings["items_per_rater"]
+    shown, item = schema.study_presentation, schema.study_item
+    counted = (
+        select(shown.c.rater_id, func.count(), func.count(shown.c.answered))
+        .join(item, shown.c.item_id == item.c.id)
+        .where(item.c.study_id == study.id, shown.c.occasion == 1, shown.c.closed.is_(None))
+        .group_by(shown.c.rater_id)
+    )
+    done = set()
+    for rater_id, given, answered in connection.execute(counted):
+        full = most is not None and given >= most
+        if given == answered and (full or not left(connection, study.id, rater_id)):
+            done.add(rater_id)
+    return done & {rater.id for rater in raters}
+
+
+def _risk(study: Study, own: pd.DataFrame, twice: pd.DataFrame) -> tuple[str, ...]:
+    """Why the study's rules would exclude a rater by what they answered so far."""
+    return judge(ReportedStudy.of(study), carefulness(own, twice))[0] if len(own) >= LEAST else ()
 
 
 def agreement(frame: pd.DataFrame) -> dict[str, Any]:

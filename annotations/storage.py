@@ -1,4 +1,4 @@
-"""Studies in the catalogue: entered whole, found again, their raters invited and shut out, stopped and extended."""
+"""Studies in the catalogue: entered whole, found again, raters invited and shut out, stopped, extended, put away."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import delete as sqlalchemy_delete
 from sqlalchemy.exc import IntegrityError
 
 from annotations import log, schema
@@ -18,7 +19,8 @@ from describe.catalog.database import begin_write
 from describe.catalog.rows import aware, now
 from describe.errors import CatalogueError, InputError
 
-__all__ = ["NewItem", "extend", "find_study", "invite", "raters", "revoke", "save_study", "stop", "studies", "study_of"]
+__all__ = ["NewItem", "add_rater", "archive", "delete", "extend", "find_study", "invite", "locked", "raters", "revoke"]
+__all__ += ["save_study", "stop", "studies", "study_from", "study_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +66,21 @@ def save_study(catalogue: Catalogue, fields: dict[str, Any], items: Sequence[tup
     return _study(entered)
 
 
-def studies(catalogue: Catalogue) -> list[Study]:
-    """All studies, in order of entry."""
+def studies(catalogue: Catalogue, *, archived: bool = False) -> list[Study]:
+    """All studies, in order of entry; those put away only if asked for."""
+    query = select(schema.study).order_by(schema.study.c.id)
+    if not archived:
+        query = query.where(schema.study.c.archived.is_(None))
     with catalogue.engine.connect() as connection:
-        return [_study(row) for row in connection.execute(select(schema.study).order_by(schema.study.c.id))]
+        return [_study(row) for row in connection.execute(query)]
 
 
 def find_study(catalogue: Catalogue, name: str | None = None) -> Study:
-    """A study by name; without one, the only study. Raises `CatalogueError` when there is none, or no only one."""
-    found = studies(catalogue)
+    """A study by name, put away or not; without one, the only study that is not.
+
+    Raises `CatalogueError` when there is none, or no only one.
+    """
+    found = studies(catalogue, archived=name is not None)
     named = [study for study in found if name in (None, study.name)]
     if len(named) == 1:
         return named[0]
@@ -87,7 +95,12 @@ def find_study(catalogue: Catalogue, name: str | None = None) -> Study:
 def study_of(catalogue: Catalogue, rater: Rater) -> Study:
     """The study that a rater works on."""
     with catalogue.engine.connect() as connection:
-        return _study(connection.execute(select(schema.study).where(schema.study.c.id == rater.study_id)).one())
+        return study_from(connection, rater.study_id)
+
+
+def study_from(connection: Connection, study_id: int) -> Study:
+    """A study by its id."""
+    return _study(connection.execute(select(schema.study).where(schema.study.c.id == study_id)).one())
 
 
 def raters(catalogue: Catalogue, study: Study) -> list[Rater]:
@@ -104,20 +117,24 @@ def invite(catalogue: Catalogue, study: Study, number: int = 1) -> list[Invitati
     """Enter new raters. Their codes are in the result and nowhere else."""
     if not 1 <= number <= 1000:
         raise InputError(f"{number} raters cannot be invited at once: 1 to 1000 can")
-    table = schema.study_rater
     with begin_write(catalogue.engine) as connection:
-        row = _locked(connection, study)
-        count = select(func.count()).select_from(table).where(table.c.study_id == study.id)
-        before = connection.execute(count).scalar_one()
+        row = locked(connection, study)
         invitations = []
-        for n in range(before + 1, before + number + 1):
-            code, pseudonym = new_code(), f"R{n:02}"
-            fields = {"study_id": study.id, "pseudonym": pseudonym, "code_hash": code_hash(code), "practised": 0}
-            added = insert(table).values(**fields, created=now()).returning(table.c.id)
-            rater_id = connection.execute(added).scalar_one()
-            log.add(connection, row, "invited", now(), rater_id=rater_id)
-            invitations.append(Invitation(Rater(rater_id, study.id, pseudonym), code))
+        for _ in range(number):
+            code = new_code()
+            entered = add_rater(connection, row, code)
+            log.add(connection, row, "invited", now(), rater_id=entered.id)
+            invitations.append(Invitation(Rater(entered.id, study.id, entered.pseudonym), code))
     return invitations
+
+
+def add_rater(connection: Connection, study: Row[Any], code: str, **fields: Any) -> Row[Any]:
+    """Enter a rater under the study's next pseudonym; its row. The study's row is `locked` by this transaction."""
+    table = schema.study_rater
+    count = select(func.count()).select_from(table).where(table.c.study_id == study.id)
+    number = connection.execute(count).scalar_one() + 1
+    row = {"study_id": study.id, "pseudonym": f"R{number:02}", "code_hash": code_hash(code), "practised": 0}
+    return connection.execute(insert(table).values(**row, **fields, created=now()).returning(table)).one()
 
 
 def revoke(catalogue: Catalogue, study: Study, pseudonym: str) -> None:
@@ -127,7 +144,7 @@ def revoke(catalogue: Catalogue, study: Study, pseudonym: str) -> None:
     """
     table, place = schema.study_rater, schema.study_place
     with begin_write(catalogue.engine) as connection:
-        row = _locked(connection, study)
+        row = locked(connection, study)
         query = select(table).where(table.c.study_id == study.id, table.c.pseudonym == pseudonym.upper())
         rater = connection.execute(query.with_for_update(key_share=True)).first()
         if rater is None:
@@ -142,18 +159,18 @@ def revoke(catalogue: Catalogue, study: Study, pseudonym: str) -> None:
 def stop(catalogue: Catalogue, study: Study) -> Study:
     """Give out no more items. What raters have before them they can still answer, and go back to."""
     with begin_write(catalogue.engine) as connection:
-        row = _locked(connection, study)
+        row = locked(connection, study)
         if row.stopped is None:
             connection.execute(update(schema.study).where(schema.study.c.id == study.id).values(stopped=now()))
             log.add(connection, row, "stopped", now())
-        return _study(_locked(connection, study))
+        return _study(locked(connection, study))
 
 
 def extend(catalogue: Catalogue, study: Study, raters_per_item: int) -> Study:
     """Want more raters per item, or go on with a stopped study. Raises `InputError` for fewer than before."""
     table, place, item = schema.study, schema.study_place, schema.study_item
     with begin_write(catalogue.engine) as connection:
-        row = _locked(connection, study)
+        row = locked(connection, study)
         if not row.raters_per_item <= raters_per_item <= 1000:
             raise InputError(
                 f"{raters_per_item} raters per item: study '{study.name}' has {row.raters_per_item}, and can only"
@@ -165,9 +182,45 @@ def extend(catalogue: Catalogue, study: Study, raters_per_item: int) -> Study:
         for item_id in connection.execute(select(item.c.id).where(item.c.study_id == study.id)).scalars().all():
             for number in new:
                 connection.execute(insert(place).values(item_id=item_id, number=number))
-        entered = _locked(connection, study)
+        entered = locked(connection, study)
         log.add(connection, entered, "extended", now(), payload={"raters_per_item": raters_per_item})
     return _study(entered)
+
+
+def archive(catalogue: Catalogue, study: Study, *, archived: bool = True) -> Study:
+    """Put a study away, or take it out again. Nothing of it is lost; one that is put away gives out no more items."""
+    with begin_write(catalogue.engine) as connection:
+        row = locked(connection, study)
+        if archived != (row.archived is not None):
+            moment = now()
+            changed = {"archived": moment, "stopped": row.stopped or moment} if archived else {"archived": None}
+            connection.execute(update(schema.study).where(schema.study.c.id == study.id).values(**changed))
+            log.add(connection, row, "archived", moment, payload={"archived": archived})
+        return _study(locked(connection, study))
+
+
+def delete(catalogue: Catalogue, study: Study) -> None:
+    """Delete a study that nobody has answered an item of, with its raters. Raises `InputError` for any other."""
+    table, item, shown = schema.study, schema.study_item, schema.study_presentation
+    with begin_write(catalogue.engine) as connection:
+        whole = select(table).where(table.c.id == study.id).with_for_update()  # against answers that come just now
+        row = connection.execute(whole).one()
+        items = select(item.c.id).where(item.c.study_id == study.id)
+        said = select(shown.c.id).where(shown.c.item_id.in_(items), shown.c.stage_a.is_not(None)).limit(1)
+        if connection.execute(said).first() is not None:
+            raise InputError(f"study '{row.name}' has answers, which are kept: archive it instead")
+        connection.execute(update(table).where(table.c.id == study.id).values(discarded=True))
+        for of_it in (
+            schema.study_event,
+            schema.study_place,
+            shown,
+            item,
+            schema.study_recruitment,
+            schema.study_rater,
+        ):
+            mine = of_it.c.study_id == study.id if "study_id" in of_it.c else of_it.c.item_id.in_(items)
+            connection.execute(sqlalchemy_delete(of_it).where(mine))
+        connection.execute(sqlalchemy_delete(table).where(table.c.id == study.id))
 
 
 def _save_item(
@@ -181,7 +234,7 @@ def _save_item(
     connection.execute(insert(schema.study_place), places)
 
 
-def _locked(connection: Connection, study: Study) -> Row[Any]:
+def locked(connection: Connection, study: Study) -> Row[Any]:
     """The study's row as it is now, held against other owners."""
     return connection.execute(
         select(schema.study).where(schema.study.c.id == study.id).with_for_update(key_share=True)
@@ -190,5 +243,7 @@ def _locked(connection: Connection, study: Study) -> Row[Any]:
 
 def _study(row: Row[Any]) -> Study:
     fields = {name: getattr(row, name) for name in Study.__dataclass_fields__}
-    stopped = None if row.stopped is None else aware(row.stopped)
-    return Study(**fields | {"models": tuple(row.models), "created": aware(row.created), "stopped": stopped})
+    moments = {
+        name: None if fields[name] is None else aware(fields[name]) for name in ("created", "stopped", "archived")
+    }
+    return Study(**fields | moments | {"models": tuple(row.models)})

@@ -216,6 +216,12 @@ LeaveOutUnclear = Annotated[
 Contact = Annotated[
     str, typer.Option("--contact", metavar="WHO", help="Whom raters may ask: a name, an address; they read it.")
 ]
+AboutRaters = Annotated[
+    bool, typer.Option("--about-raters", help="Ask raters about themselves: their English, what they know of this.")
+]
+Screening = Annotated[
+    bool, typer.Option("--screening", help="A check before the first item: 3 of 4 obvious ones; two tries.")
+]
 RatersPerItem = Annotated[int, typer.Option("--raters-per-item", metavar="N", help="Raters that judge each item.")]
 SwapEasy = Annotated[
     float, typer.Option("--swap-easy", metavar="SHARE", help="Controls with a random other head's description.")

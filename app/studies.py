@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,9 +11,11 @@ import typer
 
 from app import options as o
 from app.saying import say
+from app.study_recruiting import recruit
 from app.study_report import study_report
 
 if TYPE_CHECKING:
+    from annotations.design import Design
     from annotations.records import Study
     from describe.catalog import Catalogue
 
@@ -20,6 +23,7 @@ __all__ = ["study"]
 
 study = typer.Typer(no_args_is_help=True, help="Human studies: people judge whether descriptions are plausible.")
 study.command("report")(study_report)
+study.command("recruit")(recruit)
 
 
 @study.command()
@@ -49,13 +53,15 @@ def new(
     guideline: o.Guideline = None,
     consent: o.Consent = None,
     contact: o.Contact = "",
+    about_raters: o.AboutRaters = False,
+    screening: o.Screening = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what the study would be, and make none.")] = False,
     json_path: o.Json = None,
 ) -> None:
     """Draw items from the described heads, hide controls among them, and store the study with all its settings."""
-    from annotations.design import Design, new_study
-    from app.terminal import write_json
+    from annotations.design import Design
+    from annotations.material import consent_text, guideline_text
 
-    texts = {"guideline": guideline, "consent": consent}
     design = Design(
         name=name,
         models=tuple(model),
@@ -78,11 +84,31 @@ def new(
         max_failed_catch=None if max_failed_catch == 1 else max_failed_catch,
         min_seconds_per_item=min_seconds or None,
         max_repeat_disagreement=max_repeat_disagreement,
+        guideline=guideline_text() if guideline is None else _text(guideline),
+        consent=consent_text() if consent is None else _text(consent),
         contact=contact,
-        **{what: _text(path) for what, path in texts.items() if path is not None},
+        about_raters=about_raters,
+        screening=screening,
     )
     with _catalogue(catalog) as opened:
-        made = new_study(opened, design)
+        _preview(opened, design, json_path) if dry_run else _make(opened, design, json_path)
+
+
+def _preview(opened: Catalogue, design: Design, json_path: Path | None) -> None:
+    from annotations.preview import preview
+    from app.terminal import draw_table, write_json
+
+    found = preview(opened, design)
+    if json_path:
+        return write_json(asdict(found), json_path)
+    draw_table(("study", ""), found.lines(), title=f"{design.name}: nothing is made yet")
+
+
+def _make(opened: Catalogue, design: Design, json_path: Path | None) -> None:
+    from annotations.design import new_study
+    from app.terminal import write_json
+
+    made = new_study(opened, design)
     if json_path:
         return write_json(_settings(made), json_path)
     kinds = ", ".join(f"{number} {kind}" for kind, number in made.n_items.items())
@@ -99,7 +125,7 @@ def list_(catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE, json_path: o.Json = N
     from app.terminal import draw_table, write_json
 
     with _catalogue(catalog) as opened:
-        found = studies(opened)
+        found = studies(opened, archived=True)
     if json_path:
         return write_json([_settings(one) for one in found], json_path)
     rows = [
@@ -110,7 +136,7 @@ def list_(catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE, json_path: o.Json = N
             str(one.raters_per_item),
             str(one.seed),
             f"{one.created:%Y-%m-%d %H:%M}",
-            "stopped" if one.stopped else "open",
+            "archived" if one.archived else "stopped" if one.stopped else "open",
         )
         for one in found
     ]
@@ -199,6 +225,35 @@ def extend(
 
 
 @study.command()
+def archive(
+    name: o.StudyName = None,
+    catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE,
+    undo: Annotated[bool, typer.Option("--undo", help="Take it out again; study extend goes on with it.")] = False,
+) -> None:
+    """Put a study away: it is stopped and left out of the app's pages, and nothing of it is lost."""
+    from annotations.storage import archive as put_away
+    from annotations.storage import find_study
+
+    with _catalogue(catalog) as opened:
+        found = put_away(opened, find_study(opened, name), archived=not undo)
+    say(f"{found.name}: {'among the studies again' if undo else 'archived'}")
+
+
+@study.command()
+def delete(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The study.")],
+    catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE,
+) -> None:
+    """Delete a study of which no item was answered, with its links. One that has answers can only be archived."""
+    from annotations.storage import delete as discard
+    from annotations.storage import find_study
+
+    with _catalogue(catalog) as opened:
+        discard(opened, find_study(opened, name))
+    say(f"{name}: deleted")
+
+
+@study.command()
 def export(
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="The directory to write to.")],
     name: o.StudyName = None,
@@ -234,7 +289,7 @@ def _draw_status(found: dict[str, Any]) -> None:
     rows = [
         (
             row["rater"],
-            row["state"],
+            row["standing"],
             str(row["answered"]),
             str(row["repeats"]),
             "" if row["seconds"] is None else f"{row['seconds']:.1f}",
@@ -245,7 +300,10 @@ def _draw_status(found: dict[str, Any]) -> None:
     ]
     headings = ("rater", "state", "answered", "repeats", "median s", "failed catch", "last heard of")
     items, answers, agreed = found["items"], found["answers"], found["agreement"]
-    draw_table(headings, rows, title=f"{found['study']}{': stopped' if found['stopped'] else ''}", right=(2, 3, 4, 5))
+    draw_table(headings, rows, title=f"{found['study']}: {found['state']}", right=(2, 3, 4, 5))
+    for row in found["raters"]:
+        if row["risk"]:
+            say(f"at risk    {row['rater']}: {row['risk']}")
     say(
         f"answers    {answers['given']} of {answers['wanted']}; {items['complete']} of {items['number']} items complete"
     )
@@ -257,8 +315,12 @@ def _draw_status(found: dict[str, Any]) -> None:
 
 
 def _settings(made: Study) -> dict[str, Any]:
-    stopped = made.stopped and made.stopped.isoformat()
-    return asdict(made) | {"created": made.created.isoformat(), "stopped": stopped}
+    moments = {name: moment and moment.isoformat() for name, moment in _moments(made).items()}
+    return asdict(made) | moments
+
+
+def _moments(made: Study) -> dict[str, datetime | None]:
+    return {"created": made.created, "stopped": made.stopped, "archived": made.archived}
 
 
 def _text(path: Path) -> str:

@@ -37,7 +37,8 @@ def build(ratings: pd.DataFrame, study: Any, *, seed: int = 0, draws: int = DRAW
         for name, part in rows.groupby("rater", sort=True)
     )
     out = {line.rater for line in raters if line.reasons}
-    kept = rows[~rows["rater"].isin(out)].reset_index(drop=True)
+    nobody_left = bool(out) and len(out) == len(raters)
+    kept = rows if nobody_left else rows[~rows["rater"].isin(out)].reset_index(drop=True)
     return Report(
         study=settings,
         made=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -49,7 +50,7 @@ def build(ratings: pd.DataFrame, study: Any, *, seed: int = 0, draws: int = DRAW
         rules=rules_in_words(settings),
         raters=raters,
         figures=all_figures(kept, seed, draws),
-        figures_all=all_figures(rows, seed, draws) if out else (),
+        figures_all=all_figures(rows, seed, draws) if out and not nobody_left else (),
         confusion=confusion(kept),
         answers=tuple(_answers(kept, column, scale) for column, scale in _ANSWERS),
         times=_times(kept),

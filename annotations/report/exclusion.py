@@ -9,7 +9,7 @@ import pandas as pd
 
 from annotations.report.records import Study
 
-__all__ = ["RULES", "Carefulness", "carefulness", "judge", "rules_in_words"]
+__all__ = ["LEAST", "RULES", "Carefulness", "carefulness", "judge", "rules_in_words"]
 
 
 class Carefulness(NamedTuple):
@@ -23,10 +23,16 @@ class Carefulness(NamedTuple):
     seconds: float | None
 
 
+LEAST = 3
+"""Catch items, or repeats, of a rater on which a rule can rest: of one or two, a single slip would be half."""
+
+
 class Rule(NamedTuple):
-    """A measure of a rater (None: not to be had), the side of the limit that excludes, and the words for both."""
+    """A measure of a rater (None: not to be had), of how much and how much at least, the side that excludes, words."""
 
     measure: Callable[[Carefulness], float | None]
+    counted: Callable[[Carefulness], int]
+    least: int
     at_most: bool
     words: str
     show: Callable[[float], str]
@@ -42,12 +48,24 @@ def _seconds(value: float) -> str:
 
 RULES: dict[str, Rule] = {
     "max_failed_catch": Rule(
-        lambda of: of.failed / of.catches if of.catches else None, True, "catch items failed", _percent
+        lambda of: of.failed / of.catches if of.catches else None,
+        lambda of: of.catches,
+        LEAST,
+        True,
+        "catch items failed",
+        _percent,
     ),
     "max_repeat_disagreement": Rule(
-        lambda of: of.changed / of.repeats if of.repeats else None, True, "repeats answered otherwise", _percent
+        lambda of: of.changed / of.repeats if of.repeats else None,
+        lambda of: of.repeats,
+        LEAST,
+        True,
+        "repeats answered otherwise",
+        _percent,
     ),
-    "min_seconds_per_item": Rule(lambda of: of.seconds, False, "median time per item", _seconds),
+    "min_seconds_per_item": Rule(
+        lambda of: of.seconds, lambda of: of.answered, 1, False, "median time per item", _seconds
+    ),
 }
 """Name of a rule -> what it measures."""
 
@@ -80,6 +98,8 @@ def judge(study: Study, found: Carefulness) -> tuple[tuple[str, ...], tuple[str,
         value = rule.measure(found)
         if value is None:
             notes.append(f"{rule.words}: nothing to measure")
+        elif rule.counted(found) < rule.least:
+            notes.append(f"{rule.words}: only {rule.counted(found)} met, {rule.least} are needed")
         elif value > limit if rule.at_most else value < limit:
             side = "more" if rule.at_most else "less"
             reasons.append(f"{rule.words}: {rule.show(value)}, {side} than {rule.show(limit)}")
@@ -92,7 +112,8 @@ def rules_in_words(study: Study) -> tuple[str, ...]:
     for name, limit in (study.exclusion or {}).items():
         if name in RULES:
             rule = RULES[name]
-            told.append(f"{rule.words}: {'more' if rule.at_most else 'less'} than {rule.show(limit)}")
+            least = f", where at least {rule.least} were met" if rule.least > 1 else ""
+            told.append(f"{rule.words}: {'more' if rule.at_most else 'less'} than {rule.show(limit)}{least}")
         else:
             told.append(f"{name} = {limit}: this version of headscribe does not know the rule; it was not applied")
     return tuple(told)

@@ -53,14 +53,15 @@ def _cell(value: Any) -> Any:
 def _rows(report: Report) -> Iterator[dict[str, Any]]:
     yield {"raters": "all", "part": "bootstrap", "figure": "draws", "unit": "count", "value": report.draws}
     yield {"raters": "all", "part": "bootstrap", "figure": "seed", "unit": "seed", "value": report.seed}
-    for raters, figures in (("kept", report.figures), ("all", report.figures_all)):
+    whose = "all, none of them kept" if report.nobody_left else "kept"
+    for raters, figures in ((whose, report.figures), ("all", report.figures_all)):
         for figure in figures:
             yield from _figure(figure, raters)
     for line in report.raters:
         yield from _rater(line)
     yield from _counts(report.items, "items", "all")
     for counts in (report.confusion, *report.answers, report.times):
-        yield from _counts(counts, counts.title, "kept")
+        yield from _counts(counts, counts.title, whose)
 
 
 def _rater(line: RaterLine) -> Iterator[dict[str, Any]]:

@@ -126,6 +126,8 @@ class Counts:
 class Report:
     """A study's figures; ``figures`` without the excluded raters, ``figures_all`` with them (empty if there are none).
 
+    Where the rules exclude all raters (`nobody_left`), ``figures`` and everything else are of all of them.
+
     Attributes:
         made: UTC, ISO 8601.
         draws, seed: of the bootstrap.
@@ -152,6 +154,11 @@ class Report:
     def excluded(self) -> tuple[RaterLine, ...]:
         """The raters whom the study's rules exclude."""
         return tuple(line for line in self.raters if line.reasons)
+
+    @property
+    def nobody_left(self) -> bool:
+        """Whether the rules exclude every rater, so that the figures are of raters whom they exclude."""
+        return bool(self.raters) and len(self.excluded) == len(self.raters)
 
     def figure(self, part: str, name: str, group: str) -> Figure | None:
         """The figure of that place, without excluded raters."""

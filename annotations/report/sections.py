@@ -95,12 +95,16 @@ PARTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
 }
 """Part of the figures -> title, what to know, charts."""
 
+EXCLUDED_TOO = "Of raters whom the rules exclude: there are no others."
+"""Said in every section where the rules exclude everybody."""
+
 _KINDS = {"real": OWN_OR_UNCLEAR, "catch": "catch item"} | CONTROLS
 
 
 def sections(report: Report) -> Iterator[Section]:
     """The report's sections, from what matters first to how it was made."""
     yield Section("In short", tuple(_in_short(report)))
+    marked = (EXCLUDED_TOO,) if report.nobody_left else ()
     yield _design(report)
     for part, (title, words, charts) in PARTS.items():
         tables = [_figures([figure for figure in report.figures if figure.part == part])]
@@ -108,10 +112,10 @@ def sections(report: Report) -> Iterator[Section]:
             tables.insert(0, _counts(report.confusion, "people saw"))
         if part == "detection":
             tables.append(_detection(report))
-        yield Section(title, (words,), tuple(table for table in tables if table.rows), charts)
+        yield Section(title, (*marked, words), tuple(table for table in tables if table.rows), charts)
     yield Section(
         "All answers",
-        ("First answers of the raters who are kept, by kind of item.",),
+        marked or ("First answers of the raters who are kept, by kind of item.",),
         tuple(_counts(counts, counts.title) for counts in report.answers),
     )
     yield _raters(report)
@@ -125,6 +129,11 @@ def sections(report: Report) -> Iterator[Section]:
 
 
 def _in_short(report: Report) -> Iterator[str]:
+    if report.nobody_left:
+        yield (
+            f"The rules exclude all {len(report.raters):,} raters (why: see Raters). The figures here are of all of"
+            " them all the same, and rest on nobody whom the rules call careful."
+        )
     strict, lenient = (report.figure("plausibility", grade, OWN) for grade in ("strict", "lenient"))
     yield planned_words(report)
     if strict and strict.value is not None and lenient:

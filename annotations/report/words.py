@@ -61,7 +61,7 @@ def planned_words(report: Report) -> str:
 
 def method_words(report: Report) -> Iterator[str]:
     """Everything needed to make the figures again."""
-    kept = len(report.raters) - len(report.excluded)
+    kept = len(report.raters) - (0 if report.nobody_left else len(report.excluded))
     yield (
         f"Intervals are of 95 %. {BOOTSTRAP.capitalize()}: {report.draws:,} draws, seed {report.seed}; heads and"
         " raters are drawn with replacement, independently (pigeonhole bootstrap, Owen 2007), and the interval"

@@ -6,17 +6,32 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from annotations.material import practice_items
+from annotations.about import ABOUT
+from annotations.material import practice_items, screening_items
 from annotations.pace import pace
+from annotations.rating import PASSED
 from annotations.records import PracticeItem, Rater, StageA, StageB, Study
 from app.web.drawing import description, mapping_table, notice, paragraphs, said
 from app.web.guideline import GUIDE, behind, guideline
-from app.web.questions import SAVE, Form, answered_a, answered_b, draw, forget, form_a, form_b, keys_line
+from app.web.questions import (
+    SAVE,
+    Form,
+    answered_a,
+    answered_b,
+    draw,
+    forget,
+    form_a,
+    form_b,
+    form_screening,
+    keys_line,
+)
 from app.web.shared import catalogue, desk, drafts
 from app.web.submissions import done, submission
 from app.web.waiting import at_desk
 
-__all__ = ["consent", "practice", "what_it_is_about"]
+__all__ = ["AGREE", "about_rater", "consent", "practice", "screening", "what_it_is_about"]
+
+AGREE = "I have read this, and agree to take part"
 
 ASK_THE_SENDER = "whoever sent you the link"
 
@@ -57,11 +72,52 @@ def what_it_is_about(study: Study, items: int) -> None:
 def consent(rater: Rater, study: Study) -> None:
     """The texts that a rater agrees to; nothing else is shown before."""
     what_it_is_about(study, desk().progress(rater.id).total)
-    agreed = st.button("I have read this, and agree to take part", key="consent", shortcut=SAVE, type="primary")
+    agreed = st.button(AGREE, key="consent", shortcut=SAVE, type="primary")
     if agreed and at_desk(desk().consent, rater.id, submission("consent")) is not None:
         done("consent")
         st.rerun()
     keys_line(others={SAVE: "agree and begin"})
+
+
+def about_rater(rater: Rater) -> None:
+    """The questions about the rater; each may be left open."""
+    st.title("About you")
+    told: dict[str, str] = {}
+    with st.container(width=720):
+        notice("These help to read the answers. They are kept under your pseudonym. Leave open what you like.")
+        for name, asked in ABOUT.items():
+            answer = st.radio(asked.words, asked.answers, index=None, key=f"about-{rater.id}-{name}", horizontal=True)
+            told |= {name: answer} if answer else {}
+    pressed = st.button("Go on", key="about", shortcut=SAVE, type="primary")
+    if pressed and at_desk(desk().tell_about, rater.id, submission("about"), told) is not None:
+        done("about")
+        st.rerun()
+    keys_line(others={SAVE: "go on"})
+
+
+def screening(rater: Rater, attempt: int, number: int) -> None:
+    """One item of the check before the items: no feedback, and a second try for who needs it."""
+    items, name = screening_items()[attempt - 1], f"screening-{rater.id}-{attempt}-{number}"
+    form = form_screening(name)
+    pressed = st.session_state.pop(f"{name}-{_PRESSED}", None)
+    answer = None if pressed is None else answered_b(form)
+    if answer is not None:
+        saved = at_desk(desk().screen, rater.id, submission(name), (attempt, number), answer)
+        if saved is not None:
+            done(name)
+            forget(name)
+            st.rerun()
+    words = f"Check {number + 1} of {len(items)}, try {attempt} of {len(screening_items())}"
+    st.progress(number / len(items), f"{words}: {PASSED} right ones let you in")
+    if attempt > 1 and not number:
+        notice("Some of these were not right. Read the guideline again, then try once more with others.", "bad")
+    left, right = st.columns([5, 3], gap="medium")
+    left.html(mapping_table(items[number].rows, "Table of this item of the check"))
+    with right, st.container(gap="xsmall"):
+        st.html(description(items[number].inputs, items[number].pattern, False))
+        draw(form, "Answer", _press, name, 0)
+        guideline(rater)
+        keys_line(form, {SAVE: "answer", GUIDE: "guideline"})
 
 
 def practice(rater: Rater, number: int) -> None:
@@ -101,7 +157,7 @@ def _practised(name: str, forms: tuple[Form, Form]) -> Practised:
 
 
 def _go_on(rater: Rater, number: int, name: str, a: StageA, b: StageB) -> None:
-    words = "Begin with the items" if number + 1 == len(practice_items()) else "Next practice item"
+    words = "Go on" if number + 1 == len(practice_items()) else "Next practice item"
     go = st.button(words, key=f"{name}-go", shortcut=SAVE, type="primary", disabled=behind())
     guideline(rater)
     saved = go and not behind() and at_desk(desk().practise, rater.id, submission(name), number, a, b) is not None

@@ -14,6 +14,7 @@ import streamlit as st
 
 from annotations.access import LINK_PARAMETER, code_hash, find_rater, has_password, password_mark, verify_password
 from annotations.records import Rater
+from annotations.recruiting import JOIN_PARAMETER, find_link
 from app.addresses import named_in, network_of
 from app.front_door.ownership import TOKEN_PARAMETER, ownership, same
 from app.front_door.visits import OWNER, VISIT_HEADER, visits
@@ -21,6 +22,8 @@ from app.web.shared import catalogue, door
 
 __all__ = [
     "Visitor",
+    "browser_name",
+    "client",
     "oidc_configured",
     "require_owner",
     "require_rater",
@@ -36,9 +39,10 @@ UNKNOWN = "This code is not known, or not valid any more. Look whether it is com
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """A rater, the owner, or neither and what there is to say about it."""
+    """A rater, the owner, or neither and what there is to say about it; ``joining``: by a link for all."""
 
     rater: Rater | None = None
+    joining: bool = False
     owner: bool = False
     trouble: str = ""
 
@@ -98,14 +102,24 @@ def oidc_configured() -> bool:
 
 def _who() -> Visitor:
     code = st.query_params.get(LINK_PARAMETER)
-    return _by_code(code) if code else Visitor(owner=_is_owner())
+    if code:
+        return _by_code(code)
+    joining = st.query_params.get(JOIN_PARAMETER)
+    return _by_link(joining) if joining else Visitor(owner=_is_owner())
 
 
 def _by_code(code: str) -> Visitor:
     """Whose code this is. A session's wrong code is counted once; who has the right one is always let in."""
     found = find_rater(catalogue(), code)
-    if found is not None:
-        return Visitor(rater=found)
+    return _failed_code(code) if found is None else Visitor(rater=found)
+
+
+def _by_link(code: str) -> Visitor:
+    """Whether raters can enter by this link. A wrong one counts as a wrong code."""
+    return _failed_code(code) if find_link(catalogue(), code) is None else Visitor(joining=True)
+
+
+def _failed_code(code: str) -> Visitor:
     tried, told = st.session_state.get("code_tried", ("", ""))
     if tried != code_hash(code):
         codes = door().codes
@@ -153,6 +167,16 @@ def _client() -> str:
 def _browser() -> str:
     """The name that the front door gave the visitor's browser."""
     return _cookie(ownership().browser_name)
+
+
+def browser_name() -> str:
+    """The name that the front door gave the visitor's browser; empty for one without cookies."""
+    return _browser()
+
+
+def client() -> str:
+    """The place that the visitor comes from."""
+    return _client()
 
 
 def _cookie(name: str) -> str:

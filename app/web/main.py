@@ -52,6 +52,8 @@ def _navigation(who: Visitor) -> StreamlitPage:
         return st.navigation(pages, position="top")
     if who.rater:
         return st.navigation([st.Page("rate_page.py", title="headscribe", default=True)], position="hidden")
+    if who.joining:
+        return st.navigation([st.Page("join_page.py", title="headscribe", default=True)], position="hidden")
     doors = [st.Page("entry_page.py", title="headscribe", default=True)]
     doors += [st.Page("entry_page.py", title="headscribe", url_path=path) for _, path in OWNER_PAGES.values() if path]
     return st.navigation(doors, position="hidden")  # who signs in at an owner's page goes on there

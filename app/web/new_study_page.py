@@ -1,4 +1,4 @@
-"""The owner makes a study: a form over `annotations.design.Design`, with its defaults."""
+"""The owner makes a study: fields over `annotations.design.Design` with its defaults, and what it would come to."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import streamlit as st
 
 from annotations.design import Design, new_study
 from annotations.material import consent_text, guideline_text
+from annotations.preview import preview
 from app.web.chosen import choose
-from app.web.drawing import notice
+from app.web.drawing import notice, table
 from app.web.gate import require_owner
 from app.web.shared import catalogue
 from describe.errors import InputError
@@ -32,11 +33,24 @@ def show() -> None:
         return notice(
             "There is no model in the catalogue yet: headscribe extract MODEL, then headscribe describe MODEL."
         )
-    with st.form("design", border=False):
-        fields = _main(models) | _controls() | _more()
-        pressed = st.form_submit_button("Make the study", type="primary")
-    if pressed:
+    fields = _main(models) | _controls() | _more()
+    _preview(fields)
+    if st.button("Make the study", type="primary"):
         _make(fields)
+
+
+def _preview(fields: dict[str, Any]) -> None:
+    """What the study would come to, before anything is made: drawn anew when a field has changed."""
+    st.subheader("What it comes to")
+    try:
+        design = Design(**fields | {"name": fields["name"] or "preview"})
+        before = st.session_state.get("preview")
+        if before is None or before[0] != design:
+            with st.spinner("Drawing items …"):
+                before = st.session_state["preview"] = (design, preview(catalogue(), design))
+    except InputError as error:
+        return notice(str(error), "bad")
+    st.html(table(("study", ""), before[1].lines()))
 
 
 def _make(fields: dict[str, Any]) -> None:
@@ -100,6 +114,9 @@ def _more() -> dict[str, Any]:
         targets = wide[1].number_input("Targets of a row, at most", 1, 100, 5)
         per_rater = wide[2].number_input("Items of a rater, at most", 0, 10_000, 0, help="0: all")
         lease = wide[3].number_input("Minutes until an unanswered item goes to others", 1.0, 43_200.0, 30.0)
+        checks = st.columns(2)
+        screening = checks[0].checkbox("A check before the first item", help="3 of 4 obvious items; two tries")
+        about = checks[1].checkbox("Ask raters about themselves", help="Their English, what they know of the subject")
         consent = st.text_area("What raters agree to (Markdown)", consent_text(), height=200)
         guideline = st.text_area("Guideline (Markdown)", guideline_text(), height=300)
     return {
@@ -110,6 +127,8 @@ def _more() -> dict[str, Any]:
         "targets": int(targets),
         "items_per_rater": int(per_rater) or None,
         "lease_minutes": lease,
+        "screening": screening,
+        "about_raters": about,
         "consent": consent,
         "guideline": guideline,
     }

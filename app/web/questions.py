@@ -15,8 +15,8 @@ from app.web.guard import guarded
 from app.web.guideline import GUIDE, behind
 from app.web.shared import drafts
 
-__all__ = ["ALL_KEYS", "Form", "answered_a", "answered_b", "draw", "forget", "form_a", "form_b", "keys_line"]
-__all__ += ["mistaken_keys", "not_saved"]
+__all__ = ["ALL_KEYS", "Form", "answered_a", "answered_b", "draw", "forget", "form_a", "form_b"]
+__all__ += ["form_screening", "keys_line", "mistaken_keys", "not_saved"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,11 @@ def form_a(name: str) -> Form:
 def form_b(name: str, unclear: bool, before: StageB | None = None) -> Form:
     """The questions about the description; of one that is an abstention, only whether that fits."""
     return Form(name, (NO_PATTERN,) if unclear else (FIT, COVERAGE, SCOPE), "Comment", before)
+
+
+def form_screening(name: str) -> Form:
+    """The question about an item of the check before the items."""
+    return Form(name, (FIT,), "Comment")
 
 
 def draw(form: Form, save: str, on_save: Callable[..., None], *args: Any) -> None:

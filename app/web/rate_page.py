@@ -10,9 +10,10 @@ import streamlit as st
 from annotations.access import LINK_PARAMETER
 from annotations.patience import AWAY
 from annotations.records import Outcome, Progress, Rater, Task, Turn
+from annotations.recruiting import recruiting_of
 from annotations.storage import study_of
-from app.web.before_items import consent, practice
-from app.web.drawing import description, keys_script, mapping_table, notice, said
+from app.web.before_items import about_rater, consent, practice, screening
+from app.web.drawing import description, keys_script, mapping_table, notice, said, words_and_name
 from app.web.gate import require_rater
 from app.web.guideline import behind, guideline
 from app.web.questions import (
@@ -39,6 +40,7 @@ ENDS = {
     "waiting": "Nothing is left for you just now. Items that others hold may come back: look again later.",
     "done": "You have judged all your items. Thank you!",
     "stopped": "The study has ended, and no more items are given out. Thank you for your answers!",
+    "screened out": "The check was not passed in two tries, so that there are no items for you. Thank you for trying!",
     "revoked": "This link is not valid any more. What you answered is kept.",
 }
 
@@ -59,6 +61,10 @@ def rate() -> None:
         consent(rater, study_of(catalogue(), rater))
     elif turn.state == "practice":
         practice(rater, turn.practice)
+    elif turn.state == "about":
+        about_rater(rater)
+    elif turn.state == "screening":
+        screening(rater, turn.attempt, turn.practice)
     elif turn.task is not None:
         _item(rater, turn.task)
     else:
@@ -195,12 +201,26 @@ def _end(rater: Rater, turn: Turn) -> None:
         notice(outcome.message, "well" if outcome.saved else "bad")
     st.title("Judging descriptions")
     notice(ENDS[turn.state], "well" if turn.state == "done" else "note")
-    if turn.state == "revoked":
+    if turn.state in ("revoked", "screened out"):
         return
+    progress = desk().progress(rater.id)
+    if progress.answered:
+        _completion(rater)
     with st.container(horizontal=True, gap="small"):
-        _undo(rater, desk().progress(rater.id))
+        _undo(rater, progress)
         st.button("Look again", key="look", shortcut=SAVE)
     keys_line(others={UNDO: "back to the last", SAVE: "look again"})
+
+
+def _completion(rater: Rater) -> None:
+    """The code and the way back to the platform that sent the rater, if it did."""
+    how = recruiting_of(catalogue(), rater.study_id)
+    if how is None:
+        return
+    if how.completion_code:
+        st.html(words_and_name("Your completion code:", how.completion_code))
+    if how.return_url:
+        st.link_button("Go back, and have it counted", how.return_url, type="primary")
 
 
 rate()

@@ -20,9 +20,13 @@ __all__ = ["Door", "catalogue", "close", "desk", "door", "drafts", "where"]
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """Failed attempts with codes and with the password; one password is tried at a time, scrypt being dear."""
+    """Failed attempts with codes and with the password; one password is tried at a time, scrypt being dear.
+
+    Of an address, so many raters enter themselves within five minutes.
+    """
 
     codes: Attempts = field(default_factory=lambda: Attempts(limit=30))
+    entering: Attempts = field(default_factory=lambda: Attempts(limit=60))
     passwords: PasswordAttempts = field(default_factory=PasswordAttempts)
     one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 

@@ -3,10 +3,12 @@ shown is frozen with the item, whatever becomes of the heads and descriptions it
 
     study ─< study_item ─< study_place >─ study_rater
     study ─< study_rater ─< study_presentation >─ study_item
+    study ── study_recruitment
     study ─< study_event
 
 A place is a seat for one rater at one item: an item has as many as raters are wanted, so that it can never be answered
-by more. A presentation is an item in a rater's sequence. Events are only ever added; triggers refuse anything else.
+by more. A presentation is an item in a rater's sequence. Events are only ever added; triggers refuse anything else, as
+long as the study itself is not discarded, which only one without answers is.
 """
 
 from __future__ import annotations
@@ -24,12 +26,14 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
 from describe.catalog.schema import metadata
 
-__all__ = ["EVENTS_ARE_KEPT", "study", "study_event", "study_item", "study_place", "study_presentation", "study_rater"]
+__all__ = ["EVENTS_ARE_KEPT", "study", "study_event", "study_item", "study_place", "study_presentation"]
+__all__ += ["study_rater", "study_recruitment"]
 
 study = Table(
     "study",
@@ -48,6 +52,10 @@ study = Table(
     Column("version", Integer, nullable=False, comment="1, and one more with every extension"),
     Column("versions", JSON, nullable=False),
     Column("stopped", DateTime(timezone=True)),
+    Column("archived", DateTime(timezone=True), comment="put away: among the studies no more unless asked for"),
+    Column(
+        "discarded", Boolean, nullable=False, server_default=false(), comment="within the transaction that deletes it"
+    ),
     Column("created", DateTime(timezone=True), nullable=False),
 )
 
@@ -84,8 +92,29 @@ study_rater = Table(
     Column("consented", DateTime(timezone=True)),
     Column("practised", Integer, nullable=False, comment="practice items done"),
     Column("revoked", DateTime(timezone=True)),
+    Column("external_id", String(64), comment="by which a platform knows the rater; in no export"),
+    Column("recruited", Boolean, nullable=False, server_default=false(), comment="entered by the study's one link"),
+    Column("about", JSON(none_as_null=True), comment="answers to the questions about the rater"),
+    Column("screening", JSON(none_as_null=True), comment="the try, and which of its items were answered rightly"),
+    Column("screened", DateTime(timezone=True), comment="passed the check before the items"),
+    Column("screened_out", DateTime(timezone=True), comment="failed it twice"),
     Column("created", DateTime(timezone=True), nullable=False),
     UniqueConstraint("study_id", "pseudonym"),
+    Index("ix_study_rater_external", "study_id", "external_id", unique=True),
+)
+
+study_recruitment = Table(
+    "study_recruitment",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study_id", ForeignKey("study.id"), nullable=False, unique=True),
+    Column("code_hash", String(64), nullable=False, unique=True, comment="SHA-256 of the code in the link"),
+    Column("cap", Integer, nullable=False, comment="raters at most"),
+    Column("id_parameter", String(64), comment="of the address: the id by which a platform knows the rater"),
+    Column("completion_code", String(128), comment="shown to raters at the end"),
+    Column("return_url", String(1024), comment="where raters go then"),
+    Column("closed", DateTime(timezone=True)),
+    Column("created", DateTime(timezone=True), nullable=False),
 )
 
 study_place = Table(
@@ -140,16 +169,21 @@ study_event = Table(
 )
 
 EVENTS_ARE_KEPT = {
-    "sqlite": tuple(
-        f"CREATE TRIGGER study_event_{change} BEFORE {change} ON study_event"
-        " BEGIN SELECT RAISE(ABORT, 'study events are only ever added'); END"
-        for change in ("UPDATE", "DELETE")
+    "sqlite": (
+        "CREATE TRIGGER study_event_UPDATE BEFORE UPDATE ON study_event"
+        " BEGIN SELECT RAISE(ABORT, 'study events are only ever added'); END",
+        "CREATE TRIGGER study_event_DELETE BEFORE DELETE ON study_event"
+        " WHEN NOT EXISTS (SELECT 1 FROM study WHERE id = OLD.study_id AND discarded = 1)"
+        " BEGIN SELECT RAISE(ABORT, 'study events are only ever added'); END",
     ),
     "postgresql": (
         "CREATE FUNCTION study_event_keep() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$ BEGIN RAISE EXCEPTION 'study events are only ever added'; END $$",
+        " $$ BEGIN"
+        " IF TG_OP = 'DELETE' AND EXISTS (SELECT 1 FROM study WHERE id = OLD.study_id AND discarded) THEN RETURN OLD;"
+        " END IF;"
+        " RAISE EXCEPTION 'study events are only ever added'; END $$",
         "CREATE TRIGGER study_event_keep BEFORE UPDATE OR DELETE ON study_event"
         " FOR EACH ROW EXECUTE FUNCTION study_event_keep()",
     ),
 }
-"""Triggers that refuse a change of an event, by dialect."""
+"""Triggers that refuse a change of an event, by dialect; none may be deleted but with a whole study."""
