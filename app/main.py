@@ -58,7 +58,7 @@ def run() -> NoReturn:
     """The console script. After an interrupt the process ends at once, whatever its other threads still do."""
     sys.stdout, sys.stderr = _without_secrets(sys.stdout), _without_secrets(sys.stderr)
     run_id = os.environ.pop("HEADSCRIBE_RUN", None)
-    code = main() if run_id is None else _reported(int(run_id))
+    code = _recorded() if run_id is None else _reported(int(run_id))
     if code == 130:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -88,6 +88,13 @@ def _reported(run_id: int) -> int:
     from app.reporting import reported
 
     return reported(run_id, main)
+
+
+def _recorded() -> int:
+    """A command that was typed: the same, and the catalogue lists it among the runs if it is long enough to be one."""
+    from app.terminal_runs import recorded
+
+    return recorded(sys.argv[1:], main)
 
 
 def _of_database(error: Exception) -> str | None:

@@ -23,7 +23,7 @@ from describe.catalog.runs import Run, claim_of
 from describe.errors import CatalogueError
 from describe.secrets import redacted
 
-__all__ = ["RUN", "reported"]
+__all__ = ["EVERY", "RUN", "SHARE", "reported"]
 
 RUN = "HEADSCRIBE_RUN"
 """The variable by which a process is told which run of the catalogue it is."""
@@ -44,7 +44,7 @@ def reported(run_id: int, command: Callable[[], int]) -> int:
     told = io.StringIO()
     with Catalogue(os.environ["HEADSCRIBE_CATALOG"]) as catalogue, _claimed(catalogue, run_id):
         catalogue.runs.began(run_id, socket.gethostname(), os.getpid())
-        reporter = _Reporter(catalogue, catalogue.runs.find(run_id))
+        reporter = _Reporter(catalogue, catalogue.runs.find(run_id), told)
         with redirect_stderr(told), reporter.at_work():
             code = _guarded(command)
         catalogue.runs.end(run_id, code, _last_lines(told.getvalue()), **reporter.found(asked=code != 2))
@@ -78,9 +78,10 @@ def _claimed(catalogue: Catalogue, run_id: int) -> Iterator[None]:
 class _Reporter:
     """A thread that commits how far the run is, and interrupts the run when somebody asks for that."""
 
-    def __init__(self, catalogue: Catalogue, run: Run) -> None:
+    def __init__(self, catalogue: Catalogue, run: Run, log: io.StringIO) -> None:
         self._catalogue = catalogue
         self._run = run
+        self._log = log
         self._stage: dict[str, Any] = {}
         self._ended = threading.Event()
         self._stopped = False
@@ -123,7 +124,8 @@ class _Reporter:
         while not self._ended.wait(pause):
             began = time.monotonic()
             try:
-                stop = self._catalogue.runs.tell(self._run.id, **self.found())
+                log = _last_lines(self._log.getvalue()) or None
+                stop = self._catalogue.runs.tell(self._run.id, message=log, **self.found())
             except (DBAPIError, CatalogueError):
                 continue  # the database may be there again next time
             pause = max(EVERY, (time.monotonic() - began) / SHARE)

@@ -18,13 +18,49 @@ from describe.catalog import Catalogue
 from describe.catalog.runs import Run
 from describe.errors import InputError
 
-__all__ = ["LONGEST_FIELD", "command_line", "go_on", "plan", "start"]
+__all__ = ["LONGEST_FIELD", "command_line", "go_on", "known_describers", "known_models", "model_of", "plan", "start"]
 
 PATIENCE = 600.0
 """Seconds that a plan may take."""
 
+KNOWN = 100
+"""Runs whose models and describers are offered again."""
+
 LONGEST_FIELD = 500
 """Characters of any field of a run. Streamlit cuts what is too long, so fields take one more, which is refused."""
+
+
+def known_models(catalogue: Catalogue) -> list[str]:
+    """The models to choose from: those of earlier runs, as they were named there, those of the catalogue, and the demo.
+
+    A name in the catalogue may be that of a directory, which only the run that named it found.
+    """
+    named = [run.arguments[1] for run in catalogue.runs.newest(KNOWN) if len(run.arguments) > 1]
+    names = [*named, "demo", *(model.name for model in catalogue.models())]
+    return list(dict.fromkeys(name for name in names if _is_field(name)))
+
+
+def known_describers(catalogue: Catalogue) -> list[str]:
+    """The describers to choose from: statistics, the demo model, and who described heads of this catalogue before."""
+    told = [one["llm"] for one in catalogue.browse.describers()]
+    asked = [llm for run in catalogue.runs.newest(KNOWN) if (llm := run.option("llm")) is not None]
+    return list(dict.fromkeys(name for name in ("statistics", "gguf:demo", *asked, *told) if _is_field(name)))
+
+
+def model_of(catalogue: Catalogue, run: Run) -> str | None:
+    """The model of the catalogue that a run is about, by name; None where there is none yet."""
+    names = {model.name for model in catalogue.models()}
+    asked = run.arguments[1] if len(run.arguments) > 1 else ""
+    return next((name for name in (asked, Path(asked).name, Path(asked).stem) if name in names), None)
+
+
+def _is_field(name: str) -> bool:
+    """Whether a name could be written in a field."""
+    try:
+        _check_field("", name)
+    except InputError:
+        return False
+    return bool(name.strip()) and not name.startswith("-")
 
 
 def command_line(command: str, model: str, options: Mapping[str, Any]) -> list[str]:

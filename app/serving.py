@@ -66,13 +66,16 @@ def app_command(
         ),
     ] = None,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Open no browser.")] = False,
+    new: Annotated[
+        bool, typer.Option("--new", help="Begin a catalogue where there is none; fill it under Runs.")
+    ] = False,
 ) -> None:
     """Serve the web app: raters judge descriptions, the owner makes studies and reads their reports."""
     from app.front_door.server import listening
     from describe.catalog import Catalogue
 
     flags = _options(host, port)
-    with Catalogue(catalog) as opened:
+    with Catalogue(catalog, create=new) as opened:
         if set_password:
             return _set_password(opened)
         by_link = _check_owner(opened, host, owners or "", flags)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from app.runs import LONGEST_FIELD, command_line, plan, start
+from app.runs import LONGEST_FIELD, command_line, known_describers, known_models, plan, start
 from app.web.drawing import notice, table
 from app.web.shared import catalogue, where
 from describe.errors import InputError
@@ -61,6 +62,7 @@ def new_run() -> None:
     kind = COMMANDS[command]
     st.caption(kind.words)
     first, *columns = st.columns([3, *(1 for _ in kind.options)], gap="medium")
+    _offer(first, "run-model", "Models that are known", known_models(catalogue()))
     model = first.text_input(
         "Model",
         st.query_params.get("model", "")[:LONGEST_FIELD],
@@ -80,6 +82,19 @@ def new_run() -> None:
             _start(command_line(command, model, options))
     except InputError as error:
         notice(str(error), "bad")
+
+
+def _offer(place: DeltaGenerator, field: str, words: str, known: Sequence[str]) -> None:
+    """A choice among what is known, which fills in a field; anything else can be written there."""
+
+    def fill() -> None:
+        chosen = st.session_state[f"{field}-known"]
+        if chosen is not None:
+            st.session_state[field] = chosen
+
+    place.selectbox(
+        words, known, index=None, key=f"{field}-known", on_change=fill, placeholder="choose, or write below"
+    )
 
 
 def _start(arguments: list[str]) -> None:
@@ -115,6 +130,7 @@ _FIELDS: dict[str, Callable[[], Any]] = {
 
 
 def _describe(model: str, options: dict[str, Any]) -> None:
+    _offer(st.container(width=600), "run-llm", "Describers that are known", known_describers(catalogue()))
     named = st.text_input(
         "By whom",
         "statistics",

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import streamlit as st
 
-from app.runs import go_on
+from app.runs import go_on, model_of
 from app.web.asking import new_run
 from app.web.drawing import notice, paragraphs
 from app.web.gate import require_owner
@@ -48,13 +48,20 @@ def how_they_stand() -> None:
         store.bury([run for run in store.newest(SHOWN) if run.active])
         runs = store.newest(SHOWN)
         if not runs:
-            return notice("Nothing was started from here yet.")
+            return notice("Nothing was run on this catalogue yet.")
         for run in runs:
             with st.container(border=True):
-                _one(run)
+                _one(run, model_of(catalogue(), run))
 
 
-def _one(run: Run) -> None:
+RESULTS = {  # command -> the page that shows what it left, and how the link is called
+    "relations": ("operations_page.py", "Operations"),
+    "correlate": ("checks_page.py", "Checks"),
+    "ablate": ("checks_page.py", "Checks"),
+}
+
+
+def _one(run: Run, model: str | None) -> None:
     stopping = run.active and run.stop
     with st.container(horizontal=True, vertical_alignment="center"):
         st.html(paragraphs([f"{'Stopping' if stopping else STATES[run.state]}. {_about(run)}"]))
@@ -66,8 +73,14 @@ def _one(run: Run) -> None:
     st.code(shlex.join(("headscribe", *run.arguments)), language=None, wrap_lines=True)
     if run.active and run.total:
         st.progress(min((run.done or 0) / run.total, 1.0), _progress(run))
-    if run.message:
+    if run.message and not run.active:
         notice(run.message, "bad" if run.state == "failed" else "note")
+    if run.message and run.active:
+        with st.expander("Log"):
+            st.code(run.message, language=None, wrap_lines=True)
+    if model is not None:
+        page, words = RESULTS.get(run.arguments[0], ("browse_page.py", "Heads"))
+        st.page_link(page, label=f"{words}: what it left", query_params={"model": model})
 
 
 def _about(run: Run) -> str:

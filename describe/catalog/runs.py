@@ -1,4 +1,4 @@
-"""The runs of a catalogue that the web app started: what was asked for, how far each is, how it ended."""
+"""The runs of a catalogue, from the web app or a terminal: what was asked for, how far each is, how it ended."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ _ENDS = {0: "done", 130: "stopped"}
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A command that was started from the web app, with how far it is. Times are in UTC.
+    """A command at work on the catalogue, with how far it is. Times are in UTC.
 
     Attributes:
         arguments: the command line after ``headscribe``: command, MODEL, options; no secret, no catalogue.
@@ -130,12 +130,12 @@ class RunStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def begin(self, arguments: list[str]) -> int:
+    def begin(self, arguments: list[str], *, wait: float = LOCK_WAIT) -> int:
         """The id of a new run, whose process is yet to be started."""
         first = select(func.coalesce(func.max(schema.call.c.id), 0)).scalar_subquery()
         row = {"arguments": arguments, "created": now(), "heard": now(), "first_call": first}
         begun = run_table.insert().values(**row, state="starting", stop=False, calls=0, money=0.0)
-        with begin_write(self._engine) as connection:
+        with begin_write(self._engine, wait=wait) as connection:
             return int(connection.execute(begun).inserted_primary_key[0])  # type: ignore[index]
 
     def begin_again(self, run_id: int) -> bool:
@@ -154,7 +154,7 @@ class RunStore:
         self._update(run_id, **found)
         return self.find(run_id).stop
 
-    def end(self, run_id: int, exit_code: int, message: str, **found: Any) -> None:
+    def end(self, run_id: int, exit_code: int, message: str, *, wait: float = LONGEST_WAIT, **found: Any) -> None:
         """Commit how a run ended."""
         state = _ENDS.get(exit_code, "failed")
         told: dict[str, Any] = {
@@ -163,7 +163,7 @@ class RunStore:
             "message": storable(message) or None,
             "ended": now(),
         }
-        self._update(run_id, wait=LONGEST_WAIT, **found, **told)
+        self._update(run_id, wait=wait, **found, **told)
 
     def ask_to_stop(self, run_id: int) -> None:
         """Have a run interrupted by its own process, wherever that is."""
