@@ -286,6 +286,7 @@ def backup(
 def _draw_status(found: dict[str, Any]) -> None:
     from app.terminal import draw_table
 
+    external = any(row["external"] for row in found["raters"])
     rows = [
         (
             row["rater"],
@@ -295,10 +296,12 @@ def _draw_status(found: dict[str, Any]) -> None:
             "" if row["seconds"] is None else f"{row['seconds']:.1f}",
             f"{row['failed']} of {row['catch']}" if row["catch"] else "",
             row["last"] or "",
+            *([row["external"] or ""] if external else []),
         )
         for row in found["raters"]
     ]
-    headings = ("rater", "state", "answered", "repeats", "median s", "failed catch", "last heard of")
+    headings: tuple[str, ...] = ("rater", "state", "answered", "repeats", "median s", "failed catch", "last heard of")
+    headings += ("participant's id",) if external else ()
     items, answers, agreed = found["items"], found["answers"], found["agreement"]
     draw_table(headings, rows, title=f"{found['study']}: {found['state']}", right=(2, 3, 4, 5))
     for row in found["raters"]:
