@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from ipaddress import IPv6Address, ip_address, ip_network
 
-__all__ = ["is_loopback", "named_in", "network_of"]
+__all__ = ["READ_ONLY", "is_loopback", "named_in", "network_of"]
+
+READ_ONLY = "HEADSCRIBE_READ_ONLY"
+"""The variable by which the app's pages know that all visitors may browse and nobody may change anything."""
 
 
 def is_loopback(host: str) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from app import options as o
-from app.addresses import is_loopback, named_in
+from app.addresses import READ_ONLY, is_loopback, named_in
 
 if TYPE_CHECKING:
     from describe.catalog import Catalogue
@@ -65,6 +65,9 @@ def app_command(
             help="Where a proxy shows the app, if it does not pass on the Host that browsers asked for.",
         ),
     ] = None,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Whoever comes may browse; nobody signs in, rates, or starts anything.")
+    ] = False,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Open no browser.")] = False,
     new: Annotated[
         bool, typer.Option("--new", help="Begin a catalogue where there is none; fill it under Runs.")
@@ -78,14 +81,16 @@ def app_command(
     with Catalogue(catalog, create=new) as opened:
         if set_password:
             return _set_password(opened)
-        by_link = _check_owner(opened, host, owners or "", flags)
+        login = _login_configured(flags)
+        by_link = not read_only and _check_owner(opened, host, owners or "", login)
     public = _public(public_url)
     listener = listening(host, port)
     os.environ |= {"HEADSCRIBE_CATALOG": catalog, "HEADSCRIBE_OWNERS": owners or ""}
+    os.environ[READ_ONLY] = "1" if read_only else ""
     _serve(listener, Address(host, port, public), by_link=by_link, browser=not no_browser)
 
 
-def _check_owner(catalogue: Catalogue, host: str, owners: str, flags: dict[str, Any]) -> bool:
+def _check_owner(catalogue: Catalogue, host: str, owners: str, login: bool) -> bool:
     """Whether the owner is known by the link with the token: where there is neither a password nor a login.
 
     Raises `InputError` where the owner's pages would be open to strangers, or to nobody.
@@ -93,7 +98,6 @@ def _check_owner(catalogue: Catalogue, host: str, owners: str, flags: dict[str, 
     from annotations.access import has_password
     from describe.errors import InputError
 
-    login = _login_configured(flags)
     if login and not named_in(owners):
         raise InputError("a login is configured ([auth] in Streamlit's secrets): name the owners with --owners")
     if not (login or has_password(catalogue) or is_loopback(host)):

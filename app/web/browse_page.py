@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from app.web.drawing import notice, words_and_name
-from app.web.gate import require_owner
+from app.web.gate import require_reader
 from app.web.head_map import FIGURES, Figure, head_map, of_operation, span
 from app.web.heads import HEAD_PAGE, choose_describer, choose_models, cut, open_head, overview
 from app.web.shared import catalogue
@@ -28,7 +28,7 @@ _SIDES = {"implements": "score", "suppresses": "suppression"}
 
 def show() -> None:
     """Draw the page."""
-    require_owner()
+    require_reader()
     if {"model", "head"} <= set(st.query_params):
         st.switch_page(HEAD_PAGE, query_params={name: st.query_params[name] for name in ("model", "head")})
     models = overview()

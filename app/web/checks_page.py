@@ -10,10 +10,11 @@ import streamlit as st
 from app import charts
 from app.tables import change, number, p_value
 from app.web.drawing import notice, paragraphs, table
-from app.web.gate import require_owner
+from app.web.gate import require_reader
 from app.web.heads import chosen_model
 from app.web.plots import downloads, plot, scatter
 from app.web.scored import checks_of
+from app.web.starting import start_link
 from describe.inference import points
 from describe.pipeline import KnownChecks, ablation_curves, ablation_rows, correlation_rows
 from describe.records import ModelInfo
@@ -24,7 +25,7 @@ CONTEXTS = {"without_context": "as if it attended to the source alone", "with_co
 
 def show() -> None:
     """Draw the page."""
-    require_owner()
+    require_reader()
     st.title("Checks")
     chosen = chosen_model()
     if chosen is None:
@@ -154,7 +155,7 @@ def _ablation(row: dict[str, Any]) -> tuple[str, ...]:
 
 def _missing(model: ModelInfo, command: str, words: str) -> None:
     notice(f"{words}: headscribe {command} MODEL does so, and takes minutes.")
-    st.page_link("runs_page.py", label="Do it here", query_params={"do": command, "model": model.name})
+    start_link("Do it here", do=command, model=model.name)
 
 
 def _shown(operation: str) -> str:

@@ -15,7 +15,7 @@ import streamlit as st
 from annotations.access import LINK_PARAMETER, code_hash, find_rater, has_password, password_mark, verify_password
 from annotations.records import Rater
 from annotations.recruiting import JOIN_PARAMETER, find_link
-from app.addresses import named_in, network_of
+from app.addresses import READ_ONLY, named_in, network_of
 from app.front_door.ownership import TOKEN_PARAMETER, ownership, same
 from app.front_door.visits import OWNER, VISIT_HEADER, visits
 from app.web.shared import catalogue, door
@@ -25,8 +25,10 @@ __all__ = [
     "browser_name",
     "client",
     "oidc_configured",
+    "read_only",
     "require_owner",
     "require_rater",
+    "require_reader",
     "sign_in",
     "sign_out",
     "signed_in",
@@ -39,10 +41,14 @@ UNKNOWN = "This code is not known, or not valid any more. Look whether it is com
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """A rater, the owner, or neither and what there is to say about it; ``joining``: by a link for all."""
+    """A rater, the owner, or neither and what there is to say about it.
+
+    ``joining``: by a link for all; ``reader``: anybody, where the app is served to be read.
+    """
 
     rater: Rater | None = None
     joining: bool = False
+    reader: bool = False
     owner: bool = False
     trouble: str = ""
 
@@ -63,10 +69,22 @@ def require_rater() -> Rater:
     return found
 
 
+def require_reader() -> None:
+    """Nothing more of the page runs for anybody but the owner and those who may read."""
+    found = visitor()
+    if not (found.owner or found.reader):
+        st.stop()
+
+
 def require_owner() -> None:
     """Nothing more of the page runs for anybody but the owner."""
     if not visitor().owner:
         st.stop()
+
+
+def read_only() -> bool:
+    """Whether the app is served to be read: there is no owner then, and no rater."""
+    return bool(os.environ.get(READ_ONLY))
 
 
 def sign_in(password: str) -> str:
@@ -101,6 +119,8 @@ def oidc_configured() -> bool:
 
 
 def _who() -> Visitor:
+    if read_only():
+        return Visitor(reader=True)
     code = st.query_params.get(LINK_PARAMETER)
     if code:
         return _by_code(code)

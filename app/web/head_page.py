@@ -15,7 +15,7 @@ import streamlit as st
 from annotations.heads import judged
 from app.web import head_drawing as draw
 from app.web.drawing import notice, prose, words_and_name
-from app.web.gate import require_owner
+from app.web.gate import require_reader
 from app.web.heads import address, cut, head_address, open_head, split_address
 from app.web.shared import catalogue
 from describe.errors import CatalogueError, InputError
@@ -31,7 +31,7 @@ ALIKE = {
 
 def show() -> None:
     """Draw the page of the head in the address, or say what is wrong with it."""
-    require_owner()
+    require_reader()
     named, written = st.query_params.get("model"), st.query_params.get("head")
     if not (named and written):
         return _nothing("Which head? Choose one on the map or in the table of a model.", "note")

@@ -14,6 +14,7 @@ from streamlit.errors import StreamlitAPIException
 
 from app.web.drawing import notice
 from app.web.shared import catalogue
+from app.web.starting import start_link
 from describe.errors import CatalogueError
 from describe.readings import READING_NAMES
 from describe.records import HeadId, ModelInfo
@@ -82,7 +83,7 @@ def chosen_model() -> tuple[int, ModelInfo] | None:
     found = {address(model): model for model in reversed(catalogue().models())}
     if not found:
         notice("There is no model in the catalogue yet: headscribe extract MODEL reads one.")
-        st.page_link("runs_page.py", label="Start it here")
+        start_link("Start it here")
         return None
     names = list(found)
     _write_out(names)

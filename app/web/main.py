@@ -22,6 +22,9 @@ OWNER_PAGES = {
 }
 
 
+CHANGING = ("runs", "studies", "new", "report")
+"""Pages that start or change something, or tell of raters: not for who may only read."""
+
 HIDDEN = ("head",)
 """Pages that are reached through others, or by their address."""
 
@@ -38,7 +41,7 @@ def main() -> None:
 
 
 def _navigation(who: Visitor) -> StreamlitPage:
-    if who.owner:
+    if who.owner or who.reader:
         pages = [
             st.Page(
                 file,
@@ -48,6 +51,7 @@ def _navigation(who: Visitor) -> StreamlitPage:
                 visibility="hidden" if path in HIDDEN else "visible",
             )
             for file, (title, path) in OWNER_PAGES.items()
+            if who.owner or path not in CHANGING
         ]
         return st.navigation(pages, position="top")
     if who.rater:

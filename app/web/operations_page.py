@@ -10,11 +10,12 @@ import streamlit as st
 from app import charts
 from app.tables import number
 from app.web.drawing import notice, paragraphs, table
-from app.web.gate import require_owner
+from app.web.gate import require_reader
 from app.web.heads import address, chosen_in_address, chosen_model, head_links
 from app.web.plots import downloads, map_size, plot
 from app.web.scored import operations_of
 from app.web.shared import catalogue
+from app.web.starting import start_link
 from describe.operations import analysis
 from describe.pipeline import comparison
 from describe.records import MIN_PAIRS, THRESHOLD, HeadId, ModelInfo, OperationScores
@@ -26,7 +27,7 @@ MOST_MODELS = 8
 
 def show() -> None:
     """Draw the page."""
-    require_owner()
+    require_reader()
     st.title("Operations")
     chosen = chosen_model()
     if chosen is None:
@@ -35,8 +36,7 @@ def show() -> None:
     operations, scores = operations_of(model_id)
     if not operations:
         notice("No operation was scored for this model yet: headscribe relations MODEL does so, from its weights.")
-        query = {"do": "relations", "model": model.name}
-        st.page_link("runs_page.py", label="Score operations here", query_params=query)
+        start_link("Score operations here", do="relations", model=model.name)
         return
     threshold = st.number_input(
         "A head implements an operation from this score on", 0.01, 1.0, THRESHOLD, 0.05, format="%.2f", width=340

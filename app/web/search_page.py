@@ -8,7 +8,7 @@ import streamlit as st
 
 from app.web import head_drawing as draw
 from app.web.drawing import notice
-from app.web.gate import require_owner
+from app.web.gate import require_reader
 from app.web.heads import HEAD_PAGE, choose_describer, choose_models, head_address, overview
 from app.web.shared import catalogue
 from describe.catalog.terms import Term, marked, query_terms
@@ -20,7 +20,7 @@ PAGE = 20
 
 def show() -> None:
     """Draw the page."""
-    require_owner()
+    require_reader()
     st.title("Search")
     models = overview()
     if not models:

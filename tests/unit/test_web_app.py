@@ -22,10 +22,11 @@ from annotations.export import events
 from annotations.frame import ratings
 from annotations.rating import RatingDesk
 from annotations.records import Invitation, Row, Study
+from annotations.recruiting import Recruiting, recruit
 from annotations.schema import study_place
 from annotations.status import status
 from annotations.storage import find_study, invite, revoke, stop
-from app.addresses import is_loopback, network_of
+from app.addresses import READ_ONLY, is_loopback, network_of
 from app.front_door.ownership import ownership
 from app.main import main
 from app.serving import SCRIPT
@@ -304,6 +305,38 @@ def test_a_login_makes_an_owner_of_those_named(
     monkeypatch.setenv("HEADSCRIBE_OWNERS", "ada@example.org, bob@example.org")
     monkeypatch.setattr(gate.st, "user", user)
     assert gate._is_owner() is owner
+
+
+def test_who_may_only_read_browses_and_changes_nothing(
+    catalogue: Catalogue, invited: list[Invitation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(READ_ONLY, "1")
+    for test in (page(), page(invited[0].code), page(owner=True)):
+        assert "A click opens it." in words(test)
+        for file in ("runs_page.py", "studies_page.py", "new_study_page.py", "report_page.py", "rate_page.py"):
+            with pytest.raises(ValueError, match="Could not find a navigation page"):
+                test.switch_page(file)
+    test = page().switch_page("operations_page.py").run()
+    assert "No operation was scored" in words(test)
+    assert not test.get("page_link")
+    monkeypatch.setenv(READ_ONLY, "")
+    assert "Your personal code" in [field.label for field in page().text_input]
+
+
+def test_a_link_for_all_makes_a_rater_of_who_agrees(catalogue: Catalogue, study: Study) -> None:
+    code = recruit(catalogue, study, Recruiting(1, "PROLIFIC_PID"))
+    test = AppTest.from_file(str(SCRIPT), default_timeout=30)
+    test.session_state["owner"] = ownership().token
+    test.query_params |= {"join": code, "PROLIFIC_PID": "<script>"}
+    assert study.consent[:40] in words(test.run())
+    agree = "I have read this, and agree to take part"
+    assert "is none. Open it from where" in words(press(test, agree))
+    test.query_params["PROLIFIC_PID"] = "5f1a2b3c4d5e6f7a8b9c0d1e"
+    assert "Practice 1 of 4" in words(press(test.run(), agree))
+    assert set(test.query_params) == {"code"}
+    test = AppTest.from_file(str(SCRIPT), default_timeout=30)
+    test.query_params["join"] = "WRONG"
+    assert "not known" in words(test.run())
 
 
 # -- the owner's pages -----------------------------------------------------------------------------------------------
