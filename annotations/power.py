@@ -1,4 +1,4 @@
-"""What a study can find: its power for the difference between own and other heads' descriptions. Pure.
+"""The power of a study for the difference between own and other heads' descriptions. Pure.
 
 The share of "fits" on ``n`` items with ``r`` answers each has the variance p (1 - p) D / (n r), with the design effect
 D = 1 + (r - 1) rho, since answers about one item are alike: rho is their intraclass correlation. With p = 1/2 on both

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from types import MappingProxyType
-from typing import Any
+from typing import Any, TypedDict
 
 from sqlalchemy import BindParameter, Connection, Row, bindparam, select
 
@@ -33,9 +32,6 @@ __all__ = [
 AWAY = timedelta(minutes=5)
 """The longest time without a sign of the rater that counts as activity, where the page measured none of its own."""
 
-NO_SCREENING: Mapping[str, Any] = MappingProxyType({"attempt": 1, "right": ()})
-"""How far a rater is with the check who has not begun it."""
-
 _TABLE, _ITEM = schema.study_presentation, schema.study_item
 
 # Queries of every page, put together once: SQLAlchemy takes longer to build them than SQLite to answer.
@@ -58,6 +54,18 @@ _SIGNS = (
     .where(schema.study_event.c.presentation_id == bindparam("presentation_id"))
     .order_by(schema.study_event.c.id)
 )
+
+
+class Screening(TypedDict):
+    """How far a rater is with the check before the items: the try, and which of its answers were right."""
+
+    attempt: int
+    right: list[bool]
+
+
+def screening(found: Screening | None) -> Screening:
+    """How far a rater is, by what their row says: nothing before the first answer."""
+    return {"attempt": 1, "right": []} if found is None else found
 
 
 def who(connection: Connection, rater_id: int, *, lock: bool = False) -> tuple[Row[Any], Row[Any]]:
@@ -84,7 +92,7 @@ def state(rater: Row[Any], study: Row[Any]) -> Turn | None:
     if rater.practised < len(practice_items()):
         return Turn("practice", practice=rater.practised)
     if study.settings.get("screening") and rater.screened is None:
-        so_far = rater.screening or NO_SCREENING
+        so_far = screening(rater.screening)
         return Turn("screening", practice=len(so_far["right"]), attempt=so_far["attempt"])
     return None
 

@@ -159,15 +159,15 @@ class RatingDesk:
         Who answers `PASSED` of a try's items rightly may go on; who does not twice may not.
         """
         with self._as_rater(rater_id) as (connection, rater, study, at):
-            so_far = rater.screening or presenting.NO_SCREENING
-            attempt, right = so_far["attempt"], list(so_far["right"])
+            so_far = presenting.screening(rater.screening)
+            attempt, right = so_far["attempt"], [*so_far["right"]]
             ended = rater.screened is not None or rater.screened_out is not None
             submission = log.valid_uuid(submission)
             if ended or place != (attempt, len(right)) or log.found(connection, submission) is not None:
                 return _SAVED
             tries = screening_items()
             right.append(answer.fit in tries[attempt - 1][len(right)].fit)
-            changed: dict[str, Any] = {"screening": {"attempt": attempt, "right": right}}
+            changed: dict[str, object] = {"screening": {"attempt": attempt, "right": right}}
             if len(right) == len(tries[attempt - 1]):
                 if sum(right) >= PASSED:
                     changed["screened"] = at

@@ -175,9 +175,10 @@ def enrol(catalogue: Catalogue, code: str, external_id: str | None, browser: str
             mine = connection.execute(select(rater).where(rater.c.code_hash == code_hash(personal))).first()
             if mine is None:
                 _refuse(connection, study, how, given)
-                mine = add_rater(connection, study, personal, external_id=given, recruited=True)
-                log.add(connection, study, "recruited", now(), rater_id=mine.id)
-            elif mine.revoked is not None:
+                entered = add_rater(connection, study.id, personal, external_id=given, recruited=True)
+                log.add(connection, study, "recruited", now(), rater_id=entered.id)
+                return Invitation(entered, personal)
+            if mine.revoked is not None:
                 raise InputError("You cannot take part in this study any more. Ask who gave you the link.")
             return Invitation(Rater(mine.id, mine.study_id, mine.pseudonym), personal)
     except IntegrityError as error:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, case, func, select
+from sqlalchemy import Connection, case, func, select
 
 from annotations import schema
 from annotations.assignment import left
@@ -54,7 +53,7 @@ def status(catalogue: Catalogue, study: Study) -> dict[str, Any]:
         number, done, wanted, given = connection.execute(totals).one()
         entered = list(connection.execute(select(rater).where(rater.c.study_id == study.id).order_by(rater.c.id)))
         last = {row[0]: row[1] for row in connection.execute(heard.group_by(event.c.rater_id))}
-        finished = _finished(connection, study, entered)
+        finished = _finished(connection, study)
     twice = repeats(frame)
     rows = []
     for row in entered:
@@ -62,7 +61,8 @@ def status(catalogue: Catalogue, study: Study) -> dict[str, Any]:
         own = frame[frame.rater == row.pseudonym]
         risk = _risk(study, own, twice[twice.rater == row.pseudonym])
         state = "revoked" if row.revoked else "started" if moment else "invited"
-        standing = _standing(row, state, row.id in finished, bool(risk))
+        screened_out = row.screened_out is not None
+        standing = _standing(state, screened_out, row.id in finished, bool(risk))
         told = {"rater": row.pseudonym, "state": state, "standing": standing, "risk": "; ".join(risk)}
         rows.append(told | _of_rater(own) | {"last": moment and iso(moment), "external": row.external_id})
     return {
@@ -77,10 +77,10 @@ def status(catalogue: Catalogue, study: Study) -> dict[str, Any]:
     }
 
 
-def _standing(rater: Row[Any], state: str, finished: bool, risk: bool) -> str:
-    if rater.revoked is not None:
+def _standing(state: str, screened_out: bool, finished: bool, risk: bool) -> str:
+    if state == "revoked":
         return state
-    if rater.screened_out is not None:
+    if screened_out:
         return "screened out"
     if risk:
         return "at risk"
@@ -93,7 +93,7 @@ def _of_study(study: Study, complete: bool) -> str:
     return "complete" if complete else "stopped" if study.stopped is not None else "open"
 
 
-def _finished(connection: Connection, study: Study, raters: Sequence[Row[Any]]) -> set[int]:
+def _finished(connection: Connection, study: Study) -> set[int]:
     """The raters for whom nothing is left: all their items are answered, and no other is open to them."""
     most = study.settings["items_per_rater"]
     shown, item = schema.study_presentation, schema.study_item
@@ -108,7 +108,7 @@ def _finished(connection: Connection, study: Study, raters: Sequence[Row[Any]]) 
         full = most is not None and given >= most
         if given == answered and (full or not left(connection, study.id, rater_id)):
             done.add(rater_id)
-    return done & {rater.id for rater in raters}
+    return done
 
 
 def _risk(study: Study, own: pd.DataFrame, twice: pd.DataFrame) -> tuple[str, ...]:

@@ -122,19 +122,22 @@ def invite(catalogue: Catalogue, study: Study, number: int = 1) -> list[Invitati
         invitations = []
         for _ in range(number):
             code = new_code()
-            entered = add_rater(connection, row, code)
+            entered = add_rater(connection, study.id, code)
             log.add(connection, row, "invited", now(), rater_id=entered.id)
-            invitations.append(Invitation(Rater(entered.id, study.id, entered.pseudonym), code))
+            invitations.append(Invitation(entered, code))
     return invitations
 
 
-def add_rater(connection: Connection, study: Row[Any], code: str, **fields: Any) -> Row[Any]:
-    """Enter a rater under the study's next pseudonym; its row. The study's row is `locked` by this transaction."""
+def add_rater(
+    connection: Connection, study_id: int, code: str, *, external_id: str | None = None, recruited: bool = False
+) -> Rater:
+    """Enter a rater under the study's next pseudonym. The study's row is `locked` by this transaction."""
     table = schema.study_rater
-    count = select(func.count()).select_from(table).where(table.c.study_id == study.id)
-    number = connection.execute(count).scalar_one() + 1
-    row = {"study_id": study.id, "pseudonym": f"R{number:02}", "code_hash": code_hash(code), "practised": 0}
-    return connection.execute(insert(table).values(**row, **fields, created=now()).returning(table)).one()
+    count = select(func.count()).select_from(table).where(table.c.study_id == study_id)
+    pseudonym = f"R{connection.execute(count).scalar_one() + 1:02}"
+    row = {"study_id": study_id, "pseudonym": pseudonym, "code_hash": code_hash(code), "practised": 0, "created": now()}
+    added = insert(table).values(**row, external_id=external_id, recruited=recruited).returning(table.c.id)
+    return Rater(connection.execute(added).scalar_one(), study_id, pseudonym)
 
 
 def revoke(catalogue: Catalogue, study: Study, pseudonym: str) -> None:

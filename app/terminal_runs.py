@@ -11,7 +11,9 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from describe.catalog import Catalogue
@@ -41,6 +43,16 @@ def recorded(arguments: Sequence[str], command: Callable[[], int]) -> int:
     return code
 
 
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """How far a stage is, and when it began (UTC)."""
+
+    name: str = ""
+    began: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    done: int = 0
+    total: int = 0
+
+
 class _TerminalRun:
     """One such run. Where it cannot be listed, the list does without it."""
 
@@ -50,15 +62,13 @@ class _TerminalRun:
         self._id: int | None = None
         self._claim = ExitStack()
         self._next = 0.0
-        self._stage: dict[str, Any] = {}
+        self._stage = _Stage()
 
     def progress(self, stage: str, done: int, total: int) -> None:
         """Told by the command how far it is; tells the catalogue once in a second or less often."""
-        from describe.catalog.rows import now
-
-        if self._stage.get("stage") != stage:
-            self._stage = {"stage": stage, "stage_began": now()}
-        self._stage |= {"done": done, "total": total}
+        if self._stage.name != stage:
+            self._stage = _Stage(stage)
+        self._stage = replace(self._stage, done=done, total=total)
         if time.monotonic() >= self._next:
             self._pass_on(self._tell)
 
@@ -95,12 +105,16 @@ class _TerminalRun:
             self._id = runs.begin(self._arguments, wait=WAIT)
             self._claim.enter_context(self._catalogue.claim(claim_of(self._id), "it has a process already"))
             runs.tell(self._id, state="running", host=socket.gethostname()[:256], pid=os.getpid(), wait=WAIT)
-        runs.tell(self._id, wait=WAIT, **self._stage)
+        at = self._stage
+        runs.tell(self._id, wait=WAIT, stage=at.name, stage_began=at.began, done=at.done, total=at.total)
 
     def _end(self, code: int) -> None:
         assert self._catalogue is not None
         assert self._id is not None
-        self._catalogue.runs.end(self._id, code, "", wait=10 * WAIT, **self._stage)
+        at = self._stage
+        self._catalogue.runs.end(
+            self._id, code, "", wait=10 * WAIT, stage=at.name, stage_began=at.began, done=at.done, total=at.total
+        )
 
 
 def _without_catalogue(arguments: Sequence[str]) -> tuple[str, list[str]]:

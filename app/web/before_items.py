@@ -147,7 +147,7 @@ def practice(rater: Rater, number: int) -> None:
 
 def _practised(name: str, forms: tuple[Form, Form]) -> Practised:
     """What was said of an item, with what is said by the key that was pressed just now."""
-    so_far: Practised = drafts().get(f"{name}-{_ANSWERS}", Practised())
+    so_far = drafts().get(f"{name}-{_ANSWERS}", Practised())
     if st.session_state.pop(f"{name}-{_PRESSED}", None) != so_far.stages:
         return so_far
     a = so_far.a

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Any
+from typing import TypeVar, cast
 
 __all__ = ["Drafts"]
+
+T = TypeVar("T")
 
 MOST = 20_000
 """Fields that are kept in all; of more, those that were changed longest ago are forgotten."""
@@ -19,16 +21,16 @@ class Drafts:
     """
 
     def __init__(self, most: int = MOST) -> None:
-        self._fields: OrderedDict[str, Any] = OrderedDict()
+        self._fields: OrderedDict[str, object] = OrderedDict()
         self._most = most
         self._lock = threading.Lock()
 
-    def get(self, name: str, otherwise: Any = None) -> Any:
-        """A field as it was kept last; ``otherwise`` where it was not."""
+    def get(self, name: str, otherwise: T) -> T:
+        """A field as it was kept last, of the type of ``otherwise``, which stands for one that was not."""
         with self._lock:
-            return self._fields.get(name, otherwise)
+            return cast(T, self._fields.get(name, otherwise))
 
-    def keep(self, name: str, value: Any) -> None:
+    def keep(self, name: str, value: object) -> None:
         """Keep a field."""
         with self._lock:
             self._fields[name] = value

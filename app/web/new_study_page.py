@@ -34,22 +34,21 @@ def show() -> None:
             "There is no model in the catalogue yet: headscribe extract MODEL, then headscribe describe MODEL."
         )
     fields = _main(models) | _controls() | _more()
-    _preview(fields)
+    st.subheader("What it comes to")
+    try:
+        _preview(Design(**fields | {"name": fields["name"] or "preview"}))
+    except InputError as error:
+        notice(str(error), "bad")
     if st.button("Make the study", type="primary"):
         _make(fields)
 
 
-def _preview(fields: dict[str, Any]) -> None:
+def _preview(design: Design) -> None:
     """What the study would come to, before anything is made: drawn anew when a field has changed."""
-    st.subheader("What it comes to")
-    try:
-        design = Design(**fields | {"name": fields["name"] or "preview"})
-        before = st.session_state.get("preview")
-        if before is None or before[0] != design:
-            with st.spinner("Drawing items …"):
-                before = st.session_state["preview"] = (design, preview(catalogue(), design))
-    except InputError as error:
-        return notice(str(error), "bad")
+    before = st.session_state.get("preview")
+    if before is None or before[0] != design:
+        with st.spinner("Drawing items …"):
+            before = st.session_state["preview"] = (design, preview(catalogue(), design))
     st.html(table(("study", ""), before[1].lines()))
 
 

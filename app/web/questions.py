@@ -106,7 +106,7 @@ def forget(name: str) -> None:
     drafts().drop(f"{name}-")
 
 
-def _ask(on_save: Callable[..., None], *args: Any) -> None:
+def _ask(on_save: Callable[..., None], *args: object) -> None:
     if not behind():
         on_save(*args)
 

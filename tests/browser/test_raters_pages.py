@@ -129,6 +129,7 @@ def test_text_is_left_by_enter_and_esc_and_outlives_a_reload(
     settled(page.reload() and page)
     expect(page.locator("button", has_text="✓ weak")).to_be_visible()
     expect(page.get_by_role("textbox")).to_have_value("nouns of plac")
+    page.get_by_role("textbox").press("End")
     page.get_by_role("textbox").press_sequentially("es")
     page.get_by_role("textbox").press("Enter")
     settled(page)
