@@ -17,11 +17,12 @@ from describe.catalog.rows import aware
 from describe.errors import InputError
 
 __all__ = [
-    "NO_SCREENING",
+    "Screening",
     "current",
     "elapsed_ms",
     "own",
     "reopened",
+    "screening",
     "shown_hash",
     "state",
     "surely_held",
