@@ -67,7 +67,8 @@ def _main(models: list[str]) -> dict[str, Any]:
     name = left.text_input("Name", max_chars=128, placeholder="pilot")
     chosen = left.multiselect("Models", models, default=models[:1])
     heads = right.text_input("Heads", "sample:120", help="sample:N descriptions at random; all; or such as 25.0,16.8")
-    sources = right.text_input("Describers", help="Such as statistics, openai:gpt-5-mini; with commas; empty: all")
+    known = [str(one["llm"]) for one in catalogue().browse.describers()]
+    sources = right.multiselect("Describers", known, placeholder="all")
     contact = left.text_input("Whom raters may ask", max_chars=200, placeholder="Ada Lovelace, ada@example.org")
     unclear = right.checkbox(
         'Draw "Unclear" too', value=True, help="Raters are asked a question of their own about it: is there no pattern?"
@@ -78,7 +79,7 @@ def _main(models: list[str]) -> dict[str, Any]:
         "name": name.strip(),
         "models": tuple(chosen),
         "heads": heads.strip(),
-        "sources": tuple(part.strip() for part in sources.split(",") if part.strip()),
+        "sources": tuple(sources),
         "contact": contact.strip(),
         "unclear": unclear,
         "raters_per_item": int(number),
@@ -101,7 +102,7 @@ def _more() -> dict[str, Any]:
     st.caption("Fixed now, before any answer; the report gives the figures with and without the excluded.")
     columns = st.columns(3)
     failed = columns[0].number_input(
-        "Catch items failed, at most", 0.0, 1.0, 0.25, 0.05, help="a share; 1: no such rule"
+        "Obvious items failed, at most", 0.0, 1.0, 0.25, 0.05, help="a share, of three or more; 1: no such rule"
     )
     seconds = columns[1].number_input("Median seconds an item, at least", 0.0, 3600.0, 3.0, 0.5, help="0: no such rule")
     changed = columns[2].number_input(

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, select, text
+from sqlalchemy.exc import DBAPIError
 
+from annotations.design import new_study
+from annotations.recruiting import Recruiting, enrol, recruit
+from annotations.storage import delete, raters, studies
 from describe import pipeline
 from describe.catalog import Catalogue
+from describe.catalog.database import begin_write
 from describe.catalog.runs import claim_of
 from describe.catalog.schema import catalogue_info
 from describe.errors import CatalogueError, InputError
@@ -24,6 +30,7 @@ from tests.fake_llm import FakeLLM
 from tests.heads import head_records
 from tests.integration.test_describe import QUICK
 from tests.older_catalogues import at_revision
+from tests.study_samples import described_catalogue, design
 from tests.unit.test_claims import DESCRIBED, claims, filled
 from tests.whole_catalogue import whole_catalogue
 
@@ -191,3 +198,25 @@ def test_a_run_whose_connections_are_killed_saves_what_came_in(postgres_of_its_o
             found = connection.execute(select(catalogue_info.c.key)).scalars().all()
     assert {"a", "b"} <= set(found)
     killer.dispose()
+
+
+def test_a_cap_holds_on_postgres_and_only_what_is_discarded_is_deleted(postgres_of_its_own: str) -> None:
+    with described_catalogue(postgres_of_its_own, 4, 6) as catalogue:
+        study = new_study(catalogue, design(heads="sample:6", raters_per_item=50))
+        code = recruit(catalogue, study, Recruiting(4, "PROLIFIC_PID"))
+        assert code is not None
+
+        def come(number: int) -> str:
+            try:
+                return enrol(catalogue, code, f"5f1a2b3c4d5e6f7a8b9c{number % 8}", "").rater.pseudonym
+            except InputError as error:
+                return str(error)
+
+        with ThreadPoolExecutor(8) as pool:
+            told = list(pool.map(come, range(16)))
+        assert {one for one in told if one.startswith("R")} == {"R01", "R02", "R03", "R04"}
+        assert len(raters(catalogue, study)) == 4
+        with pytest.raises(DBAPIError, match="only ever added"), begin_write(catalogue.engine) as connection:
+            connection.exec_driver_sql("DELETE FROM study_event")
+        delete(catalogue, study)
+        assert studies(catalogue, archived=True) == []

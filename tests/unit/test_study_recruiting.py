@@ -29,6 +29,7 @@ from annotations.recruiting import (
 )
 from annotations.status import status
 from annotations.storage import archive, delete, find_study, invite, revoke, studies
+from app.main import main
 from describe.catalog import Catalogue
 from describe.errors import CatalogueError, InputError
 from tests.study_samples import answer, described_catalogue, design, let_in, new
@@ -238,3 +239,29 @@ def test_a_study_without_answers_is_deleted_and_one_with_them_put_away(catalogue
     assert archive(catalogue, full, archived=False).archived is None
     assert [one["type"] for one in events(catalogue, full)] == [one["type"] for one in before] + ["archived"] * 2
     new_study(catalogue, design(name="empty", heads="sample:6"))  # the name is free again
+
+
+def test_the_commands(catalogue: Catalogue, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    where = ["--catalog", str(tmp_path / "c.db")]
+    new_one = ["study", "new", "s", "--model", "m", "--heads", "sample:6", *where]
+    assert main([*new_one, "--dry-run"]) == 0
+    assert "minutes of a rater" in capsys.readouterr().out
+    assert studies(catalogue) == []
+    assert main([*new_one, "--screening", "--about-raters", "--contact", "Ada", "--leave-out-unclear"]) == 0
+    made = find_study(catalogue)
+    chosen = {name: made.settings[name] for name in ("screening", "about_raters", "contact", "unclear")}
+    assert chosen == {"screening": True, "about_raters": True, "contact": "Ada", "unclear": False}
+    assert main(["study", "recruit", *where]) == 2
+    assert main(["study", "recruit", "--cap", "3", "--id-parameter", "PROLIFIC_PID", *where]) == 0
+    told = capsys.readouterr().out
+    assert find_link(catalogue, told.partition("join=")[2].partition("&")[0]) is not None
+    assert main(["study", "recruit", "--completion-code", "C1", *where]) == 0
+    assert "join=" not in capsys.readouterr().out
+    assert recruiting_of(catalogue, made.id) == Recruiting(3, "PROLIFIC_PID", "C1")
+    assert main(["study", "recruit", "--close", *where]) == 0
+    assert main(["study", "status", *where]) == 0
+    assert main(["study", "archive", *where]) == 0
+    assert main(["study", "archive", "s", "--undo", *where]) == 0
+    assert main(["study", "delete", "s", *where]) == 0
+    assert main(["study", "delete", "s", *where]) == 2
+    assert studies(catalogue, archived=True) == []
