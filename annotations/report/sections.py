@@ -150,7 +150,12 @@ def _in_short(report: Report) -> Iterator[str]:
         else:
             yield f'Not compared with the control "{name}": {found.note if found else "no answers"}.'
     found = report.figure("detection", DETECTION[1], f"own against {SWAPPED}")
-    if found and found.value is not None:
+    if found and found.value is not None and _never_apart(report):
+        yield (
+            'Raters said "fits" to own and to other heads\' descriptions equally often: nothing here shows that they told'
+            " them apart. (The d' of few items is then off 0 by its correction alone.)"
+        )
+    elif found and found.value is not None:
         yield f"Raters told own descriptions from other heads' with a mean d' of {shown(found)}."
     seen = report.figure("presence", "clear or weak pattern seen", "Unclear")
     if seen and seen.value is not None:
@@ -162,6 +167,14 @@ def _in_short(report: Report) -> Iterator[str]:
     if told := [f"{figure.name} {shown(figure)}" for figure in agreed if figure and figure.value is not None]:
         yield f"Agreement on fit: {'; '.join(told)}."
     yield "In brackets: 95 % intervals from the bootstrap, where no other method is named."
+
+
+def _never_apart(report: Report) -> bool:
+    """Whether the share of "fits" is exactly that of own descriptions on every kind of other heads' descriptions."""
+    names = (f"own minus {CONTROLS[kind]}" for kind in ("swap_easy", "swap_hard"))
+    found = [figure for name in names if (figure := report.figure("difference", "strict", name)) is not None]
+    values = [figure.value for figure in found if figure.value is not None]
+    return bool(values) and not any(values)
 
 
 def _design(report: Report) -> Section:

@@ -38,7 +38,7 @@ BREAK_EVERY = 25
 
 ENDS = {
     "waiting": "Nothing is left for you just now. Items that others hold may come back: look again later.",
-    "done": "You have judged all your items. Thank you!",
+    "done": "You have judged all your items. Thank you! All is saved, and you can close this page.",
     "stopped": "The study has ended, and no more items are given out. Thank you for your answers!",
     "screened out": "The check was not passed in two tries, so that there are no items for you. Thank you for trying!",
     "revoked": "This link is not valid any more. What you answered is kept.",

@@ -61,7 +61,7 @@ def how_it_stands(name: str) -> None:
         if found["raters"]:
             external = any(row["external"] for row in found["raters"])
             headings = (*_HEADINGS, *(("participant's id",) if external else ()))
-            st.html(table(headings, [_rater(row, external) for row in found["raters"]], range(2, 6)))
+            st.html(table(headings, [_rater(row, external) for row in found["raters"]], range(2, 6), lines=True))
             for row in found["raters"]:
                 if row["risk"]:
                     notice(f"{row['rater']} is at risk of being excluded: {row['risk']}.")

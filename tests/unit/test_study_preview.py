@@ -102,6 +102,7 @@ def test_where_all_raters_are_excluded_the_figures_are_theirs_and_marked(catalog
     for form in ("markdown", "html"):
         told = written(report, form)
         assert "exclude all 1 raters" in told
+        assert "equally often" in told, "who says that all fits tells nothing apart"
         assert told.count("Of raters whom the rules exclude: there are no others.") >= 10
     assert '"all, none of them kept"' in written(report, "csv") or "all, none of them kept" in written(report, "csv")
     assert status(catalogue, answered)["raters"][0]["standing"] == "at risk"
