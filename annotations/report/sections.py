@@ -152,8 +152,8 @@ def _in_short(report: Report) -> Iterator[str]:
     found = report.figure("detection", DETECTION[1], f"own against {SWAPPED}")
     if found and found.value is not None and _never_apart(report):
         yield (
-            'Raters said "fits" to own and to other heads\' descriptions equally often: nothing here shows that they told'
-            " them apart. (The d' of few items is then off 0 by its correction alone.)"
+            'Raters said "fits" to own and to other heads\' descriptions equally often: nothing here shows that they'
+            " told them apart. (The d' of few items is then off 0 by its correction alone.)"
         )
     elif found and found.value is not None:
         yield f"Raters told own descriptions from other heads' with a mean d' of {shown(found)}."
