@@ -239,7 +239,8 @@ def _items(connection: Connection, study: Study) -> int:
     most = study.settings["items_per_rater"]
     items = left(connection, study.id, -1)
     items = items if most is None else min(items, most)
-    return items + round(items * study.settings["repeats"])
+    again: int = round(items * study.settings["repeats"])
+    return items + again
 
 
 def _recruiting(row: Row[tuple[object, ...]]) -> Recruiting:
