@@ -62,6 +62,7 @@ def what_it_is_about(study: Study, items: int) -> None:
         f"Questions? Ask {study.settings.get('contact') or ASK_THE_SENDER}.",
     ]
     with st.container(width=720):
+        st.subheader("Before you begin")
         st.html(paragraphs(facts))
         st.subheader("What to do")
         st.markdown(study.guideline)
