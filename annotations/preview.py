@@ -28,7 +28,7 @@ _NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What a design comes to.
+    """A design in figures: the study that it would make.
 
     Attributes:
         items: by kind.

@@ -41,7 +41,7 @@ _PRESSED = "pressed"
 
 @dataclass(frozen=True, slots=True)
 class Practised:
-    """What a rater said of a practice item so far."""
+    """The answers of a rater to a practice item so far."""
 
     a: StageA | None = None
     b: StageB | None = None
@@ -53,7 +53,7 @@ class Practised:
 
 
 def what_it_is_about(study: Study, items: int) -> None:
-    """What a rater is asked to do, in words that are explained, how long it takes, whom to ask, what is kept."""
+    """The task of a rater, in words that are explained, how long it takes, whom to ask, what is kept."""
     st.title("Judging descriptions")
     minutes = pace(catalogue()).minutes(items)
     facts = [
@@ -147,7 +147,7 @@ def practice(rater: Rater, number: int) -> None:
 
 
 def _practised(name: str, forms: tuple[Form, Form]) -> Practised:
-    """What was said of an item, with what is said by the key that was pressed just now."""
+    """The answers to an item, with the one by the key that was pressed just now."""
     so_far = drafts().get(f"{name}-{_ANSWERS}", Practised())
     if st.session_state.pop(f"{name}-{_PRESSED}", None) != so_far.stages:
         return so_far

@@ -44,7 +44,7 @@ def show() -> None:
 
 
 def _preview(design: Design) -> None:
-    """What the study would come to, before anything is made: drawn anew when a field has changed."""
+    """The study as it would be, before anything is made: drawn anew when a field has changed."""
     before = st.session_state.get("preview")
     if before is None or before[0] != design:
         with st.spinner("Drawing items …"):
