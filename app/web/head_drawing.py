@@ -131,7 +131,8 @@ def operations(relations: Mapping[str, RelationRecord]) -> str:
 def contexts(found: Sequence[ContextRecord]) -> str:
     """Places from which a head looks: tokens shaded by how much of its attention they get, the token that it looks from
     framed; below each the same in words, for who sees no shades."""
-    return '<ol class="hs-contexts" tabindex="0">' + "".join(f"<li>{_context(one)}</li>" for one in found) + "</ol>"
+    places = "".join(f"<li>{_context(one)}</li>" for one in found)
+    return f'<ol class="hs-contexts" tabindex="0" aria-label="Places from which the head looks">{places}</ol>'
 
 
 def _context(one: ContextRecord) -> str:

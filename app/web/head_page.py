@@ -49,6 +49,7 @@ def show() -> None:
     _descriptions(info, head, record)
     _roles(record)
     _attention(record)
+    _query_key(record)
     left, right = st.columns([3, 2], gap="large")
     with left:
         _mappings(record)
@@ -123,6 +124,11 @@ def _attention(record: HeadRecord) -> None:
                 st.html(draw.contexts(rows))
     with st.expander("Pairs of tokens, and the figures"):
         st.html(draw.token_pairs(found.pairs) + draw.looks(found))
+
+
+def _query_key(record: HeadRecord) -> None:
+    if record.query_key is not None:
+        st.html(f'<p class="hs-words">By its queries and keys: {prose(record.query_key.words, 600)}.</p>')
 
 
 def _mappings(record: HeadRecord) -> None:

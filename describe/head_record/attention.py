@@ -14,6 +14,10 @@ from describe.values import Count, Number, Several, Share, Size, Text, Word
 __all__ = ["AttentionFound", "AttentionProvenance", "AttentionRecord", "ContextRecord", "FigureRecord", "PairRecord"]
 
 
+LEAST_TOLD = 0.005
+"""Of the attention of a place, less is not told: it would be written as none."""
+
+
 class FigureRecord(Record):
     """One figure of where the head looks, over the documents of one text."""
 
@@ -125,7 +129,8 @@ class ContextRecord(Record):
     @property
     def told(self) -> str:
         """In one line, for who sees no shades: from which token, at which, how strongly."""
-        looks = ", ".join(f"{quoted(self.tokens[one.place])} {one.attention:.2f}" for one in self.attended)
+        told = (one for one in self.attended if one.attention >= LEAST_TOLD)
+        looks = ", ".join(f"{quoted(self.tokens[one.place])} {one.attention:.2f}" for one in told)
         return f"from {quoted(self.tokens[self.query])} at {looks or 'nothing much'}"
 
 

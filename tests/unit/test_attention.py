@@ -40,7 +40,12 @@ from describe.labelling import DescribeQuestion, Exchange, load_template
 from describe.labelling.answer import LOOKS_SCHEMA
 from describe.labelling.looks import look_rows, shuffled_looks
 from describe.llm import Reply, Request, parse_llm
+from describe.pipeline.extraction.compute import Means
+from describe.pipeline.extraction.views import layer_views
 from describe.pipeline.held_out import chosen_authors
+from describe.pipeline.inference.attended import _static
+from describe.pipeline.inference.correlation import open_testbed
+from describe.readings import PAPER
 from describe.records import Claim, Description, HeadId, HeadMapping
 from describe.scoring.attention import LEAST, LooksCase, PlaceQuestion, choices, inquire_places
 from describe.scoring.attention import load as load_choosing
@@ -381,6 +386,17 @@ def test_where_heads_look_is_judged_by_held_out_contexts(
         (row,) = pipeline.score_report(catalogue, long_llama)
         assert (row["measure"], row["scored"], row["wrong"]["n"]) == ("attention", 12, 12)
         assert row["share_right"]["n"] == row["nearest"]["n"] == 12
+        found = pipeline.check_attended(catalogue, long_llama, heads="1", reading="paper", device="cpu")
+        assert found
+        for values in found.values():
+            assert 2 <= values["contexts"] <= 6
+            assert all(0 <= values[name] <= 1 for name in ("of_source", "in_context", "exchanged", "attention"))
+        assert pipeline.check_attended(catalogue, long_llama, heads="1", reading="paper", device="cpu") == found
+        salient, bed = catalogue.mapping(own, HeadId(1, 2)).salient[0], open_testbed(long_llama, "cpu", "float32")
+        means = Means(torch.device("cpu"), "float32")
+        ((_, view),) = layer_views(long_llama, bed.weights, PAPER, [1], means)
+        static = _static(bed, HeadId(1, 2), view, [salient.token_id])
+        assert static == {salient.token_id: tuple(target.token_id for target in salient.targets)}
 
 
 def test_groups_of_looks_are_looked_up() -> None:

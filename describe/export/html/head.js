@@ -151,6 +151,7 @@ function besideRandom(head) {
 function whereItLooks({ attention }) {
   if (!attention) return "";
   const contexts = make("ol", "contexts", ...attention.contexts.map(contextLine));
+  contexts.setAttribute("aria-label", "Places from which the head looks");
   const pairs = attention.pairs.map(([source, target, share, count]) => {
     const ends = [heading("row", textChip(source)), make("td", "", textChip(target))];
     return make("tr", "", ...ends, barCell(share, 1), make("td", "measure", `${count}`));
