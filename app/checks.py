@@ -14,10 +14,14 @@ from app.options import (
     Device,
     Heads,
     Json,
+    K,
     Latex,
     Model,
+    NoFirstMLP,
+    Only,
     Operations,
     Plots,
+    ProfileName,
     Quiet,
     RunDtype,
     ScoredReading,
@@ -25,6 +29,7 @@ from app.options import (
 from app.saying import say
 from app.tables import change, number, p_value
 from describe.errors import InputError
+from describe.records import MIN_PAIRS
 
 if TYPE_CHECKING:
     from describe.pipeline import AblateResult, CorrelateResult
@@ -38,6 +43,10 @@ def correlate(
     model: Model,
     catalog: CataloguePlace = DEFAULT_CATALOGUE,
     operations: Operations = None,
+    only: Only = None,
+    profile: ProfileName = None,
+    k: K = None,
+    no_first_mlp: NoFirstMLP = False,
     templates: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("--templates", metavar="FILE", help="Texts with <X>, one a line or a JSON list."),
@@ -74,10 +83,12 @@ def correlate(
     from app.terminal import progress_bars, write_json
     from describe import pipeline
     from describe.catalog import Catalogue
+    from describe.operations import profile_named
 
     asked: dict[str, Any] = {"heads": heads, "device": device, "dtype": dtype}
     of_heads = "--attended" if attended else "--described" if described else ""
-    if of_heads and (multi_token or pairs or operations or (attended and (described or templates))):
+    of_operations = multi_token or pairs or operations or only or profile or k or no_first_mlp
+    if of_heads and (of_operations or (attended and (described or templates))):
         raise InputError(f"{of_heads} looks at heads, not at operations: leave out the other options")
     with Catalogue(catalog, create=not of_heads) as opened, progress_bars(quiet) as progress:
         result = None
@@ -88,6 +99,10 @@ def correlate(
         else:
             options: dict[str, Any] = {
                 "operations": operations,
+                "only": _names(only),
+                "profile": profile_named(profile),
+                "k": k,
+                "first_mlp": not no_first_mlp,
                 "templates": templates,
                 "multi_token": multi_token,
                 "pairs": pairs,
@@ -111,17 +126,35 @@ def ablate(
     model: Model,
     catalog: CataloguePlace = DEFAULT_CATALOGUE,
     operations: Operations = None,
-    only: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--only", metavar="NAMES", help="Ablate these operations, separated by commas (default: all)."),
-    ] = None,
+    only: Only = None,
+    profile: ProfileName = None,
+    k: K = None,
+    no_first_mlp: NoFirstMLP = False,
     templates: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("--templates", metavar="FILE", help='JSON: operation to text with <X>, or {"text", "shots"}.'),
     ] = None,
-    prompts: Annotated[int, typer.Option("--prompts", metavar="N", help="Prompts of a task, at most.")] = 100,
-    seeds: Annotated[int, typer.Option("--seeds", metavar="N", help="Draws of random heads.")] = 5,
-    controls: Annotated[int, typer.Option("--controls", metavar="N", help="Control tasks, at most.")] = 3,
+    prompts: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--prompts", metavar="N", help="Prompts of a task, at most (default: 100)."),
+    ] = None,
+    seeds: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--seeds", metavar="N", help="Draws of random heads (default: 5)."),
+    ] = None,
+    controls: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--controls", metavar="N", help="Control tasks, at most (default: 3; profile paper: 5)."),
+    ] = None,
+    row: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            "--row",
+            metavar="RULE",
+            help="The table's row: worst (where the task fares worst) or zero (the first number of heads at which"
+            " accuracy is 0, else the last; default: as the profile).",
+        ),
+    ] = None,
     reading: ScoredReading = "paper",
     device: Device = "auto",
     dtype: RunDtype = "float32",
@@ -135,13 +168,22 @@ def ablate(
     from app.terminal import progress_bars, write_json
     from describe import pipeline
     from describe.catalog import Catalogue
+    from describe.inference import ROW_RULES
+    from describe.operations import profile_named
 
+    named = profile_named(profile)
+    rule = row or named.row
+    if rule not in ROW_RULES:
+        raise InputError(f"there is no rule '{rule}' for the row: use {', '.join(ROW_RULES)}")
     with Catalogue(catalog, create=True) as opened, progress_bars(quiet) as progress:
         result = pipeline.ablate(
             opened,
             model,
             operations=operations,
-            only=[name.strip() for name in only.split(",")] if only else [],
+            only=_names(only),
+            profile=named,
+            k=k,
+            first_mlp=not no_first_mlp,
             tasks=templates,
             prompts=prompts,
             seeds=seeds,
@@ -151,20 +193,24 @@ def ablate(
             dtype=dtype,
             progress=progress,
         )
-    rows = pipeline.ablation_rows(result.ablations)
+    rows = pipeline.ablation_rows(result.ablations, rule)
     if plots:
         _save_curves(result, plots)
     _write_tables(rows, csv, latex)
     if json_path:
         curves = {name: pipeline.ablation_curves(found) for name, found in result.ablations.items()}
         removed = {name: found.heads for name, found in result.ablations.items()}
-        found = {"model": result.model.name, "ablations": rows, "not_testable": result.not_testable}
+        found = {"model": result.model.name, "row": rule, "ablations": rows, "not_testable": result.not_testable}
         write_json(found | {"heads": removed, "curves": curves}, json_path)
     elif not quiet:
-        _draw_ablations(result, rows)
+        _draw_ablations(result, rows, ROW_RULES[rule].words)
     for problem in result.problems:
         say(f"headscribe: {problem}", err=True)
     return 1 if result.problems else 0
+
+
+def _names(only: str | None) -> list[str]:
+    return [name.strip() for name in only.split(",")] if only else []
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
@@ -216,6 +262,9 @@ def _draw_correlations(result: CorrelateResult, rows: Rows) -> None:
             ]
             title = f"{result.model.name}: static against dynamic {side} scores, {of[sources]}"
             draw_table(headings, shown, title=title, right=range(1, 8))
+    if result.too_few:
+        few = [(name, str(pairs)) for name, pairs in result.too_few.items()]
+        draw_table(("operation", "pairs"), few, title=f"Under {MIN_PAIRS} pairs of single tokens", right=(1,))
 
 
 def _draw_described(rows: Rows) -> None:
@@ -251,7 +300,7 @@ def _draw_attended(rows: Rows) -> None:
         )
 
 
-def _draw_ablations(result: AblateResult, rows: Rows) -> None:
+def _draw_ablations(result: AblateResult, rows: Rows, rule: str) -> None:
     from app.terminal import draw_table
 
     shown = [
@@ -269,7 +318,7 @@ def _draw_ablations(result: AblateResult, rows: Rows) -> None:
         for row in rows
     ]
     headings = ("operation", "prompts", "heads", "Base", "-TR", "-RND", "CTR base", "CTR -TR", "control tasks")
-    title = f"{result.model.name}: accuracy where the task fares worst, with its heads (-TR) or random heads removed"
+    title = f"{result.model.name}: accuracy with heads of the task (-TR) or random heads removed; row: {rule}"
     draw_table(headings, shown, title=title, right=range(1, 8))
     if result.not_testable:
         draw_table(("operation", "why"), list(result.not_testable.items()), title="Not testable")

@@ -28,6 +28,7 @@ from app.options import (
     Reading,
     Tokens,
 )
+from app.paper.command import paper
 from app.roles import roles
 from app.saying import say
 from app.scoring import score
@@ -169,6 +170,7 @@ app.command()(compare)
 app.command()(attend)
 app.command()(correlate)
 app.command()(ablate)
+app.command()(paper)
 app.command()(search)
 app.command()(llms)
 app.command()(calls)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,10 +12,13 @@ from app.options import (
     Device,
     EngineName,
     Json,
+    K,
     Memory,
     Models,
+    NoFirstMLP,
     Operations,
     Plots,
+    ProfileName,
     Quiet,
     RayAddress,
     ScoredReading,
@@ -37,14 +40,10 @@ def relations(
     models: Models,
     catalog: CataloguePlace = DEFAULT_CATALOGUE,
     operations: Operations = None,
-    k: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option("--k", min=1, metavar="K", help="Targets count among so many (default: by vocabulary size)."),
-    ] = None,
+    profile: ProfileName = None,
+    k: K = None,
     threshold: Threshold = THRESHOLD,
-    no_first_mlp: Annotated[
-        bool, typer.Option("--no-first-mlp", help="Read sources from the embeddings in every layer.")
-    ] = False,
+    no_first_mlp: NoFirstMLP = False,
     both_first_tokens: Annotated[
         bool, typer.Option("--both-first-tokens", help="A word of several tokens counts by its first one.")
     ] = False,
@@ -61,6 +60,7 @@ def relations(
     from app.terminal import progress_bars, write_json
     from describe import pipeline
     from describe.catalog import Catalogue
+    from describe.operations import profile_named
 
     with (
         pipeline.open_engine(engine, ray_address) as where,
@@ -71,6 +71,7 @@ def relations(
             opened,
             models,
             operations=operations,
+            profile=profile_named(profile),
             k=k,
             first_mlp=not no_first_mlp,
             both_first_tokens=both_first_tokens,

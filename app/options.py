@@ -33,6 +33,15 @@ def _reading(name: Optional[str]) -> Optional[str]:  # noqa: UP045
     return name if name is None else reading_named(name).name
 
 
+def _profile(name: Optional[str]) -> Optional[str]:  # noqa: UP045
+    """A profile as Typer hands it over. Raises `InputError` for one that there is not."""
+    if name is not None:
+        from describe.operations import profile_named
+
+        profile_named(name)
+    return name
+
+
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="demo, a model directory, a .gguf file, or a Hugging Face hub id.")
 ]
@@ -178,7 +187,29 @@ NoWait = Annotated[
 
 Operations = Annotated[
     Optional[Path],  # noqa: UP045
-    typer.Option("--operations", metavar="DIR", help="A directory of operations (default: the 20 of headscribe)."),
+    typer.Option(
+        "--operations",
+        metavar="DIR",
+        help="A directory of operations; or all: one more than the 20 of headscribe (the default).",
+    ),
+]
+Only = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--only", metavar="NAMES", help="These operations alone, separated by commas (default: all)."),
+]
+K = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--k", min=1, metavar="K", help="Targets count among so many (default: by vocabulary size)."),
+]
+NoFirstMLP = Annotated[bool, typer.Option("--no-first-mlp", help="Read sources from the embeddings in every layer.")]
+ProfileName = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        callback=_profile,
+        help="Settings as a whole: paper, as printed in the paper (default: headscribe).",
+    ),
 ]
 Threshold = Annotated[
     float, typer.Option("--threshold", min=0, max=1, help="A head implements an operation from this score on.")

@@ -14,7 +14,7 @@ def csv_table(rows: list[dict[str, Any]]) -> str:
     from describe.text import no_formula
 
     guarded = [{name: no_formula(value) for name, value in row.items()} for row in rows]
-    return str(pd.DataFrame(guarded).to_csv(index=False, lineterminator="\n"))
+    return str(pd.DataFrame(guarded, dtype=object).to_csv(index=False, lineterminator="\n"))
 
 
 def latex_table(rows: list[dict[str, Any]]) -> str:

@@ -13,8 +13,7 @@ from torch import Tensor
 from benchmarks.subject import Subject, Variant
 from describe.inference import PAPER_TEMPLATES, Runner, Template
 from describe.maps import PairHits, Pairs, Sought, Unembedding, head_hits, relation_hits
-from describe.operations import load_operations
-from describe.pipeline.operations.relations import standard_k
+from describe.operations import OURS, load_operations
 from describe.records import MIN_PAIRS
 from describe.weights import HeadWeights
 
@@ -57,7 +56,7 @@ def operation_pairs(weights: HeadWeights, most: int) -> OperationPairs:
         if len(valid) >= MIN_PAIRS:
             drawn = random.Random(SEED).sample(valid, min(most, len(valid)))
             spans[operation.name] = slice(len(chosen), len(chosen) + len(drawn))
-            chosen += [(s, t, standard_k(weights.info, operation.copying)) for s, t in drawn]
+            chosen += [(s, t, OURS.k(weights.info, operation.copying)) for s, t in drawn]
     source, target, k = torch.tensor(chosen).T
     sources, place = torch.unique(source, return_inverse=True)
     return OperationPairs(sources, Sought(place, target, k), spans)

@@ -27,6 +27,7 @@ if sys.platform != "win32":
 __all__ = [
     "MANIFEST",
     "check_output",
+    "check_replaceable",
     "is_stream",
     "keep_from_outputs",
     "partial_file",
@@ -86,13 +87,13 @@ def replacing_folder(path: Path, about: dict[str, Any]) -> Iterator[Path]:
     if str(path) == "-":
         raise InputError("a folder cannot be written to standard output: name one with -o")
     path = path.expanduser().resolve()
-    _check_replaceable(path)
+    check_replaceable(path)
     with _told(path), partial_folder(path) as made:
         partial = made.path
         yield partial
         listed = about | {"files": _digests(partial)}
         (partial / MANIFEST).write_text(json.dumps(listed, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        _check_replaceable(path)  # nobody put anything there meanwhile
+        check_replaceable(path)  # nobody put anything there meanwhile
         made.publish()
         old = partial.with_suffix(".old")
         if path.exists():
@@ -141,7 +142,7 @@ def write_atomically(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
-def _check_replaceable(path: Path) -> None:
+def check_replaceable(path: Path) -> None:
     """Refuse a place where something is that we did not write."""
     if not path.exists():
         if not path.parent.is_dir():

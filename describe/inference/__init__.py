@@ -6,7 +6,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from describe.inference.ablation import (
+    ROW_RULES,
     Exam,
+    RowRule,
     accuracies,
     choose_controls,
     random_heads,
@@ -23,12 +25,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PAPER_TEMPLATES",
+    "ROW_RULES",
     "Asked",
     "Attended",
     "Correlation",
     "Exam",
     "Pearson",
     "Prompt",
+    "RowRule",
     "Runner",
     "Steps",
     "Task",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from describe.inference.prompts import Prompt
 from describe.records import HeadId, OperationScores
@@ -17,11 +17,42 @@ from describe.records import HeadId, OperationScores
 if TYPE_CHECKING:
     from describe.inference.running import Runner
 
-__all__ = ["Exam", "accuracies", "choose_controls", "random_heads", "removal_numbers", "strongest_heads"]
+__all__ = [
+    "ROW_RULES",
+    "Exam",
+    "RowRule",
+    "accuracies",
+    "choose_controls",
+    "random_heads",
+    "removal_numbers",
+    "strongest_heads",
+]
 
 MOST_OVERLAP, MOST_DIFFERENCE = 0.15, 0.20
 _MOST_HEADS = ((300, 30), (500, 50), (1000, 100), (1500, 150))
 _STEPS = 30
+
+
+class RowRule(NamedTuple):
+    """How the row of a table is taken from a curve of accuracies: in ``words``, and ``place``, which of them it is."""
+
+    words: str
+    place: Callable[[Sequence[float]], int]
+
+
+def _first_zero(curve: Sequence[float]) -> int:
+    return next((i for i, accuracy in enumerate(curve) if accuracy == 0), len(curve) - 1)
+
+
+def _worst(curve: Sequence[float]) -> int:
+    return min(range(len(curve)), key=lambda i: (curve[i], i))
+
+
+ROW_RULES = {
+    "zero": RowRule("the first number of heads at which accuracy is 0, else the last", _first_zero),
+    "worst": RowRule("the number of heads at which the task fares worst", _worst),
+}
+"""The paper's rule, and ours, which is at least as strong: the number is chosen on the task itself."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +97,9 @@ def strongest_heads(scores: OperationScores, n_heads: int) -> list[HeadId]:
     return [head for _, head in sorted(every)[:most]]
 
 
-def removal_numbers(most: int) -> tuple[int, ...]:
-    """After how many removed heads accuracy is taken: each number, or in models of more heads, some thirty of them."""
-    step = max(1, -(-most // _STEPS))
+def removal_numbers(most: int, every: bool = False) -> tuple[int, ...]:
+    """After how many removed heads accuracy is taken: each one if ``every``, else at most some thirty."""
+    step = 1 if every else max(1, -(-most // _STEPS))
     return tuple(dict.fromkeys([*range(step, most, step), most])) if most else ()
 
 
@@ -79,9 +110,14 @@ def random_heads(every: Sequence[HeadId], but: Sequence[HeadId], seed: int) -> l
 
 
 def choose_controls(
-    operation: str, heads: Mapping[str, Sequence[HeadId]], base: Mapping[str, float], most: int
+    operation: str,
+    heads: Mapping[str, Sequence[HeadId]],
+    base: Mapping[str, float],
+    most: int,
+    drawn: bool = False,
 ) -> list[str]:
-    """Tasks to hold an operation's against, nearest in base accuracy first, at most so many.
+    """Tasks to hold an operation's against, at most so many: nearest in base accuracy first, or ``drawn`` at random,
+    the same ones every time.
 
     Their own heads overlap with the operation's by under 15 % and their base accuracy is within 20 points of its own.
 
@@ -96,4 +132,7 @@ def choose_controls(
         and abs(base[other] - base[operation]) <= MOST_DIFFERENCE
         and len(own & set(theirs)) < MOST_OVERLAP * max(1, min(len(own), len(theirs)))
     ]
-    return [other for _, other in sorted(suited)[:most]]
+    chosen = [other for _, other in sorted(suited)]
+    if drawn:
+        chosen = random.Random(operation).sample(sorted(chosen), min(most, len(chosen)))  # noqa: S311  (not a secret)
+    return chosen[:most]

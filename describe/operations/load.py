@@ -15,7 +15,10 @@ from typing import Any
 
 from describe.errors import InputError
 
-__all__ = ["CATEGORIES", "Operation", "Problem", "load_operations"]
+__all__ = ["ALL", "CATEGORIES", "Operation", "Problem", "load_operations"]
+
+ALL = Path("all")
+"""In place of a directory: the 20 operations of headscribe, and those beside them (`describe/operations/more`)."""
 
 CATEGORIES = ("algorithmic", "knowledge", "linguistic", "translation")
 
@@ -55,10 +58,16 @@ class Problem:
 def load_operations(directory: Path | None = None) -> tuple[list[Operation], list[Problem]]:
     """The operations of a directory, by default ours, in order of name; and what could not be read, with the reason.
 
+    ``directory``: or `ALL`, where no directory is called so.
+
     Raises `InputError` when the directory is not there or holds no operation at all.
     """
+    ours = Path(str(resources.files("describe.operations")))
+    if directory == ALL and not directory.exists():
+        both = [load_operations(ours / name) for name in ("data", "more")]
+        return sorted((o for found, _ in both for o in found), key=lambda o: o.name), []
     if directory is None:
-        directory = Path(str(resources.files("describe.operations"))) / "data"
+        directory = ours / "data"
     if not directory.is_dir():
         raise InputError(f"there is no directory of operations '{directory}'")
     files = [*directory.glob("*.json"), *(f for f in directory.glob("*/*.json") if f.stem == f.parent.name)]

@@ -22,7 +22,7 @@ from describe.inference import (
     removal_numbers,
     strongest_heads,
 )
-from describe.operations import load_operations
+from describe.operations import ALL, load_operations
 from describe.pipeline import ablation_curves, ablation_rows
 from describe.records import HeadId, OperationScores
 
@@ -57,7 +57,7 @@ def test_templates_are_lines_or_a_list(tmp_path: Path) -> None:
 
 
 def test_every_operation_has_a_task_and_bad_tasks_are_refused(tmp_path: Path) -> None:
-    assert set(read_tasks()) == {operation.name for operation in load_operations()[0]}
+    assert set(read_tasks()) == {operation.name for operation in load_operations(ALL)[0]}
     path = tmp_path / "tasks.json"
     path.write_text(json.dumps({"a": "the <X> is", "b": {"text": "<X> =", "shots": 2}}))
     assert read_tasks(path) == {"a": Task("the <X> is", 0), "b": Task("<X> =", 2)}

@@ -14,10 +14,10 @@ from describe.catalog.checks import ablation as as_ablation
 from describe.catalog.checks import plain
 from describe.check_records import Ablation
 from describe.errors import InputError
-from describe.operations import Operation, Problem, load_operations
+from describe.operations import OURS, Operation, Problem, Profile
 from describe.pipeline.common import Progress, silent
-from describe.pipeline.inference.correlation import Testbed, open_testbed
-from describe.pipeline.operations.relations import as_row, relations
+from describe.pipeline.inference.correlation import Testbed, choose_operations, open_testbed
+from describe.pipeline.operations.relations import as_row, relations, score_settings
 from describe.records import MIN_PAIRS, HeadId, ModelInfo, OperationScores
 from describe.text import visible
 
@@ -53,9 +53,12 @@ def ablate(
     operations: Path | None = None,
     only: Sequence[str] = (),
     tasks: Path | None = None,
-    prompts: int = 100,
-    seeds: int = 5,
-    controls: int = 3,
+    profile: Profile = OURS,
+    k: int | None = None,
+    first_mlp: bool = True,
+    prompts: int | None = None,
+    seeds: int | None = None,
+    controls: int | None = None,
     reading: str = "paper",
     device: str = "auto",
     dtype: str = "float32",
@@ -69,43 +72,57 @@ def ablate(
         operations: a directory of operations; by default the 20 that headscribe brings.
         only: ablate these operations; the others serve as controls.
         tasks: a file of tasks, as `describe.inference.read_tasks` reads it; by default ours.
-        prompts: the most prompts of a task.
-        seeds: how many times random heads are drawn.
-        controls: the most control tasks of an operation.
+        profile: how heads are scored, how controls are chosen, and after how many heads accuracy is taken.
+        k, first_mlp: as in `relations`.
+        prompts: the most prompts of a task; as ``seeds``, how many times random heads are drawn, and ``controls``, the
+            most control tasks of an operation, by default as the profile has it.
         reading: by which the scores are computed that say which heads are removed.
 
     Raises `InputError` for what cannot be read or used.
     """
     from describe.inference.tasks import as_settings, read_tasks
 
-    if prompts < MIN_PAIRS or seeds < 1 or controls < 0:
+    given = {"prompts": prompts, "seeds": seeds, "controls": controls}
+    amounts = {name: getattr(profile, name) if n is None else n for name, n in given.items()}
+    if amounts["prompts"] < MIN_PAIRS or amounts["seeds"] < 1 or amounts["controls"] < 0:
         raise InputError(f"ablation needs at least {MIN_PAIRS} prompts, 1 seed and 0 controls")
-    known = read_tasks(tasks)
-    chosen = load_operations(operations)[0]
-    if unknown := sorted(set(only) - {operation.name for operation in chosen}):
-        raise InputError(f"there is no operation '{unknown[0]}'")
+    chosen, _ = choose_operations(operations, only)
+    every = read_tasks(tasks)
+    known = {operation.name: every[operation.name] for operation in chosen if operation.name in every}
     bed = open_testbed(model, device, dtype)
-    static = relations(catalogue, model, operations=operations, reading=reading, device=device, progress=progress)
-    amounts = {"prompts": prompts, "seeds": seeds, "controls": controls}
+    static = relations(
+        catalogue,
+        model,
+        operations=operations,
+        k=k,
+        first_mlp=first_mlp,
+        profile=profile,
+        reading=reading,
+        device=device,
+        progress=progress,
+    )
+    by = _unusual(bed.weights.info, profile, k, first_mlp, reading)
     hashes = sorted(operation.content_hash for operation in chosen)
-    by = {} if reading == "paper" else {"reading": reading}
-    settings = bed.settings | amounts | by | {"tasks": as_settings(known), "operations": hashes}
     run_id = catalogue.checks.begin_run(
         catalogue.register_model(bed.weights.info),
         "ablate",
-        settings,
+        bed.settings | amounts | by | {"tasks": as_settings(known), "operations": hashes},
         standard=not by
         and tasks is None
         and operations is None
         and dtype == "float32"
-        and list(amounts.values()) == [100, 5, 3],
+        and all(getattr(OURS, name) == n for name, n in amounts.items()),
         versions=bed.versions,
     )
     scores = {found.name: found for found in static.operations if found.valid}
     refused = {o.name: f"not valid for this model: under {MIN_PAIRS} pairs" for o in chosen if o.name not in scores}
     refused |= {name: "it has no task" for name in scores if name not in known}
-    work = _Work(catalogue, run_id, bed, seeds, controls, scores, progress)
-    exams = {o.name: (o, exam) for o in chosen if o.name not in refused and (exam := _exam(o, known, bed, prompts))}
+    work = _Work(catalogue, run_id, bed, amounts["seeds"], amounts["controls"], profile, scores, progress)
+    exams = {
+        o.name: (o, exam)
+        for o in chosen
+        if o.name not in refused and (exam := _exam(o, known, bed, amounts["prompts"]))
+    }
     refused |= {name: "its task has no prompts" for name in scores if name not in refused and name not in exams}
     base = work.base(exams)
     refused |= {
@@ -114,6 +131,14 @@ def ablate(
     testable = {name: exam for name, exam in exams.items() if name not in refused}
     ablations, new = work.complete(testable, base, set(only) or set(testable))
     return AblateResult(static.model, ablations, dict(sorted(refused.items())), static.problems, new)
+
+
+def _unusual(model: ModelInfo, profile: Profile, k: int | None, first_mlp: bool, reading: str) -> dict[str, Any]:
+    """The settings of a run that are not headscribe's own for this model; there are none in its standard run."""
+    usual = {"reading": "paper", "drawn": OURS.drawn, "every": OURS.every} | score_settings(model, OURS, None)
+    made = {"reading": reading, "drawn": profile.drawn, "every": profile.every}
+    made |= score_settings(model, profile, k, first_mlp)
+    return {name: value for name, value in made.items() if value != usual[name]}
 
 
 def _exam(operation: Operation, tasks: dict[str, Task], bed: Testbed, most: int) -> Exam | None:
@@ -137,6 +162,7 @@ class _Work:
     bed: Testbed
     seeds: int
     controls: int
+    profile: Profile
     scores: dict[str, OperationScores]
     progress: Progress
 
@@ -168,11 +194,11 @@ class _Work:
         there = self.catalogue.checks.load(self.run_id, "ablation", ids)
         missing = {i: name for i, name in ids.items() if i not in there}
         against = {
-            name: choose_controls(name, heads, {task: base[task] for task in exams}, self.controls)
+            name: choose_controls(name, heads, {task: base[task] for task in exams}, self.controls, self.profile.drawn)
             for name in missing.values()
         }
         each = {
-            name: len(removal_numbers(len(heads[name]))) * (1 + self.seeds + len(against[name]))
+            name: len(removal_numbers(len(heads[name]), self.profile.every)) * (1 + self.seeds + len(against[name]))
             for name in missing.values()
         }
         done, total = 0, sum(each.values())
@@ -197,7 +223,7 @@ class _Work:
         from describe.inference import accuracies, random_heads, removal_numbers
 
         started = time.perf_counter()
-        numbers = removal_numbers(len(heads))
+        numbers = removal_numbers(len(heads), self.profile.every)
         orders = [heads] + [random_heads(self.bed.weights.info.heads, heads, seed) for seed in range(self.seeds)]
         removals = [order[:number] for order in orders for number in numbers]
         steps = 0
@@ -229,15 +255,17 @@ class _Work:
         return self.catalogue.relations.operation_id(as_row(operation))
 
 
-def ablation_rows(found: dict[str, Ablation]) -> list[dict[str, Any]]:
-    """A row per operation where its task fares worst, as plain data: ``heads`` removed, accuracies, and the changes
-    relative to each base.
+def ablation_rows(found: dict[str, Ablation], row: str = OURS.row) -> list[dict[str, Any]]:
+    """A row per operation as plain data: ``heads`` removed, accuracies, and the changes relative to each base.
 
-    ``random_sd`` is the standard deviation over the draws of random heads; controls are means over the control tasks.
+    ``row``: the rule by which it is taken from the curve, of `describe.inference.ROW_RULES`. ``random_sd``
+    is the standard deviation over the draws of random heads; controls are means over the control tasks.
     """
+    from describe.inference import ROW_RULES
+
     rows = []
     for name, ablation in sorted(found.items()):
-        at = min(range(len(ablation.numbers)), key=lambda i: (ablation.targeted[i], i))
+        at = ROW_RULES[row].place(ablation.targeted)
         drawn = [curve[at] for curve in ablation.random]
         bases = [base for base, _ in ablation.controls.values()]
         after = [curve[at] for _, curve in ablation.controls.values()]

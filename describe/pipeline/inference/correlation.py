@@ -14,9 +14,9 @@ from describe.catalog.checks import dynamic_hits as as_hits
 from describe.catalog.checks import plain
 from describe.check_records import DynamicHits
 from describe.errors import InputError
-from describe.operations import Operation, Problem, load_operations
+from describe.operations import OURS, Operation, Problem, Profile, load_operations
 from describe.pipeline.common import Progress, choose_device, silent
-from describe.pipeline.operations.relations import as_row, relations
+from describe.pipeline.operations.relations import as_row, relations, score_settings
 from describe.records import MIN_PAIRS, HeadId, ModelInfo, OperationScores, parse_heads
 from describe.versions import versions
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from describe.maps import Unembedding
     from describe.weights import HeadWeights
 
-__all__ = ["CorrelateResult", "Testbed", "correlate", "open_testbed", "read_prompt_templates"]
+__all__ = ["CorrelateResult", "Testbed", "choose_operations", "correlate", "open_testbed", "read_prompt_templates"]
 
 Sources = Literal["single", "multi"]
 PRECISIONS = ("float32", "float64", "bfloat16")
@@ -36,11 +36,16 @@ PRECISIONS = ("float32", "float64", "bfloat16")
 
 @dataclass(frozen=True)
 class CorrelateResult:
-    """The correlations of the operations asked for, and what could not be used."""
+    """The correlations of the operations asked for, and what could not be used.
+
+    Attributes:
+        too_few: of the operations without correlations, how many pairs count in the model's vocabulary.
+    """
 
     model: ModelInfo
     correlations: list[Correlation]
     templates: list[str]
+    too_few: dict[str, int]
     problems: list[Problem] = field(default_factory=list)
     new: int = 0
 
@@ -123,11 +128,26 @@ def read_prompt_templates(path: Path | None) -> list[str]:
     return list(PAPER_TEMPLATES) if path is None else read_templates(path)
 
 
+def choose_operations(operations: Path | None, only: Sequence[str]) -> tuple[list[Operation], list[Operation]]:
+    """The operations of a directory, and those ``only`` asked for; all where none are named.
+
+    Raises `InputError` for one that there is not.
+    """
+    every = load_operations(operations)[0]
+    if unknown := sorted(set(only) - {operation.name for operation in every}):
+        raise InputError(f"there is no operation '{unknown[0]}'")
+    return every, [operation for operation in every if not only or operation.name in only]
+
+
 def correlate(
     catalogue: Catalogue,
     model: str,
     *,
     operations: Path | None = None,
+    only: Sequence[str] = (),
+    profile: Profile = OURS,
+    k: int | None = None,
+    first_mlp: bool = True,
     templates: Path | None = None,
     heads: str = "all",
     multi_token: bool = False,
@@ -144,6 +164,9 @@ def correlate(
 
     Args:
         operations: a directory of operations; by default the 20 that headscribe brings.
+        only: correlate these operations.
+        profile: k, the first MLP, and the prompt for sources of several tokens.
+        k, first_mlp: as in `relations`; k counts for dynamic scores too.
         templates: a file of prompt templates; by default the paper's four.
         heads: over which heads, as `describe.records.parse_heads` reads it.
         multi_token: entities of several tokens as well, read at their last token.
@@ -156,27 +179,50 @@ def correlate(
     if pairs is not None and pairs < MIN_PAIRS:
         raise InputError(f"--pairs must be at least {MIN_PAIRS}: an operation with fewer is not valid")
     texts = read_prompt_templates(templates)
+    several = [profile.multi_template] if profile.multi_template and templates is None else texts
+    wanted = choose_operations(operations, only)[1]
     bed = open_testbed(model, device, dtype)
-    chosen = parse_heads(heads, bed.weights.info.n_layers, bed.weights.info.n_heads)
-    static = relations(catalogue, model, operations=operations, reading=reading, device=device, progress=progress)
-    settings = bed.settings | {"templates": texts, "pairs": pairs, "seed": None if pairs is None else seed}
-    run_id = catalogue.checks.begin_run(
-        catalogue.register_model(bed.weights.info),
-        "correlate",
-        settings,
-        standard=templates is None and pairs is None and dtype == "float32",
-        versions=bed.versions,
+    info = bed.weights.info
+    chosen = parse_heads(heads, info.n_layers, info.n_heads)
+    static = relations(
+        catalogue,
+        model,
+        operations=operations,
+        k=k,
+        first_mlp=first_mlp,
+        profile=profile,
+        reading=reading,
+        device=device,
+        progress=progress,
     )
+    counted: dict[str, Any] = {"pairs": pairs, "seed": None if pairs is None else seed}
+    if (of_run := score_settings(info, profile, k)["k"]) is not None:
+        counted["k"] = of_run
+    plain_run = templates is None and pairs is None and dtype == "float32" and of_run is None
+    model_id = catalogue.register_model(info)
+    parts: dict[Sources, _Part] = {}
+    asked: tuple[tuple[Sources, list[str]], ...] = (("multi", several), ("single", texts))
+    for part, prompts in asked if multi_token else asked[1:]:
+        settings = bed.settings | {"templates": prompts} | counted
+        standard = plain_run and prompts == texts
+        run_id = catalogue.checks.begin_run(model_id, "correlate", settings, standard, bed.versions)
+        parts[part] = _Part(run_id, prompts)
     scores = {found.name: found for found in static.operations if found.valid}
     valid = {
         catalogue.relations.operation_id(as_row(operation)): operation
-        for operation in load_operations(operations)[0]
+        for operation in wanted
         if operation.name in scores
     }
-    work = _Work(catalogue, run_id, bed, texts, pairs, seed)
-    parts: tuple[Sources, ...] = ("single", "multi") if multi_token else ("single",)
-    found, new = work.complete(parts, valid, scores, progress)
-    return CorrelateResult(static.model, _correlations(found, valid, scores, chosen), texts, static.problems, new)
+    found, new = _Work(catalogue, bed, parts, pairs, seed).complete(valid, scores, progress)
+    few = {row.name: row.pairs_used for row in static.operations if not row.valid}
+    return CorrelateResult(
+        model=static.model,
+        correlations=_correlations(found, valid, scores, chosen),
+        templates=texts,
+        too_few={operation.name: few[operation.name] for operation in wanted if operation.name in few},
+        problems=static.problems,
+        new=new,
+    )
 
 
 def _correlations(
@@ -196,19 +242,25 @@ def _correlations(
 
 
 @dataclass(frozen=True)
+class _Part:
+    """Sources of one kind: the run that they belong to, and their prompts."""
+
+    run_id: int
+    templates: list[str]
+
+
+@dataclass(frozen=True)
 class _Work:
-    """One run: operations to look for in the same prompts."""
+    """Operations to look for in the same prompts."""
 
     catalogue: Catalogue
-    run_id: int
     bed: Testbed
-    templates: list[str]
+    parts: dict[Sources, _Part]
     most: int | None
     seed: int
 
     def complete(
         self,
-        parts: tuple[Sources, ...],
         operations: dict[int, Operation],
         scores: dict[str, OperationScores],
         progress: Progress,
@@ -216,19 +268,25 @@ class _Work:
         """The stored part, and the part that was lacking, committed by operation; how many were new."""
         asked = {
             (part, operation_id): found
-            for part in parts
+            for part in self.parts
             for operation_id, operation in operations.items()
             if (found := self._asked(operation, part, scores[operation.name].k)) is not None
         }
-        there = {part: self.catalogue.checks.load(self.run_id, part, operations) for part in parts}
+        there = self._there(operations)
         missing = [key for key in asked if key[1] not in there[key[0]]]
         progress("correlate", 0, len(missing))
         for done, (part, operation_id) in enumerate(missing, 1):
-            hits = self.bed.hits(asked[part, operation_id], self.templates)
-            self.catalogue.checks.save(self.run_id, operation_id, part, plain(hits))
+            hits = self.bed.hits(asked[part, operation_id], self.parts[part].templates)
+            self.catalogue.checks.save(self.parts[part].run_id, operation_id, part, plain(hits))
             progress("correlate", done, len(missing))
-        there = {part: self.catalogue.checks.load(self.run_id, part, operations) for part in parts}
-        return {part: {i: as_hits(found) for i, found in rows.items()} for part, rows in there.items()}, len(missing)
+        return self._there(operations), len(missing)
+
+    def _there(self, operations: dict[int, Operation]) -> dict[Sources, dict[int, DynamicHits]]:
+        """Whatever the catalogue has of them."""
+        return {
+            part: {i: as_hits(found) for i, found in self.catalogue.checks.load(of.run_id, part, operations).items()}
+            for part, of in self.parts.items()
+        }
 
     def _asked(self, operation: Operation, part: Sources, k: int) -> Asked | None:
         """The pairs to look for: sources of one token, or of several; None where there are too few."""

@@ -8,9 +8,9 @@ from typing import Any
 from describe.catalog import Catalogue
 from describe.check_records import DynamicHits
 from describe.errors import InputError
+from describe.operations import OURS
 from describe.pipeline.common import Progress, find, silent
 from describe.pipeline.inference.correlation import open_testbed, read_prompt_templates
-from describe.pipeline.operations.relations import standard_k
 from describe.records import HeadId, parse_heads
 
 __all__ = ["check_described"]
@@ -51,7 +51,7 @@ def check_described(
     for done, head in enumerate(missing, 1):
         salient = catalogue.mapping(extraction_id, head).salient
         pairs = [((row.token_id,), target.token_id) for row in salient for target in row.targets]
-        hits = bed.hits(Asked.of(pairs, standard_k(info)), texts, [head.layer])
+        hits = bed.hits(Asked.of(pairs, OURS.k(info)), texts, [head.layer])
         catalogue.checks.save_head(extraction_id, head, settings, _shares(hits, head))
         progress("described", done, len(missing))
     there = catalogue.checks.checked_heads(extraction_id, settings)

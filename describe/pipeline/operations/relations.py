@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from describe.catalog import Catalogue
 from describe.errors import InputError
-from describe.operations import Operation, Problem, load_operations
+from describe.operations import OURS, Operation, Problem, Profile, load_operations
 from describe.pipeline.common import Progress, silent, steps
 from describe.pipeline.extraction.engines import LOCAL, Engine
 from describe.pipeline.extraction.jobs import RankJob, opener
@@ -22,11 +22,7 @@ if TYPE_CHECKING:
     from describe.pipeline.extraction.compute import Means
     from describe.weights import HeadWeights
 
-__all__ = ["RelationsResult", "relations", "relations_all"]
-
-_K = {"small": {False: 10, True: 1}, "large": {False: 25, True: 3}}
-"""k by vocabulary and whether the operation copies: the paper's values; ``large`` is above 100,000 tokens."""
-
+__all__ = ["SCORED", "RelationsResult", "as_row", "known_scores", "relations", "relations_all", "score_settings"]
 
 SCORED = {"paper": PAPER, "direct": replace(DIRECT, centred=False, gains=False, tokens="all")}
 """Readings as operations are scored by them."""
@@ -58,13 +54,15 @@ class _Selected:
 
 @dataclass(frozen=True)
 class _Run:
-    """A model's run: its operations by where they are kept, and the layers of the valid ones that are to be scored."""
+    """A model's run: its operations by where they are kept; the valid ones that are not whole, and in which layers."""
 
     model: str
     info: ModelInfo
     run_id: int
     selected: dict[int, _Selected]
+    pending: dict[int, _Selected]
     missing: tuple[int, ...]
+    first_mlp: bool
 
 
 def relations(
@@ -75,6 +73,7 @@ def relations(
     k: int | None = None,
     first_mlp: bool = True,
     both_first_tokens: bool = False,
+    profile: Profile = OURS,
     reading: str = "paper",
     device: str = "auto",
     memory: str | None = None,
@@ -88,6 +87,7 @@ def relations(
         k=k,
         first_mlp=first_mlp,
         both_first_tokens=both_first_tokens,
+        profile=profile,
         reading=reading,
         device=device,
         memory=memory,
@@ -103,6 +103,7 @@ def relations_all(
     k: int | None = None,
     first_mlp: bool = True,
     both_first_tokens: bool = False,
+    profile: Profile = OURS,
     reading: str = "paper",
     device: str = "auto",
     memory: str | None = None,
@@ -114,9 +115,10 @@ def relations_all(
     Args:
         models: each MODEL as on the command line.
         operations: a directory of operations; by default the 20 that headscribe brings.
-        k: how near the top a target must be; by default by vocabulary size and operation.
+        k: how near the top a target must be; by default as the profile has it for the model and the operation.
         first_mlp: read sources through the first MLP in all layers but the first; else the embeddings everywhere.
         both_first_tokens: a word of several tokens counts by its first one, instead of not at all.
+        profile: k, and for which models the first MLP is left out.
         reading: what heads read: by ``direct`` the stream at the source token, its mean left in and U as it is, with
             which scores go best with what heads write in prompts.
         memory: what a process that computes may take, such as ``8GiB``; by default a share of what is free.
@@ -137,26 +139,55 @@ def relations_all(
 
     means, opened = Means(where, "float64", allowed), opener()
     models = list(dict.fromkeys(models))
-    settings = {
-        "k": k,
-        "first_mlp": first_mlp,
-        "both_first_tokens": both_first_tokens,
-        "min_pairs": MIN_PAIRS,
-        "biases": "of the first MLP and its norm only",
-    } | read_by.settings()
-    selected = [[_select(operation, opened(model), settings) for operation in chosen] for model in models]
+    scored = [score_settings(opened(model).info, profile, k, first_mlp) for model in models]
+    settings = [made | _fixed(read_by, both_first_tokens) for made in scored]
+    selected = [
+        [_select(operation, opened(model), made, profile) for operation in chosen]
+        for model, made in zip(models, settings, strict=True)
+    ]
     if engine is LOCAL:
         for model, found in zip(models, selected, strict=True):
             means.plan_ranking(opened(model), _triples(found))
     runs = [
-        _begin(catalogue, opened(model).info, model, found, settings, means)
-        for model, found in zip(models, selected, strict=True)
+        _begin(catalogue, opened(model).info, model, found, made, means)
+        for model, found, made in zip(models, selected, settings, strict=True)
     ]
-    _score(catalogue, runs, first_mlp, read_by, engine, means, opened, progress)
-    return [_result(catalogue, run, problems, named=operations is not None) for run in runs]
+    _score(catalogue, runs, read_by, engine, means, opened, progress)
+    return [_result(catalogue, run, problems) for run in runs]
 
 
-def _select(operation: Operation, weights: HeadWeights, settings: dict[str, Any]) -> _Selected:
+def score_settings(model: ModelInfo, profile: Profile, k: int | None, first_mlp: bool = True) -> dict[str, Any]:
+    """k and the first MLP as a run's settings have them: None stands for k as headscribe has it for this model, so
+    that a profile that has the same goes on with the same run."""
+    of_profile, ours = ([which.k(model, copying) for copying in (False, True)] for which in (profile, OURS))
+    return {
+        "k": k if k is not None or of_profile == ours else of_profile,
+        "first_mlp": first_mlp and profile.first_mlp(model),
+    }
+
+
+def _fixed(reading: Reading, both_first_tokens: bool = False) -> dict[str, Any]:
+    """The settings that do not depend on the model."""
+    biases = "of the first MLP and its norm only"
+    return {"both_first_tokens": both_first_tokens, "min_pairs": MIN_PAIRS, "biases": biases} | reading.settings()
+
+
+def known_scores(
+    catalogue: Catalogue, model: ModelInfo, profile: Profile, reading: str, operations: Path | None
+) -> list[OperationScores]:
+    """The scores of a model of the catalogue by a profile and a reading, of these operations as far as they are whole;
+    nothing is computed."""
+    settings = score_settings(model, profile, None) | _fixed(SCORED[reading]) | steps(model.family)
+    run_id = catalogue.relations.find_run(catalogue.register_model(model), settings)
+    if run_id is None:
+        return []
+    wanted = {operation.name for operation in load_operations(operations)[0]}
+    found = [one for one in catalogue.relations.scores(run_id) if one.name in wanted]
+    whole = [one for one in found if len(one.layers) == model.n_layers or not one.valid]
+    return whole if any(one.valid for one in whole) else []
+
+
+def _select(operation: Operation, weights: HeadWeights, settings: dict[str, Any], profile: Profile) -> _Selected:
     """The pairs that count for this vocabulary: each word, with a leading space, is one token."""
 
     def token(word: str) -> int | None:
@@ -165,7 +196,8 @@ def _select(operation: Operation, weights: HeadWeights, settings: dict[str, Any]
 
     ids = [(token(source), token(target)) for source, target in operation.pairs]
     pairs = list(dict.fromkeys((s, t) for s, t in ids if s is not None and t is not None))
-    return _Selected(operation, pairs, settings["k"] or standard_k(weights.info, operation.copying))
+    k = settings["k"] if isinstance(settings["k"], int) else profile.k(weights.info, operation.copying)
+    return _Selected(operation, pairs, k)
 
 
 def _triples(selected: Iterable[_Selected]) -> tuple[tuple[int, int, int], ...]:
@@ -192,26 +224,20 @@ def _begin(
         relations.begin_relation(run_id, as_row(found.operation), found.k, len(found.pairs), found.valid): found
         for found in chosen
     }
-    valid = [relation_id for relation_id, found in selected.items() if found.valid]
-    saved = relations.saved_layers(valid)
-    missing = tuple(layer for layer in range(info.n_layers) if layer not in saved) if valid else ()
-    return _Run(model, info, run_id, selected, missing)
+    pending = {
+        relation_id: found
+        for relation_id, found in selected.items()
+        if found.valid and len(relations.saved_layers([relation_id])) < info.n_layers
+    }
+    saved = relations.saved_layers(list(pending))
+    missing = tuple(layer for layer in range(info.n_layers) if layer not in saved) if pending else ()
+    return _Run(model, info, run_id, selected, pending, missing, settings["first_mlp"])
 
 
-def _result(catalogue: Catalogue, run: _Run, problems: list[Problem], named: bool) -> RelationsResult:
-    """The stored results of a run; operations that the user ``named`` are missed when no pair counts."""
-    unused = [
-        Problem(found.operation.name, f"none of its {len(found.operation.pairs)} pairs is a single token on both sides")
-        for found in run.selected.values()
-        if named and not found.pairs
-    ]
+def _result(catalogue: Catalogue, run: _Run, problems: list[Problem]) -> RelationsResult:
+    """The stored results of a run."""
     scores = catalogue.relations.scores(run.run_id, only=set(run.selected))
-    return RelationsResult(run.info, scores, problems + unused, len(run.missing))
-
-
-def standard_k(model: ModelInfo, copying: bool = False) -> int:
-    """How near the top a target must be, by vocabulary size and whether the operation copies: the paper's values."""
-    return _K["small" if model.vocab_size <= 100_000 else "large"][copying]
+    return RelationsResult(run.info, scores, problems, len(run.missing))
 
 
 def as_row(operation: Operation) -> dict[str, Any]:
@@ -228,7 +254,6 @@ def as_row(operation: Operation) -> dict[str, Any]:
 def _score(
     catalogue: Catalogue,
     runs: list[_Run],
-    first_mlp: bool,
     reading: Reading,
     engine: Engine,
     means: Means,
@@ -246,12 +271,12 @@ def _score(
     done, total = 0, sum(len(run.missing) for run in runs)
     progress("relations", done, total)
     jobs = [
-        RankJob(run.model, run.info, run.missing, _triples(run.selected.values()), first_mlp, reading=reading)
+        RankJob(run.model, run.info, run.missing, _triples(run.pending.values()), run.first_mlp, reading=reading)
         for run in runs
     ]
     for number, (layer, hits, seconds) in engine.rank(jobs, means, opened):
-        valid = {relation_id: len(found.pairs) for relation_id, found in runs[number].selected.items() if found.valid}
-        sizes = list(valid.values())
+        pending = runs[number].pending
+        sizes = [len(found.pairs) for found in pending.values()]
         top, bottom = (
             torch.stack([part.double().mean(1) for part in torch.split(side, sizes, dim=1)])
             for side in (hits.top, hits.bottom)
@@ -260,7 +285,7 @@ def _score(
             layer,
             {
                 relation_id: LayerScores(top[i].tolist(), bottom[i].tolist(), seconds * sizes[i] / sum(sizes))
-                for i, relation_id in enumerate(valid)
+                for i, relation_id in enumerate(pending)
             },
         )
         done += 1

@@ -1,0 +1,1 @@
+"""The command ``paper``, and the folder that it writes."""
