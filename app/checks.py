@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -38,6 +39,75 @@ __all__ = ["ablate", "correlate"]
 
 Rows = list[dict[str, Any]]
 
+Templates = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--templates", metavar="FILE", help="Texts with <X>, one a line or a JSON list."),
+]
+Described = Annotated[
+    bool, typer.Option("--described", help="Instead: do the described heads write their own salient mappings?")
+]
+AttendedHeads = Annotated[
+    bool,
+    typer.Option("--attended", help="Instead: where heads attend to a token on text, do they write its targets?"),
+]
+MultiToken = Annotated[bool, typer.Option("--multi-token", help="Sources of several tokens as well.")]
+Pairs = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--pairs", metavar="N", help="A random sample of N pairs of each operation (default: all)."),
+]
+ComparedReading = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--reading",
+        metavar="NAME",
+        help="By which static scores are computed: paper (the default), direct; with --described, of which heads.",
+    ),
+]
+Tasks = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--templates", metavar="FILE", help='JSON: operation to text with <X>, or {"text", "shots"}.'),
+]
+Prompts = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--prompts", metavar="N", help="Prompts of a task, at most (default: 100)."),
+]
+Seeds = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--seeds", metavar="N", help="Draws of random heads (default: 5)."),
+]
+Controls = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--controls", metavar="N", help="Control tasks, at most (default: 3; profile paper: 5)."),
+]
+Row = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--row",
+        metavar="RULE",
+        help="The table's row: worst (where the task fares worst) or zero (the first number of heads at which"
+        " accuracy is 0, else the last; default: as the profile).",
+    ),
+]
+By = Annotated[
+    str,
+    typer.Option("--by", metavar="HOW", help="In place of what a head reads: zero, mean, resample (of others)."),
+]
+At = Annotated[
+    str, typer.Option("--at", metavar="WHERE", help="Remove heads at the last position of a prompt, or at all.")
+]
+RemovedHeads = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--heads",
+        metavar="WHICH",
+        help="Instead: remove these together, such as 25.0,16.8; loss on tasks and on text, and direct effect.",
+    ),
+]
+Text = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--text", metavar="PLACE", help="With --heads: a file, a folder or a dataset (default: ours)."),
+]
+
 
 def correlate(
     model: Model,
@@ -47,31 +117,13 @@ def correlate(
     profile: ProfileName = None,
     k: K = None,
     no_first_mlp: NoFirstMLP = False,
-    templates: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--templates", metavar="FILE", help="Texts with <X>, one a line or a JSON list."),
-    ] = None,
+    templates: Templates = None,
     heads: Heads = "all",
-    described: Annotated[
-        bool, typer.Option("--described", help="Instead: do the described heads write their own salient mappings?")
-    ] = False,
-    attended: Annotated[
-        bool,
-        typer.Option("--attended", help="Instead: where heads attend to a token on text, do they write its targets?"),
-    ] = False,
-    multi_token: Annotated[bool, typer.Option("--multi-token", help="Sources of several tokens as well.")] = False,
-    pairs: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option("--pairs", metavar="N", help="A random sample of N pairs of each operation (default: all)."),
-    ] = None,
-    reading: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            "--reading",
-            metavar="NAME",
-            help="By which static scores are computed: paper (the default), direct; with --described, of which heads.",
-        ),
-    ] = None,
+    described: Described = False,
+    attended: AttendedHeads = False,
+    multi_token: MultiToken = False,
+    pairs: Pairs = None,
+    reading: ComparedReading = None,
     device: Device = "auto",
     dtype: RunDtype = "float32",
     csv: Csv = None,
@@ -130,31 +182,15 @@ def ablate(
     profile: ProfileName = None,
     k: K = None,
     no_first_mlp: NoFirstMLP = False,
-    templates: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option("--templates", metavar="FILE", help='JSON: operation to text with <X>, or {"text", "shots"}.'),
-    ] = None,
-    prompts: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option("--prompts", metavar="N", help="Prompts of a task, at most (default: 100)."),
-    ] = None,
-    seeds: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option("--seeds", metavar="N", help="Draws of random heads (default: 5)."),
-    ] = None,
-    controls: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option("--controls", metavar="N", help="Control tasks, at most (default: 3; profile paper: 5)."),
-    ] = None,
-    row: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(
-            "--row",
-            metavar="RULE",
-            help="The table's row: worst (where the task fares worst) or zero (the first number of heads at which"
-            " accuracy is 0, else the last; default: as the profile).",
-        ),
-    ] = None,
+    templates: Tasks = None,
+    prompts: Prompts = None,
+    seeds: Seeds = None,
+    controls: Controls = None,
+    row: Row = None,
+    by: By = "zero",
+    at: At = "last",
+    heads: RemovedHeads = None,
+    text: Text = None,
     reading: ScoredReading = "paper",
     device: Device = "auto",
     dtype: RunDtype = "float32",
@@ -171,6 +207,15 @@ def ablate(
     from describe.inference import ROW_RULES
     from describe.operations import profile_named
 
+    asked: dict[str, Any] = {"operations": operations, "only": _names(only), "tasks": templates, "by": by, "at": at}
+    asked |= {"device": device, "dtype": dtype}
+    if heads is not None:
+        if k or no_first_mlp or profile or row or controls is not None or plots:
+            raise InputError("--heads removes the heads that it names: leave out what chooses them, and --plots")
+        numbers = {"prompts": prompts or 100, "seeds": 5 if seeds is None else seeds}
+        return _remove(model, heads, catalog, asked | numbers | {"text": text}, (csv, latex, json_path, quiet))
+    if text is not None:
+        raise InputError("--text goes with --heads")
     named = profile_named(profile)
     rule = row or named.row
     if rule not in ROW_RULES:
@@ -179,18 +224,9 @@ def ablate(
         result = pipeline.ablate(
             opened,
             model,
-            operations=operations,
-            only=_names(only),
-            profile=named,
-            k=k,
-            first_mlp=not no_first_mlp,
-            tasks=templates,
-            prompts=prompts,
-            seeds=seeds,
-            controls=controls,
-            reading=reading,
-            device=device,
-            dtype=dtype,
+            **asked,
+            **{"profile": named, "k": k, "first_mlp": not no_first_mlp, "reading": reading},
+            **{"prompts": prompts, "seeds": seeds, "controls": controls},
             progress=progress,
         )
     rows = pipeline.ablation_rows(result.ablations, rule)
@@ -207,6 +243,55 @@ def ablate(
     for problem in result.problems:
         say(f"headscribe: {problem}", err=True)
     return 1 if result.problems else 0
+
+
+def _remove(
+    model: str,
+    heads: str,
+    catalog: str,
+    asked: dict[str, Any],
+    out: tuple[Path | None, Path | None, Path | None, bool],
+) -> int:
+    """``ablate --heads``: a table of what removing them together does, beside as many random heads."""
+    from app.terminal import draw_table, progress_bars, write_json
+    from describe import pipeline
+    from describe.catalog import Catalogue
+
+    csv, latex, json_path, quiet = out
+    with Catalogue(catalog, create=True) as opened, progress_bars(quiet) as progress:
+        result = pipeline.remove_heads(opened, model, heads, **asked, progress=progress)
+    rows: Rows = [
+        {
+            "on": name,
+            "prompts": effect.prompts,
+            "base_accuracy": effect.base_accuracy,
+            "accuracy": effect.accuracy,
+            "random_accuracy": _mean(effect.random_accuracy),
+            "base_loss": effect.base_loss,
+            "loss": effect.loss,
+            "random_loss": _mean(effect.random_loss),
+            "direct_loss": effect.direct_loss,
+        }
+        for name, effect in result.effects.items()
+    ]
+    _write_tables(rows, csv, latex)
+    removed = [str(head) for head in result.heads]
+    if json_path:
+        found = {"model": result.model.name, "heads": removed, "by": asked["by"], "at": asked["at"]}
+        write_json(found | {"effects": rows, "not_testable": result.not_testable}, json_path)
+    elif not quiet:
+        numbers = [name for name in (rows[0] if rows else {}) if name not in ("on", "prompts")]
+        shown = [(row["on"], str(row["prompts"]), *(number(row[name]) for name in numbers)) for row in rows]
+        headings = ("on", "prompts", *(name.replace("_", " ") for name in numbers))
+        title = f"{result.model.name} without {', '.join(removed)} ({asked['by']}, {asked['at']}); loss in nats"
+        draw_table(headings, shown, title=title, right=range(1, 9))
+        if result.not_testable:
+            draw_table(("operation", "why"), list(result.not_testable.items()), title="Not testable")
+    return 0
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def _names(only: str | None) -> list[str]:

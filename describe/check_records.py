@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["Ablation", "DynamicHits", "HitCounts"]
+__all__ = ["Ablation", "DynamicHits", "HitCounts", "RemovalEffect"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +53,26 @@ class Ablation:
     random: tuple[tuple[float, ...], ...]
     controls: dict[str, tuple[float, tuple[float, ...]]]
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RemovalEffect:
+    """A model on an operation's task or on text, whole and with some heads removed.
+
+    Attributes:
+        prompts: how many prompts, or pieces of text.
+        base_loss, loss: mean -log, in nats, of the share that the right token gets.
+        base_accuracy, accuracy: how often it is the likeliest; None for text.
+        direct_loss: the loss if the removal reached the final norm alone, past all later layers; None where it cannot
+            be had.
+        random_loss, random_accuracy: with as many other heads removed, for each draw.
+    """
+
+    prompts: int
+    base_loss: float
+    loss: float
+    direct_loss: float | None
+    random_loss: tuple[float, ...]
+    base_accuracy: float | None = None
+    accuracy: float | None = None
+    random_accuracy: tuple[float, ...] = ()

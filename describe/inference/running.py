@@ -197,6 +197,41 @@ class Runner:
                 hooks.callback(output.register_forward_pre_hook(zero(layer)).remove)
             yield
 
+    # -- whole prompts ------------------------------------------------------------------------------------------------
+
+    def padded(self, prompts: Sequence[Prompt]) -> dict[str, Tensor]:
+        """Arguments that the model is called with for whole prompts in one batch, padded on the left."""
+        return _Batch(prompts, 0, self.device).inputs()
+
+    def whole(self, inputs: dict[str, Tensor], last: bool = False) -> Tensor:
+        """The model's own logits at all positions, (B, T, V), or at the ``last`` alone, (B, 1, V)."""
+        takes = inspect.signature(self.model.forward).parameters
+        options = {name: tensor for name, tensor in inputs.items() if name in takes}
+        keep = {"logits_to_keep": 1} if last and "logits_to_keep" in takes else {}
+        logits: Tensor = self.model(**options, **keep, use_cache=False).logits
+        return logits[:, -1:] if last else logits
+
+    def output_projection(self, layer: int) -> nn.Module:
+        """The module that reads all heads' z of a layer."""
+        return self._projection(self._family.output, layer)
+
+    def final_norm(self) -> nn.Module | None:
+        """The module before the unembedding that reads the residual stream; None where the stream itself goes through
+        norms or factors on its way there."""
+        if self._family.carried or self._family.carried_on or self._family.final_norm in ("", "plain"):
+            return None
+        return self.backbone.get_submodule(self._family.final_norm)
+
+    def norm_behind_attention(self, layer: int) -> nn.Module | None:
+        """The norm that the attention of a layer writes through, if any."""
+        name = self._family.after_attention
+        return self._projection(name, layer) if name else None
+
+    @property
+    def residual_factor(self) -> float:
+        """By which the model multiplies what a layer adds to the residual stream (Granite); 1 for most."""
+        return float(getattr(self.model.config, "residual_multiplier", 1.0))
+
     # -- what all prompts begin with --------------------------------------------------------------------------------
 
     def _common(self, prompts: Sequence[Prompt]) -> list[int]:

@@ -15,6 +15,7 @@ from describe.pipeline.inference.attended import check_attended
 from describe.pipeline.inference.attention import AttendResult, attend, attention_rows, kind_rows
 from describe.pipeline.inference.correlation import CorrelateResult, correlate, correlation_rows
 from describe.pipeline.inference.described_heads import check_described
+from describe.pipeline.inference.removal import RemoveResult, remove_heads
 from describe.pipeline.llm_stage.limits import Batching, Limits
 from describe.pipeline.operations.comparison import Comparison, compare, comparison
 from describe.pipeline.operations.relations import RelationsResult, relations, relations_all
@@ -44,6 +45,7 @@ __all__ = [
     "Plan",
     "Progress",
     "RelationsResult",
+    "RemoveResult",
     "RolesResult",
     "ScorePlan",
     "ScoreResult",
@@ -84,6 +86,7 @@ __all__ = [
     "query_key_in_words",
     "relations",
     "relations_all",
+    "remove_heads",
     "report",
     "roles",
     "score",

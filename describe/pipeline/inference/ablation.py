@@ -17,14 +17,15 @@ from describe.errors import InputError
 from describe.operations import OURS, Operation, Problem, Profile
 from describe.pipeline.common import Progress, silent
 from describe.pipeline.inference.correlation import Testbed, choose_operations, open_testbed
-from describe.pipeline.operations.relations import as_row, relations, score_settings
+from describe.pipeline.operations.relations import Scoring, as_row, score_settings
 from describe.records import MIN_PAIRS, HeadId, ModelInfo, OperationScores
 from describe.text import visible
 
 if TYPE_CHECKING:
     from describe.inference import Exam, Task
+    from describe.inference.removal import By, Where
 
-__all__ = ["AblateResult", "ablate", "ablation_curves", "ablation_rows"]
+__all__ = ["AblateResult", "ablate", "ablation_curves", "ablation_rows", "checked_means", "exam_of"]
 
 LEAST_BASE = 0.1
 """An operation whose task is solved less often than this cannot be tested by making it worse (MAPS)."""
@@ -59,14 +60,14 @@ def ablate(
     prompts: int | None = None,
     seeds: int | None = None,
     controls: int | None = None,
+    by: str = "zero",
+    at: str = "last",
     reading: str = "paper",
     device: str = "auto",
     dtype: str = "float32",
     progress: Progress = silent,
 ) -> AblateResult:
     """Remove heads from the strongest down and see how often tasks are still solved; committed by operation.
-
-    Scores the operations statically first where that is missing.
 
     Args:
         operations: a directory of operations; by default the 20 that headscribe brings.
@@ -76,12 +77,14 @@ def ablate(
         k, first_mlp: as in `relations`.
         prompts: the most prompts of a task; as ``seeds``, how many times random heads are drawn, and ``controls``, the
             most control tasks of an operation, by default as the profile has it.
+        by, at: what stands in for what heads read, and at which positions, as in `remove_heads`.
         reading: by which the scores are computed that say which heads are removed.
 
     Raises `InputError` for what cannot be read or used.
     """
     from describe.inference.tasks import as_settings, read_tasks
 
+    how = checked_means(by, at)
     given = {"prompts": prompts, "seeds": seeds, "controls": controls}
     amounts = {name: getattr(profile, name) if n is None else n for name, n in given.items()}
     if amounts["prompts"] < MIN_PAIRS or amounts["seeds"] < 1 or amounts["controls"] < 0:
@@ -90,39 +93,22 @@ def ablate(
     every = read_tasks(tasks)
     known = {operation.name: every[operation.name] for operation in chosen if operation.name in every}
     bed = open_testbed(model, device, dtype)
-    static = relations(
-        catalogue,
-        model,
-        operations=operations,
-        k=k,
-        first_mlp=first_mlp,
-        profile=profile,
-        reading=reading,
-        device=device,
-        progress=progress,
-    )
-    by = _unusual(bed.weights.info, profile, k, first_mlp, reading)
-    hashes = sorted(operation.content_hash for operation in chosen)
+    scoring = Scoring(operations, profile, k, first_mlp, reading)
+    static = scoring.run(catalogue, model, device, progress)
+    unusual = _unusual(bed.weights.info, scoring, how)
+    ours = not unusual and tasks is None and operations is None and dtype == "float32"
     run_id = catalogue.checks.begin_run(
         catalogue.register_model(bed.weights.info),
         "ablate",
-        bed.settings | amounts | by | {"tasks": as_settings(known), "operations": hashes},
-        standard=not by
-        and tasks is None
-        and operations is None
-        and dtype == "float32"
-        and all(getattr(OURS, name) == n for name, n in amounts.items()),
+        bed.settings | amounts | unusual | {"tasks": as_settings(known), "operations": _hashes(chosen)},
+        standard=ours and all(getattr(OURS, name) == n for name, n in amounts.items()),
         versions=bed.versions,
     )
     scores = {found.name: found for found in static.operations if found.valid}
     refused = {o.name: f"not valid for this model: under {MIN_PAIRS} pairs" for o in chosen if o.name not in scores}
     refused |= {name: "it has no task" for name in scores if name not in known}
-    work = _Work(catalogue, run_id, bed, amounts["seeds"], amounts["controls"], profile, scores, progress)
-    exams = {
-        o.name: (o, exam)
-        for o in chosen
-        if o.name not in refused and (exam := _exam(o, known, bed, amounts["prompts"]))
-    }
+    work = _Work(catalogue, run_id, bed, amounts["seeds"], amounts["controls"], profile, how, scores, progress)
+    exams = _exams([o for o in chosen if o.name not in refused], known, bed, amounts["prompts"])
     refused |= {name: "its task has no prompts" for name in scores if name not in refused and name not in exams}
     base = work.base(exams)
     refused |= {
@@ -133,15 +119,40 @@ def ablate(
     return AblateResult(static.model, ablations, dict(sorted(refused.items())), static.problems, new)
 
 
-def _unusual(model: ModelInfo, profile: Profile, k: int | None, first_mlp: bool, reading: str) -> dict[str, Any]:
+def _hashes(operations: Sequence[Operation]) -> list[str]:
+    return sorted(operation.content_hash for operation in operations)
+
+
+def _exams(
+    operations: Sequence[Operation], tasks: dict[str, Task], bed: Testbed, most: int
+) -> dict[str, tuple[Operation, Exam]]:
+    """The operations whose tasks have prompts, with these."""
+    tried = {operation.name: (operation, exam_of(operation, tasks, bed, most)) for operation in operations}
+    return {name: (operation, exam) for name, (operation, exam) in tried.items() if exam}
+
+
+def checked_means(by: str, at: str) -> tuple[By, Where]:
+    """By which means heads are removed, and where. Raises `InputError` for what there is not."""
+    if by not in ("zero", "mean", "resample"):
+        raise InputError(f"heads cannot be removed by '{by}': use zero, mean or resample")
+    if at not in ("last", "all"):
+        raise InputError(f"heads cannot be removed at '{at}': use last or all")
+    return by, at  # type: ignore[return-value]  # looked at just now
+
+
+def _unusual(model: ModelInfo, scoring: Scoring, how: tuple[By, Where]) -> dict[str, Any]:
     """The settings of a run that are not headscribe's own for this model; there are none in its standard run."""
-    usual = {"reading": "paper", "drawn": OURS.drawn, "every": OURS.every} | score_settings(model, OURS, None)
-    made = {"reading": reading, "drawn": profile.drawn, "every": profile.every}
-    made |= score_settings(model, profile, k, first_mlp)
-    return {name: value for name, value in made.items() if value != usual[name]}
+
+    def settings(of: Scoring, by: str, at: str) -> dict[str, Any]:
+        chosen = {"reading": of.reading, "drawn": of.profile.drawn, "every": of.profile.every, "by": by, "at": at}
+        return chosen | score_settings(model, of.profile, of.k, of.first_mlp)
+
+    usual = settings(Scoring(), "zero", "last")
+    return {name: value for name, value in settings(scoring, *how).items() if value != usual[name]}
 
 
-def _exam(operation: Operation, tasks: dict[str, Task], bed: Testbed, most: int) -> Exam | None:
+def exam_of(operation: Operation, tasks: dict[str, Task], bed: Testbed, most: int) -> Exam | None:
+    """The prompts of an operation's task; None where there are none."""
     from describe.inference import make_exam
 
     weights = bed.weights
@@ -163,6 +174,7 @@ class _Work:
     seeds: int
     controls: int
     profile: Profile
+    how: tuple[By, Where]
     scores: dict[str, OperationScores]
     progress: Progress
 
@@ -221,6 +233,7 @@ class _Work:
         progress: tuple[int, int],
     ) -> Ablation:
         from describe.inference import accuracies, random_heads, removal_numbers
+        from describe.inference.removal import accuracies_by
 
         started = time.perf_counter()
         numbers = removal_numbers(len(heads), self.profile.every)
@@ -234,7 +247,11 @@ class _Work:
             def tick(share: float) -> None:
                 self.progress("ablate", progress[0] + steps + int(share * len(sets)), progress[1])
 
-            found = accuracies(self.bed.runner, exams[task][1], sets, tick)
+            runner, exam = self.bed.runner, exams[task][1]
+            if self.how == ("zero", "last"):
+                found = accuracies(runner, exam, sets, tick)
+            else:
+                found = accuracies_by(runner, exam, sets, *self.how, tick)
             steps += len(sets)
             return found
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from describe.catalog import Catalogue
 from describe.head_record import Json
+from describe.operations import OURS
 from describe.pipeline.common import Progress, find, silent
 from describe.pipeline.evidence import attention_of
 from describe.pipeline.inference.correlation import Testbed, open_testbed
-from describe.pipeline.operations.relations import standard_k
 from describe.readings import Reading
 from describe.records import HeadId, parse_heads
 
@@ -63,7 +63,7 @@ def check_attended(
         places = {head: _places(bed, looks[head].contexts) for head in missing}
         targets = _targets(catalogue, model, extraction_id, bed, places, device, progress)
         for done, head in enumerate(missing, 1):
-            found = _written(bed, head, places[head], targets[head], standard_k(info))
+            found = _written(bed, head, places[head], targets[head], OURS.k(info))
             catalogue.checks.save_head(extraction_id, head, settings, found)
             progress("attended", done, len(missing))
         there = catalogue.checks.checked_heads(extraction_id, settings)

@@ -16,7 +16,7 @@ from describe.check_records import DynamicHits
 from describe.errors import InputError
 from describe.operations import OURS, Operation, Problem, Profile, load_operations
 from describe.pipeline.common import Progress, choose_device, silent
-from describe.pipeline.operations.relations import as_row, relations, score_settings
+from describe.pipeline.operations.relations import Scoring, as_row, score_settings
 from describe.records import MIN_PAIRS, HeadId, ModelInfo, OperationScores, parse_heads
 from describe.versions import versions
 
@@ -158,9 +158,8 @@ def correlate(
     dtype: str = "float32",
     progress: Progress = silent,
 ) -> CorrelateResult:
-    """Correlate static with dynamic scores of every valid operation, each committed when it is there.
-
-    Scores the operations statically first where that is missing.
+    """Correlate static with dynamic scores of every valid operation, each committed when it is there, and scored
+    statically first where that is missing.
 
     Args:
         operations: a directory of operations; by default the 20 that headscribe brings.
@@ -184,29 +183,17 @@ def correlate(
     bed = open_testbed(model, device, dtype)
     info = bed.weights.info
     chosen = parse_heads(heads, info.n_layers, info.n_heads)
-    static = relations(
-        catalogue,
-        model,
-        operations=operations,
-        k=k,
-        first_mlp=first_mlp,
-        profile=profile,
-        reading=reading,
-        device=device,
-        progress=progress,
-    )
+    scoring = Scoring(operations, profile, k, first_mlp, reading)
+    static = scoring.run(catalogue, model, device, progress)
     counted: dict[str, Any] = {"pairs": pairs, "seed": None if pairs is None else seed}
-    if (of_run := score_settings(info, profile, k)["k"]) is not None:
-        counted["k"] = of_run
-    plain_run = templates is None and pairs is None and dtype == "float32" and of_run is None
-    model_id = catalogue.register_model(info)
-    parts: dict[Sources, _Part] = {}
-    asked: tuple[tuple[Sources, list[str]], ...] = (("multi", several), ("single", texts))
-    for part, prompts in asked if multi_token else asked[1:]:
-        settings = bed.settings | {"templates": prompts} | counted
-        standard = plain_run and prompts == texts
-        run_id = catalogue.checks.begin_run(model_id, "correlate", settings, standard, bed.versions)
-        parts[part] = _Part(run_id, prompts)
+    of_run = score_settings(info, profile, k)["k"]
+    counted |= {} if of_run is None else {"k": of_run}
+    usual = templates is None and pairs is None and dtype == "float32" and of_run is None
+    asked: dict[Sources, list[str]] = {"multi": several, "single": texts} if multi_token else {"single": texts}
+    parts = {
+        part: _Part.begin(catalogue, bed, prompts, counted, usual and prompts == texts)
+        for part, prompts in asked.items()
+    }
     scores = {found.name: found for found in static.operations if found.valid}
     valid = {
         catalogue.relations.operation_id(as_row(operation)): operation
@@ -247,6 +234,16 @@ class _Part:
 
     run_id: int
     templates: list[str]
+
+    @classmethod
+    def begin(
+        cls, catalogue: Catalogue, bed: Testbed, templates: list[str], counted: dict[str, Any], standard: bool
+    ) -> _Part:
+        """Enter their run where it is new."""
+        model_id = catalogue.register_model(bed.weights.info)
+        settings = bed.settings | {"templates": templates} | counted
+        run_id = catalogue.checks.begin_run(model_id, "correlate", settings, standard, bed.versions)
+        return cls(run_id, templates)
 
 
 @dataclass(frozen=True)

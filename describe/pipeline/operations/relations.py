@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     from describe.pipeline.extraction.compute import Means
     from describe.weights import HeadWeights
 
-__all__ = ["SCORED", "RelationsResult", "as_row", "known_scores", "relations", "relations_all", "score_settings"]
+__all__ = [
+    "SCORED",
+    "RelationsResult",
+    "Scoring",
+    "as_row",
+    "known_scores",
+    "relations",
+    "relations_all",
+    "score_settings",
+]
 
 SCORED = {"paper": PAPER, "direct": replace(DIRECT, centred=False, gains=False, tokens="all")}
 """Readings as operations are scored by them."""
@@ -63,6 +72,31 @@ class _Run:
     pending: dict[int, _Selected]
     missing: tuple[int, ...]
     first_mlp: bool
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How operations are scored statically, for what follows from scores; fields as the arguments of `relations`."""
+
+    operations: Path | None = None
+    profile: Profile = OURS
+    k: int | None = None
+    first_mlp: bool = True
+    reading: str = "paper"
+
+    def run(self, catalogue: Catalogue, model: str, device: str, progress: Progress) -> RelationsResult:
+        """The scores of a model; those that are missing are computed and committed."""
+        return relations(
+            catalogue,
+            model,
+            operations=self.operations,
+            k=self.k,
+            first_mlp=self.first_mlp,
+            profile=self.profile,
+            reading=self.reading,
+            device=device,
+            progress=progress,
+        )
 
 
 def relations(
