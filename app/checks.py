@@ -221,14 +221,9 @@ def ablate(
     if rule not in ROW_RULES:
         raise InputError(f"there is no rule '{rule}' for the row: use {', '.join(ROW_RULES)}")
     with Catalogue(catalog, create=True) as opened, progress_bars(quiet) as progress:
-        result = pipeline.ablate(
-            opened,
-            model,
-            **asked,
-            **{"profile": named, "k": k, "first_mlp": not no_first_mlp, "reading": reading},
-            **{"prompts": prompts, "seeds": seeds, "controls": controls},
-            progress=progress,
-        )
+        asked |= {"profile": named, "k": k, "first_mlp": not no_first_mlp, "reading": reading}
+        asked |= {"prompts": prompts, "seeds": seeds, "controls": controls}
+        result = pipeline.ablate(opened, model, **asked, progress=progress)
     rows = pipeline.ablation_rows(result.ablations, rule)
     if plots:
         _save_curves(result, plots)

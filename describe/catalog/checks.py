@@ -12,10 +12,10 @@ from describe.catalog import schema
 from describe.catalog.heads import head_id
 from describe.catalog.relations import ABOUT
 from describe.catalog.rows import get_or_create, json_hash
-from describe.check_records import Ablation, DynamicHits, HitCounts
+from describe.check_records import Ablation, DynamicHits, HitCounts, RemovalEffect
 from describe.records import HeadId
 
-__all__ = ["CheckStore", "HeadChecks", "ablation", "dynamic_hits", "plain", "removal_by_head"]
+__all__ = ["CheckStore", "HeadChecks", "ablation", "dynamic_hits", "plain", "removal_by_head", "removal_effect"]
 
 Found = dict[str, Any]
 
@@ -158,6 +158,11 @@ def ablation(found: Found) -> Ablation:
     return Ablation(**(found | lists | {"random": tuple(map(tuple, found["random"])), "controls": controls}))
 
 
+def removal_effect(found: Found) -> RemovalEffect:
+    """A result given to `save`, as plain data."""
+    return RemovalEffect(**(found | {name: tuple(found[name]) for name in ("random_loss", "random_accuracy")}))
+
+
 def _dynamic_by_head(hits: DynamicHits) -> Iterator[tuple[HeadId, Found]]:
     sides = (("score", "promoted"), ("suppression", "suppressed"))
     kinds = {"in_context": hits.in_context, "of_source": hits.of_source}
@@ -190,6 +195,6 @@ def removal_by_head(found: Ablation) -> Iterator[tuple[HeadId, Found]]:
         )
 
 
-def plain(found: DynamicHits | Ablation) -> Found:
+def plain(found: DynamicHits | Ablation | RemovalEffect) -> Found:
     """A record as `CheckStore.save` keeps it."""
     return asdict(found)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from describe.catalog import Catalogue
+from describe.catalog.checks import plain, removal_effect
 from describe.check_records import RemovalEffect
 from describe.errors import InputError
 from describe.pipeline.common import Progress, silent
@@ -101,19 +102,13 @@ def remove_heads(
             if exam is None:
                 refused[name] = "its task has no prompts of single tokens"
                 continue
-            catalogue.checks.save(run_id, ids[name], "removal", asdict(_on_task(bed, exam, sets, *how)))
+            catalogue.checks.save(run_id, ids[name], "removal", plain(_on_task(bed, exam, sets, *how)))
         found = there.get(ids[name]) or catalogue.checks.load(run_id, "removal", [ids[name]])[ids[name]]
-        effects[name] = _effect(found)
+        effects[name] = removal_effect(found)
         progress("remove", done, len(ids) + 1)
     effects[TEXT] = _on_text(bed, text, sets, *how)
     progress("remove", len(ids) + 1, len(ids) + 1)
     return RemoveResult(info, tuple(removed), effects, refused)
-
-
-def _effect(found: dict[str, object]) -> RemovalEffect:
-    """An effect that the catalogue kept."""
-    lists = {name: tuple(found[name]) for name in ("random_loss", "random_accuracy")}  # type: ignore[call-overload]
-    return RemovalEffect(**(found | lists))  # type: ignore[arg-type]
 
 
 def _on_task(bed: Testbed, exam: Exam, sets: Sequence[Sequence[HeadId]], by: By, at: Where) -> RemovalEffect:
