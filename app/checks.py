@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ablate", "correlate"]
 
+Asked = dict[str, Any]
+"""Options as the pipeline takes them."""
+
 Rows = list[dict[str, Any]]
 
 Templates = Annotated[
@@ -137,7 +140,7 @@ def correlate(
     from describe.catalog import Catalogue
     from describe.operations import profile_named
 
-    asked: dict[str, Any] = {"heads": heads, "device": device, "dtype": dtype}
+    asked: Asked = {"heads": heads, "device": device, "dtype": dtype}
     of_heads = "--attended" if attended else "--described" if described else ""
     of_operations = multi_token or pairs or operations or only or profile or k or no_first_mlp
     if of_heads and (of_operations or (attended and (described or templates))):
@@ -149,7 +152,7 @@ def correlate(
             found = (pipeline.check_attended if attended else pipeline.check_described)(opened, model, **asked)
             rows = [{"head": str(head)} | values for head, values in found.items()]
         else:
-            options: dict[str, Any] = {
+            options: Asked = {
                 "operations": operations,
                 "only": _names(only),
                 "profile": profile_named(profile),
@@ -207,7 +210,7 @@ def ablate(
     from describe.inference import ROW_RULES
     from describe.operations import profile_named
 
-    asked: dict[str, Any] = {"operations": operations, "only": _names(only), "tasks": templates, "by": by, "at": at}
+    asked: Asked = {"operations": operations, "only": _names(only), "tasks": templates, "by": by, "at": at}
     asked |= {"device": device, "dtype": dtype}
     if heads is not None:
         if k or no_first_mlp or profile or row or controls is not None or plots:
@@ -244,7 +247,7 @@ def _remove(
     model: str,
     heads: str,
     catalog: str,
-    asked: dict[str, Any],
+    asked: Asked,
     out: tuple[Path | None, Path | None, Path | None, bool],
 ) -> int:
     """``ablate --heads``: a table of what removing them together does, beside as many random heads."""

@@ -14,7 +14,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -81,8 +81,8 @@ class Removed:
     def applied(self) -> Iterator[None]:
         """The model with the heads' outputs replaced while the prompts run, all in one batch."""
 
-        def replacing(layer: int) -> Callable[..., tuple[Any, ...]]:
-            def hook(_module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+        def replacing(layer: int) -> Callable[..., tuple[Tensor, ...]]:
+            def hook(_module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
                 z = arguments[0].unflatten(-1, (self.runner.info.n_heads, -1)).clone()
                 where = slice(-1, None) if self.at == "last" else slice(None)
                 for i, head in enumerate(self.heads):
@@ -121,7 +121,7 @@ def direct_logits(removed: Removed, last: bool = False) -> Tensor | None:
             hooks.callback(module.register_forward_hook(_noting(removed, layer, changes)).remove)
         _run(runner, removed.prompts, last=True)
 
-    def moved(_module: nn.Module, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    def moved(_module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         return (arguments[0] + sum(changes), *arguments[1:])
 
     with ExitStack() as hooks, torch.no_grad():
@@ -181,7 +181,7 @@ def _noting(removed: Removed, layer: int, changes: list[Tensor]) -> Callable[...
     """A hook behind W_O that notes by how much the residual would change if the heads of the layer were replaced."""
     runner = removed.runner
 
-    def hook(_module: nn.Module, _arguments: tuple[Any, ...], out: Tensor) -> None:
+    def hook(_module: nn.Module, _arguments: tuple[Tensor, ...], out: Tensor) -> None:
         change = torch.zeros_like(out)
         where = slice(-1, None) if removed.at == "last" else slice(None)
         for i, head in enumerate(removed.heads):
@@ -208,7 +208,7 @@ def _outputs(runner: Runner, prompts: Sequence[Prompt], heads: Sequence[HeadId])
     found: dict[int, Tensor] = {}
 
     def noting(layer: int) -> Callable[..., None]:
-        def hook(_module: nn.Module, arguments: tuple[Any, ...]) -> None:
+        def hook(_module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
             found[layer] = arguments[0].unflatten(-1, (runner.info.n_heads, -1))
 
         return hook

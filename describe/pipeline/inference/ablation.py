@@ -17,7 +17,7 @@ from describe.errors import InputError
 from describe.operations import OURS, Operation, Problem, Profile
 from describe.pipeline.common import Progress, silent
 from describe.pipeline.inference.correlation import Testbed, choose_operations, open_testbed
-from describe.pipeline.operations.relations import Scoring, as_row, score_settings
+from describe.pipeline.operations.relations import Scoring, Settings, as_row, score_settings
 from describe.records import MIN_PAIRS, HeadId, ModelInfo, OperationScores
 from describe.text import visible
 
@@ -140,10 +140,10 @@ def checked_means(by: str, at: str) -> tuple[By, Where]:
     return by, at  # type: ignore[return-value]  # looked at just now
 
 
-def _unusual(model: ModelInfo, scoring: Scoring, how: tuple[By, Where]) -> dict[str, Any]:
+def _unusual(model: ModelInfo, scoring: Scoring, how: tuple[By, Where]) -> Settings:
     """The settings of a run that are not headscribe's own for this model; there are none in its standard run."""
 
-    def settings(of: Scoring, by: str, at: str) -> dict[str, Any]:
+    def settings(of: Scoring, by: str, at: str) -> Settings:
         chosen = {"reading": of.reading, "drawn": of.profile.drawn, "every": of.profile.every, "by": by, "at": at}
         return chosen | score_settings(model, of.profile, of.k, of.first_mlp)
 

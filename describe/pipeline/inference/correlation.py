@@ -16,7 +16,7 @@ from describe.check_records import DynamicHits
 from describe.errors import InputError
 from describe.operations import OURS, Operation, Problem, Profile, load_operations
 from describe.pipeline.common import Progress, choose_device, silent
-from describe.pipeline.operations.relations import Scoring, as_row, score_settings
+from describe.pipeline.operations.relations import Scoring, Settings, as_row, score_settings
 from describe.records import MIN_PAIRS, HeadId, ModelInfo, OperationScores, parse_heads
 from describe.versions import versions
 
@@ -185,7 +185,7 @@ def correlate(
     chosen = parse_heads(heads, info.n_layers, info.n_heads)
     scoring = Scoring(operations, profile, k, first_mlp, reading)
     static = scoring.run(catalogue, model, device, progress)
-    counted: dict[str, Any] = {"pairs": pairs, "seed": None if pairs is None else seed}
+    counted: Settings = {"pairs": pairs, "seed": None if pairs is None else seed}
     of_run = score_settings(info, profile, k)["k"]
     counted |= {} if of_run is None else {"k": of_run}
     usual = templates is None and pairs is None and dtype == "float32" and of_run is None
@@ -237,7 +237,7 @@ class _Part:
 
     @classmethod
     def begin(
-        cls, catalogue: Catalogue, bed: Testbed, templates: list[str], counted: dict[str, Any], standard: bool
+        cls, catalogue: Catalogue, bed: Testbed, templates: list[str], counted: Settings, standard: bool
     ) -> _Part:
         """Enter their run where it is new."""
         model_id = catalogue.register_model(bed.weights.info)

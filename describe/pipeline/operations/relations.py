@@ -26,12 +26,16 @@ __all__ = [
     "SCORED",
     "RelationsResult",
     "Scoring",
+    "Settings",
     "as_row",
     "known_scores",
     "relations",
     "relations_all",
     "score_settings",
 ]
+
+Settings = dict[str, Any]
+"""Settings of a run, as the catalogue keeps them."""
 
 SCORED = {"paper": PAPER, "direct": replace(DIRECT, centred=False, gains=False, tokens="all")}
 """Readings as operations are scored by them."""
@@ -190,7 +194,7 @@ def relations_all(
     return [_result(catalogue, run, problems) for run in runs]
 
 
-def score_settings(model: ModelInfo, profile: Profile, k: int | None, first_mlp: bool = True) -> dict[str, Any]:
+def score_settings(model: ModelInfo, profile: Profile, k: int | None, first_mlp: bool = True) -> Settings:
     """k and the first MLP as a run's settings have them: None stands for k as headscribe has it for this model, so
     that a profile that has the same goes on with the same run."""
     of_profile, ours = ([which.k(model, copying) for copying in (False, True)] for which in (profile, OURS))
@@ -200,7 +204,7 @@ def score_settings(model: ModelInfo, profile: Profile, k: int | None, first_mlp:
     }
 
 
-def _fixed(reading: Reading, both_first_tokens: bool = False) -> dict[str, Any]:
+def _fixed(reading: Reading, both_first_tokens: bool = False) -> Settings:
     """The settings that do not depend on the model."""
     biases = "of the first MLP and its norm only"
     return {"both_first_tokens": both_first_tokens, "min_pairs": MIN_PAIRS, "biases": biases} | reading.settings()
@@ -221,7 +225,7 @@ def known_scores(
     return whole if any(one.valid for one in whole) else []
 
 
-def _select(operation: Operation, weights: HeadWeights, settings: dict[str, Any], profile: Profile) -> _Selected:
+def _select(operation: Operation, weights: HeadWeights, settings: Settings, profile: Profile) -> _Selected:
     """The pairs that count for this vocabulary: each word, with a leading space, is one token."""
 
     def token(word: str) -> int | None:
@@ -240,7 +244,7 @@ def _triples(selected: Iterable[_Selected]) -> tuple[tuple[int, int, int], ...]:
 
 
 def _begin(
-    catalogue: Catalogue, info: ModelInfo, model: str, chosen: list[_Selected], settings: dict[str, Any], means: Means
+    catalogue: Catalogue, info: ModelInfo, model: str, chosen: list[_Selected], settings: Settings, means: Means
 ) -> _Run:
     """A run of a model, and which layers are not scored yet."""
     settings = settings | steps(info.family)
