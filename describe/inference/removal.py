@@ -83,7 +83,7 @@ class Removed:
 
         def replacing(layer: int) -> Callable[..., tuple[Tensor, ...]]:
             def hook(_module: nn.Module, arguments: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-                z = arguments[0].unflatten(-1, (self.runner.info.n_heads, -1)).clone()
+                z = self.runner.by_head(arguments[0]).clone()
                 where = slice(-1, None) if self.at == "last" else slice(None)
                 for i, head in enumerate(self.heads):
                     if head.layer == layer:
@@ -209,7 +209,7 @@ def _outputs(runner: Runner, prompts: Sequence[Prompt], heads: Sequence[HeadId])
 
     def noting(layer: int) -> Callable[..., None]:
         def hook(_module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
-            found[layer] = arguments[0].unflatten(-1, (runner.info.n_heads, -1))
+            found[layer] = runner.by_head(arguments[0])
 
         return hook
 

@@ -211,6 +211,10 @@ class Runner:
         logits: Tensor = self.model(**options, **keep, use_cache=False).logits
         return logits[:, -1:] if last else logits
 
+    def by_head(self, z: Tensor) -> Tensor:
+        """z of all heads side by side (B, T, H dh) as (B, T, H, dh)."""
+        return z.view(*z.shape[:-1], self.info.n_heads, self.info.d_head)
+
     def output_projection(self, layer: int) -> nn.Module:
         """The module that reads all heads' z of a layer."""
         return self._projection(self._family.output, layer)
