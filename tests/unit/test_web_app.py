@@ -381,6 +381,19 @@ def test_the_owner_makes_a_study_invites_and_reads_the_report(catalogue: Catalog
     assert not report.exception
 
 
+def test_what_is_known_is_chosen_and_a_run_leads_to_what_it_left(catalogue: Catalogue) -> None:
+    catalogue.runs.end(catalogue.runs.begin(["relations", "m"]), 0, "all done")
+    catalogue.runs.tell(catalogue.runs.begin(["describe", "elsewhere/m", "--llm=openai:y"]), message="so far")
+    test = owner_at("runs_page.py")
+    known = {one.label: one for one in test.selectbox}
+    assert known["Models that are known"].options == ["elsewhere/m", "m", "demo"]
+    known["Models that are known"].select("m").run()
+    assert next(field for field in test.text_input if field.label == "Model").value == "m"
+    assert "so far" in [code.value for code in test.code]
+    assert [link.proto.label for link in test.get("page_link")] == ["Heads: what it left", "Operations: what it left"]
+    assert {link.proto.query_string for link in test.get("page_link")} == {"model=m"}
+
+
 # -- what a page costs, and what goes wrong ----------------------------------------------------------------------------
 
 
