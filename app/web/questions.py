@@ -156,7 +156,8 @@ def _write(form: Form) -> None:
 
 
 def _wrote(key: str) -> None:
-    drafts().keep(key, st.session_state[key])
+    if key in st.session_state:  # not of an item that was saved meanwhile
+        drafts().keep(key, st.session_state[key])
 
 
 def _choose(form: Form, question: Question) -> None:
