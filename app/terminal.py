@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +50,10 @@ def watched_by(watcher: Progress) -> Iterator[None]:
 
 @contextmanager
 def progress_bars(quiet: bool) -> Iterator[Progress]:
-    """A bar per stage on standard error, with heads done, time taken and time left."""
+    """A bar per stage on standard error, with heads done, time taken and time left.
+
+    On a terminal something moves from the beginning, while torch is loaded and the model opened.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
@@ -62,13 +65,18 @@ def progress_bars(quiet: bool) -> Iterator[Progress]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    bars = Bars(*columns, console=Console(stderr=True), disable=quiet)
+    console = Console(stderr=True)
+    bars = Bars(*columns, console=console, disable=quiet)
     tasks: dict[str, Any] = {}
+    opening = ExitStack()
+    if console.is_terminal and not quiet:
+        opening.enter_context(console.status("starting"))
 
     def progress(stage: str, done: int, total: int) -> None:
         if total == 0:
             return
         if stage not in tasks:
+            opening.close()
             bars.start()
             tasks[stage] = bars.add_task(stage, total=total)
         bars.update(tasks[stage], completed=done, total=total)
@@ -78,6 +86,7 @@ def progress_bars(quiet: bool) -> Iterator[Progress]:
     try:
         yield progress
     finally:
+        opening.close()
         if tasks:
             bars.stop()
 

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +98,7 @@ def demo_catalogue(demo: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from describe.catalog import Catalogue
     from describe.llm import Request, parse_llm
 
-    own = tmp_path_factory.getbasetemp()
-    where = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "demo-catalogue.db"
+    where = shared_folder(tmp_path_factory) / "demo-catalogue.db"
     with FileLock(where.with_suffix(".lock")), Catalogue(str(where), create=True) as catalogue:
         pipeline.relations(catalogue, demo, device="cpu")
         result = pipeline.describe(catalogue, demo, parse_llm("statistics"), request=Request(), device="cpu")
@@ -113,11 +113,23 @@ def fake_llm() -> Iterator[FakeLLM]:
         yield server
 
 
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of all workers of this run."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
 @pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``headscribe``, for tests to start as often as they like."""
-    with warm.start(tmp_path_factory.mktemp("program")) as started:
-        yield started
+    whole_run = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    return warm.start(shared_folder(tmp_path_factory), whole_run)
+
+
+@pytest.fixture
+def start(program: Path) -> Callable[..., warm.Process]:
+    """Start ``headscribe ARGUMENTS``, or ``-c CODE ARGUMENTS`` as Python would, with options of `subprocess.Popen`."""
+    return partial(warm.Process, program)
 
 
 @pytest.fixture
@@ -165,7 +177,7 @@ def postgres() -> Iterator[str]:
             as_owner = [shutil.which("runuser", path="/usr/sbin:/sbin:/usr/bin") or "runuser", "-u", "postgres", "--"]
         control = [*as_owner, programs / "pg_ctl", "-D", data / "db", "-w"]
         initdb = [*as_owner, programs / "initdb", "-D", data / "db", "-U", "test", "-A", "trust"]
-        options = f"-c listen_addresses='' -c unix_socket_directories={data}"
+        options = f"-c listen_addresses='' -c unix_socket_directories={data} -c fsync=off"  # no power is lost
         subprocess.run(initdb, check=True, cwd=data)
         subprocess.run([*control, "-l", data / "log", "-o", options, "start"], check=True, cwd=data)
         try:

@@ -1,8 +1,9 @@
 """``headscribe`` without the seconds that each new process spends on importing torch and transformers.
 
-A server imports them once; for every command it forks, and the child takes over the client's arguments, environment,
-folder and open files, as if it had been started there. `start` makes the server and a ``headscribe`` to put on the
-PATH. What is tested by killing processes, or about what gets imported, starts processes of its own.
+A server imports them once for all workers; for every command it forks, and the child takes over the client's
+arguments, environment, folder and open files, as if it had been started there. `start` makes the server and a
+``headscribe`` to put on the PATH; ``headscribe -c CODE`` is ``python -c CODE``. `Process` is one that can be killed.
+What is tested about imports, or about what Python reads when it starts, starts processes of its own.
 """
 
 from __future__ import annotations
@@ -15,40 +16,73 @@ import socket
 import subprocess
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
-__all__ = ["start"]
+from filelock import FileLock
+
+__all__ = ["Process", "start"]
+
+TELL = "HEADSCRIBE_TELL_PID"
+"""Where a client finds the number of the file that it writes the id of its process to."""
 
 CLIENT = """#!{python} -IS
-import json, os, socket, sys
+import json, os, signal, socket, sys
 there = socket.socket(socket.AF_UNIX)
 there.connect({address!r})
+tell = os.environ.pop({tell!r}, None)
 socket.send_fds(there, [json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode() + b"\\0"], [0, 1, 2])
-sys.exit(int(there.makefile().read() or 70))
+said = there.makefile()
+pid = said.readline()
+if tell:
+    os.write(int(tell), pid.encode())
+code = int(said.readline() or 70)
+if code < 0:
+    signal.signal(-code, signal.SIG_DFL) if code != -signal.SIGKILL else None
+    os.kill(os.getpid(), -code)
+sys.exit(code)
 """
 
 
-@contextmanager
-def start(folder: Path) -> Iterator[Path]:
-    """The path of a program ``headscribe``, as long as the server behind it is there."""
+class Process(subprocess.Popen[Any]):
+    """The program as `subprocess.Popen` starts it; a signal goes to the process that was forked for it."""
+
+    def __init__(self, program: Path, *arguments: object, **options: Any) -> None:
+        reading, writing = os.pipe()
+        environment = {**options.pop("env", os.environ), TELL: str(writing)}
+        words = [str(program), *map(str, arguments)]
+        super().__init__(words, env=environment, pass_fds=(writing,), **({"text": True} | options))
+        os.close(writing)
+        with os.fdopen(reading) as told:
+            self.forked = int(told.readline())
+
+    def send_signal(self, number: int) -> None:
+        """Send it to the forked process; this one ends as that does."""
+        with suppress(ProcessLookupError):
+            if self.poll() is None:
+                os.kill(self.forked, number)
+
+
+def start(folder: Path, owner: int) -> Path:
+    """The path of a program ``headscribe`` in a folder, made by whoever comes first.
+
+    The server behind it ends when the process ``owner`` has.
+    """
     address, program = folder / "warm", folder / "headscribe"
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
-    command = [sys.executable, "-m", "tests.warm", str(address)]
-    server = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, cwd=Path(__file__).parents[1])
-    try:
-        assert server.stdout is not None
-        assert server.stdout.readline() == b"ready\n"
-        program.write_text(CLIENT.format(python=sys.executable, address=str(address)))
-        program.chmod(0o755)
-        yield program
-    finally:
-        server.kill()
-        server.wait()
+    command = [sys.executable, "-m", "tests.warm", str(address), str(owner)]
+    with FileLock(folder / "warm.lock"):
+        if not program.exists():
+            server = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, cwd=Path(__file__).parents[1])
+            assert server.stdout is not None
+            assert server.stdout.readline() == b"ready\n"
+            program.write_text(CLIENT.format(python=sys.executable, address=str(address), tell=TELL))
+            program.chmod(0o755)
+    return program
 
 
-def _serve(address: str) -> None:
+def _serve(address: str, owner: int) -> None:
     import aiohttp
     import altair
     import openai
@@ -68,13 +102,26 @@ def _serve(address: str) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(address)
         server.listen()
+        server.settimeout(1)
         print("ready", flush=True)
-        while True:
-            client, _ = server.accept()
+        while _lives(owner):
+            try:
+                client, _ = server.accept()
+            except TimeoutError:
+                continue
+            client.settimeout(None)
             if os.fork() == 0:
                 server.close()
                 _attend(client)
             client.close()
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _attend(client: socket.socket) -> None:
@@ -95,27 +142,33 @@ def _attend(client: socket.socket) -> None:
         os.chdir(cwd)
         os.environ.clear()
         os.environ.update(environment)
-        sys.argv = ["headscribe", *arguments]
-        os._exit(_run())
+        os._exit(_run(arguments))
+    client.sendall(f"{child}\n".encode())
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    client.sendall(str(code).encode())
+    client.sendall(f"{code}\n".encode())
     os._exit(0)
 
 
-def _run() -> int:
-    from app.main import run
-
+def _run(arguments: list[str]) -> int:
+    code = "from app.main import run; run()"
+    sys.argv = ["headscribe", *arguments]
+    if arguments[:1] == ["-c"]:
+        code, sys.argv = arguments[1], ["-c", *arguments[2:]]
     try:
-        run()
+        exec(code, {"__name__": "__main__"})
+        return _flushed(0)
     except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else 1
+        return _flushed(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
     except BaseException:
         traceback.print_exc()
-        code = 1
+        return _flushed(1)
+
+
+def _flushed(code: int) -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     return code
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1])
+    _serve(sys.argv[1], int(sys.argv[2]))

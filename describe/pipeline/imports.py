@@ -10,7 +10,6 @@ from describe.catalog import Catalogue
 from describe.catalog.importing import Imported, take_in
 from describe.catalog.sqlite_file import CatalogueMadeError
 from describe.errors import InputError
-from describe.export.dataset import heads_of
 from describe.export.parquet import read_heads
 from describe.head_record.form import finite_json
 from describe.operations import load_operations
@@ -45,6 +44,8 @@ def import_heads(catalogue: Catalogue, path: Path) -> Imported:
 def _heads(path: Path) -> Iterator[tuple[str, Any]]:
     """Each head with the place it comes from."""
     if path.is_dir():
+        from describe.export.dataset import heads_of
+
         for file in heads_of(path):
             yield from _rows(file)
     elif path.open("rb").read(4) == b"PAR1":

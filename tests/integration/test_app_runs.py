@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from app import runs
 from app.runs import command_line, go_on, plan, start
 from describe import pipeline
 from describe.catalog import Catalogue
@@ -25,8 +26,9 @@ PRICES = {"price-in": 1000.0, "price-out": 0.0}
 
 
 @pytest.fixture
-def place(tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A catalogue with the heads of a tiny model; the environment names a server."""
+def place(tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM, monkeypatch: pytest.MonkeyPatch, program: Path) -> str:
+    """A catalogue with the heads of a tiny model; the environment names a server, and ``headscribe`` starts quickly."""
+    monkeypatch.setattr(runs, "_PROGRAM", [str(program)])
     for name, value in fake_llm.environment.items():
         monkeypatch.setenv(name, value)
     where = str(tmp_path / "c.db")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from signal import SIGKILL
-from subprocess import CompletedProcess, run
+from subprocess import CompletedProcess
 
 from describe import pipeline
 from describe.catalog import Catalogue
 from tests import tiny
+from tests.warm import Process
 
 KNOWN = {"16.0": "previous-token", "11.1": "previous-token", "17.3": "induction", "8.0": "duplicate-token"}
 SINK = "18.8"
@@ -67,12 +67,11 @@ with Catalogue(sys.argv[2], create=True) as catalogue:
 """
 
 
-def test_a_run_that_was_killed_goes_on_with_the_next_document(tmp_path: Path) -> None:
+def test_a_run_that_was_killed_goes_on_with_the_next_document(tmp_path: Path, start: Callable[..., Process]) -> None:
     """`kill -9` once the first documents are committed."""
     model = str(tiny.save(tiny.tiny_model("llama", max_position_embeddings=96), tmp_path / "tiny"))
     place = str(tmp_path / "c.db")
-    killed = run([sys.executable, "-c", KILLED, model, place], capture_output=True, check=False)
-    assert killed.returncode == -SIGKILL, killed.stderr
+    assert start("-c", KILLED, model, place).wait(120) == -SIGKILL
     with Catalogue(place) as catalogue:
         there = len(catalogue.attention.documents(1))
         went_on = pipeline.attend(catalogue, model, tokens=1024, device="cpu")

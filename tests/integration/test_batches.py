@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 import traceback
 from collections import Counter
@@ -27,6 +26,7 @@ from describe.pipeline.llm_stage import batch as batching
 from tests.fake_batches import FakeBatches, Fate
 from tests.fake_llm import Action, Call, completion, right_answer
 from tests.integration.test_describe import assert_right, records
+from tests.warm import Process
 
 QUICK = Request(timeout=2.0, attempts=3, longest_wait=0.05, max_tokens=64)
 KEY = "sk-test-very-secret"
@@ -455,17 +455,18 @@ def test_the_command_line(place: Path, tiny_llama: Path, server: FakeBatches, he
 # -- killed, interrupted -------------------------------------------------------------------------------------------
 
 
-def command(model: Path, place: Path) -> list[str]:
-    named = ["describe", str(model), "--llm", "openai:fake-1", "--catalog", str(place), "--batch", "--poll", "0.05"]
-    return [*named, "-q", "--price-in", "1", "--price-out", "10"]
+@pytest.fixture
+def begin(start: Callable[..., Process], tiny_llama: Path, place: Path, server: FakeBatches) -> Callable[..., Process]:
+    """Begin to describe the tiny Llama in a batch, after other code."""
+    named = ("describe", tiny_llama, "--llm", "openai:fake-1", "--catalog", place, "--batch", "--poll", "0.05")
+    priced = ("-q", "--price-in", "1", "--price-out", "10")
 
+    def begin(code: str = "") -> Process:
+        program = f"{code}\nfrom app.main import run\nrun()"
+        environment = {**os.environ, **server.environment}
+        return start("-c", program, *named, *priced, env=environment, stderr=subprocess.PIPE)
 
-def start(arguments: list[str], server: FakeBatches, code: str = "") -> subprocess.Popen[str]:
-    program = f"{code}\nimport sys\nfrom app.main import run\nrun()"
-    environment = {**os.environ, **server.environment}
-    return subprocess.Popen(
-        [sys.executable, "-c", program, *arguments], env=environment, stderr=subprocess.PIPE, text=True
-    )
+    return begin
 
 
 KILL_AT_THE_FIFTH_CALL = """
@@ -485,10 +486,10 @@ BatchStore.enter = counted
     "moment", ["after upload", "before create", "after create", "while polling", "while collecting", "in repair"]
 )
 def test_killed_at_any_moment_nothing_is_lost_or_paid_twice(
-    moment: str, place: Path, tiny_llama: Path, server: FakeBatches
+    moment: str, place: Path, tiny_llama: Path, server: FakeBatches, begin: Callable[..., Process]
 ) -> None:
     """`kill -9` of the process at moments that the server knows of; then the same command."""
-    victim: list[subprocess.Popen[str]] = []
+    victim: list[Process] = []
     point = {
         "after upload": ("POST", "/v1/files", 0, "after"),
         "before create": ("POST", "/v1/batches", 0, "before"),
@@ -516,11 +517,10 @@ def test_killed_at_any_moment_nothing_is_lost_or_paid_twice(
     server.misbehave = lambda call: (
         Action(body=completion("no JSON")) if call.number in (3, 9) and len(call.request["messages"]) == 1 else None
     )
-    arguments = command(tiny_llama, place)
-    victim.append(start(arguments, server, KILL_AT_THE_FIFTH_CALL if moment == "while collecting" else ""))
+    victim.append(begin(KILL_AT_THE_FIFTH_CALL if moment == "while collecting" else ""))
     assert victim[0].wait(60) == -signal.SIGKILL
     victim.clear()
-    again = start(arguments, server)
+    again = begin()
     _, complaint = again.communicate(timeout=60)
     assert again.returncode == 0, complaint
     with Catalogue(str(place)) as catalogue:
@@ -533,11 +533,10 @@ def test_killed_at_any_moment_nothing_is_lost_or_paid_twice(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_leaves_the_batch_to_be_collected(
-    number: signal.Signals, place: Path, tiny_llama: Path, server: FakeBatches
+    number: signal.Signals, place: Path, tiny_llama: Path, server: FakeBatches, begin: Callable[..., Process]
 ) -> None:
     server.fate = lambda number: Fate(looks=1_000_000)
-    arguments = command(tiny_llama, place)
-    process = start(arguments, server)
+    process = begin()
     while server.log.count("GET /v1/batches/batch_0") < 2:
         assert process.poll() is None
         time.sleep(0.01)
@@ -547,7 +546,7 @@ def test_an_interrupt_leaves_the_batch_to_be_collected(
     assert "batch_0 goes on at the server, run the same command again" in complaint
     assert complaint.count("\n") == 1
     server._fates["batch_0"].looks = 0
-    assert start(arguments, server).wait(60) == 0
+    assert begin().wait(60) == 0
     assert len(server.batches) == 1
     with Catalogue(str(place)) as catalogue:
         assert_all_right(catalogue, tiny_llama)
@@ -555,14 +554,13 @@ def test_an_interrupt_leaves_the_batch_to_be_collected(
 
 
 def test_two_processes_at_once_submit_and_enter_everything_once(
-    place: Path, tiny_llama: Path, server: FakeBatches
+    place: Path, tiny_llama: Path, server: FakeBatches, begin: Callable[..., Process]
 ) -> None:
-    arguments = command(tiny_llama, place)
     server.fate = lambda number: Fate(looks=10)
-    processes = [start(arguments, server) for _ in range(2)]
+    processes = [begin() for _ in range(2)]
     codes = [process.wait(60) for process in processes]
     assert set(codes) <= {0, 1}
-    assert start(arguments, server).wait(60) == 0
+    assert begin().wait(60) == 0
     with Catalogue(str(place)) as catalogue:
         assert_all_right(catalogue, tiny_llama)
         assert_paid_once(catalogue, tiny_llama, server)

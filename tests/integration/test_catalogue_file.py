@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from describe.catalog import Catalogue
 from describe.catalog.database import begin_write
 from describe.errors import CatalogueError, InputError
 from tests.unit.test_catalogue import INFO, written_by_the_first_version
+from tests.warm import Process
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,10 +48,10 @@ with Catalogue(sys.argv[1]) as catalogue:
 """
 
 
-def python(program: str, *arguments: object) -> subprocess.Popen[str]:
-    words = [sys.executable, "-c", program, *map(str, arguments)]
-    piped = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(words, cwd=ROOT, text=True, **piped)  # type: ignore[call-overload,no-any-return]
+@pytest.fixture
+def python(start: Callable[..., Process]) -> Callable[..., Process]:
+    """Start a Python program with arguments."""
+    return partial(start, "-c", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def keys(place: Path) -> list[str]:
@@ -65,7 +67,9 @@ c.close()
     return done.stdout.splitlines()
 
 
-def test_what_was_committed_outlives_a_second_opening_other_processes_and_kill_9(tmp_path: Path) -> None:
+def test_what_was_committed_outlives_a_second_opening_other_processes_and_kill_9(
+    tmp_path: Path, python: Callable[..., Process]
+) -> None:
     place = tmp_path / "c.db"
     said = []
     with python(WRITER, place) as writer:
@@ -108,7 +112,7 @@ def _is(descriptor: str) -> bool:
     return os.path.lexists(f"/proc/self/fd/{descriptor}")
 
 
-def test_a_forked_process_does_not_use_what_its_parent_has_open(tmp_path: Path) -> None:
+def test_a_forked_process_does_not_use_what_its_parent_has_open(tmp_path: Path, python: Callable[..., Process]) -> None:
     program = """
 import os, sys
 from describe.catalog import Catalogue
@@ -187,7 +191,7 @@ def test_who_is_refused_deletes_nothing(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"c.db"}
 
 
-def test_six_processes_upgrade_an_older_catalogue_once(tmp_path: Path) -> None:
+def test_six_processes_upgrade_an_older_catalogue_once(tmp_path: Path, python: Callable[..., Process]) -> None:
     place = tmp_path / "old.db"
     written_by_the_first_version(place)
     (tmp_path / "old.db.schema-0001.20260101T000000Z.backup.partial").write_bytes(b"left by one that was killed")

@@ -8,7 +8,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -23,6 +22,7 @@ from transformers import AutoModelForCausalLM
 from app.main import main
 from tests import inference_oracle, tiny
 from tests.integration.test_relations_command import WORDS, word_tokenizer
+from tests.warm import Process
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 TEMPLATE = "waa <X> wab wac"
@@ -187,16 +187,18 @@ def able_model(folder: Path, operations: Path) -> Path:
     return tiny.save(model.eval(), folder, tokenizer=word_tokenizer())
 
 
-def test_ablation_resumes_after_a_kill_and_equals_whole_runs(headscribe: Run, operations: Path, tmp_path: Path) -> None:
+def test_ablation_resumes_after_a_kill_and_equals_whole_runs(
+    headscribe: Run, start: Callable[..., Process], operations: Path, tmp_path: Path
+) -> None:
     model = able_model(tmp_path / "able", operations)
     (operations / "word_copying.json").unlink()
     tasks = tmp_path / "tasks.json"
     tasks.write_text(json.dumps({"shift": "waa <X> wac", "jump": "wab <X> wac"}))
     arguments = ["ablate", model, "--operations", operations, "--templates", tasks, "--seeds", 2]
-    program = [sys.executable, "-m", "app", *map(str, arguments), "--quiet"]
     place = tmp_path / "catalogue.db"
     environment = {**os.environ, "HEADSCRIBE_CATALOG": str(place)}
-    process = subprocess.Popen(program, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    quiet = {"stderr": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    process = start(*arguments, "--quiet", env=environment, **quiet)
     deadline = time.monotonic() + 120
     while _ablated(place) < 1 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from describe.llm import Request, parse_llm
 from describe.text import quoted
 from tests.fake_llm import Action, Call, FakeLLM, completion, right_answer
 from tests.heads import head_record, head_records
+from tests.warm import Process
 
 QUICK = Request(timeout=1.0, attempts=4, longest_wait=0.05)
 
@@ -196,14 +196,12 @@ def test_a_server_that_is_not_there_stops_the_run(
         assert all(not record["descriptions"] for record in records(catalogue, tiny_llama).values())
 
 
-def start(model: Path, catalogue: Path, server: FakeLLM) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "app", "describe", str(model), "--llm", "openai:fake-1", "--concurrency", "2"],
-        env={**os.environ, **server.environment, "HEADSCRIBE_CATALOG": str(catalogue)},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture
+def begin(start: Callable[..., Process], tiny_llama: Path, fake_llm: FakeLLM, tmp_path: Path) -> Callable[[], Process]:
+    """Begin to describe the tiny Llama into ``c.db``."""
+    environment = {**os.environ, **fake_llm.environment, "HEADSCRIBE_CATALOG": str(tmp_path / "c.db")}
+    arguments = ("describe", tiny_llama, "--llm", "openai:fake-1", "--concurrency", "2")
+    return lambda: start(*arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -213,14 +211,14 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_kill_9_and_again(tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM) -> None:
+def test_kill_9_and_again(tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM, begin: Callable[[], Process]) -> None:
     """Killed at three moments: in the end no head is there twice, none is missing, none committed was paid again."""
     place = tmp_path / "c.db"
     fake_llm.misbehave = lambda call: Action(delay=0.1, body=completion(json.dumps(right_answer(call))))
     committed: set[str] = set()
     asked_after_commit: list[str] = []
     for moment in (2, 5, 8):
-        process = start(tiny_llama, place, fake_llm)
+        process = begin()
         wait_for(lambda moment=moment, process=process: len(fake_llm.answered) >= moment or process.poll() is not None)  # type: ignore[misc]
         process.kill()
         assert process.wait() == -signal.SIGKILL
@@ -232,7 +230,7 @@ def test_kill_9_and_again(tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM) -
         assert committed <= done <= paid
         committed = done
         seen = len(fake_llm.calls)
-    process = start(tiny_llama, place, fake_llm)
+    process = begin()
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
     asked_after_commit = [call.prompt for call in fake_llm.calls[seen:]]
@@ -245,11 +243,13 @@ def test_kill_9_and_again(tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM) -
     assert len(set(asked_after_commit)) == len(asked_after_commit)
 
 
-def test_ctrl_c_ends_soon_and_keeps_what_came_in(tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM) -> None:
+def test_ctrl_c_ends_soon_and_keeps_what_came_in(
+    tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM, begin: Callable[[], Process]
+) -> None:
     """Calls in flight come in if they are quick; the ones that hang do not hold the process."""
     hang = Action(delay=20, body=completion("{}"))
     fake_llm.misbehave = lambda call: hang if call.number >= 4 else None
-    process = start(tiny_llama, tmp_path / "c.db", fake_llm)
+    process = begin()
     wait_for(lambda: len(fake_llm.calls) >= 6 or process.poll() is not None)
     process.send_signal(signal.SIGINT)
     started = time.monotonic()

@@ -6,8 +6,9 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from describe.records import Evidence, HeadId
 from describe.text import quoted
 from tests.fake_llm import Action, FakeLLM, completion, right_answer
 from tests.heads import head_record, head_records
+from tests.warm import Process
 
 FOUND = Evidence("name", "inputs", "wording", 3, 3, 0.1, 1.0, 0.01, 0.01, ('" a"',))
 ROWS = ((0, 3, 5), (1, 2, 4))
@@ -61,17 +63,17 @@ def told(catalogue: Catalogue, model: Path) -> dict[HeadId, dict[str, Any]]:
 UNITS = {HeadId(0, head, role) for head in range(4) for role in (1, 2)}
 
 
-def test_kill_9_and_again(tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM) -> None:
+def test_kill_9_and_again(tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM, start: Callable[..., Process]) -> None:
     """What was answered is not asked again; in the end every role is described once, by its own rows."""
     pytest.importorskip("lemminflect", reason="needs pip install 'headscribe[evidence]'")
     place = tmp_path / "c.db"
     with Catalogue(str(place), create=True) as catalogue:
         split(catalogue, tiny_llama)
     fake_llm.misbehave = lambda call: Action(delay=0.1, body=completion(json.dumps(right_answer(call))))
-    asked = [sys.executable, "-m", "app", "describe", str(tiny_llama), "--roles", "--heads", "0,1.0", "--quiet"]
+    asked = ("describe", tiny_llama, "--roles", "--heads", "0,1.0", "--quiet", "--llm", "openai:fake-1")
     environment = {**os.environ, **fake_llm.environment, "HEADSCRIBE_CATALOG": str(place)}
-    start = [*asked, "--llm", "openai:fake-1", "--concurrency", "2"]
-    process = subprocess.Popen(start, env=environment, stderr=subprocess.PIPE, text=True)
+    command = partial(start, *asked, "--concurrency", "2", env=environment, stderr=subprocess.PIPE)
+    process = command()
     deadline = time.monotonic() + 60
     while len(fake_llm.answered) < 4 and process.poll() is None:
         assert time.monotonic() < deadline, "waited in vain"
@@ -82,8 +84,9 @@ def test_kill_9_and_again(tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM) -
         before = told(catalogue, tiny_llama)
         paid = sum(call["outcome"] == "ok" for call in pipeline.report(catalogue, str(tiny_llama))["calls"])
     seen = len(fake_llm.calls)
-    again = subprocess.run(start, env=environment, stderr=subprocess.PIPE, text=True, timeout=60)
-    assert again.returncode == 0, again.stderr
+    again = command()
+    _, complaint = again.communicate(timeout=60)
+    assert again.returncode == 0, complaint
     assert len(fake_llm.calls) - seen == 9 - paid
     with Catalogue(str(place)) as catalogue:
         after = told(catalogue, tiny_llama)

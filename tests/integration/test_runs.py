@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 import traceback
 from base64 import b64encode
@@ -29,6 +28,7 @@ from describe.pipeline import Limits
 from describe.records import HeadId
 from tests.fake_llm import Action, Call, FakeLLM, completion, right_answer
 from tests.heads import head_records
+from tests.warm import Process
 
 QUICK = Request(timeout=1.0, attempts=3, longest_wait=0.05, max_tokens=64)
 KEY = "sk-test-very-secret"
@@ -102,7 +102,7 @@ def test_a_call_costs_two_transactions(catalogue: Catalogue, tiny_llama: Path, f
 
 
 def test_killed_between_reply_and_description_nothing_is_paid_twice(
-    tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM
+    tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM, start: Callable[..., Process]
 ) -> None:
     """`kill -9` as the first reply is in the ledger and its description is not in the catalogue."""
     place = str(tmp_path / "c.db")
@@ -115,11 +115,9 @@ def test_killed_between_reply_and_description_nothing_is_paid_twice(
     )
     arguments = ["describe", str(tiny_llama), "--llm", "openai:fake-1", "--concurrency", "1", "--catalog", place, "-q"]
     environment = {**os.environ, **fake_llm.environment}
-    killed = subprocess.run([sys.executable, "-c", code, *arguments], env=environment, timeout=60)
-    assert killed.returncode == -signal.SIGKILL
+    assert start("-c", code, *arguments, env=environment).wait(60) == -signal.SIGKILL
     assert len(fake_llm.answered) == 1
-    again = subprocess.run([sys.executable, "-m", "app", *arguments], env=environment, timeout=60)
-    assert again.returncode == 0
+    assert start(*arguments, env=environment).wait(60) == 0
     assert len(fake_llm.calls) == 12
     with Catalogue(place) as catalogue:
         assert len(calls(catalogue, tiny_llama)) == 12

@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from describe.records import Description, HeadId
 from describe.text import quoted
 from tests.fake_llm import Action, Call, FakeLLM, completion
 from tests.heads import head_records
+from tests.warm import Process
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -279,7 +279,7 @@ def test_a_server_without_log_probabilities_is_one_line(headscribe: Run, tiny_ll
 
 
 def test_killed_between_reply_and_score_nothing_is_paid_twice(
-    tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM
+    tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM, start: Callable[..., Process]
 ) -> None:
     """`kill -9` as the first judgements are in the ledger and the score is not in the catalogue."""
     fake_llm.misbehave = lambda call: judged(call, lambda source, targets: 0.5)
@@ -287,7 +287,7 @@ def test_killed_between_reply_and_score_nothing_is_paid_twice(
     common = [str(tiny_llama), "--concurrency", "1", "-q"]
 
     def headscribe(*arguments: str) -> int:
-        return subprocess.run([sys.executable, "-m", "app", *arguments], env=environment, timeout=60).returncode
+        return start(*arguments, env=environment).wait(60)
 
     assert headscribe("describe", *common, "--llm", "openai:fake-1", "--placebos", "2") == 0
     asked_before = len(fake_llm.calls)
@@ -299,8 +299,7 @@ def test_killed_between_reply_and_score_nothing_is_paid_twice(
         "main(sys.argv[1:])"
     )
     arguments = ["score", *common, "--judge", "openai:judge"]
-    killed = subprocess.run([sys.executable, "-c", code, *arguments], env=environment, timeout=60)
-    assert killed.returncode == -signal.SIGKILL
+    assert headscribe("-c", code, *arguments) == -signal.SIGKILL
     assert len(fake_llm.calls) - asked_before == 2, "the description and a wrong one"
     assert headscribe(*arguments) == 0
     assert len(fake_llm.calls) - asked_before == 2 * 12 + 2 * 2, "own heads twice, placebos once"

@@ -10,9 +10,10 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from describe.text import quoted
 from tests import tiny
 from tests.fake_llm import Action, Call, FakeLLM, completion, right_answer, right_reply
 from tests.heads import head_records
+from tests.warm import Process
 
 LARGE = os.environ.get("HEADSCRIBE_SOAK") == "1"
 HEADS, KILLS = (2000, 20) if LARGE else (200, 3)
@@ -53,27 +55,29 @@ def fault(call: Call) -> Action | None:
     return dice.choice(faults) if dice.random() < 0.15 else Action(body=right_reply(call), delay=0.02)
 
 
-def test_nothing_is_lost_or_paid_twice_whatever_happens(tmp_path: Path, fake_llm: FakeLLM) -> None:
+def test_nothing_is_lost_or_paid_twice_whatever_happens(
+    tmp_path: Path, fake_llm: FakeLLM, start: Callable[..., Process]
+) -> None:
     shape = {"num_hidden_layers": HEADS // 100, "num_attention_heads": 100, "num_key_value_heads": 1}
     model = tiny.save(tiny.tiny_model("llama", hidden_size=200, **shape), tmp_path / "wide")
     fake_llm.misbehave = fault
     place = str(tmp_path / "soak.db")
     with Catalogue(place, create=True) as catalogue:
         pipeline.extract(catalogue, str(model), device="cpu")
-    command = [sys.executable, "-m", "app", "describe", str(model), "--llm", "openai:fake-1", "--catalog", place]
-    options = ["--concurrency", IN_FLIGHT, "--timeout", "1.5", "--attempts", "20", "--give-up-after", "500", "--quiet"]
-    command += map(str, options)
-    environment = {**os.environ, **fake_llm.environment}
+    named = ("describe", model, "--llm", "openai:fake-1", "--catalog", place, "--concurrency", IN_FLIGHT, "--quiet")
+    options = ("--timeout", "1.5", "--attempts", "20", "--give-up-after", "500")
+    begin = partial(start, *named, *options, env={**os.environ, **fake_llm.environment})
     dice = random.Random(7)
     for _ in range(KILLS):
         calls = len(fake_llm.calls)
-        run = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+        run = begin(stderr=subprocess.DEVNULL)
         while run.poll() is None and len(fake_llm.calls) < calls + dice.randrange(20, max(21, HEADS // KILLS)):
             time.sleep(0.01)
         run.send_signal(signal.SIGKILL)
         run.wait()
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
-    assert done.returncode in (0, 1), done.stderr
+    done = begin(stderr=subprocess.PIPE)
+    _, complaint = done.communicate(timeout=600)
+    assert done.returncode in (0, 1), complaint
     time.sleep(0.3)  # the server's last threads
     with Catalogue(place) as catalogue:
         check(catalogue, str(model), fake_llm)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,8 @@ from annotations.records import FIT, StageA, StageB, Study
 from annotations.storage import invite
 from describe.catalog import Catalogue
 from tests.study_samples import described_catalogue, design, let_in, new, rate_all
+from tests.warm import Process
 
-ROOT = Path(__file__).parents[2]
 ITEMS = 30
 """Different items that each rater is given."""
 
@@ -184,18 +183,17 @@ with Catalogue(where) as catalogue:
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
-def test_a_server_is_killed_and_another_goes_on(database: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_a_server_is_killed_and_another_goes_on(
+    database: str, tmp_path: Path, request: pytest.FixtureRequest, start: Callable[..., Process]
+) -> None:
     """`kill -9` of a process that serves six raters, twice; what it had printed as saved is there."""
     where = str(tmp_path / "c.db") if database == "sqlite" else request.getfixturevalue("postgres_of_its_own")
     with described_catalogue(where) as catalogue:
         study = new_study(catalogue, design(heads="sample:40", raters_per_item=4, items_per_rater=ITEMS, distance=5))
         who = [str(one.rater.id) for one in invite(catalogue, study, 6)]
         printed: list[str] = []
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         for kill_after in (40, 60, None):
-            server = subprocess.Popen(
-                [sys.executable, "-c", WORKER, where, *who], stdout=subprocess.PIPE, text=True, env=environment
-            )
+            server = start("-c", WORKER, where, *who, stdout=subprocess.PIPE)
             assert server.stdout is not None
             for number, line in enumerate(server.stdout):
                 printed.append(line.strip())

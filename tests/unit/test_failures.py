@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import subprocess
-import sys
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.unit.test_catalogue import filled
-
-ROOT = Path(__file__).parents[2]
+from tests.warm import Process
 
 
 @pytest.fixture
@@ -38,20 +37,16 @@ def no_json(place: Path) -> None:
 
 @pytest.mark.parametrize("damage", [cut, overwritten, no_json])
 @pytest.mark.parametrize("command", ["show", "export"])
-def test_a_damaged_catalogue_is_one_line(place: Path, damage: object, command: str) -> None:
+def test_a_damaged_catalogue_is_one_line(
+    place: Path, damage: object, command: str, headscribe: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
     damage(place)  # type: ignore[operator]
     words = {"show": ["show", "m", "0.0"], "export": ["export", "m", "-f", "jsonl", "-o", str(place.parent / "out")]}
-    code, said = run(*words[command], "--catalog", str(place))
-    assert code == 2, said
-    assert said.count("\n") == 1
-    assert "damaged" in said or "cannot open" in said
+    done = headscribe(*words[command], "--catalog", place)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "damaged" in done.stderr or "cannot open" in done.stderr
     assert not (place.parent / "out").exists()
-
-
-def run(*arguments: str) -> tuple[int, str]:
-    program = "import sys; from app.main import main; sys.exit(main(sys.argv[1:]))"
-    done = subprocess.run([sys.executable, "-c", program, *arguments], cwd=ROOT, capture_output=True, text=True)
-    return done.returncode, done.stderr
 
 
 FULL = """
@@ -73,11 +68,11 @@ with Catalogue(sys.argv[1]) as catalogue:
 """
 
 
-def test_a_full_disk_may_pass_and_leaves_half_of_nothing(place: Path) -> None:
+def test_a_full_disk_may_pass_and_leaves_half_of_nothing(place: Path, start: Callable[..., Process]) -> None:
     """Files may not grow: to SQLite that is a disk without room."""
-    done = subprocess.run([sys.executable, "-c", FULL, place], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.stdout.startswith("True "), done.stderr
-    assert "full" in done.stdout
+    said, complaint = start("-c", FULL, place, stdout=subprocess.PIPE, stderr=subprocess.PIPE).communicate()
+    assert said.startswith("True "), complaint
+    assert "full" in said
     with closing(sqlite3.connect(place)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert connection.execute("SELECT count(*) FROM catalogue_info WHERE key = 'big'").fetchone() == (0,)

@@ -7,7 +7,9 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +18,7 @@ from describe.catalog import Catalogue
 from describe.errors import InputError
 from describe.files import replacing, replacing_folder, write_atomically
 from tests.unit.test_catalogue import filled
+from tests.warm import Process
 
 ROOT = Path(__file__).parents[2]
 
@@ -89,15 +92,16 @@ def test_devices_and_pipes_are_written_into(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
-def test_a_dash_is_standard_output(place: Path, form: str) -> None:
+def test_a_dash_is_standard_output(place: Path, form: str, start: Callable[..., Process]) -> None:
     written = place.parent / f"file.{form}"
     assert main(["export", "m", "-f", form, "-o", str(written), "--catalog", str(place)]) == 0
     there = names(place.parent)
     for name in ("-", "/dev/stdout"):
-        words = [sys.executable, "-m", "app", "export", "m", "-f", form, "-o", name, "--catalog", str(place)]
-        done = subprocess.run(words, capture_output=True, cwd=place.parent, env=os.environ | {"PYTHONPATH": str(ROOT)})
-        assert done.stdout == written.read_bytes()
-        assert b"heads written" in done.stderr
+        words = ("export", "m", "-f", form, "-o", name, "--catalog", place)
+        caught: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": False}
+        said, told = start(*words, cwd=place.parent, **caught).communicate()
+        assert said == written.read_bytes()
+        assert b"heads written" in told
     assert names(place.parent) == there
 
 
