@@ -3,7 +3,7 @@
 A server imports them once for all workers; for every command it forks, and the child takes over the client's
 arguments, environment, folder and open files, as if it had been started there. `start` makes the server and a
 ``headscribe`` to put on the PATH; ``headscribe -c CODE`` is ``python -c CODE``. `Process` is one that can be killed.
-What is tested about imports, or about what Python reads when it starts, starts processes of its own.
+What is tested about imports, time, or what Python reads when it starts, starts processes of its own.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -243,13 +244,17 @@ def test_kill_9_and_again(tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM, b
     assert len(set(asked_after_commit)) == len(asked_after_commit)
 
 
-def test_ctrl_c_ends_soon_and_keeps_what_came_in(
-    tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM, begin: Callable[[], Process]
-) -> None:
+def test_ctrl_c_ends_soon_and_keeps_what_came_in(tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM) -> None:
     """Calls in flight come in if they are quick; the ones that hang do not hold the process."""
     hang = Action(delay=20, body=completion("{}"))
     fake_llm.misbehave = lambda call: hang if call.number >= 4 else None
-    process = begin()
+    process = subprocess.Popen(  # of its own: how long its end takes is what is asked
+        [sys.executable, "-m", "app", "describe", str(tiny_llama), "--llm", "openai:fake-1", "--concurrency", "2"],
+        env={**os.environ, **fake_llm.environment, "HEADSCRIBE_CATALOG": str(tmp_path / "c.db")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     wait_for(lambda: len(fake_llm.calls) >= 6 or process.poll() is not None)
     process.send_signal(signal.SIGINT)
     started = time.monotonic()
