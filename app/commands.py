@@ -9,7 +9,7 @@ import typer
 from app.attending import attend
 from app.checks import ablate, correlate
 from app.describing import describe
-from app.handing import diff, export, import_command
+from app.handing import diff, export, import_command, import_descriptions, report
 from app.inspecting import calls, llms, sql
 from app.models import models
 from app.operations import compare, relations
@@ -163,6 +163,8 @@ app.command()(stability)
 app.command()(show)
 app.command()(export)
 app.command("import")(import_command)
+app.command()(import_descriptions)
+app.command()(report)
 app.command()(diff)
 app.command()(models)
 app.command()(relations)

@@ -44,6 +44,9 @@ def _draw_model(model: ModelDifferences, console: Console) -> None:
     before, after = model.readings
     if before != after:
         console.print(Text(f"  read in different ways: {visible(before)} and {visible(after)}", style="yellow"))
+    if model.agree is not None:
+        told = ", ".join(f"{who} {model.supported.get(who, 0)}" for who in ("both", "first", "second", "neither"))
+        console.print(Text(f"  they say the same of {model.agree} heads; a test bears out what they say: {told}"))
     for side, heads in (("only in the old", model.only_old), ("only in the new", model.only_new)):
         if heads:
             console.print(Text(f"  {side}: {', '.join(heads[:20])}{' …' if len(heads) > 20 else ''}"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -10,7 +11,7 @@ import typer
 from app.options import DEFAULT_CATALOGUE, CataloguePlace, Format, Json, Quiet, ShownReading, output_file
 from app.saying import say
 
-__all__ = ["diff", "export", "import_command"]
+__all__ = ["diff", "export", "import_command", "import_descriptions", "report"]
 
 
 def export(
@@ -48,6 +49,37 @@ def export(
         say(f"{number} heads written to {output}", err=is_stream(output))
 
 
+class ReportForm(str, Enum):
+    """Forms of a report on a model."""
+
+    html = "html"
+    markdown = "markdown"
+
+
+def report(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model of the catalogue.")],
+    format_: Annotated[ReportForm, typer.Option("--format", "-f", help="What to write.")] = ReportForm.markdown,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="PATH", help="The file to write, - for standard output.")
+    ] = Path("-"),
+    catalog: CataloguePlace = DEFAULT_CATALOGUE,
+    reading: ShownReading = None,
+) -> None:
+    """Write a model at a glance: how many heads do what, in which layers, beside placebos, and what is unknown."""
+    from describe import pipeline
+    from describe.catalog import Catalogue
+    from describe.export import report as forms
+    from describe.files import is_stream, write_atomically
+
+    with Catalogue(catalog) as opened:
+        found = pipeline.at_a_glance(opened, model, reading)
+    text = forms.as_html(found) if format_ is ReportForm.html else forms.as_markdown(found)
+    if is_stream(output):
+        say(text.rstrip("\n"))
+    else:
+        write_atomically(output, text)
+
+
 def import_command(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="A jsonl or parquet export, or a dataset folder.")],
     catalog: CataloguePlace = DEFAULT_CATALOGUE,
@@ -76,6 +108,36 @@ def import_command(
         say(f"{names}: {done.heads} heads in {shown_url(catalog)} ({new})")
 
 
+def import_descriptions(
+    path: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CSV or JSONL with head, inputs, pattern and author in each line.")
+    ],
+    model: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--model", metavar="MODEL", help="Of which model (default: the only one of the catalogue)."),
+    ] = None,
+    catalog: CataloguePlace = DEFAULT_CATALOGUE,
+    reading: ShownReading = None,
+    json_path: Json = None,
+    quiet: Quiet = False,
+) -> None:
+    """Take in what people wrote of heads, all or none: a person is a describer like any other, named person:AUTHOR."""
+    from dataclasses import asdict
+
+    from app.terminal import write_json
+    from describe import pipeline
+    from describe.catalog import Catalogue
+    from describe.text import visible
+
+    with Catalogue(catalog) as opened:
+        done = pipeline.import_descriptions(opened, path, model=model, reading=reading)
+    if json_path:
+        write_json(asdict(done), json_path)
+    elif not quiet:
+        told = ", ".join(f"{number} by {visible(author)}" for author, number in done.authors.items())
+        say(f"{visible(done.model)}: {told} ({done.known} were there already)")
+
+
 def diff(
     old: Annotated[str, typer.Argument(metavar="OLD", help="A catalogue: a file, or a SQLAlchemy URL.")],
     new: Annotated[
@@ -92,7 +154,12 @@ def diff(
     ] = None,
     between: Annotated[
         Optional[tuple[str, str]],  # noqa: UP045
-        typer.Option("--between", metavar="A B", help="Compare two describers in OLD alone: each LLM or LLM@PROMPT."),
+        typer.Option(
+            "--between",
+            "--describers",
+            metavar="A B",
+            help="Compare two describers in OLD alone: each LLM or LLM@PROMPT.",
+        ),
     ] = None,
     reading: ShownReading = None,
     json_path: Json = None,

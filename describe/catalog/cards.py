@@ -71,7 +71,7 @@ WAIT = 1.0
 
 _head, _told, _score = schema.head, schema.description, schema.score
 _relation, _run, _check = schema.relation, schema.relation_run, schema.check_run
-_OF_HEAD: dict[Table, Select[tuple[int]]] = {
+_OF_HEAD: dict[Table, Select[int]] = {
     passage: select(passage.c.extraction_id),
     _told: select(_head.c.extraction_id).join(_told, _told.c.head_id == _head.c.id),
     _score: select(_head.c.extraction_id)
@@ -79,7 +79,7 @@ _OF_HEAD: dict[Table, Select[tuple[int]]] = {
     .join(_score, _score.c.description_id == _told.c.id),
     head_figure: select(_head.c.extraction_id).join(head_figure, head_figure.c.head_id == _head.c.id),
 }
-_OF_MODEL: dict[Table, Select[tuple[int]]] = {
+_OF_MODEL: dict[Table, Select[int]] = {
     schema.relation_layer: select(_run.c.model_id)
     .join(_relation, _relation.c.run_id == _run.c.id)
     .join(schema.relation_layer, schema.relation_layer.c.relation_id == _relation.c.id),
@@ -290,9 +290,9 @@ def _hold(connection: Connection) -> None:
         connection.execute(info.insert().values(key=UP_TO_DATE, value="{}"))
 
 
-def _since(connection: Connection, table: Table, query: Select[tuple[int]], before: Mapping[str, int]) -> set[int]:
+def _since(connection: Connection, table: Table, query: Select[int], before: Mapping[str, int]) -> set[int]:
     """Whose rows of a table are new."""
-    return set(connection.execute(query.where(table.c.id > before.get(table.name, 0)).distinct()).scalars())
+    return {row[0] for row in connection.execute(query.where(table.c.id > before.get(table.name, 0)).distinct())}
 
 
 def _by(number: int, values: list[int]) -> Iterator[list[int]]:

@@ -18,7 +18,7 @@ from describe.head_record.operation_words import COPYING, does
 from describe.head_record.relations import RelationRecord
 from describe.kinds import CARD_KINDS, CardKind
 from describe.records import THRESHOLD
-from describe.values import Several, Text, Word
+from describe.values import Number, Several, Text, Word
 
 __all__ = ["TRUST", "Card", "Trusted", "card"]
 
@@ -37,6 +37,9 @@ class Basis(NamedTuple):
     words: str
     kind: CardKind
     figure: str
+    strength: float | None = None
+    """the figure alone, by which heads of one kind are ordered"""
+
     name: str = ""
     """what a head is called that the side carries; empty: by its words"""
 
@@ -71,8 +74,16 @@ class Card(Record):
     figure: Text
     """the figure that carries it, with what random or uniform heads get where that is known; empty where none does"""
 
+    strength: Number | None
+    """the figure's value alone; null where it has none"""
+
     contradictions: Several[ContradictionRecord]
     """what is known of the head and does not go together"""
+
+    @property
+    def rank(self) -> int:
+        """The place of the evidence that carries it in the order of trust, from 0; behind all where none does."""
+        return next((place for place, row in enumerate(TRUST) if row.rests_on == self.rests_on), len(TRUST))
 
     @property
     def basis(self) -> str:
@@ -117,7 +128,7 @@ def _operation(facts: Facts, holds: Callable[[RelationRecord], bool]) -> Basis |
     words = does(name, suppresses=down)
     kind: CardKind = "suppresses" if down else "copies" if name in COPYING else "relates"
     pairs = f" of {facts.pairs[name]} pairs" if name in facts.pairs else ""
-    return Basis(words, kind, f"{words}: {strength:.2f}{pairs}{_run(relation, down)}")
+    return Basis(words, kind, f"{words}: {strength:.2f}{pairs}{_run(relation, down)}", strength)
 
 
 def _run(relation: RelationRecord, down: bool) -> str:
@@ -157,7 +168,7 @@ def _figured(facts: Facts) -> Basis | None:
     above = facts.figure.above if facts.figure is not None else {}
     for name, part in above.items():
         told = f"{PARTS[name].does}: {part.share:.2f} of {PARTS[name].units}, random heads at most {part.most:.2f}"
-        return Basis(_PART_WORDS[name], _PART_KINDS[name], told)
+        return Basis(_PART_WORDS[name], _PART_KINDS[name], told, part.share)
     return None
 
 
@@ -170,21 +181,23 @@ def _looks(places: bool) -> Callable[[Facts], Basis | None]:
     def found(facts: Facts) -> Basis | None:
         for kind in KINDS:
             if kind.name in facts.kinds and (kind.name in PLACES) == places and kind.name in CARD_KINDS:
-                figure = _share(kind, facts.attention.get(kind.text, {}))
+                figure, own = _share(kind, facts.attention.get(kind.text, {}))
                 words = kind.says.replace("attends to", "looks at", 1)
                 name: CardKind = kind.name
-                return Basis(words, name, figure, CARD_KINDS[name])
+                return Basis(words, name, figure, own, CARD_KINDS[name])
         return None
 
     return found
 
 
-def _share(kind: Kind, figures: Mapping[str, tuple[float | None, float | None]]) -> str:
+def _share(kind: Kind, figures: Mapping[str, tuple[float | None, float | None]]) -> tuple[str, float | None]:
     """The figure that a kind is told by, beside that of a head that attends to all tokens alike."""
     values = [figures[name] for name in kind.figures if name in figures]
     own, alike = (sum(pair[of] or 0.0 for pair in values) for of in (0, 1))
     unit = _UNITS.get(kind.name, " of its attention")
-    return f"{kind.says}: {own:.2f}{unit} on {_TEXTS[kind.text]}, {alike:.2f} if to all tokens alike" if values else ""
+    if not values:
+        return "", None
+    return f"{kind.says}: {own:.2f}{unit} on {_TEXTS[kind.text]}, {alike:.2f} if to all tokens alike", own
 
 
 _TEXTS = {"text": "text", "shuffled": "shuffled text", "random": "random tokens that come twice"}
@@ -249,6 +262,7 @@ def card(facts: Facts) -> Card:
             writes=None,
             rests_on="",
             figure="",
+            strength=None,
             contradictions=found_contradictions,
         )
     row, basis = carrying
@@ -260,6 +274,7 @@ def card(facts: Facts) -> Card:
         writes=writes and writes.words,
         rests_on=row.rests_on,
         figure=basis.figure,
+        strength=basis.strength,
         contradictions=found_contradictions,
     )
 

@@ -19,6 +19,7 @@ from describe.pipeline.inference.removal import RemoveResult, remove_heads
 from describe.pipeline.llm_stage.limits import Batching, Limits
 from describe.pipeline.operations.comparison import Comparison, compare, comparison
 from describe.pipeline.operations.relations import RelationsResult, relations, relations_all
+from describe.pipeline.people import PeopleImported, import_descriptions
 from describe.pipeline.query_key import query_key, query_key_in_words
 from describe.pipeline.roles import RolesResult, roles
 from describe.pipeline.score_estimate import ScorePlan, plan_scores
@@ -27,7 +28,7 @@ from describe.pipeline.scores import ScoreResult, score
 from describe.pipeline.self_test import Finding, self_test
 from describe.pipeline.stability import StabilityResult, stability
 from describe.pipeline.stability_estimate import StabilityPlan, plan_stability
-from describe.pipeline.stored import calls, export, head_record, report, search
+from describe.pipeline.stored import at_a_glance, calls, export, head_record, report, search
 from describe.pipeline.stored_checks import KnownChecks, known_checks, known_relations
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "Finding",
     "KnownChecks",
     "Limits",
+    "PeopleImported",
     "Plan",
     "Progress",
     "RelationsResult",
@@ -54,6 +56,7 @@ __all__ = [
     "ablate",
     "ablation_curves",
     "ablation_rows",
+    "at_a_glance",
     "attend",
     "attention_rows",
     "calls",
@@ -73,6 +76,7 @@ __all__ = [
     "figures_in_words",
     "find",
     "head_record",
+    "import_descriptions",
     "import_heads",
     "kind_rows",
     "known_checks",

@@ -27,6 +27,9 @@ class ModelDifferences:
         counts: how many of them changed, by kind (`describe.head_record.differences.KINDS`; or how the two differ).
         only_old, only_new: heads that one side lacks.
         heads: the changes of each head that changed, with its name as ``head``, in order.
+        agree: how many heads two describers say the same of; None between catalogues.
+        supported: of two describers, of how many heads that both described a test bears out what ``both`` say, what the
+            ``first`` alone says, what the ``second`` alone says, or what ``neither`` does.
     """
 
     model: str
@@ -37,6 +40,8 @@ class ModelDifferences:
     only_old: list[str] = field(default_factory=list)
     only_new: list[str] = field(default_factory=list)
     heads: list[dict[str, Any]] = field(default_factory=list)
+    agree: int | None = None
+    supported: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,14 @@ def diff(
     )
 
 
+_SUPPORTED = {
+    (True, True): "both",
+    (True, False): "first",
+    (False, True): "second",
+    (False, False): "neither",
+}
+
+
 def diff_describers(
     catalogue: Catalogue, one: str, other: str, *, model: str | None = None, reading: str | None = None
 ) -> Differences:
@@ -87,19 +100,34 @@ def diff_describers(
     differences = []
     for info, extraction_id in found:
         compared, counts, heads = 0, Counter[str](), []
+        supported = Counter[str]()
         for record in catalogue.head_records(info, extraction_id, held_out=False):
             seen.update({name for d in record.descriptions for name in (d.llm, f"{d.llm}@{d.prompt}")})
             first, second, change = described_otherwise(record, one, other)
             if first is None or second is None:
                 continue
             compared += 1
+            borne_out = first.verdict == "supported", second.verdict == "supported"
+            supported[_SUPPORTED[borne_out]] += 1
             if change is not None:
                 counts[f"{change['old']['state']} / {change['new']['state']}"] += 1
                 said = {"llm": other, "prompt": None, "role": None, **change}
                 heads.append({"head": str(record.id), "descriptions": [said]})
         hashes = (info.content_hash, info.content_hash)
         readings = (catalogue.reading(extraction_id).name,) * 2
-        differences.append(ModelDifferences(info.name, hashes, readings, compared, dict(counts), heads=heads))
+        agree = compared - len(heads)
+        differences.append(
+            ModelDifferences(
+                info.name,
+                hashes,
+                readings,
+                compared,
+                dict(counts),
+                heads=heads,
+                agree=agree,
+                supported=dict(supported),
+            )
+        )
     for who in (one, other):
         if who not in seen:
             known = ", ".join(sorted(seen)) or "nobody has described a head"

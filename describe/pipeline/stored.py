@@ -12,12 +12,13 @@ from describe.catalog import Catalogue
 from describe.catalog.terms import query_terms
 from describe.errors import CatalogueError, HeadscribeError, InputError
 from describe.head_record import HeadRecord
+from describe.head_record.glance import Glance, glance
 from describe.pipeline.common import find, find_model
 from describe.pipeline.description_estimate import prompt_of
 from describe.pipeline.descriptions import load_prompt
 from describe.records import HeadId, ModelInfo, parse_heads
 
-__all__ = ["calls", "export", "extracted", "head_record", "report", "search"]
+__all__ = ["at_a_glance", "calls", "export", "extracted", "head_record", "report", "search"]
 
 
 def head_record(catalogue: Catalogue, model: str, head: HeadId, reading: str | None = None) -> HeadRecord:
@@ -63,6 +64,12 @@ def extracted(catalogue: Catalogue, reading: str | None = None) -> list[tuple[Mo
             model_id, _ = catalogue.find_model(info.name, info.content_hash)
             found.append((info, catalogue.latest_extraction(model_id, reading)))
     return found
+
+
+def at_a_glance(catalogue: Catalogue, model: str, reading: str | None = None) -> Glance:
+    """How many heads of a model do what, in which layers, and what is unknown; by a reading as `find` takes it."""
+    info, extraction_id = find(catalogue, model, reading)
+    return glance(info, catalogue.reading(extraction_id).words, catalogue.browse.heads(extraction_id))
 
 
 def search(

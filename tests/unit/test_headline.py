@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import describe
 from app.main import main
+from describe import pipeline
 from describe.catalog import Catalogue
+from describe.export.report import COLOURS, as_html, as_markdown
 from describe.figures import PARTS, FigurePart, HeadFigure
 from describe.head_record import Facts, HeadlineScore, RelationRecord, Told, card
+from describe.head_record.glance import glance
 from describe.head_record.headline import TRUST
 from describe.kinds import CARD_KINDS, CONTRADICTIONS
 from describe.records import Description, HeadId, LayerScores
@@ -201,3 +207,33 @@ def test_show_filters_by_kind_and_counts_contradictions(tmp_path: Path, capsys: 
     assert main(["show", "m", "0.0", "--catalog", where]) == 0
     _, first, *_ = capsys.readouterr().out.splitlines()
     assert first.strip() == "suppresses its input"
+
+
+def test_a_model_at_a_glance(catalogue: Catalogue, tmp_path: Path) -> None:
+    found = pipeline.at_a_glance(catalogue, "m")
+    counts = {one.kind: one.layers for one in found.kinds}
+    assert counts == {"suppresses": (1, 0), "previous-token": (1, 0), "said": (0, 1), "not looked at": (0, 1)}
+    assert (found.heads, found.unknown, found.not_looked_at) == (4, 0, 1)
+    assert found.kinds[0].strongest[0].basis == "suppresses names: 0.80 of 40 pairs (relation score)"
+    where = str(tmp_path / "c.db")
+    for form in ("html", "markdown"):
+        path = tmp_path / form
+        assert main(["report", "m", "--catalog", where, "--format", form, "-o", str(path)]) == 0
+        page = unescape(path.read_text())
+        assert "suppresses names: 0.80 of 40 pairs" in page
+        assert "Of 1 heads mappings alone are known." in page
+
+
+def test_kinds_have_one_colour_each_on_page_and_report() -> None:
+    css = (Path(describe.__file__).parent / "export" / "html" / "page.css").read_text()
+    assert list(COLOURS) == list(CARD_KINDS)
+    for kind, colour in COLOURS.items():
+        assert f'[data-kind="{kind}"] {{ --kind: {colour}; }}' in css
+
+
+def test_a_report_escapes_what_is_not_ours() -> None:
+    model = replace(INFO, name="<b>|*x*")
+    found = glance(model, "paper", [])
+    assert "<b>" not in as_html(found)
+    assert "<b>" not in as_markdown(found)
+    assert "*x*" not in as_markdown(found)

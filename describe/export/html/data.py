@@ -12,6 +12,7 @@ from describe.head_record import (
     STATE_WORDS,
     STATES,
     AttentionRecord,
+    Card,
     DescriptionRecord,
     EvidenceRecord,
     HeadRecord,
@@ -20,6 +21,7 @@ from describe.head_record import (
     ScoreRecord,
 )
 from describe.head_record.attention import FigureRecord
+from describe.kinds import CARD_KINDS
 from describe.mappings import MappingRow, Target
 from describe.measures import ranked
 from describe.readings import PAPER
@@ -68,6 +70,7 @@ def pack(model: ModelInfo, heads: Iterable[HeadRecord]) -> Packed:
         "model": {"n_layers": model.n_layers, "n_heads": model.n_heads},
         "threshold": THRESHOLD,
         "states": STATE_WORDS,
+        "kinds": CARD_KINDS,
         "figures": FIGURES,
         "parts": [words.share for words in PARTS.values()],
         "attends": [f"Attention to {MEANINGS[name]}" for name in MAPPED],
@@ -125,6 +128,7 @@ def _pack_head(head: HeadRecord, tokens: _Table, shared: _Table) -> Packed:
         "layer": head.layer,
         "head": head.head,
         "state": head.state,
+        "card": None if head.card is None else _pack_card(head.card),
         "figures": _figures(rows),
         "rows": rows,
         "reading": None if head.reading == PAPER else head.reading.words,
@@ -142,6 +146,11 @@ def _pack_head(head: HeadRecord, tokens: _Table, shared: _Table) -> Packed:
         "provenance": {key: shared[to_json(value)] for key, value in head.provenance.to_json().items()},
         "link": head.neuronpedia,
     }
+
+
+def _pack_card(card: Card) -> list[str | int | list[str]]:
+    """Return the card as [headline, kind, the figure that it rests on, contradictions in words, rank of trust]."""
+    return [card.headline, card.kind, card.basis, [found.words for found in card.contradictions], card.rank]
 
 
 def _pack_description(description: DescriptionRecord, shared: _Table) -> Packed:

@@ -19,9 +19,9 @@ function rowsOf(head) {
 function showHead() {
   const head = headAt[selected];
   const missing = make("p", "message", "This head has not been extracted.");
-  const tables = [implemented, evidenceTable, roleTable, rowTable, suppressedTable, distinctTable, allOperations];
-  const draw = [descriptionCards, whereItLooks, besideRandom, inPrompts, readBy, constantPart, ...tables, provenance];
-  $("head").replaceChildren(headline(head), ...(head ? draw.map((part) => part(head)) : [missing]));
+  const below = [inPrompts, descriptionCards, roleTable, evidenceTable, allOperations, readBy, provenance];
+  const parts = head ? [whatItDoes(head), bothSides(head), ...below.map((part) => part(head))] : [missing];
+  $("head").replaceChildren(headline(head), ...parts);
 }
 
 function headline(head) {
@@ -42,6 +42,25 @@ function headline(head) {
   return make("div", "headline", make("h2", "", `Head ${nameOf(selected)}`), facts, buttons);
 }
 
+// The card: what the head does in one line, the figure that this rests on, and what contradicts it.
+function whatItDoes({ card }) {
+  if (!card) return "";
+  const [line, kind, basis, contradictions] = card;
+  const said = make("section", "what", prose("p", "line", line));
+  said.dataset.kind = kind;
+  if (basis) said.append(prose("p", "basis", basis));
+  for (const words of contradictions) said.append(make("p", "but", make("b", "", "But "), prose("span", "", words)));
+  return said;
+}
+
+// Left where the head looks, right what it writes; one alone where nothing is known of the other.
+function bothSides(head) {
+  const looks = whereItLooks(head);
+  const written = [implemented, besideRandom, constantPart, rowTable, suppressedTable, distinctTable];
+  const writes = make("section", "writes", make("h3", "", "What it writes"), ...written.map((part) => part(head)));
+  return make("div", looks ? "sides" : "", looks, writes);
+}
+
 function stepButton(step) {
   let index = selected + step;
   while (index in cells && !headAt[index]) index += step;
@@ -55,7 +74,9 @@ function stepButton(step) {
 
 function descriptionCards(head) {
   if (!head.descriptions.length) return make("p", "message", "No description has been made of this head.");
-  return make("section", "descriptions", ...head.descriptions.map(descriptionCard));
+  const [best, ...others] = head.descriptions.map(descriptionCard);
+  const folded = others.length ? disclosure(`${others.length} other descriptions`, make("div", "descriptions", ...others)) : "";
+  return make("section", "", make("h3", "", "What was said of it"), make("div", "descriptions", best), folded);
 }
 
 function descriptionCard({ state, llm, prompt, role, inputs, pattern, grouped, failure, reasoning, scores }) {

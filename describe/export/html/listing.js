@@ -2,7 +2,8 @@
 // that the grid is coloured by.
 
 function matchOf(head, hits, text) {
-  const texts = head.descriptions.flatMap(({ pattern, inputs, failure }) => [pattern, inputs, failure]);
+  const told = head.descriptions.flatMap(({ pattern, inputs, failure }) => [pattern, inputs, failure]);
+  const texts = head.card?.[2] ? [head.card[0], ...told] : told;
   const shown = texts.find((candidate) => candidate !== null && (!query || candidate.search(query) >= 0));
   const found = new Set();
   for (const row of query ? rowsOf(head) : []) {
@@ -36,6 +37,7 @@ function chosenFilter() {
 
 function passes(head, { figure, state, least }) {
   if (state && head.state !== state) return false;
+  if (hiddenKinds.has(head.card?.[1])) return false;
   if (Number.isNaN(least)) return true;
   const value = figure.value(head);
   return value !== null && value >= least;
@@ -54,7 +56,7 @@ function search() {
   const filter = chosenFilter();
   query = text ? new RegExp(text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"), "giu") : null;
   const hits = query ? tokens.map((token) => token.search(query) >= 0) : []; // each token is tested once
-  const narrowed = query !== null || filter.state !== "" || !Number.isNaN(filter.least);
+  const narrowed = query !== null || filter.state !== "" || !Number.isNaN(filter.least) || hiddenKinds.size > 0;
   const passing = narrowed || filter.order ? heads.filter((head) => passes(head, filter)) : [];
   const matches = inOrder(passing.map((head) => matchOf(head, hits, text)).filter(Boolean), filter);
   const matched = new Set(matches.map(({ index }) => index));
@@ -75,6 +77,8 @@ function searchKeys(event) {
     event.preventDefault();
     $("search").focus();
   } else if (event.key === "Escape") {
+    hiddenKinds.clear();
+    if (figures[$("figure").value].named) paint(figures[$("figure").value]);
     $("search").value = $("state").value = $("least").value = $("order").value = "";
     search();
   }

@@ -3,7 +3,8 @@
 const $ = (id) => document.getElementById(id);
 const data = JSON.parse($("data").textContent);
 // From this score on a head implements an operation, or suppresses it: `threshold`.
-const { model, threshold, heads, tokens, token_ids: tokenIds, shared, states: STATES, figures: headFigures, parts, attends } = data;
+const { model, threshold, heads, tokens, token_ids: tokenIds, shared, states: STATES, kinds: KINDS, figures: headFigures, parts, attends } = data;
+const hiddenKinds = new Set(); // kinds of headline that the legend has switched off
 const MAX_RESULTS = 200;
 const MEASURES = {
   detection: "How well a judge tells rows of the head that nobody has seen from others' by the description (AUROC, 0.5: by chance)",
@@ -37,6 +38,7 @@ function scoreFigures() {
 }
 
 function listFigures() {
+  const kind = { label: "Kind of headline", named: true };
   const state = { label: "Description state" };
   const figures = headFigures.map(([label, note], i) => {
     return { label, note, value: (head) => head.figures[i] };
@@ -63,7 +65,9 @@ function listFigures() {
     figures.push({ label: "Operations implemented", note: `Operations with a score of ${threshold} or more`, value, linear: true });
   }
   const described = heads.some((head) => head.descriptions.length);
-  return described ? [state, ...scoreFigures(), ...figures] : [...figures, state];
+  const known = heads.some(({ card }) => card && card[2]);
+  const named = described ? [state, ...scoreFigures(), ...figures] : [...figures, state];
+  return known ? [kind, ...named] : named;
 }
 
 // Logarithmic where positive values span decades, so that one large value hides no others.
@@ -81,11 +85,12 @@ function paint(figure) {
   const scale = scaleOf(values.filter((value) => value !== null), figure.linear);
   heads.forEach((head, i) => {
     const cell = cells[indexOf(head)];
-    cell.dataset.state = figure.value ? "" : head.state;
+    cell.dataset.state = figure.value || figure.named ? "" : head.state;
+    cell.dataset.kind = figure.named ? (head.card?.[1] ?? "") : "";
     cell.classList.toggle("valued", values[i] !== null);
     if (values[i] !== null) cell.style.setProperty("--share", scale.share(values[i]).toFixed(3));
   });
-  $("legend").replaceChildren(...(figure.value ? figureLegend(figure, values, scale) : [stateLegend()]));
+  $("legend").replaceChildren(...(figure.value ? figureLegend(figure, values, scale) : [figure.named ? kindLegend() : stateLegend()]));
 }
 
 function stateLegend() {
@@ -99,6 +104,36 @@ function stateLegend() {
     return item;
   });
   return make("ul", "states", ...items);
+}
+
+// Each kind of headline is a switch: heads of kinds that are off are listed by no search, and veiled on the map.
+function kindLegend() {
+  const items = Object.entries(KINDS).map(([kind, words]) => {
+    const count = heads.filter(({ card }) => card?.[1] === kind).length;
+    const button = make("button", "", make("b", "", formatCount(count)), ` ${kind}`);
+    button.title = words;
+    button.type = "button";
+    button.setAttribute("aria-pressed", String(!hiddenKinds.has(kind)));
+    button.onclick = () => {
+      hiddenKinds.delete(kind) || hiddenKinds.add(kind);
+      button.setAttribute("aria-pressed", String(!hiddenKinds.has(kind)));
+      search();
+    };
+    const item = make("li", "", button);
+    item.dataset.kind = kind;
+    item.hidden = count === 0;
+    return item;
+  });
+  const all = make("button", "", "all / none");
+  all.type = "button";
+  all.onclick = () => {
+    const off = !hiddenKinds.size;
+    hiddenKinds.clear();
+    for (const kind of off ? Object.keys(KINDS) : []) hiddenKinds.add(kind);
+    $("legend").replaceChildren(kindLegend());
+    search();
+  };
+  return make("ul", "kinds", ...items, make("li", "", all));
 }
 
 // The colour scale is a histogram: it says both what a colour means and how common it is.
@@ -147,7 +182,7 @@ function buildGrid() {
 
 function buildCell(index) {
   const cell = make("td", headAt[index] ? "" : "missing");
-  const state = headAt[index] ? STATES[headAt[index].state] : "not extracted";
+  const state = headAt[index] ? (headAt[index].card?.[0] ?? STATES[headAt[index].state]) : "not extracted";
   cell.setAttribute("aria-label", `Head ${nameOf(index)}, ${state}`);
   cell.setAttribute("aria-selected", "false");
   cell.tabIndex = -1;
@@ -186,7 +221,8 @@ function showTip(event) {
   if (index < 0) return;
   const head = headAt[index];
   const description = head?.descriptions.find((d) => d.state === "described" && d.pattern !== null);
-  const text = description?.pattern.slice(0, 140) ?? STATES[head?.state] ?? "not extracted";
+  const said = head?.card?.[2] ? head.card[0] : description?.pattern;
+  const text = said?.slice(0, 140) ?? STATES[head?.state] ?? "not extracted";
   const figure = figures[$("figure").value];
   const value = head && figure.value ? ` ${figure.label}: ${format(figure.value(head))}` : "";
   $("tip").replaceChildren(make("b", "", nameOf(index)), value, prose("p", "", text));
@@ -209,7 +245,9 @@ function select(index) {
 // The fragment names the selected head, so that a link to a head stays a link to it.
 function selectFromFragment() {
   const [, layer, head] = location.hash.match(/^#(\d{1,6})\.(\d{1,6})$/) ?? [];
-  const first = heads.find(({ state }) => state === "described") ?? heads[0] ?? { layer: 0, head: 0 };
+  const most = heads.reduce((best, head) => (head.card?.[2] && head.card[4] < (best?.card[4] ?? Infinity) ? head : best), null);
+  const described = heads.find(({ state }) => state === "described");
+  const first = most ?? described ?? heads[0] ?? { layer: 0, head: 0 };
   const named = layer < model.n_layers && head < model.n_heads;
   select(indexOf(named ? { layer: Number(layer), head: Number(head) } : first));
   showCell();
