@@ -125,8 +125,8 @@ def _picture(found: Glance) -> str:
 def _facts(found: Glance, escaped: Callable[[str], str]) -> str:
     model, family = found.model, escaped(visible(found.model.family))
     return (
-        f"{model.n_layers} layers of {model.n_heads} heads, family {family}; {found.heads} heads read by {found.reading};"
-        f" content SHA-256 {model.content_hash[:16]}…"
+        f"{model.n_layers} layers of {model.n_heads} heads, family {family}; {found.heads} heads read by"
+        f" {found.reading}; content SHA-256 {model.content_hash[:16]}…"
     )
 
 
