@@ -131,7 +131,7 @@ def _facts(found: Glance, escaped: Callable[[str], str]) -> str:
 
 
 def _unknown(found: Glance) -> list[str]:
-    """What is not known, and what does not go together."""
+    """Unknown heads, and contradictions, a sentence each."""
     told = [f"Of {found.unknown} heads nothing was found above chance, though it was looked for."]
     if found.not_looked_at:
         told.append(f"Of {found.not_looked_at} heads mappings alone are known.")

@@ -102,7 +102,7 @@ def _share(kind: CardKind, heads: Sequence[HeadSummary], n_layers: int) -> KindS
 
 
 def _levels(summaries: Sequence[HeadSummary]) -> list[str]:
-    """What is known of placebo levels, a sentence each."""
+    """Placebo levels, a sentence each."""
     found = []
     figures = [summary.figure for summary in summaries if summary.figure is not None]
     if figures:

@@ -22,7 +22,7 @@ from describe.versions import versions
 __all__ = ["PERSON", "PROMPT", "PeopleImported", "import_descriptions"]
 
 PERSON, PROMPT = "person:", "by hand"
-"""What the name of a person begins with as a describer, and what stands for the prompt that people were not given."""
+"""The beginning of a person's name as a describer, and a name for the prompt that people were not given."""
 
 COLUMNS = ("head", "inputs", "pattern", "author")
 
