@@ -37,7 +37,7 @@ from app.serving import app_command
 from app.showing import show
 from app.stability import stability
 from app.studies import study
-from describe.readings import DEFAULT
+from describe.readings import PAPER
 
 if TYPE_CHECKING:
     from describe.catalog import Catalogue
@@ -78,7 +78,7 @@ def extract(
     models: Models,
     catalog: CataloguePlace = DEFAULT_CATALOGUE,
     heads: Heads = "all",
-    reading: Reading = DEFAULT,
+    reading: Reading = None,
     tokens: Tokens = None,
     figures: Annotated[
         Optional[bool],  # noqa: UP045  (Typer reads the annotation at run time, on Python 3.10 too)
@@ -118,13 +118,13 @@ def extract(
                 device=device,
                 dtype=dtype,
                 memory=memory,
+                random=figures is not False,
                 engine=where,
                 progress=progress,
             )
-            wanted = reading != DEFAULT if figures is None else figures
             found_of = [
                 pipeline.figures(opened, model, result.model, result.extraction_id, device=device, progress=progress)
-                if wanted
+                if (opened.reading(result.extraction_id) != PAPER if figures is None else figures)
                 else {}
                 for model, result in zip(dict.fromkeys(models), results, strict=True)
             ]

@@ -10,7 +10,6 @@ import typer
 from app import options as o
 from app.llm_options import DEFAULTS, LLMOptions, exit_code, listed, with_llm_options
 from app.saying import say
-from describe.readings import DEFAULT
 
 if TYPE_CHECKING:
     from describe.catalog import Catalogue
@@ -25,14 +24,14 @@ def describe(
     llm: o.LLMName = None,
     catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE,
     heads: o.Heads = "all",
-    reading: o.Reading = DEFAULT,
+    reading: o.Reading = None,
     prompt: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
-            "--prompt", metavar="NAME", help="A prompt template, or the path of one's own (default: salient-1)."
+            "--prompt", metavar="NAME", help="A prompt template, or the path of one's own (default: salient-2)."
         ),
     ] = None,
-    placebos: o.Placebos = 0,
+    placebos: o.Placebos = None,
     roles: Annotated[
         bool, typer.Option("--roles", help="Heads that do several things: describe each role (headscribe roles).")
     ] = False,
@@ -85,6 +84,7 @@ def _run(opened: Catalogue, model: str, llm: Any, asked: dict[str, Any], json_pa
             write_json([record.to_json() for record in records], json_path)
         else:
             draw_heads(map(HeadLine.of, records))
+            say(result.summary)
     return exit_code(result, "heads")
 
 
@@ -101,7 +101,7 @@ def _dry_run(opened: Catalogue, model: str, llm: Any, asked: dict[str, Any], jso
         f"heads    {len(found.heads)} of {found.model.name} to describe: {listed(found.heads)}"
         f"{waiting(found)}\n"
         f"prompts  {len(found.prompts)} ready, {len(found.heads) - len(found.prompts)} to extract first"
-        f"{f'; and those of {found.placebos} placebos' if found.placebos else ''}\n"
+        f"{f'; and those of {found.placebos} placebos (--placebos 0: none)' if found.placebos else ''}\n"
         f"{amounts(found)}"
     )
     return 0
@@ -119,7 +119,9 @@ def _plan_json(found: Plan) -> dict[str, Any]:
     }
 
 
-def _show_prompt(catalog: str, model: str, head: str, prompt: str | None, reading: str, json_path: Path | None) -> int:
+def _show_prompt(
+    catalog: str, model: str, head: str, prompt: str | None, reading: str | None, json_path: Path | None
+) -> int:
     from app.terminal import write_json
     from describe import pipeline
     from describe.catalog import Catalogue

@@ -58,12 +58,13 @@ Heads = Annotated[
     str, typer.Option("--heads", metavar="WHICH", help="all; heads such as 25.0,16.8; layers such as 20-25.")
 ]
 Reading = Annotated[
-    str,
+    Optional[str],  # noqa: UP045
     typer.Option(
         "--reading",
         metavar="NAME",
         callback=_reading,
-        help="How heads are read: paper (MAPS), or direct: what they read and write in the running model.",
+        help="How heads are read: direct, what they read and write in the running model, or paper (MAPS); default:"
+        f" {DEFAULT}, but of a model that the catalogue has by the other alone, that one.",
     ),
 ]
 ScoredReading = Annotated[
@@ -166,8 +167,14 @@ PriceOut = Annotated[
     typer.Option("--price-out", min=0, metavar="USD", help="Price of a million tokens of replies, likewise."),
 ]
 Placebos = Annotated[
-    int,
-    typer.Option("--placebos", min=0, metavar="N", help="Describe N placebo heads of each kind too, as a control."),
+    Optional[int],  # noqa: UP045
+    typer.Option(
+        "--placebos",
+        min=0,
+        metavar="N",
+        help="Describe N placebo heads of each kind too, as a control (default: of an LLM random heads at a tenth of"
+        " the cost, 8 at least; 0: none).",
+    ),
 ]
 
 Batch = Annotated[

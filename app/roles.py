@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from app import options as o
 from app.saying import say
-from describe.readings import DEFAULT
 
 if TYPE_CHECKING:
     from describe.catalog.roles import Role
@@ -20,7 +19,7 @@ def roles(
     model: o.Model,
     catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE,
     heads: o.Heads = "all",
-    reading: o.Reading = DEFAULT,
+    reading: o.Reading = None,
     device: o.Device = "auto",
     dtype: o.Dtype = "float32",
     json_path: o.Json = None,

@@ -27,6 +27,7 @@ from describe.head_record import DescriptionRecord, HeadlineScore, HeadRecord
 from describe.mappings import MappingRow, Target
 from describe.operations import load_operations
 from describe.pipeline.stored import extracted
+from describe.readings import PAPER
 from describe.records import HeadId, ModelInfo, parse_heads
 from describe.text import quoted, visible
 
@@ -123,15 +124,16 @@ def load_model(model: str, catalogue: Catalogue | None = None) -> Model:
     return Model(model, open_model(model).info, catalogue)
 
 
-def salient_mappings(model: Model, layer: int, head: int, *, device: str = "auto") -> Head:
+def salient_mappings(model: Model, layer: int, head: int, *, reading: str = PAPER.name, device: str = "auto") -> Head:
     """The most salient tokens of a head, and what it makes of each, from the weights; its whole layer is read at once.
 
-    Raises `InputError` for a head that the model does not have.
+    ``reading``: that of the paper takes seconds; ``direct`` runs tokens through the model up to that layer. Raises
+    `InputError` for a head that the model does not have.
     """
     chosen = HeadId(layer, head)
     parse_heads(str(chosen), model.info.n_layers, model.info.n_heads)
-    pipeline.extract(model.catalogue, model.source, heads=str(layer), device=device)
-    return Head(pipeline.head_record(model.catalogue, model.info.name, chosen))
+    pipeline.extract(model.catalogue, model.source, heads=str(layer), reading=reading, device=device)
+    return Head(pipeline.head_record(model.catalogue, model.info.name, chosen, reading))
 
 
 def relation_scores(

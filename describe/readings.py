@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal
 
@@ -21,6 +21,7 @@ __all__ = [
     "ReadingName",
     "Source",
     "reading_named",
+    "unnamed",
 ]
 
 ReadingName = Literal["paper", "direct"]
@@ -92,8 +93,18 @@ DIRECT = Reading("direct", "stream", ("The", "It is"), centred=True, gains=True,
 READINGS: dict[ReadingName, Reading] = {"paper": PAPER, "direct": DIRECT}
 
 
-DEFAULT: ReadingName = "paper"
-"""By which reading heads are read where none is named; of what a catalogue holds, the one that is shown."""
+DEFAULT: ReadingName = "direct"
+"""By which reading heads are read, and of what a catalogue holds shown, where none is named: see `unnamed`."""
+
+
+def unnamed(there: Iterable[ReadingName]) -> ReadingName:
+    """The reading of commands that name none, for a model whose heads were read by those ``there``, the newest last.
+
+    It is `DEFAULT`, unless the model was read by another alone: then that one is shown and gone on with, so that
+    catalogues stay what they were.
+    """
+    found = list(there)
+    return found[-1] if found and DEFAULT not in found else DEFAULT
 
 
 def reading_named(name: str) -> Reading:

@@ -88,7 +88,8 @@ def demo() -> str:
 
 @pytest.fixture(scope="session")
 def demo_catalogue(demo: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A catalogue with all heads of `demo` and their operations, described by statistics; to be copied.
+    """A catalogue with all heads of `demo`, by the paper's reading, and their operations, described by statistics; to
+    be copied.
 
     Made once for all workers: it takes a minute or two.
     """
@@ -101,7 +102,8 @@ def demo_catalogue(demo: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     where = shared_folder(tmp_path_factory) / "demo-catalogue.db"
     with FileLock(where.with_suffix(".lock")), Catalogue(str(where), create=True) as catalogue:
         pipeline.relations(catalogue, demo, device="cpu")
-        result = pipeline.describe(catalogue, demo, parse_llm("statistics"), request=Request(), device="cpu")
+        asked = {"request": Request(), "reading": "paper", "device": "cpu"}
+        result = pipeline.describe(catalogue, demo, parse_llm("statistics"), **asked)
         assert (len(result.heads), result.missing, result.failures) == (270, [], {})
     return where
 

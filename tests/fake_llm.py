@@ -32,6 +32,11 @@ class Action:
     share: float = 1.0
 
 
+_TOKEN = r"\"(?:[^\"\\]|\\.)*\""
+_ROW = rf"^(\d+\. )?(?P<source>{_TOKEN})( \(also .*?\))?( \d+)? (?P<arrow>-[>|]) (?P<targets>.*)$"
+"""A mapping row of a prompt: its number, its source with variants and strength, and its targets."""
+
+
 @dataclass
 class Call:
     """One call received: its number from 0, the first message, the whole request."""
@@ -44,12 +49,23 @@ class Call:
     @property
     def first_source(self) -> str:
         """The first source token of the prompt, in its quotes: tells heads apart."""
-        return re.search(r"^(\".*\") -[>|] ", self.prompt, re.MULTILINE).group(1)  # type: ignore[union-attr]
+        return self._first("source")
 
     @property
     def first_row(self) -> str:
-        """The first mapping row of the prompt."""
-        return re.search(r"^\".*\" -[>|] .*$", self.prompt, re.MULTILINE).group(0)  # type: ignore[union-attr]
+        """The first mapping row of the prompt, without its number, strengths and variants."""
+        targets = re.findall(_TOKEN, self._first("targets"))
+        return f"{self._first('source')} {self._first('arrow')} {', '.join(targets)}"
+
+    @property
+    def grouped(self) -> bool:
+        """The kind of head and groups of lines are asked for."""
+        return '"groups": [' in self.prompt
+
+    def _first(self, part: str) -> str:
+        found = re.search(_ROW, self.prompt, re.MULTILINE)
+        assert found, "a prompt without rows"
+        return found[part]
 
     @property
     def client_id(self) -> str:
@@ -57,9 +73,13 @@ class Call:
         return {name.lower(): value for name, value in self.headers.items()}.get("x-client-request-id", "")
 
 
-def right_answer(call: Call) -> dict[str, str]:
-    """An answer that shows which head was asked about."""
-    return {"reasoning": "seen", "inputs": f"tokens like {call.first_source}", "pattern": f"does {call.first_row}"}
+def right_answer(call: Call) -> dict[str, Any]:
+    """An answer that shows which head was asked about; a group of its first half, where groups are asked for."""
+    said = {"inputs": f"tokens like {call.first_source}", "pattern": f"does {call.first_row}"}
+    if not call.grouped:
+        return {"reasoning": "seen"} | said
+    group = {"inputs": said["inputs"], "promoted": "such tokens", "lines": list(range(1, 16))}
+    return {"reasoning": "seen", "kind": "meaning", "groups": [group]} | said
 
 
 def completion(content: str | None, *, finish_reason: str = "stop", refusal: str | None = None) -> dict[str, Any]:

@@ -216,6 +216,7 @@ def _plan_rows(planned: dict[str, Any]) -> list[tuple[str, str]]:
     waiting = f"; {planned['in_batches']} more wait in batches" if planned["in_batches"] else ""
     return [
         ("heads", f"{heads:,}, of which {heads - ready:,} are to be extracted first{waiting}"),
+        ("placebos", f"{planned.get('placebos', 0):,} heads that do nothing besides, as a control"),
         ("tokens", f"about {planned['tokens_in']:,} in, {planned['tokens_out']:,} out"),
         ("money", money),
         ("time", f"about {timedelta(seconds=round(planned['seconds']))}"),

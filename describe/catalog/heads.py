@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, and_, bindparam, select
 
 from describe.catalog import schema
-from describe.readings import DEFAULT, Reading
+from describe.readings import Reading, ReadingName, unnamed
 from describe.records import HeadId, ModelInfo
 
 __all__ = ["HEAD_ID", "IS_HEAD", "head_id", "is_called", "model_info", "newest_extractions", "place"]
@@ -51,13 +51,21 @@ def newest_extractions(
 ) -> dict[int, int]:
     """The newest extraction of each model, or of these, by a reading, placebos aside.
 
-    No ``reading``: by the default one, and of models that were not read by it, by another.
+    No ``reading``: by the one that `unnamed` gives.
     """
     table = schema.extraction
     query = select(table.c.id, table.c.model_id, table.c.settings).where(table.c.placebo.is_(None))
-    found: dict[int, tuple[bool, int]] = {}
-    for row in connection.execute(query):
-        name = Reading.of(row.settings).name
-        if (models is None or row.model_id in models) and reading in (None, name):
-            found[row.model_id] = max(found.get(row.model_id, (False, 0)), (name == DEFAULT, row.id))
-    return {model_id: newest for model_id, (_, newest) in found.items()}
+    found: dict[int, dict[ReadingName, int]] = {}
+    for row in connection.execute(query.order_by(table.c.id)):
+        if models is None or row.model_id in models:
+            of_model = found.setdefault(row.model_id, {})
+            name = Reading.of(row.settings).name
+            of_model.pop(name, None)  # so that the newest stands last
+            of_model[name] = row.id
+    wanted = {model_id: reading or unnamed(by_name) for model_id, by_name in found.items()}
+    return {
+        model_id: newest
+        for model_id, by_name in found.items()
+        for name, newest in by_name.items()
+        if name == wanted[model_id]
+    }

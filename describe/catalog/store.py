@@ -255,6 +255,18 @@ class Catalogue:
         with self._engine.connect() as connection:
             return {HeadId(row.layer, row.head, row.role): row.failure for row in connection.execute(query)}
 
+    def patterns(self, extraction_id: int, labeller_id: int) -> set[HeadId]:
+        """The heads and roles that this labeller says something of: neither failures nor abstentions."""
+        head, description = schema.head, schema.description
+        query = (
+            select(head.c.layer, head.c.head, description.c.role)
+            .join(description, description.c.head_id == head.c.id)
+            .where(head.c.extraction_id == extraction_id, description.c.labeller_id == labeller_id)
+            .where(description.c.failure.is_(None), ~description.c.unclear)
+        )
+        with self._engine.connect() as connection:
+            return {HeadId(row.layer, row.head, row.role) for row in connection.execute(query)}
+
     def answered_heads(self, extraction_id: int) -> set[HeadId]:
         """The heads that anyone described, or called unclear."""
         head, description = schema.head, schema.description

@@ -25,7 +25,7 @@ from describe.text import shown
 
 __all__ = ["DEFAULT_PROMPT", "DESCRIBING", "Kind", "Template", "load_template", "shown_rows", "template_names"]
 
-DEFAULT_PROMPT = "salient-1"
+DEFAULT_PROMPT = "salient-2"
 JUDGES = "judge-"
 """How the names of templates for judges begin."""
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 from describe.catalog import Catalogue
 from describe.errors import CatalogueError, InputError
 from describe.pipeline.common import find
-from describe.pipeline.descriptions import description_task, llm_method, load_prompt
+from describe.pipeline.descriptions import asked_placebos, description_task, llm_method, load_prompt
 from describe.pipeline.evidence import material
-from describe.pipeline.extraction.placebos import drawn_heads, known_placebos
+from describe.pipeline.extraction.placebos import known_placebos
 from describe.pipeline.llm_stage.estimate import Expected, expect, questions, to_ask
 from describe.pipeline.llm_stage.limits import Batching, Limits, Terms
 from describe.pipeline.llm_stage.run import LLMStage
 from describe.pipeline.role_rows import split_already
-from describe.readings import DEFAULT
 from describe.records import HeadId, ModelInfo, parse_heads
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def plan(
     reading: str | None = None,
     prompt: str | None = None,
     roles: bool = False,
-    placebos: int = 0,
+    placebos: int | None = 0,
     concurrency: int = 8,
     limits: Limits | None = None,
     batch: Batching | None = None,
@@ -66,15 +65,15 @@ def plan(
     stage = LLMStage(
         catalogue, llm, request, template, Terms(concurrency, limits or Limits(), batch, retry_failed=retry_failed)
     )
-    info, own = find(catalogue, model, reading or DEFAULT)
+    info, own = find(catalogue, model, reading)
     load, depends = material(catalogue, model, own, template, keep=False)
     stage.enter(settings | depends, keep=False)
     saved = catalogue.saved_heads(own)
     if not saved:
         raise CatalogueError(f"no head of {info.name} is in the catalogue yet: run headscribe extract {model}")
     wanted = parse_heads(heads, info.n_layers, info.n_heads)
-    of_placebos = drawn_heads(saved | set(wanted), placebos)
-    kinds = known_placebos(catalogue, own) if placebos else {}
+    control = asked_placebos(catalogue, llm, own, placebos, wanted)
+    of_placebos, kinds = list(control.heads), known_placebos(catalogue, own, control.kinds)
     made = [extraction_id for extraction_id in kinds.values() if extraction_id is not None]
     if roles:
         wanted, load = split_already(catalogue, own, template, load, wanted)

@@ -111,8 +111,8 @@ def _signs(template: Template) -> list[Sign]:
 
     if template.name == NAME:
         return ["promotes", "suppresses"]
-    shows: dict[str, Sign] = {"rows": "promotes", "suppressed": "suppresses"}
-    return [sign for field, sign in shows.items() if field in template.uses]
+    shows: dict[Sign, set[str]] = {"promotes": {"rows", "lines"}, "suppresses": {"suppressed"}}
+    return [sign for sign, fields in shows.items() if fields & template.uses]
 
 
 def _clusters(whole: HeadMapping, found: dict[HeadId, Role], sign: str) -> list[HeadMapping]:

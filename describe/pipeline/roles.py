@@ -13,7 +13,7 @@ from describe.pipeline.evidence import statistics_settings
 from describe.pipeline.extraction.extract import extract
 from describe.pipeline.extraction.random_heads import random_mappings
 from describe.pipeline.role_rows import roles_settings, split_already, tested_roles
-from describe.readings import DEFAULT, PAPER, Reading
+from describe.readings import PAPER, Reading
 from describe.records import HeadId, HeadMapping, MappingRow, ModelInfo
 from describe.versions import versions
 
@@ -44,7 +44,7 @@ def roles(
     model: str,
     *,
     heads: str = "all",
-    reading: str = DEFAULT,
+    reading: str | None = None,
     device: str = "auto",
     dtype: str = "float32",
     progress: Progress = silent,
@@ -79,7 +79,7 @@ def by_role(
     load: Callable[[HeadId], HeadMapping],
     heads: str,
     *,
-    reading: str = DEFAULT,
+    reading: str | None = None,
     device: str,
     dtype: str,
     progress: Progress,

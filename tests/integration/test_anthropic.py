@@ -40,7 +40,7 @@ def catalogue(tmp_path: Path) -> Iterator[Catalogue]:
 
 
 def describe(catalogue: Catalogue, model: Path, **options: Any) -> pipeline.DescribeResult:
-    options = {"request": QUICK, "heads": "0", "device": "cpu"} | options
+    options = {"request": QUICK, "heads": "0", "prompt": "salient-1", "device": "cpu"} | options
     return pipeline.describe(catalogue, str(model), LLM, **options)
 
 
@@ -159,7 +159,7 @@ def test_the_key_is_nowhere(
             | {"model": KEY}
         )
     )
-    named = ("describe", tiny_llama, "--llm", str(LLM), "--heads", "0", "--concurrency", "1")
+    named = ("describe", tiny_llama, "--llm", str(LLM), "--heads", "0", "--placebos", "0", "--concurrency", "1")
     done = headscribe(*named, **server.environment)
     report = headscribe("describe", tiny_llama, "--report", "--json")
     assert (done.returncode, report.returncode) == (0, 0), done.stderr + report.stderr

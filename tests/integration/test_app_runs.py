@@ -44,7 +44,7 @@ def catalogue(place: str) -> Iterator[Catalogue]:
 
 
 def describing(model: Path, **options: Any) -> list[str]:
-    return command_line("describe", str(model), {"llm": "openai:fake-1", "concurrency": 2} | options)
+    return command_line("describe", str(model), {"llm": "openai:fake-1", "concurrency": 2, "placebos": 0} | options)
 
 
 def until(catalogue: Catalogue, run_id: int, holds: Callable[[Run], bool]) -> Run:

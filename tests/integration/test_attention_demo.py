@@ -28,7 +28,7 @@ def test_known_heads_carry_their_kinds(
     for head, kind in (KNOWN | {SINK: "first-token sink"}).items():
         assert kind in kinds[head], head
     assert sum(head["figures"]["text"]["first"]["mean"] > 0.5 for head in found["heads"]) > 60
-    assert headscribe("extract", demo, "--heads", "8,11,16-18", "--quiet").returncode == 0
+    assert headscribe("extract", demo, "--reading", "paper", "--heads", "8,11,16-18", "--quiet").returncode == 0
     for head, kind in (KNOWN | {SINK: "first-token sink"}).items():
         shown = json.loads(headscribe("show", demo, head, "--json").stdout)["card"]
         assert (shown["kind"], shown["rests_on"]) == (kind, "attention"), head

@@ -403,7 +403,7 @@ def test_a_server_that_takes_no_batches_is_one_line(
 
 def test_what_has_no_batches(tiny_llama: Path, tmp_path: Path, headscribe: Callable[..., Any]) -> None:
     for llm in ("statistics", "gguf:demo"):
-        done = headscribe("describe", tiny_llama, "--llm", llm, "--batch")
+        done = headscribe("describe", tiny_llama, "--llm", llm, "--placebos", 0, "--batch")
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
         assert "Batch API" in done.stderr
     assert not (tmp_path / "catalogue.db").exists()
@@ -411,7 +411,7 @@ def test_what_has_no_batches(tiny_llama: Path, tmp_path: Path, headscribe: Calla
 
 def test_the_command_line(place: Path, tiny_llama: Path, server: FakeBatches, headscribe: Callable[..., Any]) -> None:
     """Plan, submit without waiting, collect, report; the key is nowhere, though the server gives it back."""
-    named = ("describe", tiny_llama, "--llm", "openai:fake-1", "--batch")
+    named = ("describe", tiny_llama, "--llm", "openai:fake-1", "--placebos", "0", "--batch")
     priced = ("--price-in", "1", "--price-out", "10")
     server.refuse = lambda method, path: Action(401, {"error": {"message": f"Incorrect API key: {KEY}"}})
     wrong = headscribe(*named, "-q", **server.environment)
@@ -458,7 +458,19 @@ def test_the_command_line(place: Path, tiny_llama: Path, server: FakeBatches, he
 @pytest.fixture
 def begin(start: Callable[..., Process], tiny_llama: Path, place: Path, server: FakeBatches) -> Callable[..., Process]:
     """Begin to describe the tiny Llama in a batch, after other code."""
-    named = ("describe", tiny_llama, "--llm", "openai:fake-1", "--catalog", place, "--batch", "--poll", "0.05")
+    named = (
+        "describe",
+        tiny_llama,
+        "--llm",
+        "openai:fake-1",
+        "--placebos",
+        "0",
+        "--catalog",
+        place,
+        "--batch",
+        "--poll",
+        "0.05",
+    )
     priced = ("-q", "--price-in", "1", "--price-out", "10")
 
     def begin(code: str = "") -> Process:

@@ -42,7 +42,13 @@ def echo(secrets: tuple[str, ...]) -> Callable[[Call], Action]:
             return Action(400, {"detail": [f"no such thing {sent}"]}, headers={"x-request-id": secrets[0]})
         if call.number % 5 == 2:
             return Action(200, f"<p>{sent}</p>".encode())
-        said = {"reasoning": sent, "inputs": f"inputs {others}"[:590], "pattern": " ".join(secrets)}
+        said = {
+            "reasoning": sent,
+            "kind": "class",
+            "groups": [],
+            "inputs": f"inputs {others}"[:590],
+            "pattern": " ".join(secrets),
+        }
         body = completion(json.dumps(said)) | {"model": sent, "id": sent}
         return Action(200, body, headers={"x-request-id": sent[:200]})
 
@@ -60,7 +66,7 @@ def whole_run(headscribe: Run, model: Path, catalogue: str, out: Path, environme
         told.extend([done.stdout, done.stderr])
 
     asked = ("--llm", "openai:fake-1", "--attempts", "1", "--give-up-after", "50")
-    run("extract", model)
+    run("extract", model, "--no-figures")
     run("describe", model, *asked, "--dry-run")
     run("describe", model, *asked, codes=(0, 1))
     run("describe", model, "--report", "--json")
@@ -109,7 +115,12 @@ def test_what_an_older_catalogue_kept_is_not_handed_on(
     tmp_path: Path, tiny_llama: Path, headscribe: Run, fake_llm: FakeLLM
 ) -> None:
     place, environment = tmp_path / "catalogue.db", fake_llm.environment | {"OPENAI_API_KEY": KEY}
-    assert headscribe("describe", tiny_llama, "--llm", "openai:fake-1", "--heads", "0", **environment).returncode == 0
+    assert (
+        headscribe(
+            "describe", tiny_llama, "--llm", "openai:fake-1", "--heads", "0", "--placebos", "0", **environment
+        ).returncode
+        == 0
+    )
     with closing(sqlite3.connect(place)) as older:
         older.execute(
             "UPDATE description SET pattern = 'says ' || ?, reply = ?, usage = ?",

@@ -118,7 +118,7 @@ def test_correlations_are_those_of_forced_runs(
 
 
 def test_described_heads_are_checked_and_shown_everywhere(headscribe: Run, small_model: Path, tmp_path: Path) -> None:
-    assert headscribe("extract", small_model).returncode == 0
+    assert headscribe("extract", small_model, "--no-figures").returncode == 0
     refused = headscribe("correlate", small_model, "--heads", "1.2", "--described")
     assert (refused.returncode, "no" in refused.stderr, refused.stderr.count("\n")) == (2, True, 1)
     assert headscribe("describe", small_model, "--llm", "statistics", "--heads", "1.2,2.0").returncode == 0

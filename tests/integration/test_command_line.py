@@ -31,7 +31,17 @@ def test_from_weights_to_a_described_catalogue(
     refuse = Action(body=completion(None, refusal="no"))
     fake_llm.misbehave = lambda call: refuse if call.number == 0 else None
     described = headscribe(
-        "describe", tiny_llama, "--llm", "openai:f", "--concurrency", 1, "--heads", "0.0,0.1", **fake_llm.environment
+        "describe",
+        tiny_llama,
+        "--llm",
+        "openai:f",
+        "--concurrency",
+        1,
+        "--heads",
+        "0.0,0.1",
+        "--placebos",
+        0,
+        **fake_llm.environment,
     )
     assert described.returncode == 1
     assert "1 heads failed: 0.0 (refusal)" in described.stderr
@@ -129,11 +139,13 @@ def test_exports_are_safe_for_what_reads_them(
     """Formulas, HTML, Markdown and control characters from an LLM stay text."""
     attack = {
         "reasoning": "r",
+        "kind": "class",
+        "groups": [],
         "inputs": '=HYPERLINK("x")',
         "pattern": "<script>x</script> **b** | \u202e [a](b) \\u0000",
     }
     fake_llm.misbehave = lambda call: Action(body=completion(json.dumps(attack)))
-    headscribe("describe", tiny_llama, "--llm", "openai:f", "--heads", "0.0", **fake_llm.environment)
+    headscribe("describe", tiny_llama, "--llm", "openai:f", "--heads", "0.0", "--placebos", 0, **fake_llm.environment)
     for form in ("csv", "markdown", "html", "parquet"):
         assert headscribe("export", "tiny-llama", "-f", form, "-o", tmp_path / f"a.{form}").returncode == 0
     with (tmp_path / "a.csv").open(newline="") as file:
@@ -149,7 +161,7 @@ def test_exports_are_safe_for_what_reads_them(
 
 
 def test_a_closed_pipe_is_no_error(tmp_path: Path, tiny_llama: Path, headscribe: Run) -> None:
-    headscribe("extract", tiny_llama)
+    headscribe("extract", tiny_llama, "--no-figures")
     command = f"{sys.executable} -m app show {tiny_llama} --json | head -1"
     environment = {**os.environ, "HEADSCRIBE_CATALOG": str(tmp_path / "catalogue.db")}
     done = subprocess.run(["bash", "-c", command], env=environment, capture_output=True, text=True)

@@ -27,7 +27,7 @@ def catalogue(demo_catalogue: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """A catalogue with all heads of demo."""
     where = shutil.copy(demo_catalogue, tmp_path_factory.mktemp("demo") / "c.db")
     with Catalogue(str(where)) as opened:
-        result = pipeline.extract(opened, "demo", device="cpu")
+        result = pipeline.extract(opened, "demo", reading="paper", device="cpu")
         assert (result.new, len(result.heads)) == (0, LAYERS * HEADS)
         yield opened
 

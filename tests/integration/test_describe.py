@@ -131,7 +131,7 @@ def test_a_misbehaving_server_leaves_right_descriptions_and_honest_failures(
 def test_unclear_is_an_answer(
     tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer = {"reasoning": "nothing in common", "inputs": "Unclear.", "pattern": "unclear"}
+    answer = {"reasoning": "none", "kind": "nothing", "groups": [], "inputs": "Unclear.", "pattern": "unclear"}
     fake_llm.misbehave = lambda call: Action(body=completion(json.dumps(answer)))
     with Catalogue(str(tmp_path / "c.db"), create=True) as catalogue:
         assert describe(catalogue, tiny_llama, fake_llm, monkeypatch, heads="1.2").failures == {}
@@ -201,7 +201,7 @@ def test_a_server_that_is_not_there_stops_the_run(
 def begin(start: Callable[..., Process], tiny_llama: Path, fake_llm: FakeLLM, tmp_path: Path) -> Callable[[], Process]:
     """Begin to describe the tiny Llama into ``c.db``."""
     environment = {**os.environ, **fake_llm.environment, "HEADSCRIBE_CATALOG": str(tmp_path / "c.db")}
-    arguments = ("describe", tiny_llama, "--llm", "openai:fake-1", "--concurrency", "2")
+    arguments = ("describe", tiny_llama, "--llm", "openai:fake-1", "--placebos", "0", "--concurrency", "2")
     return lambda: start(*arguments, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
@@ -249,7 +249,10 @@ def test_ctrl_c_ends_soon_and_keeps_what_came_in(tmp_path: Path, tiny_llama: Pat
     hang = Action(delay=20, body=completion("{}"))
     fake_llm.misbehave = lambda call: hang if call.number >= 4 else None
     process = subprocess.Popen(  # of its own: how long its end takes is what is asked
-        [sys.executable, "-m", "app", "describe", str(tiny_llama), "--llm", "openai:fake-1", "--concurrency", "2"],
+        [
+            *(sys.executable, "-m", "app", "describe", str(tiny_llama), "--llm", "openai:fake-1"),
+            *("--placebos", "0", "--concurrency", "2"),
+        ],
         env={**os.environ, **fake_llm.environment, "HEADSCRIBE_CATALOG": str(tmp_path / "c.db")},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -298,7 +301,12 @@ def test_a_gguf_file_is_served_on_this_machine(demo: str, tmp_path: Path) -> Non
     with Catalogue(str(tmp_path / "c.db"), create=True) as catalogue:
         request = Request(max_tokens=400, timeout=300)
         result = pipeline.describe(
-            catalogue, demo, parse_llm("gguf:demo"), request=request, heads="25.0", concurrency=1
+            *(catalogue, demo, parse_llm("gguf:demo")),
+            request=request,
+            heads="25.0",
+            reading="paper",
+            prompt="salient-1",
+            concurrency=1,
         )
         assert result.new == 1
         (found,) = head_record(catalogue, demo, result.heads[0])["descriptions"]

@@ -33,7 +33,7 @@ ROWS = ((0, 3, 5), (1, 2, 4))
 
 def split(catalogue: Catalogue, model: Path, *, evidence: tuple[int, ...] = (1, 2)) -> int:
     """The four heads of the first layer with two roles each, as if found in their weights; the others with one."""
-    extraction = pipeline.extract(catalogue, str(model), device="cpu").extraction_id
+    extraction = pipeline.extract(catalogue, str(model), reading="paper", device="cpu").extraction_id
     tested = statistics_settings(catalogue, extraction)
     for head in sorted(catalogue.saved_heads(extraction)):
         several = [Role("promotes", rows, (), 0.5, 5.0, 0.01) for rows in ROWS]
@@ -70,7 +70,18 @@ def test_kill_9_and_again(tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM, s
     with Catalogue(str(place), create=True) as catalogue:
         split(catalogue, tiny_llama)
     fake_llm.misbehave = lambda call: Action(delay=0.1, body=completion(json.dumps(right_answer(call))))
-    asked = ("describe", tiny_llama, "--roles", "--heads", "0,1.0", "--quiet", "--llm", "openai:fake-1")
+    asked = (
+        "describe",
+        tiny_llama,
+        "--roles",
+        "--heads",
+        "0,1.0",
+        "--placebos",
+        "0",
+        "--quiet",
+        "--llm",
+        "openai:fake-1",
+    )
     environment = {**os.environ, **fake_llm.environment, "HEADSCRIBE_CATALOG": str(place)}
     command = partial(start, *asked, "--concurrency", "2", env=environment, stderr=subprocess.PIPE)
     process = command()
@@ -102,7 +113,7 @@ def test_roles_that_nothing_supports_are_not_described(
         monkeypatch.setenv(name, value)
     asked: dict[str, Any] = {"request": Request(), "heads": "0", "roles": True}
     with Catalogue(str(tmp_path / "c.db"), create=True) as catalogue:
-        pipeline.extract(catalogue, str(tiny_llama), device="cpu")
+        pipeline.extract(catalogue, str(tiny_llama), reading="paper", device="cpu")
         with pytest.raises(CatalogueError, match="headscribe roles"):
             pipeline.plan(catalogue, str(tiny_llama), parse_llm("openai:fake-1"), **asked)
         split(catalogue, tiny_llama, evidence=(2,))
@@ -118,7 +129,7 @@ def test_roles_that_nothing_supports_are_not_described(
 def test_the_command_finds_roles_once(tmp_path: Path, tiny_llama: Path, headscribe: Any) -> None:
     """From weights to catalogue, then from the catalogue; what it shows is what one head's JSON has."""
     pytest.importorskip("lemminflect", reason="needs pip install 'headscribe[evidence]'")
-    first = headscribe("roles", tiny_llama, "--heads", "0,2.1", "--device", "cpu", "--json")
+    first = headscribe("roles", tiny_llama, "--reading", "paper", "--heads", "0,2.1", "--device", "cpu", "--json")
     assert first.returncode == 0, first.stderr
     found = json.loads(first.stdout)
     heads = {(role["layer"], role["head"]) for role in found}

@@ -58,9 +58,9 @@ def expected(models: list[str], tmp_path_factory: pytest.TempPathFactory) -> lis
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with Catalogue(str(tmp_path_factory.mktemp("local") / "c.db"), create=True) as catalogue:
-        results = pipeline.extract_all(catalogue, models, device="cpu")
+        results = pipeline.extract_all(catalogue, models, reading="paper", device="cpu")
         assert [each.new for each in results] == [12, 96]
-        assert [each.new for each in pipeline.extract_all(catalogue, models, device="cpu")] == [0, 0]
+        assert [each.new for each in pipeline.extract_all(catalogue, models, reading="paper", device="cpu")] == [0, 0]
         found = records(catalogue, results)
     torch.set_num_threads(threads)
     return found

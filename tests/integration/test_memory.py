@@ -30,7 +30,7 @@ def extract(extra):
     torch.randn(300, 300) @ torch.randn(300, 300), torch.linalg.qr(torch.randn(30, 20))
     allowed = psutil.Process().memory_info().rss + extra
     with Catalogue(f"{folder}/{extra}.db", create=True) as catalogue:
-        result = pipeline.extract(catalogue, model, device="cpu", memory=str(allowed))
+        result = pipeline.extract(catalogue, model, reading="paper", device="cpu", memory=str(allowed))
         record = next(catalogue.head_records(result.model, result.extraction_id))
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     peak = int(status["VmHWM"].split()[0]) * 1024

@@ -27,7 +27,7 @@ def catalogue(tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM, monkeypatch: 
     for name, value in fake_llm.environment.items():
         monkeypatch.setenv(name, value)
     with Catalogue(str(tmp_path / "c.db"), create=True) as opened:
-        pipeline.extract(opened, str(tiny_llama), device="cpu")
+        pipeline.extract(opened, str(tiny_llama), reading="paper", device="cpu")
         yield opened
 
 
@@ -99,7 +99,7 @@ def test_an_echoed_example_is_a_failure_and_not_asked_again(
 
 
 def test_prompts_on_the_command_line(tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM, headscribe: Run) -> None:
-    assert headscribe("extract", tiny_llama, "--quiet").returncode == 0
+    assert headscribe("extract", tiny_llama, "--no-figures", "--quiet").returncode == 0
     shown = headscribe("describe", tiny_llama, "--show-prompt", "1.2", "--prompt", "suppression-1")
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "pushes down" in shown.stdout

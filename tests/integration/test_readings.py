@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,10 +16,12 @@ from app.main import main
 from describe import pipeline
 from describe.catalog import Catalogue
 from describe.errors import InputError
-from describe.pipeline.extraction.placebos import make_placebos
+from describe.llm import Request, parse_llm
+from describe.pipeline.extraction.placebos import AskedPlacebos, make_placebos
 from describe.pipeline.extraction.random_heads import random_mappings
 from describe.readings import DIRECT, PAPER
 from describe.records import HeadId
+from tests.fake_llm import Action, FakeLLM, completion
 from tests.tiny import save, tiny_model
 
 
@@ -99,7 +107,8 @@ def test_tokens_of_a_file_are_known_by_its_content(model: str, tmp_path: Path) -
 def test_heads_that_do_nothing_are_read_as_own_ones_are(model: str, place: Path) -> None:
     with Catalogue(str(place)) as catalogue:
         _, own = pipeline.find(catalogue, model, "direct")
-        made = make_placebos(catalogue, model, own, 2, "cpu", "float32", lambda *_: None)
+        asked = AskedPlacebos.of(2, catalogue.saved_heads(own), ())
+        made = make_placebos(catalogue, model, own, asked, "cpu", "float32", lambda *_: None)
         for _, extraction_id, heads in made:
             assert catalogue.reading(extraction_id) == DIRECT
             for head in heads:
@@ -141,3 +150,99 @@ def test_exports_are_of_the_reading_asked_for(model: str, place: Path, tmp_path:
             assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / f"{name}.jsonl").read_bytes()
         with Catalogue(str(place)) as catalogue:
             assert pipeline.diff(catalogue, again, reading="direct").models[0].counts == {}
+
+
+def test_random_heads_drawn_in_the_same_go_are_those_drawn_afterwards(model: str, place: Path, tmp_path: Path) -> None:
+    with Catalogue(str(place)) as catalogue:
+        _, own = pipeline.find(catalogue, model, "direct")
+        afterwards = random_mappings(catalogue, model, own, keep=False)
+    with Catalogue(str(tmp_path / "c.db"), create=True) as catalogue:
+        found = pipeline.extract(catalogue, model, random=True)
+
+        def no_more(stage: str, done: int, total: int) -> None:
+            raise AssertionError("they are there")
+
+        assert random_mappings(catalogue, model, found.extraction_id, progress=no_more) == afterwards
+
+
+def test_where_no_reading_is_named_a_new_model_is_read_directly_and_a_known_one_as_it_was(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = str(tmp_path / "c.db")
+    assert main(["extract", model, "--reading", "paper", "--heads", "0-1", "--catalog", place, "-q"]) == 0
+    assert main(["extract", model, "--heads", "0", "--catalog", place]) == 0
+    assert "read by paper, as the catalogue has this model: --reading direct" in capsys.readouterr().out
+    with Catalogue(place) as catalogue:
+        asked: dict[str, Any] = {"request": Request(), "device": "cpu"}
+        said = pipeline.describe(catalogue, model, parse_llm("statistics"), heads="1-2", **asked)
+        assert catalogue.reading(said.extraction_id) == PAPER, "gone on with"
+        direct = pipeline.extract(catalogue, model, heads="0", reading="direct")
+        assert pipeline.find(catalogue, model)[1] == direct.extraction_id
+        assert pipeline.roles(catalogue, model, heads="0.1").extraction_id == direct.extraction_id
+    with Catalogue(str(tmp_path / "new.db"), create=True) as new:
+        assert new.reading(pipeline.extract(new, model, heads="0").extraction_id) == DIRECT
+
+
+def test_killed_between_two_heads_it_goes_on_and_no_row_is_half_there(model: str, place: Path, tmp_path: Path) -> None:
+    """kill -9 when 6 heads are committed: the first layer and half of the second."""
+    killed = (
+        "import os, signal, sys\n"
+        "from describe import pipeline\n"
+        "from describe.catalog import Catalogue\n"
+        "def progress(stage, done, total):\n"
+        "    if (stage, done) == ('extract', 6): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "with Catalogue(sys.argv[2], create=True) as catalogue:\n"
+        "    pipeline.extract(catalogue, sys.argv[1], device='cpu', progress=progress)\n"
+    )
+    where = tmp_path / "c.db"
+    done = subprocess.run([sys.executable, "-c", killed, model, where], capture_output=True, text=True, timeout=200)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    layers: list[int] = []
+
+    def watch(stage: str, done: int, total: int) -> None:
+        if stage == "extract":
+            layers.append(done)
+
+    with Catalogue(str(where)) as catalogue, Catalogue(str(place)) as whole:
+        _, own = pipeline.find(catalogue, model, "direct")
+        saved = catalogue.saved_heads(own, complete=True)
+        assert len(saved) == len(catalogue.saved_heads(own)) == 6
+        again = pipeline.extract(catalogue, model, device="cpu", progress=watch)
+        assert (again.extraction_id, again.new, layers) == (own, 6, [0, 1, 2, 3, 4, 5, 6])
+        _, other = pipeline.find(whole, model, "direct")
+        for head in again.heads:
+            same = whole.mapping(other, head, held_out=True)
+            assert catalogue.mapping(own, head, held_out=True) == same, f"{head} as without the kill"
+
+
+def test_an_llm_is_asked_about_random_heads_too_unless_it_is_not_to_be(
+    model: str, place: Path, tmp_path: Path, fake_llm: FakeLLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in fake_llm.environment.items():
+        monkeypatch.setenv(name, value)
+    where = shutil.copy(place, tmp_path / "c.db")
+    llm, asked = parse_llm("openai:fake-1"), {"request": Request()}
+    abstains = iter(range(100))
+    unclear = json.dumps({"reasoning": "", "kind": "nothing", "groups": [], "inputs": "Unclear", "pattern": "Unclear"})
+    fake_llm.misbehave = lambda call: Action(body=completion(unclear)) if next(abstains) % 4 == 0 else None
+    with Catalogue(str(where)) as catalogue:
+        planned = pipeline.plan(catalogue, model, llm, **asked, placebos=None)
+        assert (len(planned.heads), planned.placebos, planned.calls) == (12, 8, 20)
+        result = pipeline.describe(catalogue, model, llm, **asked, placebos=None, concurrency=1, device="cpu")
+        assert ({kind: len(found) for kind, found in result.placebos.items()}, len(fake_llm.calls)) == (
+            {"random": 8},
+            20,
+        )
+        assert result.summary == "described: 9 of 12 own heads, 6 of 8 random ones"
+        assert pipeline.plan(catalogue, model, llm, **asked, placebos=None).calls == 0
+        some = pipeline.describe(catalogue, model, llm, **asked, heads="1", placebos=None, device="cpu")
+        assert (len(fake_llm.calls), some.summary[:27]) == (
+            20 + len(set(some.placebos["random"]) - set(result.placebos["random"])),
+            "described: 3 of 4 own heads",
+        )
+        assert catalogue.ledger.summary(1)[0]["calls"] == len(fake_llm.calls)
+    assert AskedPlacebos.of(None, [HeadId(0, n) for n in range(270)], ()).kinds == ("random",)
+    assert len(AskedPlacebos.of(None, [HeadId(0, n) for n in range(270)], ()).heads) == 30
+    assert AskedPlacebos.of(0, [HeadId(0, 0)], ()) == AskedPlacebos()
+    monkeypatch.setenv("HEADSCRIBE_CATALOG", str(where))
+    assert main(["describe", model, "--llm", "openai:fake-1", "--dry-run", "--heads", "0", "--placebos", "0"]) == 0

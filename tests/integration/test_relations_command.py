@@ -73,7 +73,7 @@ def test_scores_as_json_table_and_pictures(
     }
     table = headscribe("relations", small_models[0], "--operations", operations, "--threshold", "0.05")
     assert "not valid for this model: under 30 pairs" in table.stdout
-    headscribe("extract", small_models[0])
+    headscribe("extract", small_models[0], "--no-figures")
     record = json.loads(headscribe("show", small_models[0], "1.2", "--json").stdout)
     assert record["relations"]["jump"]["score"] == found["operations"]["jump"]["scores"][1][2]
 

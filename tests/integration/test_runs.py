@@ -113,7 +113,19 @@ def test_killed_between_reply_and_description_nothing_is_paid_twice(
         "from app.main import main\n"
         "main(sys.argv[1:])"
     )
-    arguments = ["describe", str(tiny_llama), "--llm", "openai:fake-1", "--concurrency", "1", "--catalog", place, "-q"]
+    arguments = [
+        "describe",
+        str(tiny_llama),
+        "--llm",
+        "openai:fake-1",
+        "--placebos",
+        "0",
+        "--concurrency",
+        "1",
+        "--catalog",
+        place,
+        "-q",
+    ]
     environment = {**os.environ, **fake_llm.environment}
     assert start("-c", code, *arguments, env=environment).wait(60) == -signal.SIGKILL
     assert len(fake_llm.answered) == 1
@@ -157,7 +169,7 @@ def test_a_budget_is_never_passed(concurrency: int, catalogue: Catalogue, tiny_l
 
 
 def test_a_budget_on_the_command_line(tiny_llama: Path, fake_llm: FakeLLM, headscribe: Run) -> None:
-    named = ("describe", tiny_llama, "--llm", "openai:fake-1", "-q")
+    named = ("describe", tiny_llama, "--llm", "openai:fake-1", "--placebos", "0", "-q")
     done = headscribe(*named, "--budget", "0", "--price-in", "1", "--price-out", "1", **fake_llm.environment)
     assert done.returncode == 1
     assert "12 heads are missing: 0.0, 0.1" in done.stderr
@@ -169,7 +181,7 @@ def test_a_budget_on_the_command_line(tiny_llama: Path, fake_llm: FakeLLM, heads
 def test_a_dry_run_asks_nobody_and_changes_nothing(
     tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM, headscribe: Run
 ) -> None:
-    named = ("describe", tiny_llama, "--llm", "openai:fake-1", "--dry-run")
+    named = ("describe", tiny_llama, "--llm", "openai:fake-1", "--placebos", "0", "--dry-run")
     none = headscribe(*named, **fake_llm.environment)
     assert none.returncode == 2
     assert not (tmp_path / "catalogue.db").exists()
@@ -290,7 +302,9 @@ def test_the_key_appears_nowhere(tmp_path: Path, tiny_llama: Path, fake_llm: Fak
         return Action(200, body, headers={"x-request-id": KEY} if call.number % 2 else {})
 
     fake_llm.misbehave = echo
-    done = headscribe("describe", tiny_llama, "--llm", "openai:fake-1", "--concurrency", "1", **fake_llm.environment)
+    done = headscribe(
+        "describe", tiny_llama, "--llm", "openai:fake-1", "--placebos", 0, "--concurrency", "1", **fake_llm.environment
+    )
     assert done.returncode == 0, done.stderr
     assert len(fake_llm.calls) > 12
     report = headscribe("describe", tiny_llama, "--report", "--json")
@@ -333,7 +347,7 @@ def test_the_account_and_a_user_in_the_address_are_sent(
 
 def test_the_report_needs_no_llm(tiny_llama: Path, fake_llm: FakeLLM, headscribe: Run) -> None:
     priced = ("--price-in", "1", "--price-out", "10")
-    named = ("describe", tiny_llama, "--llm", "openai:fake-1", "-q")
+    named = ("describe", tiny_llama, "--llm", "openai:fake-1", "--placebos", "0", "-q")
     assert headscribe(*named, *priced, **fake_llm.environment).returncode == 0
     shown = headscribe("describe", tiny_llama, "--report")
     assert shown.returncode == 0, shown.stderr

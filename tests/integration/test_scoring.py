@@ -67,7 +67,7 @@ def test_planted_descriptions_are_found_true_and_wrong_ones_not(
     planted = planted_model(tmp_path / "planted")
     fake_llm.misbehave = knowing(planted)
     with Catalogue(str(tmp_path / "c.db"), create=True) as catalogue:
-        own = pipeline.extract(catalogue, str(planted.path), device="cpu").extraction_id
+        own = pipeline.extract(catalogue, str(planted.path), reading="paper", device="cpu").extraction_id
         for suppresses in (False, True):
             settings = {"shows": "suppressed"} if suppresses else {}
             author = catalogue.register_labeller("oracle", f"planted-{suppresses}", "", settings)
@@ -265,7 +265,12 @@ def copy_targets(catalogue: Catalogue, extraction_id: int, head: HeadId) -> None
 
 
 def test_a_server_without_log_probabilities_is_one_line(headscribe: Run, tiny_llama: Path, fake_llm: FakeLLM) -> None:
-    assert headscribe("describe", tiny_llama, "--llm", "openai:fake-1", "-q", **fake_llm.environment).returncode == 0
+    assert (
+        headscribe(
+            "describe", tiny_llama, "--llm", "openai:fake-1", "--placebos", 0, "-q", **fake_llm.environment
+        ).returncode
+        == 0
+    )
     score = ("score", tiny_llama, "--judge", "openai:judge", "--measure", "likelihood", "-q")
     refused = Action(400, {"error": {"message": "logprobs are not supported with this model"}})
     silent = {"index": 0, "finish_reason": "length", "text": " A", "logprobs": None}
@@ -314,7 +319,12 @@ def test_killed_between_reply_and_score_nothing_is_paid_twice(
 def test_failures_are_kept_counted_and_asked_again_on_request(
     headscribe: Run, tiny_llama: Path, fake_llm: FakeLLM
 ) -> None:
-    assert headscribe("describe", tiny_llama, "--llm", "openai:fake-1", "-q", **fake_llm.environment).returncode == 0
+    assert (
+        headscribe(
+            "describe", tiny_llama, "--llm", "openai:fake-1", "--placebos", 0, "-q", **fake_llm.environment
+        ).returncode
+        == 0
+    )
     fake_llm.misbehave = lambda call: Action(body=completion("no JSON"))
     score = ("score", tiny_llama, "--judge", "openai:judge", "--heads", "0.0,0.1")
     done = headscribe(*score, **fake_llm.environment)
@@ -329,7 +339,12 @@ def test_failures_are_kept_counted_and_asked_again_on_request(
 
 
 def test_what_cannot_be_judged_is_one_line(headscribe: Run, tiny_llama: Path, fake_llm: FakeLLM) -> None:
-    assert headscribe("describe", tiny_llama, "--llm", "openai:fake-1", "-q", **fake_llm.environment).returncode == 0
+    assert (
+        headscribe(
+            "describe", tiny_llama, "--llm", "openai:fake-1", "--placebos", 0, "-q", **fake_llm.environment
+        ).returncode
+        == 0
+    )
     for arguments, said in (
         (("--judge", "statistics"), "no head of"),
         (("--judge", "statistics", "--llm", "openai:fake-1"), "can judge the claims of --llm statistics only"),
@@ -344,7 +359,7 @@ def test_what_cannot_be_judged_is_one_line(headscribe: Run, tiny_llama: Path, fa
 
 def test_statistics_judge_what_statistics_say_of_planted_heads(headscribe: Run, tmp_path: Path) -> None:
     model = planted_model(tmp_path / "planted").path
-    described = headscribe("describe", model, "--llm", "statistics", "--placebos", "3", "-q")
+    described = headscribe("describe", model, "--llm", "statistics", "--reading", "paper", "--placebos", "3", "-q")
     assert described.returncode == 0, described.stderr
     done = headscribe("score", model, "--judge", "statistics", "--json")
     (row,) = json.loads(done.stdout)

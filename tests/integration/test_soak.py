@@ -64,7 +64,19 @@ def test_nothing_is_lost_or_paid_twice_whatever_happens(
     place = str(tmp_path / "soak.db")
     with Catalogue(place, create=True) as catalogue:
         pipeline.extract(catalogue, str(model), device="cpu")
-    named = ("describe", model, "--llm", "openai:fake-1", "--catalog", place, "--concurrency", IN_FLIGHT, "--quiet")
+    named = (
+        "describe",
+        model,
+        "--llm",
+        "openai:fake-1",
+        "--placebos",
+        "0",
+        "--catalog",
+        place,
+        "--concurrency",
+        IN_FLIGHT,
+        "--quiet",
+    )
     options = ("--timeout", "1.5", "--attempts", "20", "--give-up-after", "500")
     begin = partial(start, *named, *options, env={**os.environ, **fake_llm.environment})
     dice = random.Random(7)

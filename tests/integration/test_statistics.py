@@ -66,12 +66,12 @@ def test_evidence_of_demo_is_complete_and_significant(demo_heads: dict[str, Any]
 
 
 def test_from_command_line_to_terminal_page_and_table(tiny_llama: Path, headscribe: Run, tmp_path: Path) -> None:
-    done = headscribe("describe", tiny_llama, "--llm", "statistics", "--json", "-")
+    done = headscribe("describe", tiny_llama, "--llm", "statistics", "--reading", "paper", "--json", "-")
     assert done.returncode == 0, done.stderr
     first = json.loads(done.stdout)
     assert len(first) == 12
     assert all(record["descriptions"][0]["inputs"] for record in first)
-    again = headscribe("describe", tiny_llama, "--llm", "statistics", "--json", "-")
+    again = headscribe("describe", tiny_llama, "--llm", "statistics", "--reading", "paper", "--json", "-")
     assert json.loads(again.stdout) == first
     assert headscribe("show", tiny_llama, "0.0").returncode == 0
     for form in ("html", "parquet", "jsonl"):
@@ -89,7 +89,7 @@ def test_it_takes_no_prompt(tiny_llama: Path, headscribe: Run) -> None:
 
 
 def test_statistics_have_nothing_to_try_dry(headscribe: Callable[..., Any], tiny_llama: Path) -> None:
-    headscribe("extract", tiny_llama)
+    headscribe("extract", tiny_llama, "--reading", "paper")
     done = headscribe("describe", tiny_llama, "--llm", "statistics", "--dry-run")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "asks nobody and costs nothing" in done.stderr

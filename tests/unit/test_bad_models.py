@@ -152,6 +152,6 @@ def test_values_that_are_not_finite_are_refused(tiny_llama: Path, tmp_path: Path
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     with Catalogue(str(tmp_path / "c.db"), create=True) as catalogue:
         with pytest.raises(CheckpointError, match="not finite"):
-            pipeline.extract(catalogue, str(folder))
+            pipeline.extract(catalogue, str(folder), reading="paper")
         info, extraction_id = pipeline.find(catalogue, str(folder))
         assert [record["layer"] for record in head_records(catalogue, info, extraction_id)] == [0] * 4

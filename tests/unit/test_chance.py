@@ -40,7 +40,7 @@ def extractions(catalogue: Catalogue) -> int:
 
 def test_they_are_drawn_once_and_are_nobodys_heads(tiny_llama: Path, tmp_path: Path) -> None:
     with Catalogue(str(tmp_path / "c.db"), create=True) as catalogue:
-        own = extract(catalogue, str(tiny_llama), device="cpu").extraction_id
+        own = extract(catalogue, str(tiny_llama), reading="paper", device="cpu").extraction_id
         tried = random_mappings(catalogue, str(tiny_llama), own, keep=False, device="cpu")
         assert extractions(catalogue) == 1, "not kept"
         drawn = random_mappings(catalogue, str(tiny_llama), own, device="cpu")

@@ -172,9 +172,9 @@ def test_the_figures_of_a_model_are_found_together_and_once_all_its_heads_are_th
 ) -> None:
     model, told = str(tiny_llama), list[str]()
     with Catalogue(str(tmp_path / "c.db"), create=True) as catalogue:
-        one = extract(catalogue, model, heads="0.0", device="cpu")
+        one = extract(catalogue, model, heads="0.0", reading="paper", device="cpu")
         assert pipeline_figures(catalogue, model, one.model, one.extraction_id, device="cpu") == {}
-        every = extract(catalogue, model, device="cpu")
+        every = extract(catalogue, model, reading="paper", device="cpu")
         found = pipeline_figures(catalogue, model, every.model, every.extraction_id, device="cpu")
         assert sorted(found) == every.model.heads
         again = pipeline_figures(

@@ -298,7 +298,7 @@ def test_money_is_spent_only_by_a_plan_a_budget_and_a_yes(
     assert next(button for button in test.button if button.label == "Start").disabled, "yes to another budget"
     next(box for box in test.checkbox if box.label.startswith("This may spend")).check().run()
     press(test, "Start")
-    assert launched == [["describe", "m", f"--llm={llm}", "--prompt=salient-1", "--budget=5.0"]]
+    assert launched == [["describe", "m", f"--llm={llm}", "--prompt=salient-2", "--budget=5.0"]]
 
 
 def test_what_is_left_of_a_budget_is_the_budget_of_a_run_gone_on_with(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-
-import torch
+from collections.abc import Iterator, Sequence
 
 from describe.maps import HeadCoordinates, LayerReading, LayerView, RowCounts, own_heads, read_layer
 from describe.maps.reading import DirectOperations
 from describe.pipeline.common import N_DIRECT_TARGETS, N_HELD_OUT, N_SALIENT, N_SAMPLED, N_TARGETS, Progress, silent
 from describe.pipeline.extraction.compute import Means, seeds_of
+from describe.pipeline.extraction.jobs import Beside, StandIns
 from describe.pipeline.extraction.views import layer_views
 from describe.readings import Reading
 from describe.records import ConstantPart, HeadId, HeadMapping, MappingRow, Target
@@ -23,9 +22,6 @@ COUNTS = RowCounts(N_SALIENT + N_HELD_OUT, N_SAMPLED, N_SALIENT, N_DIRECT_TARGET
 MOST = 1 << 16
 """Heads that are read in a layer, at most."""
 
-StandIns = Callable[[int, LayerView, LayerWeights], Iterable[HeadCoordinates]]
-"""The heads that are read in a layer, over its view, from its own weights."""
-
 
 def direct_layers(
     model: str,
@@ -34,10 +30,13 @@ def direct_layers(
     layers: Sequence[int],
     means: Means,
     progress: Progress = silent,
+    beside: Beside | None = None,
 ) -> Iterator[tuple[int, LayerReading]]:
     """Each layer and its heads' rows and constant parts, on the CPU, in order."""
 
     def own(layer: int, view: LayerView, read: LayerWeights) -> Iterator[HeadCoordinates]:
+        if beside is not None and layer in beside.layers:
+            beside.take(layer, _read(weights, layer, view, beside.heads, beside.counts, means))
         return own_heads(view, read, block=means.block)
 
     return read_views(model, weights, reading, layers, means, own, progress=progress)
@@ -56,9 +55,16 @@ def read_views(
 ) -> Iterator[tuple[int, LayerReading]]:
     """Each layer and the rows and constant parts of whatever ``heads`` there are in it."""
     for layer, view in layer_views(model, weights, reading, layers, means, progress):
-        found = heads(layer, view, weights.layer(layer))
-        first = seeds_of(weights.info, layer).start
-        yield layer, read_layer(view, found, counts, seeds=range(first, first + MOST), block=means.block)
+        yield layer, _read(weights, layer, view, heads, counts, means)
+
+
+def _read(
+    weights: HeadWeights, layer: int, view: LayerView, heads: StandIns, counts: RowCounts, means: Means
+) -> LayerReading:
+    """The rows and constant parts of whatever ``heads`` there are in a layer."""
+    found = heads(layer, view, weights.layer(layer))
+    first = seeds_of(weights.info, layer).start
+    return read_layer(view, found, counts, seeds=range(first, first + MOST), block=means.block)
 
 
 def direct_mapping(found: LayerReading, head: HeadId, place: int, tokens: list[str]) -> HeadMapping:
@@ -88,8 +94,8 @@ def direct_mapping(found: LayerReading, head: HeadId, place: int, tokens: list[s
         constant=None
         if constant is None
         else ConstantPart(
-            _targets(tokens, constant.targets[place], constant.logits[place]),
-            _targets(tokens, constant.suppressed[place], constant.suppressed_logits[place]),
+            _targets(tokens, constant.targets[place].tolist(), constant.logits[place].tolist()),
+            _targets(tokens, constant.suppressed[place].tolist(), constant.suppressed_logits[place].tolist()),
             float(constant.share[place]),
         ),
     )
@@ -100,33 +106,29 @@ def _rows(
 ) -> tuple[MappingRow, ...]:
     """A head's rows, with so many promoted and suppressed targets of each."""
     up, down = targets
+    promoted = zip(*(column[place, :, :up].tolist() for column in (found.targets, found.logits, found.z)), strict=True)
+    lowest = (found.suppressed, found.suppressed_logits, found.suppressed_z)
+    suppressed = zip(*(column[place, :, :down].tolist() for column in lowest), strict=True)
+    of_rows = (column[place].tolist() for column in (found.sources, found.saliency, found.distinctness))
     return tuple(
         MappingRow(
             token_id=source,
             token=tokens[source],
-            saliency=float(found.saliency[place, row]),
-            targets=_targets(
-                tokens,
-                found.targets[place, row, :up],
-                found.logits[place, row, :up],
-                found.z[place, row, :up] if strengths else None,
-            ),
-            suppressed=_targets(
-                tokens,
-                found.suppressed[place, row, :down],
-                found.suppressed_logits[place, row, :down],
-                found.suppressed_z[place, row, :down] if strengths else None,
-            ),
-            distinctness=float(found.distinctness[place, row]) if strengths else None,
-            variants=tuple(tokens[other] for other in found.variants[place][row]),
+            saliency=saliency,
+            targets=_targets(tokens, *(high if strengths else high[:2])),
+            suppressed=_targets(tokens, *(low if strengths else low[:2])),
+            distinctness=distinctness if strengths else None,
+            variants=tuple(tokens[other] for other in variants),
         )
-        for row, source in enumerate(found.sources[place].tolist())
+        for source, saliency, distinctness, high, low, variants in zip(
+            *of_rows, promoted, suppressed, found.variants[place], strict=True
+        )
     )
 
 
 def _targets(
-    tokens: list[str], ids: torch.Tensor, logits: torch.Tensor, z: torch.Tensor | None = None
+    tokens: list[str], ids: list[int], logits: list[float], z: list[float] | None = None
 ) -> tuple[Target, ...]:
-    strengths = [None] * len(ids) if z is None else z.tolist()
-    parts = zip(ids.tolist(), logits.tolist(), strengths, strict=True)
-    return tuple(Target(token, tokens[token], logit, strength) for token, logit, strength in parts)
+    strengths: list[float | None] = [None] * len(ids) if z is None else [*z]
+    parts = zip(ids, logits, strengths, strict=True)
+    return tuple(Target(token, tokens[token], logit, far) for token, logit, far in parts)

@@ -71,7 +71,7 @@ def _layers(job: Job, means: Means, weights: HeadWeights, progress: Progress) ->
         return extract_layers(weights, job.layers, means)
     from describe.pipeline.extraction.direct import direct_layers
 
-    return direct_layers(job.model, weights, job.reading, job.layers, means, progress)
+    return direct_layers(job.model, weights, job.reading, job.layers, means, progress, job.beside)
 
 
 def _ranked(ranking: Ranking, job: RankJob, means: Means, weights: HeadWeights) -> Iterator[Ranked]:

@@ -9,24 +9,23 @@ from typing import TYPE_CHECKING
 from describe.catalog import Catalogue
 from describe.errors import InputError
 from describe.head_record import CountedTokens
-from describe.pipeline.common import N_HELD_OUT, N_SALIENT, Progress, known, silent
+from describe.pipeline.common import Progress, known, silent
 from describe.pipeline.extraction.asked import AskedReading
 from describe.pipeline.extraction.engines import LOCAL, Engine
 from describe.pipeline.extraction.jobs import Job, opener
 from describe.pipeline.extraction.memory import parse_memory
-from describe.readings import DEFAULT, PAPER
-from describe.records import HeadId, HeadMapping, MappingRow, ModelInfo, Target, parse_heads
+from describe.pipeline.extraction.naming import named
+from describe.pipeline.extraction.random_heads import random_beside
+from describe.readings import PAPER
+from describe.records import HeadId, ModelInfo, parse_heads
 from describe.versions import versions
 from describe.weights import check_files, content_hash, locate
 
 if TYPE_CHECKING:
-    import torch
-
-    from describe.maps import LayerReading, SalientOperations
     from describe.pipeline.extraction.compute import Means
     from describe.weights import HeadWeights
 
-__all__ = ["ExtractResult", "extract", "extract_all", "named"]
+__all__ = ["ExtractResult", "extract", "extract_all"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class ExtractResult:
     """Which model was extracted, where its heads are, and how many were new.
 
     Attributes:
-        note: why it could not be read as was asked, and how it was read instead; or nothing.
+        note: how it was read, where that is not as was asked, or not by the default reading; or nothing.
     """
 
     model: ModelInfo
@@ -58,11 +57,12 @@ def extract(
     model: str,
     *,
     heads: str = "all",
-    reading: str = DEFAULT,
+    reading: str | None = None,
     tokens: str | None = None,
     device: str = "auto",
     dtype: str = "float32",
     memory: str | None = None,
+    random: bool = False,
     progress: Progress = silent,
 ) -> ExtractResult:
     """`extract_all` of one model, on this machine."""
@@ -75,6 +75,7 @@ def extract(
         device=device,
         dtype=dtype,
         memory=memory,
+        random=random,
         progress=progress,
     )[0]
 
@@ -84,11 +85,12 @@ def extract_all(
     models: Sequence[str],
     *,
     heads: str = "all",
-    reading: str = DEFAULT,
+    reading: str | None = None,
     tokens: str | None = None,
     device: str = "auto",
     dtype: str = "float32",
     memory: str | None = None,
+    random: bool = False,
     engine: Engine = LOCAL,
     progress: Progress = silent,
 ) -> list[ExtractResult]:
@@ -97,19 +99,27 @@ def extract_all(
     Args:
         models: each MODEL as on the command line.
         heads: a selection as `describe.records.parse_heads` reads it, the same of each model.
-        reading: by which one. An extraction by it that a catalogue has is gone on with, by the tokens that count there.
+        reading: by which one; None as `describe.readings.unnamed` chooses for each model, and on an engine that reads
+            by the paper's alone, by that. An extraction by it that a catalogue has is gone on with, by the tokens that
+            count there.
         tokens: which count, as `Reading.tokens` has it; by default those of the extraction that is there, or of the
             reading.
         device: ``auto``, ``cpu``, ``cuda``, ``mps``.
         dtype: the precision to compute in, ``float32`` or ``float64``.
         memory: what a process that computes may take, such as ``8GiB``; by default a share of what is free.
+        random: draw the `random_mappings` of models that are run in the same go, where all heads are asked for.
         engine: where to compute.
 
     Raises `InputError` for a model or selection that cannot be read, before anything is changed.
     """
+    if engine is not LOCAL:
+        if reading not in (None, PAPER.name) or tokens is not None:
+            raise InputError(
+                "--engine ray reads heads by the reading paper alone, over all tokens: leave out --engine, or --reading"
+                " and --tokens"
+            )
+        reading = PAPER.name
     asked = AskedReading(reading, tokens, dtype)
-    if engine is not LOCAL and asked.standard != PAPER:
-        raise InputError("--engine ray reads heads by the reading paper alone: leave out --engine or --reading")
     allowed = None if memory is None else parse_memory(memory)
     models = list(dict.fromkeys(models))
     there = [_there(catalogue, model, heads, asked) for model in models]
@@ -129,7 +139,7 @@ def extract_all(
             if engine is LOCAL:
                 means.plan(opened(model), layers=1)
         runs = [
-            _begin(catalogue, model, opened(model), chosen, asked, means)
+            _begin(catalogue, model, opened(model), chosen, asked, means, random=random)
             for model, chosen in zip(todo, wanted, strict=True)
         ]
         for run in runs:
@@ -147,11 +157,12 @@ def _there(catalogue: Catalogue, model: str, heads: str, asked: AskedReading) ->
         return None
     model_id, info = found
     wanted = parse_heads(heads, info.n_layers, info.n_heads)
-    extraction_id = catalogue.find_extraction(model_id, asked.settings(asked.kept(catalogue, model_id), info))
+    kept = asked.kept(catalogue, model_id)
+    extraction_id = catalogue.find_extraction(model_id, asked.settings(kept, info))
     saved = set() if extraction_id is None else catalogue.saved_heads(extraction_id, complete=True)
     if extraction_id is None or not saved.issuperset(wanted):
         return None
-    return ExtractResult(info, extraction_id, wanted, 0)
+    return ExtractResult(info, extraction_id, wanted, 0, asked.note(kept))
 
 
 def _begin(
@@ -161,6 +172,8 @@ def _begin(
     wanted: list[HeadId],
     asked: AskedReading,
     means: Means,
+    *,
+    random: bool,
 ) -> _Run:
     used = versions("torch", "transformers", "gguf", "safetensors") | {"device": means.device.type}
     info = weights.info
@@ -175,8 +188,10 @@ def _begin(
     extraction_id = catalogue.begin_extraction(model_id, asked.settings(kept, info), used)
     saved = catalogue.saved_heads(extraction_id, complete=True)
     missing = [head for head in wanted if head not in saved]
-    job = Job(model, info, tuple(dict.fromkeys(head.layer for head in missing)), reading=reading)
-    note = f"read by {kept.words}: {why}" if why else ""
+    together = random and reading.source == "stream" and missing and len(wanted) == len(info.heads)
+    beside = random_beside(catalogue, weights, extraction_id, means) if together else None
+    job = Job(model, info, tuple(dict.fromkeys(head.layer for head in missing)), reading=reading, beside=beside)
+    note = f"read by {kept.words}: {why}" if why else asked.note(kept)
     return _Run(job, ExtractResult(info, extraction_id, wanted, len(missing), note), missing)
 
 
@@ -211,24 +226,3 @@ def _extract(
                 catalogue.save_head(run.result.extraction_id, named(found, head, head.head, tokens))
                 done += 1
                 progress("extract", done, total)
-
-
-def named(found: SalientOperations | LayerReading, head: HeadId, place: int, tokens: list[str]) -> HeadMapping:
-    """One head's part of a layer's result, at its ``place`` there, token ids with their text."""
-    from describe.maps import LayerReading
-
-    if isinstance(found, LayerReading):
-        from describe.pipeline.extraction.direct import direct_mapping
-
-        return direct_mapping(found, head, place, tokens)
-
-    def targets(ids: torch.Tensor, logits: torch.Tensor) -> list[tuple[Target, ...]]:
-        rows = zip(ids[place].tolist(), logits[place].tolist(), strict=True)
-        return [tuple(Target(t, tokens[t], z) for t, z in zip(*row, strict=True)) for row in rows]
-
-    sources, saliency = found.sources[place].tolist(), found.saliency[place].tolist()
-    promoted, suppressed = targets(found.targets, found.logits), targets(found.suppressed, found.suppressed_logits)
-    columns = zip(sources, saliency, promoted, suppressed, strict=True)
-    rows = tuple(MappingRow(source, tokens[source], *rest) for source, *rest in columns)
-    last = N_SALIENT + N_HELD_OUT
-    return HeadMapping(head, rows[:N_SALIENT], held_out=rows[N_SALIENT:last], sampled=rows[last:])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -11,21 +11,44 @@ from describe.readings import PAPER, Reading
 from describe.records import ModelInfo
 
 if TYPE_CHECKING:
+    from describe.maps import HeadCoordinates, LayerReading, LayerView, RowCounts
     from describe.weights import HeadWeights
+    from describe.weights.model import LayerWeights
 
-__all__ = ["Job", "Opener", "RankJob", "opener"]
+__all__ = ["Beside", "Job", "Opener", "RankJob", "StandIns", "opener"]
 
 Opener = Callable[[str], "HeadWeights"]
+
+StandIns = Callable[[int, "LayerView", "LayerWeights"], Iterable["HeadCoordinates"]]
+"""The heads that are read in a layer, over its view, from its own weights."""
+
+
+@dataclass(frozen=True)
+class Beside:
+    """Other heads to be read in the same layers, while the tokens stand there.
+
+    Attributes:
+        layers: in which there are any.
+        heads: those of a layer; ``counts``: how many rows of each.
+        take: given each layer of them, before that layer's own heads are handed on.
+    """
+
+    layers: frozenset[int]
+    heads: StandIns
+    counts: RowCounts
+    take: Callable[[int, LayerReading], None]
 
 
 @dataclass(frozen=True)
 class Job:
-    """Layers of a model to compute: MODEL, what it must turn out to be, which layers, and by which reading."""
+    """Layers of a model to compute: MODEL, what it must turn out to be, which layers, by which reading, and which other
+    heads besides."""
 
     model: str
     info: ModelInfo
     layers: tuple[int, ...]
     reading: Reading = field(default=PAPER, kw_only=True)
+    beside: Beside | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True)

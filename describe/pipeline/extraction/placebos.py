@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from describe.catalog import Catalogue
 from describe.pipeline.common import Progress, choose_device
-from describe.pipeline.extraction.extract import named
+from describe.pipeline.extraction.naming import named
 from describe.readings import PAPER
 from describe.records import HeadId, HeadMapping
 from describe.versions import versions
@@ -20,27 +21,52 @@ if TYPE_CHECKING:
     from describe.weights import HeadWeights
     from describe.weights.model import LayerWeights
 
-__all__ = ["KINDS", "drawn_heads", "known_placebos", "make_placebos"]
+__all__ = ["KINDS", "AskedPlacebos", "known_placebos", "make_placebos"]
 
 KINDS = {"shuffled": "targets shuffled over the rows", "random": "random W_VO with the same spectrum"}
 """The kinds of placebo heads, and what they are."""
 
 SEED = 0
 
+UNASKED = "random"
+"""The kind that is described beside a model's own heads without being asked for."""
+
+SHARE, LEAST = 0.1, 8
+"""Which share of a run they take then, and how many they are at least."""
+
+
+@dataclass(frozen=True)
+class AskedPlacebos:
+    """The placebos that a run is to describe: of which ``kinds``, and each of them in the place of which ``heads``."""
+
+    kinds: tuple[str, ...] = ()
+    heads: tuple[HeadId, ...] = ()
+
+    @classmethod
+    def of(cls, number: int | None, wanted: Iterable[HeadId], extracted: Iterable[HeadId]) -> AskedPlacebos:
+        """Placebos beside the ``wanted`` heads: ``number`` of each kind, or by default random ones at a tenth of the
+        run's cost, eight at least.
+
+        Which places they take is drawn at random, the same every time, so that a larger number adds to a smaller one's:
+        those of the wanted heads, and where these are too few, of the other ``extracted`` heads.
+        """
+        own = set(wanted)
+        usual = max(LEAST, round(len(own) * SHARE / (1 - SHARE)))
+        number, kinds = (usual, (UNASKED,)) if number is None else (number, tuple(KINDS))
+        drawn = sorted({*own, *extracted}, key=lambda head: (head not in own, _rank(head)))[:number]
+        return cls(kinds, tuple(sorted(drawn))) if drawn else cls()
+
 
 def make_placebos(
-    catalogue: Catalogue, model: str, own: int, number: int, device: str, dtype: str, progress: Progress
+    catalogue: Catalogue, model: str, own: int, asked: AskedPlacebos, device: str, dtype: str, progress: Progress
 ) -> list[tuple[str, int, list[HeadId]]]:
-    """Placebos of ``number`` heads of the extraction ``own``, of each kind; those that are there are not made again.
+    """Placebos of heads of the extraction ``own``; those that are there are not made again.
 
-    Returns each kind, its extraction, and the heads. Which heads is drawn at random, the same every time; a larger
-    number adds to a smaller one's. ``dtype``: the precision of ``own``.
+    Returns each kind, its extraction, and the heads. ``dtype``: the precision of ``own``.
     """
-    if number == 0:
-        return []
-    heads = drawn_heads(catalogue.saved_heads(own), number)
+    heads = list(asked.heads)
     parts, missing = [], {}
-    for kind in KINDS:
+    for kind in asked.kinds:
         extraction_id = catalogue.placebos.begin(own, kind, {"seed": SEED}, versions("torch"))
         parts.append((kind, extraction_id, heads))
         saved = catalogue.saved_heads(extraction_id)
@@ -70,14 +96,13 @@ def make_placebos(
     return parts
 
 
-def drawn_heads(heads: Iterable[HeadId], number: int) -> list[HeadId]:
-    """The heads of a model's extracted ones that there are placebos of, in order."""
-    return sorted(sorted(heads, key=lambda head: hashlib.sha256(f"{SEED} {head}".encode()).digest())[:number])
+def known_placebos(catalogue: Catalogue, own: int, kinds: Iterable[str]) -> dict[str, int | None]:
+    """The extraction of each of these kinds that `make_placebos` makes; None where nobody has made any."""
+    return {kind: catalogue.placebos.find(own, kind, {"seed": SEED}) for kind in kinds}
 
 
-def known_placebos(catalogue: Catalogue, own: int) -> dict[str, int | None]:
-    """The extraction of each kind of placebos that `make_placebos` makes; None where nobody has made any."""
-    return {kind: catalogue.placebos.find(own, kind, {"seed": SEED}) for kind in KINDS}
+def _rank(head: HeadId) -> bytes:
+    return hashlib.sha256(f"{SEED} {head}".encode()).digest()
 
 
 def _shuffled(catalogue: Catalogue, own: int, weights: HeadWeights, heads: list[HeadId]) -> Iterator[HeadMapping]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from describe.catalog import Catalogue
 from describe.catalog.placebos import NULL
+from describe.head_record import Json
 from describe.pipeline.common import N_DIRECT_TARGETS, N_SALIENT, N_TARGETS, Progress, choose_device, silent
-from describe.pipeline.extraction.extract import named
+from describe.pipeline.extraction.jobs import Beside, StandIns
+from describe.pipeline.extraction.naming import named
 from describe.readings import PAPER, Reading
 from describe.records import HeadId, HeadMapping
 from describe.versions import versions
@@ -18,12 +20,12 @@ from describe.versions import versions
 if TYPE_CHECKING:
     import torch
 
-    from describe.maps import HeadCoordinates, LayerView
+    from describe.maps import HeadCoordinates, LayerReading, LayerView, RowCounts
     from describe.pipeline.extraction.compute import Means
     from describe.weights import HeadWeights
     from describe.weights.model import LayerWeights
 
-__all__ = ["random_mappings"]
+__all__ = ["random_beside", "random_mappings"]
 
 
 def random_mappings(
@@ -42,7 +44,7 @@ def random_mappings(
     """
     from describe.evidence import RANDOM
 
-    settings = {**RANDOM, "salient": N_SALIENT}
+    settings = _settings()
     extraction_id = catalogue.placebos.find(own, NULL, settings)
     if extraction_id is None and keep:
         extraction_id = catalogue.placebos.begin(own, NULL, settings, versions("torch"))
@@ -69,18 +71,12 @@ def _draw(
         return
     import torch
 
-    from describe.evidence import RANDOM
     from describe.maps.roles import singular_values
     from describe.pipeline.extraction.compute import Means
     from describe.weights import open_model
 
     weights, means = open_model(model), Means(choose_device(device, "float32"), "float32")
-    heads, reading = sorted(catalogue.saved_heads(own)), catalogue.reading(own)
-    drawn: dict[HeadId, HeadId] = {}
-    for group in groups:
-        luck = random.Random(f"{RANDOM['seed']} {group}")  # noqa: S311  (no secret)
-        chosen = luck.choices(heads, k=RANDOM["heads"])
-        drawn |= {HeadId(group, place): head for place, head in enumerate(chosen)}
+    reading, drawn = catalogue.reading(own), _spectra_of(sorted(catalogue.saved_heads(own)), groups)
     cpu = torch.empty(0)
     if reading != PAPER:
         yield from _by_view(model, weights, reading, means, drawn, progress)
@@ -111,6 +107,35 @@ def _by_paper(weights: HeadWeights, means: Means, spectra: dict[HeadId, torch.Te
         yield from (named(found, name, place, weights.tokens) for place, name in enumerate(of_group))
 
 
+def _spectra_of(heads: list[HeadId], groups: Iterable[int]) -> dict[HeadId, HeadId]:
+    """For each random head of some groups the own head, one of ``heads``, whose spectrum it has."""
+    from describe.evidence import RANDOM
+
+    drawn: dict[HeadId, HeadId] = {}
+    for group in groups:
+        luck = random.Random(f"{RANDOM['seed']} {group}")  # noqa: S311  (no secret)
+        chosen = luck.choices(heads, k=RANDOM["heads"])
+        drawn |= {HeadId(group, place): head for place, head in enumerate(chosen)}
+    return drawn
+
+
+def random_beside(catalogue: Catalogue, weights: HeadWeights, own: int, means: Means) -> Beside:
+    """The random heads of a model, to be drawn while the heads of the extraction ``own``, which is to have all of them,
+    are read: of one that runs the model, at half the time of doing so again. They are those of `random_mappings`."""
+    from describe.evidence import RANDOM
+
+    extraction_id = catalogue.placebos.begin(own, NULL, _settings(), versions("torch"))
+    saved = catalogue.saved_heads(extraction_id)
+    drawn = _spectra_of(sorted(weights.info.heads), range(RANDOM["groups"]))
+
+    def take(layer: int, rows: LayerReading) -> None:
+        for place, name in enumerate(_of_layers(drawn)[layer]):
+            if name not in saved:
+                catalogue.save_head(extraction_id, named(rows, name, place, weights.tokens))
+
+    return Beside(frozenset(_of_layers(drawn)), _stand_ins(drawn, means), _counts(), take)
+
+
 def _by_view(
     model: str,
     weights: HeadWeights,
@@ -120,22 +145,46 @@ def _by_view(
     progress: Progress,
 ) -> Iterator[HeadMapping]:
     """Random heads, each with the spectrum of an own head, and read as heads of that one's layer are."""
-    import torch
-
-    from describe.evidence import RANDOM
-    from describe.maps import RowCounts, random_heads_of
-    from describe.maps.roles import singular_values
     from describe.pipeline.extraction.direct import read_views
 
+    names, heads = _of_layers(drawn), _stand_ins(drawn, means)
+    found = read_views(model, weights, reading, sorted(names), means, heads, counts=_counts(), progress=progress)
+    for layer, rows in found:
+        yield from (named(rows, name, place, weights.tokens) for place, name in enumerate(names[layer]))
+
+
+def _of_layers(drawn: dict[HeadId, HeadId]) -> dict[int, list[HeadId]]:
+    """The random heads by the layer of which they are read."""
     names: dict[int, list[HeadId]] = {}
     for name, head in drawn.items():
         names.setdefault(head.layer, []).append(name)
+    return names
+
+
+def _stand_ins(drawn: dict[HeadId, HeadId], means: Means) -> StandIns:
+    """The random heads of a layer over its view."""
+    import torch
+
+    from describe.evidence import RANDOM
+    from describe.maps import random_heads_of
+    from describe.maps.roles import singular_values
+
+    names = _of_layers(drawn)
 
     def heads(layer: int, view: LayerView, read: LayerWeights) -> Iterator[HeadCoordinates]:
         spectra = [singular_values(read, drawn[name].head, torch.empty(0)) for name in names[layer]]
         return random_heads_of(view, torch.stack(spectra), seed=RANDOM["seed"] + layer, block=means.block)
 
-    counts = RowCounts(N_SALIENT, 0, N_SALIENT, N_DIRECT_TARGETS)
-    found = read_views(model, weights, reading, sorted(names), means, heads, counts=counts, progress=progress)
-    for layer, rows in found:
-        yield from (named(rows, name, place, weights.tokens) for place, name in enumerate(names[layer]))
+    return heads
+
+
+def _counts() -> RowCounts:
+    from describe.maps import RowCounts
+
+    return RowCounts(N_SALIENT, 0, N_SALIENT, N_DIRECT_TARGETS)
+
+
+def _settings() -> Json:
+    from describe.evidence import RANDOM
+
+    return {**RANDOM, "salient": N_SALIENT}
