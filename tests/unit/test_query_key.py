@@ -11,6 +11,7 @@ import torch
 from describe import pipeline
 from describe.catalog import Catalogue
 from describe.errors import CheckpointError, InputError
+from describe.export import FORMATS
 from describe.inference.query_key import QueryKeyReader
 from describe.maps.query_key import TokenLogits, agreement, random_logits, strongest_pairs, turned
 from describe.pipeline.query_key import _turns
@@ -127,7 +128,8 @@ def test_pairs_are_found_once_stored_and_read_again(tmp_path: Path) -> None:
         assert [pair.logit for pair in one.pairs] == sorted((pair.logit for pair in one.pairs), reverse=True)
         assert one.agreement_at_offsets is not None
         assert "with attention on text they agree by r" in pipeline.query_key_in_words(found)
-        pipeline.export(catalogue, [place], "jsonl", tmp_path / "heads.jsonl")
+        for form in FORMATS:
+            pipeline.export(catalogue, [place], form, tmp_path / f"heads.{form}")
     with Catalogue(str(tmp_path / "again.db"), create=True) as catalogue:
         pipeline.import_heads(catalogue, tmp_path / "heads.jsonl")
         record = next(catalogue.head_records(done.model, 1, only=HeadId(1, 2)))

@@ -98,7 +98,7 @@ function descriptionCard({ state, llm, prompt, role, inputs, pattern, grouped, f
 function scoreLine([measure, judge, value, low, high, wrong, n, failure, withInterval, levels]) {
   const by = prose("span", "by", `${measure} by ${shared[judge]}`);
   if (value === null) return make("li", "", by, prose("span", "cause", `no score: ${failure ?? "not known"}`));
-  const line = make("li", "", by, make("b", "", withInterval), `, ${n} rows; wrong description: ${levels}`);
+  const line = make("li", "", by, make("b", "", withInterval), `, ${n} ${JUDGED_BY[measure] ?? "rows"}; wrong description: ${levels}`);
   line.title = MEASURES[measure];
   if (measure === "likelihood") return line;
   const bar = make("i", "interval", make("i", "value"));

@@ -9,8 +9,14 @@ const MAX_RESULTS = 200;
 const MEASURES = {
   detection: "How well a judge tells rows of the head that nobody has seen from others' by the description (AUROC, 0.5: by chance)",
   likelihood: "Bits that the description saves of each row that nobody has seen",
+  write: "How well the head does with new words what the description says (AUROC, 0.5: by chance)",
+  relation: "How well a judge tells which targets belong to which input by the description (AUROC, 0.5: by chance)",
+  masked: "Detection without the tokens that the description names (AUROC, 0.5: by chance)",
+  inputs: "Detection by what is said of the inputs alone (AUROC, 0.5: by chance)",
+  attention: "How often a judge names the token that the head looks at, of five, by the description (0.2: by chance)",
   stability: "How far descriptions made again agree",
 };
+const JUDGED_BY = { write: "words", attention: "contexts" }; // the others by rows
 
 const cells = []; // the grid's table cells, layer by layer
 const headAt = []; // the head of each cell, undefined where none was extracted
