@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
+from app.ancestry import lineage
 from app.attending import attend
 from app.checks import ablate, correlate
 from app.describing import describe
@@ -165,6 +166,7 @@ app.command()(export)
 app.command("import")(import_command)
 app.command()(import_descriptions)
 app.command()(report)
+app.command()(lineage)
 app.command()(diff)
 app.command()(models)
 app.command()(relations)

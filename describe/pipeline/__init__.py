@@ -16,6 +16,7 @@ from describe.pipeline.inference.attention import AttendResult, attend, attentio
 from describe.pipeline.inference.correlation import CorrelateResult, correlate, correlation_rows
 from describe.pipeline.inference.described_heads import check_described
 from describe.pipeline.inference.removal import RemoveResult, remove_heads
+from describe.pipeline.lineage import HeadLineage, Lineage, lineage
 from describe.pipeline.llm_stage.limits import Batching, Limits
 from describe.pipeline.operations.comparison import Comparison, compare, comparison
 from describe.pipeline.operations.relations import RelationsResult, relations, relations_all
@@ -41,8 +42,10 @@ __all__ = [
     "Differences",
     "ExtractResult",
     "Finding",
+    "HeadLineage",
     "KnownChecks",
     "Limits",
+    "Lineage",
     "PeopleImported",
     "Plan",
     "Progress",
@@ -81,6 +84,7 @@ __all__ = [
     "kind_rows",
     "known_checks",
     "known_relations",
+    "lineage",
     "open_engine",
     "plan",
     "plan_scores",
