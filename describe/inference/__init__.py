@@ -13,6 +13,7 @@ from describe.inference.ablation import (
     choose_controls,
     random_heads,
     removal_numbers,
+    shown_numbers,
     strongest_heads,
 )
 from describe.inference.correlation import Correlation, Pearson, correlations, points
@@ -48,6 +49,7 @@ __all__ = [
     "read_tasks",
     "read_templates",
     "removal_numbers",
+    "shown_numbers",
     "strongest_heads",
 ]
 

@@ -25,12 +25,13 @@ __all__ = [
     "choose_controls",
     "random_heads",
     "removal_numbers",
+    "shown_numbers",
     "strongest_heads",
 ]
 
 MOST_OVERLAP, MOST_DIFFERENCE = 0.15, 0.20
 _MOST_HEADS = ((300, 30), (500, 50), (1000, 100), (1500, 150))
-_STEPS = 30
+_STEPS, _SHOWN = 30, 10
 
 
 class RowRule(NamedTuple):
@@ -101,6 +102,14 @@ def removal_numbers(most: int, every: bool = False) -> tuple[int, ...]:
     """After how many removed heads accuracy is taken: each one if ``every``, else at most some thirty."""
     step = 1 if every else max(1, -(-most // _STEPS))
     return tuple(dict.fromkeys([*range(step, most, step), most])) if most else ()
+
+
+def shown_numbers(curve: Sequence[float]) -> list[int]:
+    """The places of a curve at which it is held against others: some ten, the last, and those that a table's row by any
+    rule is taken at, so that the curve at these places alone has the same rows."""
+    step = max(1, -(-len(curve) // _SHOWN))
+    rows = {rule.place(curve) for rule in ROW_RULES.values()}
+    return sorted({*range(step - 1, len(curve), step), len(curve) - 1} | rows)
 
 
 def random_heads(every: Sequence[HeadId], but: Sequence[HeadId], seed: int) -> list[HeadId]:

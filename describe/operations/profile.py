@@ -24,7 +24,8 @@ class Profile:
         multi_template: the one prompt for sources of several tokens; None for those of single tokens.
         prompts, seeds, controls: prompts of a task, draws of random heads, control tasks, each at most.
         drawn: control tasks are drawn at random from those that suit; else the nearest in base accuracy are taken.
-        every: accuracy is taken after each removed head; else some thirty times.
+        every: accuracy is taken after each removed head of the operation, and of random heads and controls at some ten
+            numbers and where rows are taken; else some thirty times of all.
         row: by which rule the row of a table is taken from a curve (`describe.inference.ROW_RULES`).
     """
 

@@ -12,7 +12,7 @@ from app.paper.folder import write_folder
 from describe.catalog import Catalogue
 from describe.check_records import Ablation
 from describe.errors import InputError
-from describe.inference import ROW_RULES, choose_controls, removal_numbers
+from describe.inference import ROW_RULES, choose_controls, removal_numbers, shown_numbers
 from describe.llm import Request, parse_llm
 from describe.operations import ALL, OURS, PAPER_PROFILE, load_operations, profile_named
 from describe.operations.published import published, published_models, published_pairs
@@ -46,6 +46,17 @@ def test_the_row_is_the_first_zero_else_the_last(curve: tuple[float, ...], zero:
     rows = {rule: ablation_rows({"o": found}, rule)[0] for rule in ROW_RULES}
     assert (rows["zero"]["heads"], rows["worst"]["heads"]) == (zero + 1, worst + 1)
     assert rows["worst"]["targeted"] <= rows["zero"]["targeted"]
+
+
+def test_curves_are_shown_where_rows_are_taken() -> None:
+    curve = [0.8] * 40 + [0.1, 0.0, 0.3, 0.0] + [0.2] * 206
+    places = shown_numbers(curve)
+    assert {41, 249} <= set(places)
+    assert len(places) <= 13
+    some = [curve[i] for i in places]
+    for rule in ROW_RULES.values():
+        assert places[rule.place(some)] == rule.place(curve)
+    assert shown_numbers([0.5, 0.4]) == [0, 1]
 
 
 def test_the_profile_is_as_printed() -> None:

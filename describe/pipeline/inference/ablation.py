@@ -14,6 +14,7 @@ from describe.catalog.checks import ablation as as_ablation
 from describe.catalog.checks import plain
 from describe.check_records import Ablation
 from describe.errors import InputError
+from describe.inference import random_heads, removal_numbers, shown_numbers
 from describe.operations import OURS, Operation, Problem, Profile
 from describe.pipeline.common import Progress, silent
 from describe.pipeline.inference.correlation import Testbed, choose_operations, open_testbed
@@ -198,7 +199,7 @@ class _Work:
         self, exams: dict[str, tuple[Operation, Exam]], base: dict[str, float], only: set[str]
     ) -> tuple[dict[str, Ablation], int]:
         """The ablation of every operation; what is missing is done and committed, strongest heads first."""
-        from describe.inference import choose_controls, removal_numbers, strongest_heads
+        from describe.inference import choose_controls, strongest_heads
 
         model = self.bed.weights.info
         heads = {name: strongest_heads(self.scores[name], len(model.heads)) for name in exams}
@@ -209,10 +210,7 @@ class _Work:
             name: choose_controls(name, heads, {task: base[task] for task in exams}, self.controls, self.profile.drawn)
             for name in missing.values()
         }
-        each = {
-            name: len(removal_numbers(len(heads[name]), self.profile.every)) * (1 + self.seeds + len(against[name]))
-            for name in missing.values()
-        }
+        each = {name: self._steps(len(heads[name]), len(against[name])) for name in missing.values()}
         done, total = 0, sum(each.values())
         self.progress("ablate", 0, total)
         for operation_id, name in missing.items():
@@ -223,6 +221,12 @@ class _Work:
         there = self.catalogue.checks.load(self.run_id, "ablation", ids)
         return {ids[i]: as_ablation(found) for i, found in there.items()}, len(missing)
 
+    def _steps(self, heads: int, controls: int) -> int:
+        """About how many sets of heads are removed for an operation."""
+        every = len(removal_numbers(heads, self.profile.every))
+        others = len(shown_numbers([1.0] * every)) if self.profile.every else every
+        return every + others * (self.seeds + controls)
+
     def _ablate(
         self,
         name: str,
@@ -232,13 +236,11 @@ class _Work:
         base: dict[str, float],
         progress: tuple[int, int],
     ) -> Ablation:
-        from describe.inference import accuracies, random_heads, removal_numbers
+        from describe.inference import accuracies
         from describe.inference.removal import accuracies_by
 
         started = time.perf_counter()
         numbers = removal_numbers(len(heads), self.profile.every)
-        orders = [heads] + [random_heads(self.bed.weights.info.heads, heads, seed) for seed in range(self.seeds)]
-        removals = [order[:number] for order in orders for number in numbers]
         steps = 0
 
         def curve(task: str, sets: list[list[HeadId]]) -> list[float]:
@@ -255,16 +257,21 @@ class _Work:
             steps += len(sets)
             return found
 
-        own = curve(name, removals)
-        curves = [tuple(own[i : i + len(numbers)]) for i in range(0, len(own), len(numbers))]
+        own = curve(name, [heads[:number] for number in numbers])
+        if self.profile.every:
+            places = shown_numbers(own)
+            numbers, own = tuple(numbers[i] for i in places), [own[i] for i in places]
+        orders = [random_heads(self.bed.weights.info.heads, heads, seed) for seed in range(self.seeds)]
+        drawn = curve(name, [order[:number] for order in orders for number in numbers])
+        removals = [heads[:number] for number in numbers]
         return Ablation(
             prompts=len(exams[name][1].prompts),
             heads=tuple(map(str, heads)),
             numbers=numbers,
             base=base[name],
-            targeted=curves[0],
-            random=tuple(curves[1:]),
-            controls={task: (base[task], tuple(curve(task, removals[: len(numbers)]))) for task in controls},
+            targeted=tuple(own),
+            random=tuple(tuple(drawn[i : i + len(numbers)]) for i in range(0, len(drawn), len(numbers))),
+            controls={task: (base[task], tuple(curve(task, removals))) for task in controls},
             seconds=time.perf_counter() - started,
         )
 
