@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from describe.check_records import HitCounts
 from describe.inference.prompts import Prompt
-from describe.inference.running import Runner
+from describe.inference.running import Attended, Runner
 from describe.maps import Sought, Unembedding, head_hits
 
-__all__ = ["Asked", "dynamic_hits"]
+__all__ = ["Asked", "dynamic_hits", "hits_of"]
 
 
 @dataclass(frozen=True)
@@ -60,15 +61,24 @@ def dynamic_hits(
         unembedding: of the same model.
     """
     layers = range(runner.info.n_layers) if layers is None else layers
-    attended = runner.attend(prompts, layers)
+    return hits_of(runner, asked, runner.attend(prompts, layers), layers, unembedding)
+
+
+def hits_of(
+    runner: Runner, asked: Asked, attended: Attended, layers: Sequence[int], unembedding: Unembedding
+) -> tuple[HitCounts, HitCounts]:
+    """`dynamic_hits` of what heads of the layers have read."""
     sought = asked.sought(runner.device)
-    counts = []
-    for read in (attended.in_context, attended.of_source):
-        outputs = (runner.output(layer).double() for layer in layers)
-        hits = [head_hits(z.double(), output, sought, unembedding) for z, output in zip(read, outputs, strict=True)]
-        promoted, suppressed = (
-            tuple(tuple(side.sum(1).tolist()) for side in sides)
-            for sides in ([hit.top for hit in hits], [hit.bottom for hit in hits])
-        )
-        counts.append(HitCounts(promoted, suppressed))
-    return counts[0], counts[1]
+    n, twice = len(asked.pairs), Sought(*(side.repeat(2) for side in (sought.source, sought.target, sought.k)))
+    twice.source[n:] += len(asked.sources)
+    found: tuple[list[tuple[Tensor, Tensor]], ...] = ([], [])
+    for layer, in_context, of_source in zip(layers, attended.in_context, attended.of_source, strict=True):
+        # Both at once: what the heads write of the tokens that are looked at first is shared.
+        every = of_source.repeat_interleave(len(in_context) // len(of_source), dim=0)
+        hits = head_hits(torch.cat([in_context, every], dim=1), runner.output(layer), twice, unembedding)
+        for side, part in zip(found, (slice(n), slice(n, None)), strict=True):
+            side.append((hits.top[:, part].sum(1), hits.bottom[:, part].sum(1)))
+    of_context, of_sources = (
+        HitCounts(*(tuple(tuple(row.tolist()) for row in rows) for rows in zip(*side, strict=True))) for side in found
+    )
+    return of_context, of_sources

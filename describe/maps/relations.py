@@ -6,9 +6,11 @@ smaller one. Nearly all targets lie far from both ends, and a look at a few hund
 beat the target on both sides, the pair is done. So the vocabulary is scanned in growing blocks of a fixed random order
 and only rows that are still open go on.
 
-What the heads write, x W_V W_O, is computed in float64, its product with U in float32. A token counts as larger or
-smaller only when it is so beyond the rounding of that product; the few pairs for which the undecided tokens matter are
-settled in float64. The scores are those of the equations in float64, whatever the blocks.
+The first block is looked at in float32 throughout, and through W_O first: z (W_O U) takes dh numbers a token where
+(z W_O) U takes d, and all sources of a head share W_O U. A pair is dropped only when it is beaten beyond the rounding
+of all these products. For the few that are left, what the heads write is computed in float64, and its product with U
+in float32: a token counts as larger or smaller only when it is so beyond rounding; where the undecided tokens matter,
+they are settled in float64. The scores are those of the equations in float64, whatever the blocks.
 """
 
 from __future__ import annotations
@@ -127,42 +129,77 @@ def head_hits(
     """Which targets are among the first and the last k of z W_O U, by rank, for what heads have read.
 
     Args:
-        read: z of each head and row, (G, S, dh), float64, on the device to compute on; G divides the number of heads,
-            and head h reads group h // (H / G).
-        output: W_O (H, dh, d), as ``read``.
+        read: z of each head and row, (G, S, dh), in any precision, on the device to compute on; G divides the number of
+            heads, and head h reads group h // (H / G).
+        output: W_O (H, dh, d), as ``read``; both are taken as exact.
     """
     device = read.device
     n_heads, n_sources = output.shape[0], read.shape[1]
     group = torch.arange(n_heads, device=device) // (n_heads // read.shape[0])
-    target, place = torch.unique(pairs.target, return_inverse=True)
-    of_target = unembedding.rows(target).mT
+    first = _First(pairs, unembedding)
     top = torch.empty(n_heads, len(pairs.source), dtype=torch.bool, device=device)
     bottom = top.clone()
     at_once = at_once or max(1, HELD // (n_sources * output.shape[2]))
     for heads in torch.arange(n_heads, device=device).chunk(-(-n_heads // at_once)):
-        # M[s, t] = z(s) . (W_O u(t)), dh numbers a pair where x W_V W_O would take d
-        own = torch.stack(
-            [(read[group[head], pairs.source] * (output[head] @ of_target).mT[place]).sum(1) for head in heads]
-        )
-        top[heads], bottom[heads] = _hits(read[group[heads]] @ output[heads], own, pairs, unembedding)
+        z, w_o = read[group[heads]], output[heads]
+        left = first.left(z.float(), w_o.float())
+        top[heads], bottom[heads] = _hits(z, w_o, left, pairs, unembedding)
     return PairHits(top, bottom)
 
 
-def _hits(written: Tensor, own: Tensor, pairs: Sought, unembedding: Unembedding) -> tuple[Tensor, Tensor]:
-    """``top`` and ``bottom`` (h, P) of h heads that write ``written`` (h, S, d) and score targets ``own`` (h, P)."""
-    h, n_sources, _ = written.shape
-    scan = _Scan(
-        rows=written.flatten(0, 1),
-        row=(torch.arange(h, device=own.device)[:, None] * n_sources + pairs.source).flatten(),
-        own=own.flatten(),
-        target=pairs.target.repeat(h),
-        k=pairs.k.repeat(h),
-        unembedding=unembedding,
-    )
+class _First:
+    """The first block of tokens and the targets, in float32, for what all heads have read."""
+
+    def __init__(self, pairs: Sought, unembedding: Unembedding) -> None:
+        self._pairs, self._longest = pairs, unembedding.longest
+        target, self._place = torch.unique(pairs.target, return_inverse=True)
+        block = unembedding.shuffled(0, min(len(unembedding), unembedding.most, FIRST_BLOCK))
+        self._tokens = len(block)
+        self._rows = torch.cat([block, unembedding.rows(target).float()]).mT
+        self._block = unembedding.block
+
+    def left(self, z: Tensor, w_o: Tensor) -> Tensor:
+        """The pairs that the block does not drop, (h, P), for z (h, S, dh) and W_O (h, dh, d).
+
+        Rounding is bounded by sum_i |z_i| |W_O[i]| |u|, W_O[i] a row: both products' errors are below it, times some
+        units in the last place.
+        """
+        through = w_o @ self._rows
+        scores = z @ through[:, :, : self._tokens]
+        margin = 2 * ROUNDING * (z.abs() @ torch.linalg.vector_norm(w_o, dim=2)[:, :, None])[:, :, 0] * self._longest
+        left = torch.empty(len(z), len(self._pairs.source), dtype=torch.bool, device=z.device)
+        for part in blocks(len(self._pairs.source), len(z) * self._tokens, self._block):
+            source, k = self._pairs.source[part], self._pairs.k[part]
+            own = (z[:, source] * through[:, :, self._tokens + self._place[part]].mT).sum(2)
+            of_pair, wide = scores[:, source], margin[:, source]
+            larger = (of_pair > (own + wide)[:, :, None]).sum(2, dtype=torch.int32)
+            smaller = (of_pair < (own - wide)[:, :, None]).sum(2, dtype=torch.int32)
+            left[:, part] = (larger < k) | (smaller < k)
+        return left
+
+
+def _hits(z: Tensor, w_o: Tensor, left: Tensor, pairs: Sought, unembedding: Unembedding) -> tuple[Tensor, Tensor]:
+    """``top`` and ``bottom`` (h, P) of h heads with z (h, S, dh) and W_O (h, dh, d); of pairs not ``left``, neither."""
+    top, bottom = torch.zeros_like(left), torch.zeros_like(left)
+    head, pair = left.nonzero(as_tuple=True)
+    if not len(head):
+        return top, bottom
+    n_sources = z.shape[1]
+    rows, row = torch.unique(head * n_sources + pairs.source[pair], return_inverse=True)
+    of_head = rows // n_sources
+    written = torch.empty(len(rows), w_o.shape[2], dtype=torch.float64, device=z.device)
+    for number in of_head.unique().tolist():
+        chosen = (of_head == number).nonzero()[:, 0]
+        written[chosen] = z[number, rows[chosen] % n_sources].double() @ w_o[number].double()
+    own = torch.empty(len(pair), dtype=torch.float64, device=z.device)
+    for part in blocks(len(pair), written.shape[1], unembedding.block):
+        own[part] = (written[row[part]] * unembedding.rows(pairs.target[pair[part]])).sum(1)
+    scan = _Scan(written, row, own, pairs.target[pair], pairs.k[pair], unembedding)
     scan.eliminate(until=len(unembedding) // 8)
     scan.eliminate(until=len(unembedding), doubts=True)
     scan.settle_doubts()
-    return tuple(hit.view(h, -1) for hit in scan.hits())  # type: ignore[return-value]
+    top[head, pair], bottom[head, pair] = scan.hits()
+    return top, bottom
 
 
 class _Scan:
@@ -191,7 +228,7 @@ class _Scan:
         """
         zero = torch.zeros(len(self.open), dtype=torch.int32, device=self.open.device)
         self._larger, self._smaller, self._near = zero, zero.clone(), zero.clone()
-        start, size = 0, FIRST_BLOCK
+        start, size = 0, 4 * FIRST_BLOCK
         while start < until and len(self.open):
             rows, place = torch.unique(self._row[self.open], return_inverse=True)
             width = min(size, self._unembedding.block // len(rows) + 1, self._unembedding.most)
