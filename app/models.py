@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.options import Device, Json
+from describe.readings import READING_NAMES
 
 if TYPE_CHECKING:
     from describe.pipeline import Finding
@@ -99,11 +100,13 @@ def _self_test(device: str, json_path: Any) -> None:
     from app.terminal import draw_table, write_json
     from describe.pipeline import self_test
 
-    findings = self_test(device)
+    found = {reading: self_test(device, reading=reading) for reading in READING_NAMES}
+    every = [(reading, finding) for reading, findings in found.items() for finding in findings]
     if json_path:
-        write_json([_finding_json(finding) for finding in findings], json_path)
+        write_json([{"reading": reading, **_finding_json(finding)} for reading, finding in every], json_path)
     else:
         headings = [
+            "reading",
             "operation",
             "kind",
             "planted",
@@ -114,9 +117,9 @@ def _self_test(device: str, json_path: Any) -> None:
             "score",
             "mappings",
         ]
-        rows = [_finding_row(finding) for finding in findings]
-        draw_table(headings, rows, title="Planted heads of a small model", right=(4, 5, 7, 8))
-    wrong = [finding.operation for finding in findings if not finding.as_planted]
+        rows = [[reading, *_finding_row(finding)] for reading, finding in every]
+        draw_table(headings, rows, title="Planted heads of a small model", right=(5, 6, 8, 9))
+    wrong = [f"{finding.operation} ({reading})" for reading, finding in every if not finding.as_planted]
     if wrong:
         typer.echo(f"headscribe: not found as planted: {', '.join(wrong)}; do not trust this installation", err=True)
         raise typer.Exit(1)

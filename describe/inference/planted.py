@@ -7,7 +7,9 @@ each pair, orthonormal where dh allows,
     W_V = the least squares solution of   x(s_i) W_V = a_i,   x(t) W_V = 0 for all other tokens, at a quarter's weight
     W_O = + or - the sum of a_i^T u(t_i)
 
-so that x(s_i) W_V W_O is about + or - u(t_i), and little is read elsewhere. Random numbers are added to both matrices,
+so that x(s_i) W_V W_O is about + or - u(t_i), and little is read elsewhere. Planted for the reading ``direct``, x(t) is
+what the layer reads in the running model when t stands alone behind that reading's openings, less its mean over the
+tokens; the mean itself is not to be read either. Random numbers are added to both matrices,
 as strong as ``noise`` says, and both are scaled to the norm of the random heads beside them. Heads that share W_V with
 a planted head (GQA) read the same words and write at random.
 """
@@ -25,6 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from describe.operations import load_operations
+from describe.readings import DIRECT, PAPER
 from describe.records import HeadId
 
 __all__ = ["Planted", "PlantedHead", "planted_model"]
@@ -79,7 +82,14 @@ class Planted:
 
 
 def planted_model(
-    directory: Path, *, pairs: int = 64, d_head: int = 64, noise: float = 0.25, plant: bool = True, seed: int = 0
+    directory: Path,
+    *,
+    pairs: int = 64,
+    d_head: int = 64,
+    noise: float = 0.25,
+    plant: bool = True,
+    seed: int = 0,
+    reading: str = PAPER.name,
 ) -> Planted:
     """Write a model of 4 layers of 6 heads in groups of two, d = 6 dh, with an operation in five of the heads.
 
@@ -88,6 +98,7 @@ def planted_model(
         pairs: P, pairs of each operation; the exact map has room for dh of them.
         noise: the Frobenius norm of the random part of each planted matrix, relative to its planted part.
         plant: False leaves the heads random, and all else as it is: a model to find nothing in.
+        reading: by which the heads read what they are to read, ``paper`` or ``direct``.
     """
     draw = torch.Generator().manual_seed(seed)
     known = {operation.name: _single_words(operation.pairs) for operation in load_operations()[0]}
@@ -95,11 +106,14 @@ def planted_model(
     words = _vocabulary(heads.values(), known["copying"])
     ids = {word: i for i, word in enumerate(words)}
     tensors = _random_llama(len(words), HEADS * d_head, draw)
-    if plant:
-        for place, head in heads.items():
-            _plant(tensors, place, head, ids, noise, draw)
     directory.mkdir(parents=True, exist_ok=True)
     _save(directory, tensors, words)
+    openings = _opening_ids(directory) if reading != PAPER.name else []
+    if plant:
+        for place, head in heads.items():
+            x = _stream_vectors(tensors, openings, place.layer) if openings else _source_vectors(tensors)
+            _plant(tensors, place, head, ids, x, noise, draw)
+        _save(directory, tensors, words)
     return Planted(directory, heads if plant else {}, heads)
 
 
@@ -187,12 +201,15 @@ def _plant(
     place: HeadId,
     head: PlantedHead,
     ids: dict[str, int],
+    x: Tensor,
     noise: float,
     draw: torch.Generator,
 ) -> None:
-    """Write the operation over W_V and W_O of one head, in place: views of rows and columns of the layer's tensors."""
+    """Write the operation over W_V and W_O of one head, in place: views of rows and columns of the layer's tensors.
+
+    ``x`` (V, d): what the head reads of each token, and behind them what it is not to read besides.
+    """
     source, target = (torch.tensor([ids[word] for word in column]) for column in zip(*head.pairs, strict=True))
-    x = _source_vectors(tensors)
     d_head = x.shape[1] // HEADS
     group = place.head // (HEADS // GROUPS)
     block = f"model.layers.{place.layer}.self_attn."
@@ -216,6 +233,33 @@ def _source_vectors(tensors: dict[str, Tensor]) -> Tensor:
     return (F.silu(read @ gate.mT) * (read @ up.mT)) @ down.mT
 
 
+def _opening_ids(directory: Path) -> list[list[int]]:
+    """The tokens of the openings of the reading ``direct``, with whatever a text begins with."""
+    from describe.weights import open_model
+
+    weights = open_model(str(directory))
+    return [weights.opening_ids(text) for text in DIRECT.openings]
+
+
+def _stream_vectors(tensors: dict[str, Tensor], openings: Iterable[list[int]], layer: int) -> Tensor:
+    """What the heads of a layer read of all tokens behind openings, the mean over these less that over tokens, (V, d),
+    and below it the mean, often; by ``transformers``, so that a mistake of `describe.inference.stream` shows."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    size, d = tensors["lm_head.weight"].shape
+    model = LlamaForCausalLM(LlamaConfig(**_config(size, d)))
+    model.load_state_dict(tensors)
+    read: list[Tensor] = []
+    projection = model.model.layers[layer].self_attn.v_proj
+    with torch.no_grad(), projection.register_forward_pre_hook(lambda _, given: read.append(given[0][:, -1])):
+        for opening in openings:
+            before = torch.tensor(opening, dtype=torch.long).expand(size, -1)
+            model(torch.cat([before, torch.arange(size)[:, None]], dim=1), use_cache=False)
+    x = torch.stack(read).mean(dim=0)
+    mean = x.mean(dim=0, keepdim=True)
+    return torch.cat([x - mean, mean * size**0.5])
+
+
 def _directions(n: int, d_head: int, draw: torch.Generator) -> Tensor:
     """a (n, dh), one row a pair: orthonormal where there is room, else parts of orthonormal rows."""
     size = max(n, d_head)
@@ -230,14 +274,9 @@ def _overwrite(matrix: Tensor, planted: Tensor, noise: float, draw: torch.Genera
     matrix.copy_(mixed * (matrix.norm() / mixed.norm()))
 
 
-def _save(directory: Path, tensors: dict[str, Tensor], words: list[str]) -> None:
-    from safetensors.torch import save_file
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-
-    size, d = tensors["lm_head.weight"].shape
-    config = {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
+def _config(size: int, d: int) -> dict[str, int | float | str | bool]:
+    """The settings of the model."""
+    return {
         "vocab_size": size,
         "hidden_size": d,
         "intermediate_size": HIDDEN * d,
@@ -251,6 +290,13 @@ def _save(directory: Path, tensors: dict[str, Tensor], words: list[str]) -> None
         "bos_token_id": 1,
         "eos_token_id": 2,
     }
+
+
+def _save(directory: Path, tensors: dict[str, Tensor], words: list[str]) -> None:
+    from safetensors.torch import save_file
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama"} | _config(*tensors["lm_head.weight"].shape)
     (directory / "config.json").write_text(json.dumps(config, indent=1))
     save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
     pieces = {word if word in SPECIAL else f"▁{word}": i for i, word in enumerate(words)}

@@ -12,6 +12,7 @@ from describe.catalog import Catalogue
 from describe.head_record import HeadRecord
 from describe.pipeline.extraction.extract import extract
 from describe.pipeline.operations.relations import relations
+from describe.readings import PAPER
 from describe.records import THRESHOLD, HeadId, OperationScores
 
 if TYPE_CHECKING:
@@ -59,28 +60,30 @@ class Finding:
         return self.found == [self.planted] and self.scores[self.planted] >= THRESHOLD and by_rows
 
 
-def self_test(device: str = "auto", **options: Any) -> list[Finding]:
+def self_test(device: str = "auto", *, reading: str = PAPER.name, **options: Any) -> list[Finding]:
     """Plant, extract, score: what was found of each operation.
 
     Args:
         device: as `describe.pipeline.extract` reads it.
+        reading: by which heads are planted, and read.
         options: of `describe.inference.planted.planted_model`.
     """
     from describe.inference.planted import planted_model
 
     with tempfile.TemporaryDirectory(prefix="headscribe-self-test-") as folder:
-        return find_planted(planted_model(Path(folder) / "planted", **options), Path(folder), device)
+        planted = planted_model(Path(folder) / "planted", reading=reading, **options)
+        return find_planted(planted, Path(folder), device, reading)
 
 
-def find_planted(model: Planted, folder: Path, device: str = "auto") -> list[Finding]:
+def find_planted(model: Planted, folder: Path, device: str = "auto", reading: str = PAPER.name) -> list[Finding]:
     """Look for the planted operations in a model, with a catalogue of its own in the folder."""
     operations = folder / "operations"
     operations.mkdir()
     for head in model.operations.values():
         (operations / f"{head.name}.json").write_text(json.dumps(head.pairs, ensure_ascii=False))
     with Catalogue(str(folder / "self-test.db"), create=True) as catalogue:
-        scored = relations(catalogue, str(model.path), operations=operations, device=device)
-        extracted = extract(catalogue, str(model.path), device=device)
+        scored = relations(catalogue, str(model.path), operations=operations, reading=reading, device=device)
+        extracted = extract(catalogue, str(model.path), reading=reading, device=device)
         records = list(catalogue.head_records(extracted.model, extracted.extraction_id))
     by_name = {operation.name: operation for operation in scored.operations}
     return [_finding(model, place, by_name[head.name], records) for place, head in model.operations.items()]

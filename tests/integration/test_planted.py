@@ -27,6 +27,15 @@ def test_exactly_what_was_planted_is_found() -> None:
         assert finding.scores[finding.strongest_other] < THRESHOLD / 2
 
 
+def test_what_was_planted_in_the_stream_is_found_by_the_direct_reading() -> None:
+    for finding in self_test("cpu", reading="direct"):
+        assert finding.as_planted, finding
+        assert finding.planted is not None
+        assert finding.rows[finding.planted] >= 25
+        assert finding.scores[finding.planted] > 0.75
+        assert finding.scores[finding.strongest_other] < THRESHOLD / 2
+
+
 def test_nothing_is_found_where_nothing_was_planted() -> None:
     for finding in self_test("cpu", plant=False):
         assert finding.planted is None
