@@ -23,7 +23,7 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)  ## all heads of the demo model, described by statistics, a dozen by an LLM, as a web page
 	@mkdir -p $(DEMO)
-	$(BIN)/headscribe extract demo --tokens 8192
+	$(BIN)/headscribe extract demo --tokens 4096
 	$(BIN)/headscribe relations demo --quiet
 	$(BIN)/headscribe describe demo --llm statistics --quiet
 	$(BIN)/headscribe describe demo --llm gguf:demo --prompt salient-1 --max-tokens 512 --placebos 0 --heads 25.0,16.8,20.8,23 || test $$? -eq 1
