@@ -10,9 +10,6 @@ from annotations import schema
 from annotations.assignment import left
 from annotations.frame import ratings
 from annotations.records import Study
-from annotations.report.exclusion import LEAST, carefulness, judge
-from annotations.report.frame import repeats
-from annotations.report.records import Study as ReportedStudy
 from describe.catalog import Catalogue
 from describe.catalog.rows import iso
 
@@ -54,6 +51,8 @@ def status(catalogue: Catalogue, study: Study) -> dict[str, Any]:
         entered = list(connection.execute(select(rater).where(rater.c.study_id == study.id).order_by(rater.c.id)))
         last = {row[0]: row[1] for row in connection.execute(heard.group_by(event.c.rater_id))}
         finished = _finished(connection, study)
+    from annotations.report.frame import repeats  # loads pandas, as the ratings do
+
     twice = repeats(frame)
     rows = []
     for row in entered:
@@ -113,6 +112,9 @@ def _finished(connection: Connection, study: Study) -> set[int]:
 
 def _risk(study: Study, own: pd.DataFrame, twice: pd.DataFrame) -> tuple[str, ...]:
     """Why the study's rules would exclude a rater by what they answered so far."""
+    from annotations.report.exclusion import LEAST, carefulness, judge
+    from annotations.report.records import Study as ReportedStudy
+
     return judge(ReportedStudy.of(study), carefulness(own, twice))[0] if len(own) >= LEAST else ()
 
 
