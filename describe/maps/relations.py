@@ -142,8 +142,8 @@ def head_hits(
     at_once = at_once or max(1, HELD // (n_sources * output.shape[2]))
     for heads in torch.arange(n_heads, device=device).chunk(-(-n_heads // at_once)):
         z, w_o = read[group[heads]], output[heads]
-        left = first.left(z.float(), w_o.float())
-        top[heads], bottom[heads] = _hits(z, w_o, left, pairs, unembedding)
+        counts = first.counts(z.float(), w_o.float())
+        top[heads], bottom[heads] = _hits(z, w_o, counts, pairs, unembedding)
     return PairHits(top, bottom)
 
 
@@ -154,32 +154,33 @@ class _First:
         self._pairs, self._longest = pairs, unembedding.longest
         target, self._place = torch.unique(pairs.target, return_inverse=True)
         block = unembedding.shuffled(0, min(len(unembedding), unembedding.most, FIRST_BLOCK))
-        self._tokens = len(block)
+        self.tokens = len(block)
         self._rows = torch.cat([block, unembedding.rows(target).float()]).mT
         self._block = unembedding.block
 
-    def left(self, z: Tensor, w_o: Tensor) -> Tensor:
-        """The pairs that the block does not drop, (h, P), for z (h, S, dh) and W_O (h, dh, d).
+    def counts(self, z: Tensor, w_o: Tensor) -> Tensor:
+        """How many tokens of the block are larger, and smaller, than each target for certain, (2, h, P), for z (h, S,
+        dh) and W_O (h, dh, d).
 
         Rounding is bounded by sum_i |z_i| |W_O[i]| |u|, W_O[i] a row: both products' errors are below it, times some
         units in the last place.
         """
         through = w_o @ self._rows
-        scores = z @ through[:, :, : self._tokens]
+        scores = z @ through[:, :, : self.tokens]
         margin = 2 * ROUNDING * (z.abs() @ torch.linalg.vector_norm(w_o, dim=2)[:, :, None])[:, :, 0] * self._longest
-        left = torch.empty(len(z), len(self._pairs.source), dtype=torch.bool, device=z.device)
-        for part in blocks(len(self._pairs.source), len(z) * self._tokens, self._block):
-            source, k = self._pairs.source[part], self._pairs.k[part]
-            own = (z[:, source] * through[:, :, self._tokens + self._place[part]].mT).sum(2)
+        found = torch.empty(2, len(z), len(self._pairs.source), dtype=torch.int32, device=z.device)
+        for part in blocks(len(self._pairs.source), len(z) * self.tokens, self._block):
+            source = self._pairs.source[part]
+            own = (z[:, source] * through[:, :, self.tokens + self._place[part]].mT).sum(2)
             of_pair, wide = scores[:, source], margin[:, source]
-            larger = (of_pair > (own + wide)[:, :, None]).sum(2, dtype=torch.int32)
-            smaller = (of_pair < (own - wide)[:, :, None]).sum(2, dtype=torch.int32)
-            left[:, part] = (larger < k) | (smaller < k)
-        return left
+            found[0, :, part] = (of_pair > (own + wide)[:, :, None]).sum(2, dtype=torch.int32)
+            found[1, :, part] = (of_pair < (own - wide)[:, :, None]).sum(2, dtype=torch.int32)
+        return found
 
 
-def _hits(z: Tensor, w_o: Tensor, left: Tensor, pairs: Sought, unembedding: Unembedding) -> tuple[Tensor, Tensor]:
-    """``top`` and ``bottom`` (h, P) of h heads with z (h, S, dh) and W_O (h, dh, d); of pairs not ``left``, neither."""
+def _hits(z: Tensor, w_o: Tensor, counts: Tensor, pairs: Sought, unembedding: Unembedding) -> tuple[Tensor, Tensor]:
+    """``top`` and ``bottom`` (h, P) of h heads with z (h, S, dh) and W_O (h, dh, d), after the first block's counts."""
+    left = (counts < pairs.k).any(0)
     top, bottom = torch.zeros_like(left), torch.zeros_like(left)
     head, pair = left.nonzero(as_tuple=True)
     if not len(head):
@@ -195,7 +196,8 @@ def _hits(z: Tensor, w_o: Tensor, left: Tensor, pairs: Sought, unembedding: Unem
     for part in blocks(len(pair), written.shape[1], unembedding.block):
         own[part] = (written[row[part]] * unembedding.rows(pairs.target[pair[part]])).sum(1)
     scan = _Scan(written, row, own, pairs.target[pair], pairs.k[pair], unembedding)
-    scan.eliminate(until=len(unembedding) // 8)
+    seen = min(len(unembedding), unembedding.most, FIRST_BLOCK)
+    scan.eliminate(until=len(unembedding) // 8, seen=seen, counts=counts[:, left])
     scan.eliminate(until=len(unembedding), doubts=True)
     scan.settle_doubts()
     top[head, pair], bottom[head, pair] = scan.hits()
@@ -221,14 +223,17 @@ class _Scan:
         # A score above `high` is larger for certain; one from `low` to `high` may be either.
         self._high, self._low = (own + margin).float(), (own - margin).float()
 
-    def eliminate(self, until: int, doubts: bool = False) -> None:
-        """Scan the first ``until`` tokens in growing blocks, dropping pairs that are beaten on both sides.
+    def eliminate(self, until: int, doubts: bool = False, seen: int = 0, counts: Tensor | None = None) -> None:
+        """Scan the first ``until`` tokens in growing blocks, dropping pairs that are beaten on both sides; behind those
+        ``seen`` already, of which (larger, smaller) ``counts`` (2, P) are known.
 
         With ``doubts`` the tokens that may be larger or smaller are counted too: dear, so most pairs go first without.
         """
         zero = torch.zeros(len(self.open), dtype=torch.int32, device=self.open.device)
         self._larger, self._smaller, self._near = zero, zero.clone(), zero.clone()
-        start, size = 0, 4 * FIRST_BLOCK
+        if counts is not None:
+            self._larger, self._smaller = counts[0].clone(), counts[1].clone()
+        start, size = seen, FIRST_BLOCK
         while start < until and len(self.open):
             rows, place = torch.unique(self._row[self.open], return_inverse=True)
             width = min(size, self._unembedding.block // len(rows) + 1, self._unembedding.most)
