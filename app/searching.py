@@ -46,7 +46,7 @@ def _draw(found: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from describe.catalog.terms import marked, query_terms
+    from describe.terms import marked, query_terms
     from describe.text import quoted, visible
 
     console = Console(highlight=False, soft_wrap=True)

@@ -176,6 +176,7 @@ def _serve(listener: socket.socket, address: Address, *, by_link: bool, browser:
     from starlette.middleware import Middleware
     from streamlit import App, cli_util, get_option
 
+    from app.browsing.route import Browsing
     from app.front_door.door import FrontDoor
     from app.front_door.ownership import TOKEN_PARAMETER, TOKEN_VARIABLE, own
     from app.front_door.server import serve
@@ -193,7 +194,7 @@ def _serve(listener: socket.socket, address: Address, *, by_link: bool, browser:
     if browser:
         cli_util.open_browser(f"{link}?{TOKEN_PARAMETER}={owner.ticket()}" if by_link else link)
     door = Middleware(FrontDoor, visits=visits(), ownership=owner, public=address.public, base=base)
-    serve(App(SCRIPT, middleware=[door]), listener, certificate, key)
+    serve(App(SCRIPT, middleware=[door, Middleware(Browsing, base=base)]), listener, certificate, key)
     _close()
 
 

@@ -22,7 +22,7 @@ from app.front_door.ownership import TOKEN_PARAMETER, Ownership
 from app.front_door.policy import is_own_origin, security_headers
 from app.front_door.visits import OWNER, VISIT_HEADER, Visit, Visits
 
-__all__ = ["KEYS_SCRIPT", "FrontDoor"]
+__all__ = ["KEYS_SCRIPT", "POLICY", "FrontDoor"]
 
 _log = logging.getLogger("headscribe.app")
 
@@ -34,6 +34,9 @@ KEYS_SCRIPT = "/headscribe/keys.js"
 
 FILES = ("/static/", "/media/", "/headscribe/", *CLOSED)
 """Beginnings of paths that are no pages."""
+
+POLICY = "headscribe.policy"
+"""Where a page of ours that is not Streamlit's leaves its own Content-Security-Policy, in the scope of its request."""
 
 TRY_AGAIN, POLICY_VIOLATION, NO_MESSAGE = 1013, 1008, 1007
 YEAR = 365 * 24 * 3600
@@ -65,6 +68,8 @@ class FrontDoor:
                 headers = MutableHeaders(scope=message)
                 for name, value in self._headers:
                     headers[name.decode()] = value.decode()
+                if POLICY in scope:
+                    headers["content-security-policy"] = scope[POLICY]
                 for cookie in cookies:
                     headers.append("set-cookie", cookie)
             await send(message)
@@ -95,10 +100,10 @@ class FrontDoor:
         rest = urlencode([(name, value) for name, value in query if name != TOKEN_PARAMETER])
         path = "/" + scope["path"].lstrip("/\\")  # two slashes would lead to another host
         answer = RedirectResponse(f"{path}?{rest}" if rest else path, 303, {"Cache-Control": "no-store"})
-        if any(self._ownership.admits(one) for one in given):
-            answer.headers.append(
-                "set-cookie", self._cookie(scope, self._ownership.cookie_name, self._ownership.cookie)
-            )
+        proofs = [proof for one in given if (proof := self._ownership.proved(one)) is not None]
+        if proofs:
+            cookie = self._ownership.cookie_of(proofs[0])
+            answer.headers.append("set-cookie", self._cookie(scope, self._ownership.cookie_name, cookie))
         return answer
 
     def _first_cookies(self, scope: Scope) -> list[str]:

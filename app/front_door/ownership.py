@@ -15,10 +15,13 @@ import time
 
 from describe.errors import InputError
 
-__all__ = ["TOKEN_PARAMETER", "TOKEN_VARIABLE", "Ownership", "own", "ownership", "same"]
+__all__ = ["LEAVE", "TOKEN_PARAMETER", "TOKEN_VARIABLE", "Ownership", "own", "ownership", "same"]
 
 TOKEN_PARAMETER = "token"  # noqa: S105  (the name of a parameter)
 TOKEN_VARIABLE = "HEADSCRIBE_APP_TOKEN"  # noqa: S105  (the name of a variable)
+LEAVE = "/sign-out"
+"""The path at which a browser forgets its cookie."""
+
 SHORTEST = 16
 TICKET_SECONDS = 60.0
 
@@ -36,29 +39,46 @@ class Ownership:
         if token is not None and len(token) < SHORTEST:
             raise InputError(f"{TOKEN_VARIABLE} has {len(token)} characters: use at least {SHORTEST}")
         self.token = token or secrets.token_urlsafe(32)
-        self.cookie = hmac.new(self.token.encode(), b"headscribe owner's cookie", hashlib.sha256).hexdigest()
+        self.cookie = self._signed("owner's cookie")
         self.cookie_name = f"headscribe-owner-{port}"
         self.browser_name = f"headscribe-browser-{port}"
-        self._ticket, self._until = "", 0.0
+        self._tickets: dict[str, tuple[float, str]] = {}
         self._lock = threading.Lock()
 
-    def ticket(self) -> str:
-        """A ticket for the token, once within a minute: the command line of a browser is seen by everyone here."""
+    def ticket(self, proof: str = "") -> str:
+        """A ticket for a cookie, once within a minute: the command line of a browser is seen by everyone here.
+
+        ``proof``: by what the owner is known, as `cookie_of` takes it.
+        """
         with self._lock:
-            self._ticket, self._until = secrets.token_urlsafe(32), time.monotonic() + TICKET_SECONDS
-            return self._ticket
+            now = time.monotonic()
+            self._tickets = {one: found for one, found in self._tickets.items() if now < found[0]}
+            made = secrets.token_urlsafe(32)
+            self._tickets[made] = (now + TICKET_SECONDS, proof)
+            return made
+
+    def proved(self, given: str) -> str | None:
+        """The proof that a ticket stands for, which is used up by that; of the token an empty one; else None."""
+        with self._lock:
+            until, proof = self._tickets.pop(given, (0.0, ""))
+        if until:
+            return proof if time.monotonic() < until else None
+        return "" if same(given, self.token) else None
 
     def admits(self, given: str) -> bool:
         """Whether this is the token, or a ticket that was not used yet."""
-        with self._lock:
-            if self._ticket and same(given, self._ticket):
-                self._ticket = ""
-                return time.monotonic() < self._until
-        return same(given, self.token)
+        return self.proved(given) is not None
 
-    def keeps(self, cookie: str) -> bool:
-        """Whether this is the cookie of a browser that came by the link."""
-        return same(cookie, self.cookie)
+    def cookie_of(self, proof: str) -> str:
+        """The cookie of a browser whose owner is known by this: the mark of a password, a login; empty: by the link."""
+        return self._signed(f"owner's cookie {proof}") if proof else self.cookie
+
+    def keeps(self, cookie: str, proof: str = "") -> bool:
+        """Whether this is the cookie of a browser whose owner is known by this."""
+        return same(cookie, self.cookie_of(proof))
+
+    def _signed(self, what: str) -> str:
+        return hmac.new(self.token.encode(), f"headscribe {what}".encode(), hashlib.sha256).hexdigest()
 
 
 def same(given: str, right: str) -> bool:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from annotations.access import LINK_PARAMETER, LONGEST_PASSWORD, has_password
 from app.web.drawing import notice
-from app.web.gate import oidc_configured, sign_in, visitor
+from app.web.gate import oidc_configured, send_on, sign_in, visitor
 from app.web.shared import catalogue
 
 
@@ -46,6 +46,7 @@ def _owner() -> None:
                 notice(problem, "bad")
             else:
                 st.query_params.pop(LINK_PARAMETER, None)
+                send_on()
                 st.rerun()
     elif not oidc_configured():
         notice(

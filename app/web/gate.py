@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
 import streamlit as st
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from annotations.access import LINK_PARAMETER, code_hash, find_rater, has_password, password_mark, verify_password
 from annotations.records import Rater
 from annotations.recruiting import JOIN_PARAMETER, find_link
 from app.addresses import READ_ONLY, named_in, network_of
-from app.front_door.ownership import TOKEN_PARAMETER, ownership, same
+from app.browsing.owner import login_proof, owns
+from app.front_door.ownership import LEAVE, TOKEN_PARAMETER, ownership, same
 from app.front_door.visits import OWNER, VISIT_HEADER, visits
 from app.web.shared import catalogue, door
 
@@ -29,6 +33,7 @@ __all__ = [
     "require_owner",
     "require_rater",
     "require_reader",
+    "send_on",
     "sign_in",
     "sign_out",
     "signed_in",
@@ -107,15 +112,43 @@ def signed_in() -> bool:
 
 
 def sign_out() -> None:
-    """Forget that this session is the owner's."""
+    """Forget that this session and this browser are the owner's."""
     st.session_state.clear()
-    if st.user.get("is_logged_in"):
-        st.logout()
+    _redirect(urljoin(urlsplit(st.context.url or "/").path, LEAVE.lstrip("/")))
 
 
 def oidc_configured() -> bool:
     """Whether there is a login at an identity provider: ``[auth]`` in Streamlit's secrets."""
     return st.user.get("is_logged_in") is not None
+
+
+def send_on(address: str | None = None) -> None:
+    """Have the browser leave for an address of this app, that of the page itself where none is given, with a ticket for
+    the cookie by which the owner is known from then on."""
+    parts = urlsplit(st.context.url or "/")
+    if address is None:
+        path, query = parts.path, [(name, value) for name in st.query_params for value in st.query_params.get_all(name)]
+    else:
+        path, given = urljoin(parts.path, urlsplit(address).path or "./"), urlsplit(address).query
+        query = parse_qsl(given, keep_blank_values=True)
+    ticket = ownership().ticket(_proof())
+    _redirect(f"{path}?{urlencode([*query, (TOKEN_PARAMETER, ticket)])}")
+
+
+def _redirect(address: str) -> None:
+    """Have the browser leave for an address: the message that Streamlit's own login sends."""
+    context = get_script_run_ctx()
+    if context is not None:
+        message = ForwardMsg()
+        message.auth_redirect.url = address
+        context.enqueue(message)
+
+
+def _proof() -> str:
+    """By what this session's owner is known."""
+    if st.user.get("is_logged_in"):
+        return login_proof(str(st.user.get("email") or ""))
+    return password_mark(catalogue()) or ""
 
 
 def _who() -> Visitor:
@@ -155,6 +188,8 @@ def _is_owner() -> bool:
         verified = user.get("email_verified") is not False
         if verified and str(user.get("email") or "").casefold() in named_in(os.environ.get("HEADSCRIBE_OWNERS", "")):
             return True
+    if owns(_cookie(ownership().cookie_name)):
+        return True
     proof = _owners_proof()
     if _came_by_the_link():
         st.session_state["owner"] = ownership().token

@@ -1,4 +1,4 @@
-"""Shared by the catalogue's pages: which models they are about, as their address says, and the way to a head's page.
+"""Shared by the catalogue's pages: which model they are about, as their address says, and ways to its heads.
 
 In addresses a model is written ``NAME@HASH8``: its name and the start of its content hash.
 """
@@ -7,80 +7,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, NoReturn
+from html import escape
+from typing import NoReturn
 
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
+from app.model_names import head_link, model_address, model_link
 from app.web.drawing import notice
+from app.web.gate import send_on
 from app.web.shared import catalogue
 from app.web.starting import start_link
 from describe.errors import CatalogueError
-from describe.readings import READING_NAMES
 from describe.records import HeadId, ModelInfo
 from describe.text import visible
 
-__all__ = [
-    "HEAD_PAGE",
-    "address",
-    "choose_describer",
-    "choose_models",
-    "chosen_in_address",
-    "chosen_model",
-    "cut",
-    "head_address",
-    "head_links",
-    "open_head",
-    "overview",
-    "split_address",
-]
-
-HEAD_PAGE = "head_page.py"
+__all__ = ["browse_link", "chosen_in_address", "chosen_model", "head_anchor", "head_links", "open_head"]
 
 
-def overview() -> list[dict[str, Any]]:
-    """The models of the catalogue, the newest first; where there is none, the page says what to run."""
-    models = catalogue().browse.models()[::-1]
-    if not models:
-        notice(
-            "There is nothing in the catalogue yet. The demo model's heads, in a few seconds: headscribe extract demo"
-        )
-        notice(
-            "Their operations: headscribe relations demo\nTheir descriptions: headscribe describe demo --llm statistics"
-        )
-    return models
-
-
-def choose_models(models: list[dict[str, Any]], *, all_of_them: bool) -> list[dict[str, Any]]:
-    """The models chosen, kept in the page's address as ``model``; none chosen: all, or the newest."""
-    named = {one["model"]: one for one in models}
-    if len(models) == 1:
-        return models
-    _write_out(list(named))
-    words = "All models" if all_of_them else visible(models[0]["model"])
-    chosen = st.multiselect(
-        "Models", list(named), format_func=_shown, key="model", bind="query-params", placeholder=words
-    )
-    return [named[name] for name in chosen if name in named] or (models if all_of_them else models[:1])
-
-
-def choose_describer(describers: list[dict[str, Any]], otherwise: str) -> str | None:
-    """One describer, kept in the page's address as ``by``; or none, and what that means."""
-    chosen: str | None = st.selectbox(
-        "Describer",
-        sorted({one["llm"] for one in describers}),
-        index=None,
-        format_func=_shown,
-        key="by",
-        bind="query-params",
-        placeholder=otherwise,
-    )
-    return chosen
+def browse_link() -> str:
+    """The way to the map, at the top of every page of the owner's: that of the model which the page is about."""
+    asked = st.query_params.get("model") or st.session_state.get("chosen-model")
+    address = model_link(asked) if asked else "./"
+    return f'<a class="hs-browse" href="{escape(address)}" target="_self">Browse</a>'
 
 
 def chosen_model() -> tuple[int, ModelInfo] | None:
     """The model and its id, chosen among all, at first the newest; None, and what to do, where there is none."""
-    found = {address(model): model for model in reversed(catalogue().models())}
+    found = {model_address(model): model for model in reversed(catalogue().models())}
     if not found:
         notice("There is no model in the catalogue yet: headscribe extract MODEL reads one.")
         start_link("Start it here")
@@ -117,42 +71,23 @@ def _write_out(names: list[str]) -> None:
     if all(name in names for name in asked):
         return
     with suppress(CatalogueError, StreamlitAPIException):  # unknown; bound by the page that was left a moment ago
-        found = [name if name in names else address(catalogue().find_model(name)[1]) for name in asked]
+        found = [name if name in names else model_address(catalogue().find_model(name)[1]) for name in asked]
         st.query_params["model"] = found
 
 
-def split_address(written: str) -> tuple[str, str | None]:
-    """The model of an address, and the reading that it names, if it does: ``demo@0123abcd:paper``."""
-    model, _, reading = written.rpartition(":")
-    return (model, reading) if reading in READING_NAMES else (written, None)
-
-
-def address(model: ModelInfo) -> str:
-    """How a model is written in the address of a page."""
-    return f"{model.name}@{model.content_hash[:8]}"
-
-
-def head_address(model: str, head: HeadId) -> dict[str, str]:
-    """The parameters of a head's permanent link."""
-    return {"model": model, "head": f"{head.layer}.{head.head}"}
-
-
 def open_head(model: str, head: HeadId) -> NoReturn:
-    """Go to the page of a head."""
-    st.switch_page(HEAD_PAGE, query_params=head_address(model, head))
+    """Go to a head on the map of its model."""
+    send_on(head_link(model, head))
+    st.stop()
 
 
-def head_links(model: str, heads: Sequence[tuple[HeadId, str]]) -> None:
-    """Links to the pages of heads, with a word about each."""
-    for head, about in heads:
-        st.page_link(HEAD_PAGE, label=f"**{head}**   {about}", query_params=head_address(model, head))
+def head_links(model: str, heads: Sequence[tuple[HeadId, str]]) -> str:
+    """Links to heads, with a word about each, as HTML."""
+    items = (f"<li>{head_anchor(model, head)} {escape(about)}</li>" for head, about in heads)
+    return f'<ol class="hs-heads">{"".join(items)}</ol>'
 
 
-def cut(text: str | None, length: int) -> str:
-    """At most so many characters on one line, with what cannot be seen as escapes."""
-    shown = visible((text or "")[:length].replace("\n", " ")).replace("\\\\", "\\")
-    return shown + "…" if len(text or "") > length else shown
-
-
-def _shown(name: str) -> str:
-    return cut(name, 120)
+def head_anchor(model: str, head: HeadId | str) -> str:
+    """A link to a head, as HTML."""
+    place = head if isinstance(head, HeadId) else HeadId.parse(head)
+    return f'<a href="{escape(head_link(model, place))}" target="_self">{place}</a>'

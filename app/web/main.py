@@ -8,11 +8,9 @@ from streamlit.navigation.page import StreamlitPage
 from app.web.drawing import page_style
 from app.web.gate import Visitor, sign_out, signed_in, visitor
 from app.web.guard import guarded
+from app.web.heads import browse_link
 
 OWNER_PAGES = {
-    "browse_page.py": ("Browse", ""),
-    "search_page.py": ("Search", "search"),
-    "head_page.py": ("Head", "head"),
     "operations_page.py": ("Operations", "operations"),
     "checks_page.py": ("Checks", "checks"),
     "runs_page.py": ("Runs", "runs"),
@@ -21,12 +19,11 @@ OWNER_PAGES = {
     "report_page.py": ("Report", "report"),
 }
 
-
 CHANGING = ("runs", "studies", "new", "report")
 """Pages that start or change something, or tell of raters: not for who may only read."""
 
-HIDDEN = ("head",)
-"""Pages that are reached through others, or by their address."""
+BROWSING = ("", "head", "search")
+"""Addresses of the page that is not Streamlit's (`app.browsing`): who comes to it here is sent there."""
 
 
 def main() -> None:
@@ -35,31 +32,34 @@ def main() -> None:
     page_style()
     with guarded():
         who = visitor()
-        _navigation(who).run()
+        page = _navigation(who)
+        if who.owner or who.reader:
+            st.set_page_config(page_title=f"{page.title} · headscribe")
+            st.html(browse_link())
+        page.run()
         if who.owner and signed_in():
             st.button("Sign out", key="sign-out", type="tertiary", on_click=sign_out)
 
 
 def _navigation(who: Visitor) -> StreamlitPage:
     if who.owner or who.reader:
+        browsing = [
+            st.Page("browse_page.py", title="Browse", url_path=path or None, default=not path, visibility="hidden")
+            for path in BROWSING
+        ]
         pages = [
-            st.Page(
-                file,
-                title=title,
-                url_path=path or None,
-                default=not path,
-                visibility="hidden" if path in HIDDEN else "visible",
-            )
+            st.Page(file, title=title, url_path=path)
             for file, (title, path) in OWNER_PAGES.items()
             if who.owner or path not in CHANGING
         ]
-        return st.navigation(pages, position="top")
+        return st.navigation([*browsing, *pages], position="top")
     if who.rater:
         return st.navigation([st.Page("rate_page.py", title="headscribe", default=True)], position="hidden")
     if who.joining:
         return st.navigation([st.Page("join_page.py", title="headscribe", default=True)], position="hidden")
     doors = [st.Page("entry_page.py", title="headscribe", default=True)]
-    doors += [st.Page("entry_page.py", title="headscribe", url_path=path) for _, path in OWNER_PAGES.values() if path]
+    paths = [path for path in (*BROWSING, *(path for _, path in OWNER_PAGES.values())) if path]
+    doors += [st.Page("entry_page.py", title="headscribe", url_path=path) for path in paths]
     return st.navigation(doors, position="hidden")  # who signs in at an owner's page goes on there
 
 

@@ -8,10 +8,11 @@ import pandas as pd
 import streamlit as st
 
 from app import charts
+from app.model_names import model_address
 from app.tables import number
 from app.web.drawing import notice, paragraphs, table
 from app.web.gate import require_reader
-from app.web.heads import address, chosen_in_address, chosen_model, head_links
+from app.web.heads import chosen_in_address, chosen_model, head_links
 from app.web.plots import downloads, map_size, plot
 from app.web.scored import operations_of
 from app.web.shared import catalogue
@@ -95,9 +96,8 @@ def _one(model: ModelInfo, scores: pd.DataFrame, threshold: float) -> None:
         if top.empty:
             return notice("No head has a score above 0.")
         st.caption(f"Strongest {charts.SIDES[by]}s")
-        head_links(
-            address(model), [(HeadId(row.layer, row.head), f"{getattr(row, by):.2f}") for row in top.itertuples()]
-        )
+        heads = [(HeadId(row.layer, row.head), f"{getattr(row, by):.2f}") for row in top.itertuples()]
+        st.html(head_links(model_address(model), heads))
 
 
 def _layers(model: ModelInfo, scores: pd.DataFrame, threshold: float) -> None:
@@ -128,7 +128,9 @@ def _models(model: ModelInfo, threshold: float) -> None:
     """This model beside others: which operations all of them implement, and at which depth."""
     st.subheader("Between models")
     able = catalogue().relations.scored_models()
-    others = {address(other): other for other in catalogue().models() if other != model and other.content_hash in able}
+    others = {
+        model_address(other): other for other in catalogue().models() if other != model and other.content_hash in able
+    }
     if not others:
         return notice("To compare models, score the operations of another one: headscribe relations MODEL.")
     chosen = st.multiselect(

@@ -12,8 +12,9 @@ import streamlit as st
 
 from annotations.report.charts import drawable
 from app.charts import picture_of
+from app.model_names import model_address
 from app.tables import csv_table
-from app.web.heads import address, open_head
+from app.web.heads import open_head
 from describe.operations.analysis import plain_rows
 from describe.records import HeadId, ModelInfo
 
@@ -44,7 +45,7 @@ def plot(
         found = st.altair_chart(chart, **how, on_select="rerun", selection_mode="head")
         head = picked(found)
         if head is not None:
-            open_head(address(pick), head)
+            open_head(model_address(pick), head)
     downloads(chart, data, name)
 
 

@@ -6,6 +6,7 @@ and older extractions are left out.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, case, distinct, func, select
@@ -17,7 +18,7 @@ from describe.catalog.figures import FigureStore
 from describe.catalog.heads import newest_extractions
 from describe.catalog.relations import RelationStore
 from describe.catalog.told import CUT, told_of
-from describe.head_record import STATES, HeadSummary, Told, best_first
+from describe.head_record import STATES, HeadSummary, State, Told, best_first, best_of_each
 from describe.readings import READING_NAMES
 from describe.records import THRESHOLD, HeadId
 
@@ -86,6 +87,38 @@ class BrowseStore:
             overview.append(known | shape | counts | {"operations": operations.get(row.id, 0)})
         return overview
 
+    def outcomes(self, extraction_ids: Collection[int]) -> dict[int, tuple[dict[State, int], list[str]]]:
+        """Of each extraction how many heads are in which state, and who described any."""
+        head, told, by = schema.head, schema.description, schema.labeller
+        place = case((and_(told.c.failure.is_(None), ~told.c.unclear), 0), (told.c.failure.is_(None), 1), else_=2)
+        best = (
+            select(
+                head.c.extraction_id, func.coalesce(func.min(case((told.c.id.is_not(None), place))), 3).label("best")
+            )
+            .outerjoin(told, told.c.head_id == head.c.id)
+            .where(head.c.extraction_id.in_(extraction_ids))
+            .group_by(head.c.id, head.c.extraction_id)
+            .subquery()
+        )
+        counts = select(best.c.extraction_id, best.c.best, func.count()).group_by(best.c.extraction_id, best.c.best)
+        names = (
+            select(head.c.extraction_id, by.c.llm)
+            .join(told, told.c.head_id == head.c.id)
+            .join(by, told.c.labeller_id == by.c.id)
+            .where(head.c.extraction_id.in_(extraction_ids), told.c.failure.is_(None), ~told.c.unclear)
+            .distinct()
+            .order_by(by.c.llm)
+        )
+        found: dict[int, tuple[dict[State, int], list[str]]] = {
+            one: (dict.fromkeys(STATES, 0), []) for one in extraction_ids
+        }
+        with self._engine.connect() as connection:
+            for extraction_id, best_, number in connection.execute(counts):
+                found[extraction_id][0][STATES[best_]] = number
+            for extraction_id, llm in connection.execute(names):
+                found[extraction_id][1].append(llm)
+        return found
+
     def describers(self, extraction_id: int | None = None) -> list[dict[str, Any]]:
         """Who described heads of an extraction, or of any: ``llm`` and its ``described``, ``unclear``, ``failed``."""
         head, told, by = schema.head, schema.description, schema.labeller
@@ -131,7 +164,8 @@ class BrowseStore:
         cards = self._cards.of_extraction(extraction_id)
         overview = []
         for row in rows:
-            best = next(iter(best_first(told.get(row.id, ()))), _NOBODY)
+            ranked = best_first(told.get(row.id, ()))
+            best = next(iter(ranked), _NOBODY)
             effects = found.get(row.id)
             summary = HeadSummary(
                 row.layer,
@@ -151,6 +185,8 @@ class BrowseStore:
                 looks=look.figures if look else None,
                 verdict=best.verdict,
                 card=cards.get(HeadId(row.layer, row.head)),
+                scores=best_of_each(score for one in ranked for score in one.judged),
+                describers=tuple(dict.fromkeys(one.llm for one in ranked if one.state == "described" and one.llm)),
             )
             overview.append(summary.cut(CUT))
         return overview

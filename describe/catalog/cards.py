@@ -41,11 +41,9 @@ from describe.catalog.heads import newest_extractions
 from describe.catalog.passages import passage, replace_cards
 from describe.catalog.relations import RelationStore
 from describe.catalog.rows import now, storable
-from describe.catalog.terms import prose_terms
 from describe.catalog.told import told_of
 from describe.head_record import Card, Facts, Json, RelationRecord, Told, card
-from describe.head_record.operation_words import does, spaced
-from describe.kinds import CARD_KINDS
+from describe.head_record.card_terms import card_terms
 from describe.readings import READING_NAMES
 from describe.records import THRESHOLD, HeadId
 
@@ -243,24 +241,7 @@ def _looks(connection: Connection, model_id: int) -> dict[HeadId, _Look]:
 
 def _made(facts: Facts) -> _Made:
     made = card(facts)
-    return _Made(made, tuple(facts.kinds), tuple(_terms(facts, made)))
-
-
-def _terms(facts: Facts, made: Card) -> list[str]:
-    """The words that a head is found by beside those of its descriptions and tokens: of its headline, of every
-    operation and kind of head, of the kind of its headline, and of the verdict on its best description."""
-    words: list[str] = []
-    if made.kind not in ("said", "supported", "unclear", "not looked at"):
-        words += [made.headline, CARD_KINDS.get(made.kind, "")]  # type: ignore[call-overload]
-    for name, relation in facts.relations.items():
-        for down, score in ((False, relation.score), (True, relation.suppression)):
-            if score >= THRESHOLD:
-                words += [does(name, suppresses=down), spaced(name)]
-    for kind in facts.kinds:
-        words += [kind, "head attention"]
-    if facts.ranked and facts.ranked[0].verdict != "not judged":
-        words.append(facts.ranked[0].verdict)
-    return prose_terms(*words)
+    return _Made(made, tuple(facts.kinds), tuple(card_terms(facts, made)))
 
 
 def _plain(made: Card) -> Json:

@@ -2,7 +2,7 @@
 
 SQLite keeps the index in an FTS5 table, PostgreSQL in a ``tsvector`` column with a GIN index; triggers and a generated
 column fill them from ``passage.terms``, so that a passage is found as soon as its head or description is committed.
-Both get terms that are made here (`describe.catalog.terms`), and so find the same.
+Both get terms that are made here (`describe.terms`), and so find the same.
 
     head ─< passage ── description
 """
@@ -34,7 +34,7 @@ from sqlalchemy import (
 )
 
 from describe.catalog import schema
-from describe.catalog.terms import Term, head_terms, prose_terms
+from describe.terms import Term, head_terms, prose_terms
 
 __all__ = ["INDEX", "add_description", "add_head", "fill", "matching", "passage", "replace_cards"]
 
@@ -52,7 +52,7 @@ passage = Table(
     ),
     Column("of_card", Boolean, nullable=False, server_default=false(), comment="the words of the head's card"),
     Column("size", Integer, nullable=False, comment="the number of terms"),
-    Column("terms", Text, nullable=False, comment="the different terms, with spaces between: `describe.catalog.terms`"),
+    Column("terms", Text, nullable=False, comment="the different terms, with spaces between: `describe.terms`"),
 )
 
 INDEX = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, case, func, literal, select, union_all
@@ -12,8 +12,8 @@ from describe.catalog import schema
 from describe.catalog.cards import CardStore, head_card
 from describe.catalog.heads import newest_extractions
 from describe.catalog.passages import matching, passage
-from describe.catalog.terms import FAR, Term, query_terms
 from describe.records import HeadId
+from describe.terms import FAR, Term, query_terms
 
 __all__ = ["SearchStore"]
 
@@ -60,29 +60,32 @@ class SearchStore:
         ``headline`` of its card, and the ``kinds`` of head that it is by where it looks. A card is found by its
         headline, by operations, and by kinds: ``suppresses names``, ``country capital``, ``previous token head``.
         """
+        terms = query_terms(query)
+        if not terms:
+            return {"total": 0, "heads": []}
         self._cards.refresh()
         with self._engine.connect() as connection:
-            wanted = [passage.c.extraction_id.in_(newest_extractions(connection, models, reading).values())]
-            if llm is not None:
-                told, by = schema.description, schema.labeller
-                theirs = select(told.c.id).join(by, told.c.labeller_id == by.c.id).where(by.c.llm == llm)
-                wanted.append(passage.c.description_id.in_(theirs))
-            terms = query_terms(query)
-            if not terms:
-                return {"total": 0, "heads": []}
-            of_term = [_found_by(connection, term, wanted) for term in terms]
-            every = union_all(*of_term).subquery()
-            rank = func.sum(every.c.weight).label("rank")
-            ranked = (
-                select(every.c.head_id, rank, func.count().over().label("total"))
-                .group_by(every.c.head_id)
-                .having(func.count() == len(terms))
-                .order_by(rank.desc(), every.c.head_id)
-            )
+            extractions = newest_extractions(connection, models, reading)
+            ranked = _ranked(connection, terms, extractions, llm)
             rows = connection.execute(ranked.limit(limit).offset(offset)).all()
             known = _known(connection, [row.head_id for row in rows], terms, llm)
             heads = [known[row.head_id] | {"rank": float(row.rank)} for row in rows]
             return {"total": rows[0].total if rows else 0, "heads": heads}
+
+    def places(self, query: str, model_id: int, extraction_id: int) -> list[HeadId]:
+        """All heads of one extraction that `find` finds, best first, by their places alone."""
+        terms, head = query_terms(query), schema.head
+        if not terms:
+            return []
+        self._cards.refresh()
+        with self._engine.connect() as connection:
+            ranked = _ranked(connection, terms, {model_id: extraction_id}, None).subquery()
+            query_ = (
+                select(head.c.layer, head.c.head)
+                .join(ranked, ranked.c.head_id == head.c.id)
+                .order_by(ranked.c.rank.desc(), head.c.id)
+            )
+            return [HeadId(row.layer, row.head) for row in connection.execute(query_)]
 
     def nearest(
         self, extraction_id: int, head: HeadId, *, limit: int = 6
@@ -129,6 +132,25 @@ class SearchStore:
             name: [known[one.head_id] | {"similarity": one.similarity, "shared": one.shared} for one in best[here]]
             for name, here in (("here", True), ("elsewhere", False))
         }
+
+
+def _ranked(
+    connection: Connection, terms: Sequence[Term], extractions: Mapping[int, int], llm: str | None
+) -> Select[tuple[int, float, int]]:
+    """The heads of these extractions that have all terms, best first; ``llm``: in its descriptions only."""
+    wanted = [passage.c.extraction_id.in_(extractions.values())]
+    if llm is not None:
+        told, by = schema.description, schema.labeller
+        theirs = select(told.c.id).join(by, told.c.labeller_id == by.c.id).where(by.c.llm == llm)
+        wanted.append(passage.c.description_id.in_(theirs))
+    every = union_all(*(_found_by(connection, term, wanted) for term in terms)).subquery()
+    rank = func.sum(every.c.weight).label("rank")
+    return (
+        select(every.c.head_id, rank, func.count().over().label("total"))
+        .group_by(every.c.head_id)
+        .having(func.count() == len(terms))
+        .order_by(rank.desc(), every.c.head_id)
+    )
 
 
 def _found_by(connection: Connection, term: Term, wanted: Sequence[ColumnElement[bool]]) -> Select[tuple[int, float]]:

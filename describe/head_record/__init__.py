@@ -21,7 +21,7 @@ from describe.head_record.form import Json, Object, Record
 from describe.head_record.head import CountedTokens, HeadProvenance, HeadRecord, HeldOut, Shape
 from describe.head_record.headline import Card, card
 from describe.head_record.relations import InferenceRecord, RelationRecord, RelationsProvenance
-from describe.head_record.scores import HeadlineScore, ScoreProvenance, ScoreRecord, first_score, headline
+from describe.head_record.scores import HeadlineScore, ScoreProvenance, ScoreRecord, best_of_each, first_score, headline
 from describe.head_record.summary import HeadSummary
 from describe.head_record.verdicts import verdict
 
@@ -58,6 +58,7 @@ __all__ = [
     "State",
     "Told",
     "best_first",
+    "best_of_each",
     "card",
     "first_score",
     "headline",

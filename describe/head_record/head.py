@@ -14,7 +14,7 @@ from describe.head_record.headline import Card, card
 from describe.head_record.neuronpedia import neuronpedia
 from describe.head_record.query_key import QueryKeyRecord
 from describe.head_record.relations import InferenceRecord, RelationRecord, RelationsProvenance
-from describe.head_record.scores import valued
+from describe.head_record.scores import best_of_each, valued
 from describe.head_record.summary import HeadSummary
 from describe.mappings import ConstantPart, MappingRow
 from describe.readings import Reading
@@ -286,7 +286,8 @@ class HeadRecord(Record):
 
     def summary(self, llm: str | None = None) -> HeadSummary:
         """The head at a glance; ``llm``: by what this one said."""
-        best = self.best_description(llm)
+        ranked = self.ranked_descriptions(llm)
+        best = next(iter(ranked), None)
         names = ("llm", "role", "inputs", "pattern", "failure", "headline")
         told: dict[str, Any] = {name: getattr(best, name, None) for name in names}
         tested = "evidence" in self.provenance.model_fields_set
@@ -302,6 +303,8 @@ class HeadRecord(Record):
             looks=None if self.attention is None else self.attention.means(),
             verdict=best.verdict if best else "not judged",
             card=self.card,
+            scores=best_of_each(score for one in ranked for score in valued(one.scores)),
+            describers=tuple(dict.fromkeys(one.llm for one in ranked if one.state == "described")),
             **told,
         )
 

@@ -13,7 +13,16 @@ from describe.measures import ranked
 from describe.text import visible
 from describe.values import Cause, Count, Hash, Moment, Number, Prompt, Text, Word
 
-__all__ = ["HeadlineScore", "MeasureName", "ScoreProvenance", "ScoreRecord", "first_score", "headline", "valued"]
+__all__ = [
+    "HeadlineScore",
+    "MeasureName",
+    "ScoreProvenance",
+    "ScoreRecord",
+    "best_of_each",
+    "first_score",
+    "headline",
+    "valued",
+]
 
 
 def _known(measure: str) -> str:
@@ -211,6 +220,16 @@ def first_score(scores: Iterable[HeadlineScore]) -> HeadlineScore | None:
     """The score to show first: of the most telling measure the newest."""
     ordered = sorted(scores, key=lambda score: score.judge)
     return max(ordered, key=lambda score: (_telling(score.measure), score.scored), default=None)
+
+
+def best_of_each(scores: Iterable[HeadlineScore]) -> tuple[HeadlineScore, ...]:
+    """The highest score of each measure by each judge, the most telling measure first."""
+    best: dict[tuple[str, str], HeadlineScore] = {}
+    for score in scores:
+        known = best.get((score.measure, score.judge))
+        if known is None or score.value > known.value:
+            best[score.measure, score.judge] = score
+    return tuple(sorted(best.values(), key=lambda score: (-_telling(score.measure), score.judge)))
 
 
 def _telling(measure: str) -> int:

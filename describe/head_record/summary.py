@@ -25,6 +25,8 @@ class HeadSummary:
         effect: Cohen's h of the strongest evidence; None where there is none.
         figure: what of its mappings relates or copies words; None where it was not looked for.
         card: its headline, and what contradicts it; None where it was not made.
+        scores: the highest of each measure by each judge, over all its descriptions.
+        describers: who described it, the one whose description is shown first before the others.
         kinds: of head, by where it looks; ``looks``: the figures of that on text. None where it was not looked at.
     """
 
@@ -45,6 +47,8 @@ class HeadSummary:
     looks: dict[str, float | None] | None = None
     verdict: Verdict = "not judged"
     card: Card | None = None
+    scores: tuple[HeadlineScore, ...] = ()
+    describers: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from describe.catalog import Catalogue
-from describe.catalog.terms import query_terms
 from describe.errors import CatalogueError, HeadscribeError, InputError
 from describe.head_record import HeadRecord
 from describe.head_record.glance import Glance, glance
@@ -17,6 +16,7 @@ from describe.pipeline.common import find, find_model
 from describe.pipeline.description_estimate import prompt_of
 from describe.pipeline.descriptions import load_prompt
 from describe.records import HeadId, ModelInfo, parse_heads
+from describe.terms import query_terms
 
 __all__ = ["at_a_glance", "calls", "export", "extracted", "head_record", "report", "search"]
 

@@ -332,5 +332,5 @@ def test_without_a_password_the_link_makes_the_owner_and_a_reload_changes_nothin
         page.reload()
         expect_text(settled(page), "There is no study yet.")
         page.goto(address)
-        expect_text(settled(page), "A click opens it.")
+        expect_text(page, "Layers run down")
         page.close()

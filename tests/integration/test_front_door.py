@@ -115,7 +115,7 @@ def test_pages_of_others_cannot_connect(port: int, origin: str) -> None:
 def test_the_owner_is_who_has_the_link(port: int) -> None:
     with page(port) as stranger:
         assert "Your personal code" in drawn(stranger)
-        assert "A click opens it." in drawn(stranger, f"token={TOKEN}")
+        assert "The map of all heads" in drawn(stranger, f"token={TOKEN}")
     wrong = answered(port, "GET", "/runs?do=extract&token=wrong")
     assert (wrong.status, wrong.getheader("location")) == (303, "/runs?do=extract")
     assert "set-cookie" not in wrong.headers
@@ -126,7 +126,7 @@ def test_the_owner_is_who_has_the_link(port: int) -> None:
     assert "SameSite=Strict" in cookie
     assert TOKEN not in cookie
     with page(port, f"http://127.0.0.1:{port}", Cookie=cookie.partition(";")[0]) as owner:
-        assert "A click opens it." in drawn(owner)
+        assert "The map of all heads" in drawn(owner)
     with page(port, Cookie=cookie.partition("=")[0] + "=x") as other:
         assert "Your personal code" in drawn(other)
 

@@ -1,41 +1,41 @@
-"""The catalogue's pages as Streamlit runs them: every text is text, pages stay small, figures are the records'."""
+"""Browsing in the app, without a browser: who may, that every text is text, and that it shows what the records say."""
 
 from __future__ import annotations
 
 import json
-from html import unescape
+import re
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
-import streamlit as st
-from sqlalchemy import event
-from streamlit.testing.v1 import AppTest
+from sqlalchemy import event, select
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
 
+from annotations.access import LINK_PARAMETER, set_password
 from annotations.design import new_study
 from annotations.heads import judged
 from annotations.rating import RatingDesk
 from annotations.storage import invite
+from app.browsing import parts
+from app.browsing.route import Browsing
 from app.front_door.ownership import ownership
-from app.serving import SCRIPT
-from app.web import head_drawing, shared
-from app.web.head_map import FIGURES, head_map, of_operation, span
-from app.web.shared import catalogue as opened_by_the_app
+from app.model_names import model_address
+from app.web import shared
+from describe import pipeline
 from describe.catalog import Catalogue
-from describe.head_record import HeadSummary
-from describe.mappings import MappingRow
+from describe.catalog.passages import passage
+from describe.export.html.data import Words, pack
 from describe.records import HeadId, Score
-from tests.attacks import HUGE, MODEL, TEXTS, attacked_catalogue
+from tests.attacks import HUGE, MODEL, attacked_catalogue
 from tests.study_samples import described_catalogue, design, rate_all
 from tests.whole_catalogue import MODEL as GPT2
-from tests.whole_catalogue import whole_catalogue
+from tests.whole_catalogue import OTHER, whole_catalogue
 
-NAME = f"{MODEL.name}@{MODEL.content_hash[:8]}"
-OURS = {
-    *("a", "b", "bdi", "br", "details", "dd", "div", "dl", "dt", "h1", "h4", "i", "mark", "p", "section", "small"),
-    *("span", "style", "summary", "table", "caption", "thead", "tbody", "tr", "th", "td"),
-}
+NAME = model_address(MODEL)
+DATA = re.compile(r'<script type="application/json" id="(\w+)">(.*?)</script>', re.DOTALL)
 
 
 class Elements(HTMLParser):
@@ -59,74 +59,91 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return where
 
 
-def visit(monkeypatch: pytest.MonkeyPatch, where: Path, page: str = "", **parameters: str | list[str]) -> AppTest:
-    """A page as the owner's new browser tab finds it."""
-    monkeypatch.setenv("HEADSCRIBE_CATALOG", str(where))
+@pytest.fixture
+def browse(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A visitor's browser on a catalogue: the owner's, unless it is given another cookie."""
+
+    def on(where: Path, cookie: str | None = None) -> TestClient:
+        monkeypatch.setenv("HEADSCRIBE_CATALOG", str(where))
+        shared.close()
+        client = TestClient(Browsing(PlainTextResponse("passed on")), follow_redirects=False)
+        client.cookies.set(ownership().cookie_name, ownership().cookie if cookie is None else cookie)
+        return client
+
+    yield on
     shared.close()
-    st.cache_resource.clear()
-    test = AppTest.from_file(str(SCRIPT), default_timeout=60)
-    test.session_state["owner"] = ownership().token
-    if page:
-        test.run().switch_page(page)
-    for name, value in parameters.items():
-        test.query_params[name] = value
-    return test.run()
 
 
-def bodies(test: AppTest) -> list[str]:
-    assert not test.exception
-    return [element.proto.body for element in test.get("html") if "<style>" not in element.proto.body]
+def map_of(text: str) -> Any:
+    return json.loads(dict(DATA.findall(text))["overview"])
 
 
-def words(test: AppTest) -> str:
-    return unescape("\n".join(bodies(test)))
+PATHS = ("/", "/head?model=m&head=0.0", "/search?q=x")
+PART_PATHS = ("/browse/head?model=m&head=0.0", "/browse/search?q=x", "/browse/record?model=m&head=0.0")
 
 
-def marked_up(test: AppTest) -> str:
-    """What Streamlit would take for Markdown."""
-    kinds = ("title", "subheader", "header", "markdown", "caption")
-    shown = [element.value for kind in kinds for element in test.get(kind)]
-    shown += [link.proto.label for link in test.get("page_link")] + [one.label for one in test.expander]
-    return "\n".join(shown + [button.label for button in test.button])
+def test_the_owner_browses_and_nobody_else(tmp_path: Path, browse: Any) -> None:
+    described_catalogue(tmp_path / "c.db", 1, 2).close()
+    owner, stranger = browse(tmp_path / "c.db"), browse(tmp_path / "c.db", "x" * 64)
+    for path in PATHS:
+        assert owner.get(path).text != "passed on", path
+        assert stranger.get(path).text == "passed on", path
+    for path in PART_PATHS:
+        assert owner.get(path).status_code == 200, path
+        assert (stranger.get(path).status_code, stranger.get(path).text) == (403, "Only the owner may see this.\n")
+    assert owner.get(f"/?{LINK_PARAMETER}=some-code").text == "passed on", "with a rater's code one is that rater"
+    assert owner.get("/runs").text == "passed on"
+    assert owner.get("/browse/nothing").status_code == 404
 
 
-@pytest.mark.parametrize(
-    ("page", "parameters"),
-    [
-        ("", {}),
-        ("", {"text": "<script", "outcome": ["described", "failed"]}),
-        ("head_page.py", {"model": NAME, "head": "0.0"}),
-        ("head_page.py", {"model": NAME, "head": "1.2"}),
-        ("search_page.py", {"q": "window script"}),
-        ("search_page.py", {"q": "huge"}),
-        ("search_page.py", {"q": '"'}),
-    ],
-)
-def test_every_text_is_text_and_pages_stay_small(
-    attacked: Path, monkeypatch: pytest.MonkeyPatch, page: str, parameters: dict[str, Any]
-) -> None:
-    test = visit(monkeypatch, attacked, page, **parameters)
-    html = "\n".join(bodies(test))
-    found = Elements(html)
-    assert found.names <= OURS
-    assert not {name for name in found.attributes if name.startswith("on")} | ({"href", "src"} & found.attributes)
-    assert not any(char in html for char in "\u202e\u200b\x1b\ud800\u2028\x00")
-    assert "window.attacked" not in marked_up(test)
-    assert not any(text in marked_up(test) for text in TEXTS if len(text) > 3)
-    assert len(html) < 400_000
-    if page:
-        assert "window.attacked" in html, "the attacks are there"
+def test_a_password_ends_what_the_link_opened_and_another_password_what_that_did(tmp_path: Path, browse: Any) -> None:
+    with described_catalogue(tmp_path / "c.db", 1, 2) as catalogue:
+        set_password(catalogue, "a long password")
+        by_link = browse(tmp_path / "c.db")
+        assert by_link.get("/").text == "passed on"
+        mark = shared_mark(catalogue)
+        signed_in = browse(tmp_path / "c.db", ownership().cookie_of(mark))
+        assert "Sign out" in signed_in.get("/").text
+        left = signed_in.get("/sign-out")
+        assert (left.status_code, left.headers["location"]) == (303, "/")
+        assert "Max-Age=0" in left.headers["set-cookie"]
+        set_password(catalogue, "another password")
+        assert browse(tmp_path / "c.db", ownership().cookie_of(mark)).get("/").text == "passed on"
 
 
-def test_what_is_cut_says_so_and_is_whole_in_the_download(attacked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    test = visit(monkeypatch, attacked, "head_page.py", model=NAME, head="1.2")
-    assert f"{len(HUGE):,} characters" in words(test)
-    with Catalogue(str(attacked)) as catalogue:
-        record = next(catalogue.head_records(MODEL, 1, only=HeadId(1, 2)))
-    assert record.salient[0].token == json.loads(json.dumps(record.to_json()))["salient"][0]["token"] == HUGE
+def shared_mark(catalogue: Catalogue) -> str:
+    from annotations.access import password_mark
+
+    mark = password_mark(catalogue)
+    assert mark
+    return mark
 
 
-def test_the_head_page_has_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_text_is_text_and_parts_stay_small(attacked: Path, browse: Any) -> None:
+    owner = browse(attacked)
+    page = owner.get("/", params={"model": NAME})
+    found = Elements(page.text)
+    assert not {name for name in found.attributes if name.startswith("on")} | ({"src", "style"} & found.attributes)
+    assert not found.names & {"img", "iframe", "object", "svg:script"}
+    assert not any(char in page.text for char in "\u202e\u200b\x1b\ud800\u2028\x00")
+    assert not re.search("[<>&]", dict(DATA.findall(page.text))["overview"])
+    for head in ("0.0", "1.2"):
+        part = owner.get("/browse/head", params={"model": NAME, "head": head})
+        assert part.headers["content-type"] == "application/json"
+        assert len(part.text) < 400_000
+    assert "window.attacked" in owner.get("/browse/search", params={"q": "window script"}).text
+
+
+def test_what_is_cut_says_so_and_is_whole_in_the_download(attacked: Path, browse: Any) -> None:
+    named = {"model": NAME, "head": "1.2"}
+    owner = browse(attacked)
+    assert f"{len(HUGE):,} characters" in owner.get("/browse/head", params=named).text
+    record = owner.get("/browse/record", params=named)
+    assert record.headers["content-disposition"].startswith("attachment")
+    assert record.json()["salient"][0]["token"] == HUGE
+
+
+def test_a_head_has_everything(tmp_path: Path, browse: Any) -> None:
     with described_catalogue(tmp_path / "c.db") as catalogue:
         none: dict[str, Any] = dict.fromkeys(("swap_easy", "swap_hard", "shuffled", "catch", "repeats"), 0.0)
         study = new_study(catalogue, design(heads="0.1,0.2", sources=("statistics",), distance=0, **none))
@@ -135,50 +152,34 @@ def test_the_head_page_has_everything(tmp_path: Path, monkeypatch: pytest.Monkey
         assert (said["source"], said["fit"]["fits"], sum(said["fit"].values())) == ("statistics", 1, 1)
         judge = catalogue.register_labeller("openai:judge", "j", "t", {})
         with catalogue.engine.connect() as connection:
-            told = (
-                connection.exec_driver_sql("SELECT id FROM description WHERE head_id = 2 ORDER BY id").scalars().all()
-            )
-        score = Score("detection", 0.75, 0.6, 0.9, None, 60)
-        catalogue.scores.save(told[0], judge, score, {}, {})
-    test = visit(monkeypatch, tmp_path / "c.db", "head_page.py", model="m@abababab", head="0.1")
-    shown = words(test)
-    for part in (
-        "openai:judge",
-        "0.75",
-        "0.60 to 0.90",
-        "not run",
-        "Not scored yet.",
-        "Raters: 1 fits.",
-        " s1-0".strip(),
-    ):
-        assert part in shown, part
-    assert [button.label for button in test.button][:2] == ["Previous head, 0.0", "Next head, 0.2"]
-    assert "R01" not in shown
+            query = "SELECT id FROM description WHERE head_id = 2 ORDER BY id"
+            told = connection.exec_driver_sql(query).scalars().all()
+        catalogue.scores.save(told[0], judge, Score("detection", 0.75, 0.6, 0.9, None, 60), {}, {})
+    part = browse(tmp_path / "c.db").get("/browse/head", params={"model": "m@abababab", "head": "0.1"})
+    for words in ("openai:judge", "0.75 (0.60 to 0.90)", "not run", "1 fits", " s1-0"):
+        assert words in part.text, words
+    assert "R01" not in part.text
+    assert {name for name, _ in part.json()["head"]["held_out"]} == {
+        "The next most salient tokens",
+        "Tokens drawn at random",
+    }
 
 
-def test_roles_are_named_where_they_are_described_and_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    where = tmp_path / "c.db"
-    whole_catalogue(where, (GPT2,)).close()
-    test = visit(monkeypatch, where, "head_page.py", model=f"{GPT2.name}@{GPT2.content_hash[:8]}", head="1.1")
-    (cards, table, *_) = bodies(test)[1:]
-    assert cards.count("hs-role") == 1
-    assert '<b class="hs-role">role 2</b>' in cards
-    assert [line.split("</b>")[0] for line in table.split("<td ><b>")[1:]] == ["1", "2"]
-    assert "suppresses" in table
-    (link,) = test.get("link_button")
-    assert link.proto.url == "https://www.neuronpedia.org/gpt2-small/head/1/1"
-    found = bodies(visit(monkeypatch, where, "search_page.py", q="odd halves"))
-    assert len(found) == 2
-    assert all('<b class="hs-role">role 2</b>' in body for body in found)
-    whole = bodies(visit(monkeypatch, where, "search_page.py", q="number after"))
-    assert len(whole) == 4
-    assert not any("hs-role" in body for body in whole)
+def test_roles_are_named_where_they_are_described_and_found(tmp_path: Path, browse: Any) -> None:
+    whole_catalogue(tmp_path / "c.db", (GPT2,)).close()
+    owner, model = browse(tmp_path / "c.db"), model_address(GPT2)
+    head = owner.get("/browse/head", params={"model": model, "head": "1.1"}).json()["head"]
+    assert [one["role"] for one in head["descriptions"]].count(2) == 1
+    assert [role[0] for role in head["roles"]] == [1, 2]
+    assert head["link"] == "https://www.neuronpedia.org/gpt2-small/head/1/1"
+    assert len(owner.get("/browse/search", params={"model": model, "q": "odd halves"}).json()["heads"]) == 2
+    assert len(owner.get("/browse/search", params={"q": "number after"}).json()["matches"]) == 4
 
 
 @pytest.mark.parametrize(
     ("parameters", "told"),
     [
-        ({}, "Which head?"),
+        ({}, "which head?"),
         ({"model": "nope", "head": "0.0"}, "holds no model 'nope'"),
         ({"model": "m", "head": "x"}, "'x' is not a head"),
         ({"model": "m", "head": "99999999999999999999.0"}, "is not a head"),
@@ -188,27 +189,80 @@ def test_roles_are_named_where_they_are_described_and_found(tmp_path: Path, monk
         ({"model": "m@ffff", "head": "0.0"}, "holds no model"),
     ],
 )
-def test_a_wrong_address_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parameters: dict[str, str], told: str
-) -> None:
+def test_a_wrong_address_is_one_line(tmp_path: Path, browse: Any, parameters: dict[str, str], told: str) -> None:
     described_catalogue(tmp_path / "c.db", 1, 2).close()
-    assert told in words(visit(monkeypatch, tmp_path / "c.db", "head_page.py", **parameters))
+    answer = browse(tmp_path / "c.db").get("/browse/head", params=parameters)
+    assert answer.status_code == 404
+    assert told in answer.text
+    assert answer.text.count("\n") == 1
 
 
-@pytest.mark.parametrize("page", ["", "search_page.py"])
-def test_an_empty_catalogue_says_what_to_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, page: str) -> None:
+def test_the_address_names_the_model_whatever_else_there_is(tmp_path: Path, browse: Any) -> None:
+    whole_catalogue(tmp_path / "c.db").close()
+    owner = browse(tmp_path / "c.db")
+    for model in (GPT2, OTHER):
+        shown = map_of(owner.get("/", params={"model": model.name}).text)
+        assert shown["model"]["address"] == model_address(model)
+    every = owner.get("/").text
+    assert 'id="overview"' not in every
+    assert all(
+        f'model={model_address(model).replace("/", "%2F").replace("@", "%40")}"' in every for model in (GPT2, OTHER)
+    )
+    wrong = owner.get("/", params={"model": "nope"})
+    assert wrong.status_code == 404
+    assert "holds no model &#39;nope&#39;" in wrong.text
+
+
+def test_an_empty_catalogue_says_what_to_run(tmp_path: Path, browse: Any) -> None:
     Catalogue(str(tmp_path / "c.db"), create=True).close()
-    assert "headscribe extract demo" in words(visit(monkeypatch, tmp_path / "c.db", page))
+    assert "headscribe extract demo" in browse(tmp_path / "c.db").get("/").text
 
 
-def test_the_map_reads_no_mappings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_map_reads_no_mappings(tmp_path: Path, browse: Any) -> None:
     described_catalogue(tmp_path / "c.db").close()
-    test = visit(monkeypatch, tmp_path / "c.db")
+    owner = browse(tmp_path / "c.db")
     statements: list[str] = []
-    event.listen(opened_by_the_app().engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
-    assert not test.run().exception
+    event.listen(shared.catalogue().engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    assert owner.get("/").status_code == 200
     assert statements
     assert not [statement for statement in statements if "salient" in statement or "suppressed" in statement]
+
+
+def test_the_app_and_the_page_in_a_file_show_the_same_map(tmp_path: Path, browse: Any) -> None:
+    with whole_catalogue(tmp_path / "c.db") as catalogue:
+        owner = browse(tmp_path / "c.db")
+        for number, model in enumerate((GPT2, OTHER), 1):
+            written = pack(model, catalogue.head_records(model, number)).overview
+            served = map_of(owner.get("/", params={"model": model_address(model)}).text)
+            del served["model"]["address"]
+            assert served == json.loads(json.dumps(written))
+
+
+def test_what_a_file_is_searched_by_is_the_index_of_the_catalogue(tmp_path: Path) -> None:
+    with whole_catalogue(tmp_path / "c.db") as catalogue, catalogue.engine.connect() as connection:
+        catalogue.search.find("brings the cards up to date")
+        for number, model in enumerate((GPT2, OTHER), 1):
+            words = Words()
+            records = list(catalogue.head_records(model, number))
+            for record in records:
+                words.add((record.layer, record.head), record)
+            packed = words.to_json([(record.layer, record.head) for record in records])
+            query = select(passage.c.terms).where(passage.c.extraction_id == number)
+            indexed = sorted(set(terms.split()) for terms in connection.execute(query).scalars())
+            made = [
+                {packed["terms"][term] for term in (one[1:] if place else one)}
+                for found in packed["heads"]
+                for place, one in enumerate(found)
+            ]
+            assert sorted(map(sorted, made)) == sorted(map(sorted, indexed))
+
+
+def test_search_finds_the_same_on_the_command_line_and_in_the_app(tmp_path: Path) -> None:
+    with whole_catalogue(tmp_path / "c.db") as catalogue:
+        for query in ("number after", "t11", "previous token", "halves", "nothing", "numb", "("):
+            told = pipeline.search(catalogue, query, model=GPT2.name, limit=100)["heads"]
+            one = parts.shown(catalogue, GPT2.name)
+            assert parts.found(catalogue, query, one)["heads"] == [f"{h['layer']}.{h['head']}" for h in told]
 
 
 def test_overviews_are_those_of_the_records(tmp_path: Path) -> None:
@@ -232,26 +286,3 @@ def test_overviews_are_those_of_the_records(tmp_path: Path) -> None:
         assert (overview["heads"], overview["described"], overview["describers"]) == (12, 12, 2)
         counts = {one["llm"]: one for one in catalogue.browse.describers(1)}
         assert counts["openai:x"] == {"llm": "openai:x", "described": 8, "unclear": 3, "failed": 1}
-
-
-def test_maps_side_by_side_have_one_scale() -> None:
-    nothing = dict.fromkeys(
-        ("saliency", "llm", "role", "inputs", "pattern", "failure", "headline", "evidence", "effect")
-    )
-    rows = [HeadSummary(0, n, state="none", **nothing) for n in range(3)]
-    figure = of_operation("copying", "score", {HeadId(0, 1): {"score": 0.5, "suppression": 0.0}})
-    assert [figure.value(row) for row in rows] == [None, 0.5, None]
-    assert span(figure, [rows]) == (0.0, 0.5)
-    assert span(FIGURES[0], [rows]) == (0.0, 1.0)
-    drawn = head_map(rows, figure, (0.0, 2.0), (1, 3)).to_dict()
-    assert drawn["params"][0]["name"] == "head"
-    assert drawn["encoding"]["color"]["scale"]["domain"] == [0.0, 2.0]
-    outcome = head_map(rows, FIGURES[1], (0.0, 1.0), (1, 3)).to_dict()
-    assert "failed" in outcome["encoding"]["color"]["scale"]["domain"]
-
-
-def test_a_long_table_is_cut_with_a_note() -> None:
-    drawn = head_drawing.mapping([MappingRow(1, "x" * 100, 1.0, (), ())] * 150, "Rows")
-    assert drawn.count("<tr>") == 101
-    assert "150 rows in all" in drawn
-    assert "… 100 characters" in drawn

@@ -8,16 +8,15 @@ import re
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import describe
 from app.terminal import HeadLine
-from app.web import head_drawing
 from describe import pipeline
 from describe.catalog import Catalogue
 from describe.catalog.roles import Role
+from describe.export.html.data import Tables, pack_head
 from describe.head_record import HeadRecord, best_first
 from describe.records import THRESHOLD, Description, Evidence, HeadId, LayerScores, ModelInfo, Score
 from tests.whole_catalogue import mapping
@@ -144,28 +143,30 @@ def test_frames_and_notebook_show_the_same(catalogue: Catalogue, heads: list[Hea
         assert ("implements" in page) == bool(head.implements)
 
 
-def embedded(page: Path) -> dict[str, Any]:
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text(), re.S)
+def embedded(page: Path, name: str) -> str:
+    found = re.search(rf'<script type="application/json" id="{name}">(.*?)</script>', page.read_text(), re.S)
     assert found
-    data: dict[str, Any] = json.loads(found[1])
-    return data
+    return found[1]
 
 
 def test_the_page_and_the_site_show_the_same(catalogue: Catalogue, heads: list[HeadRecord], tmp_path: Path) -> None:
     pipeline.export(catalogue, [], "html", tmp_path / "a.html")
     pipeline.export(catalogue, [], "html", tmp_path / "site")
-    data = embedded(tmp_path / "a.html")
+    data = json.loads(embedded(tmp_path / "a.html", "overview"))
+    drawn = map(json.loads, embedded(tmp_path / "a.html", "heads").split("\n"))
     assert data["threshold"] == THRESHOLD
-    for packed, head in zip(data["heads"], heads, strict=True):
+    for glance, packed, head in zip(data["heads"], drawn, heads, strict=True):
         best = head.best_description()
-        assert packed["state"] == head.state
+        assert glance["state"] == packed["state"] == head.state
         assert [one["pattern"] for one in packed["descriptions"]][:1] == ([best.pattern] if best else [])
         strong = {name for name, (score, *_) in packed["relations"].items() if score >= data["threshold"]}
         assert strong == set(head.implements)
         if best and best.headline:
             assert best.headline.with_interval in packed["descriptions"][0]["scores"][0]
-    for (name, told), head in zip(embedded(tmp_path / "site" / "index.html")[0]["heads"], heads, strict=True):
-        assert (name, told) == (str(head.id), head.best_description().pattern if head.state == "described" else None)
+    (listed,) = json.loads(embedded(tmp_path / "site" / "index.html", "data"))
+    for (layer, number, told), head in zip(listed["heads"], heads, strict=True):
+        assert (layer, number) == (head.layer, head.head)
+        assert told == (head.card.headline if head.card and head.card.rests_on else told)
 
 
 def test_markdown_and_csv_show_the_same(catalogue: Catalogue, heads: list[HeadRecord], tmp_path: Path) -> None:
@@ -187,13 +188,16 @@ def test_markdown_and_csv_show_the_same(catalogue: Catalogue, heads: list[HeadRe
             assert shown["score"] == (str(best.headline.value) if best.headline else "")
 
 
-def test_the_page_of_a_head_in_the_app_shows_the_same(heads: list[HeadRecord]) -> None:
+def test_the_page_of_a_head_shows_the_same(heads: list[HeadRecord]) -> None:
     for head in heads:
-        best = head.best_description()
-        first = head_drawing.cards(head.ranked_descriptions(), ()).partition("</section>")[0]
+        best, tables = head.best_description(), Tables()
+        packed = pack_head(head, tables)
+        assert packed["state"] == head.state
         if best is not None:
-            assert f"hs-{head.state}" in first
-            assert best.llm in first
+            first, shared = packed["descriptions"][0], tables.to_json()["shared"]
+            assert first["state"] == head.state
+            assert shared[first["llm"]] == best.llm
             if best.headline:
-                assert f">{best.headline.figure}<" in first
-                assert best.headline.interval in first
+                (told,) = [score for score in first["scores"] if score[0] == best.headline.measure]
+                assert told[8] == best.headline.with_interval
+                assert told[9] == best.headline.levels

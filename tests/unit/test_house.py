@@ -32,6 +32,7 @@ BASE = {
     "attention",
     "statistics",
     "text",
+    "terms",
     "files",
     "versions",
 }
@@ -40,6 +41,7 @@ MAY_IMPORT = {
     "secrets": {"providers"},
     "providers": set(),
     "text": set(),
+    "terms": {"text"},
     "versions": set(),
     "files": {"errors"},
     "values": {"text"},

@@ -13,8 +13,8 @@ from app.main import main
 from describe.catalog import Catalogue
 from describe.catalog.database import begin_write
 from describe.catalog.passages import fill, passage
-from describe.catalog.terms import head_terms, marked, prose_terms, query_terms
 from describe.records import Description, HeadId, HeadMapping, MappingRow, ModelInfo, Target
+from describe.terms import head_terms, marked, prose_terms, query_terms
 from tests.attacks import FORMULAS, HIDDEN, HTML, MARKDOWN, TEXTS, attacked_catalogue, texts_of
 
 INFO = ModelInfo("m", "ab" * 32, "llama", 2, 3, 3, 8, 4, 50)

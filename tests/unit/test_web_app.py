@@ -234,7 +234,7 @@ def test_wrong_passwords_are_counted_and_then_refused(catalogue: Catalogue) -> N
         next(field for field in test.text_input if field.label == "Password").set_value(password)
         return press(test, "Sign in with the password")
 
-    assert "A click opens it." in words(enter(PASSWORD))
+    assert "The map of all heads" in words(enter(PASSWORD))
     test = page()
     assert "not the password" in words(enter("wrong"))
     for _ in range(9):
@@ -250,7 +250,7 @@ def test_the_owner_is_known_by_the_link_and_by_nothing_else(
     test.query_params["token"] = mine.token[:-1]
     assert "headscribe app printed" in words(test.run())
     test.query_params["token"] = mine.token
-    assert "A click opens it." in words(test.run())
+    assert "The map of all heads" in words(test.run())
     assert "token" not in test.query_params
     for cookie, opened in ((mine.cookie, True), (mine.token, False), ("", False)):
         monkeypatch.setattr(type(st.context), "cookies", property(lambda self, one=cookie: {mine.cookie_name: one}))
@@ -259,7 +259,7 @@ def test_the_owner_is_known_by_the_link_and_by_nothing_else(
 
 def test_a_password_ends_what_the_link_opened_and_another_one_signs_out(catalogue: Catalogue) -> None:
     test = page(owner=True)
-    assert "A click opens it." in words(test)
+    assert "The map of all heads" in words(test)
     set_password(catalogue, PASSWORD)
     assert "Password" in [field.label for field in test.run().text_input]
 
@@ -267,12 +267,12 @@ def test_a_password_ends_what_the_link_opened_and_another_one_signs_out(catalogu
         next(field for field in test.text_input if field.label == "Password").set_value(password)
         return press(test, "Sign in with the password")
 
-    assert "A click opens it." in words(enter(PASSWORD))
+    assert "The map of all heads" in words(enter(PASSWORD))
     set_password(catalogue, PASSWORD + "2")
     assert "Password" in [field.label for field in test.run().text_input]
     test = page()
     test.query_params["token"] = ownership().token
-    assert "A click opens it." not in words(test.run()), "a password is the proof where there is one"
+    assert "The map of all heads" not in words(test.run()), "a password is the proof where there is one"
 
 
 def test_strangers_cannot_keep_the_owner_out_of_a_browser_that_signed_in_before(

@@ -1,140 +1,195 @@
 """Data that the HTML page embeds: all heads as compact JSON, each token and repeated value once."""
 
+from __future__ import annotations
+
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from describe.attention import MAPPED, MEANINGS, TEXTS
+from describe.attention import MEANINGS, TEXTS
+from describe.export.html.overview import Operation, Overview, number, overview
 from describe.figures import PARTS, HeadFigure
 from describe.head_record import (
-    STATE_WORDS,
     STATES,
     AttentionRecord,
     Card,
     DescriptionRecord,
     EvidenceRecord,
     HeadRecord,
+    HeadSummary,
     RelationRecord,
     RoleRecord,
     ScoreRecord,
 )
 from describe.head_record.attention import FigureRecord
-from describe.kinds import CARD_KINDS
+from describe.head_record.card_terms import card_terms
 from describe.mappings import MappingRow, Target
 from describe.measures import ranked
 from describe.readings import PAPER
-from describe.records import THRESHOLD, ModelInfo
+from describe.records import ModelInfo
+from describe.terms import prose_terms, row_terms
 
-__all__ = ["pack", "rows_apart", "summary", "to_json"]
+__all__ = ["Packed", "PackedModel", "Tables", "Words", "pack", "pack_head", "pack_rows", "summary", "to_json"]
 
 Packed = dict[str, Any]
-
-# What the page calls the values of `_figures`, and what they are.
-FIGURES = (
-    ("Highest saliency", "Saliency of the head's most salient token"),
-    ("Mean top logit", "Mean over the rows of the highest target's logit"),
-    ("Distinct outputs", "Distinct highest targets per row: low where outputs are concentrated"),
-)
-
 
 # Contexts that the page shows: the strongest, and one of some tenths; the JSON has all.
 SHOWN_TENTHS = (0, 4, 7, 10)
 
-# Characters of a description in the index of a site.
-LONGEST = 300
+
+class Tables:
+    """Tokens and repeated values of heads, each of which is embedded once: heads name them by number."""
+
+    def __init__(self) -> None:
+        self.tokens, self.shared = _Table(), _Table()
+
+    def to_json(self) -> Packed:
+        """The tables as a page reads them."""
+        return {
+            "tokens": [token for _, token in self.tokens],
+            "token_ids": [token_id for token_id, _ in self.tokens],
+            "shared": [json.loads(text) for text in self.shared],
+        }
 
 
 class _Table(dict[Any, int]):
-    """Numbers values in the order they first come, so that each is embedded only once."""
+    """Numbers values in the order they first come."""
 
     def __missing__(self, value: Any) -> int:
         self[value] = len(self)
         return self[value]
 
 
-def pack(model: ModelInfo, heads: Iterable[HeadRecord]) -> Packed:
-    """Return what `page.js` reads: the heads in grid order, with tokens and repeated values
-    as indices into tables."""
-    tokens, shared = _Table(), _Table()
-    packed: dict[tuple[int, int], Packed] = {}
+@dataclass(frozen=True, slots=True)
+class PackedModel:
+    """A model as its page has it.
+
+    Attributes:
+        overview: the map; see `overview`.
+        tables: what heads name by number.
+        heads: each head as JSON, in the order of the map.
+        words: what heads are found by; see `Words`.
+    """
+
+    overview: Overview
+    tables: Packed
+    heads: list[str]
+    words: Packed
+
+
+def pack(model: ModelInfo, heads: Iterable[HeadRecord]) -> PackedModel:
+    """What the page of a model embeds. Raises `ValueError` for a head that is outside the model, or comes twice."""
+    tables, words = Tables(), Words()
+    packed: dict[tuple[int, int], tuple[HeadSummary, str]] = {}
+    relations: dict[tuple[int, int], Mapping[str, RelationRecord]] = {}
+    categories: dict[str, str] = {}
     for head in heads:
         cell = (head.layer, head.head)
         if not (0 <= cell[0] < model.n_layers and 0 <= cell[1] < model.n_heads):
             raise ValueError(f"head {head.id} is outside the model's grid")
         if cell in packed:
             raise ValueError(f"head {head.id} occurs twice")
-        packed[cell] = _pack_head(head, tokens, shared)
-    return {
-        "model": {"n_layers": model.n_layers, "n_heads": model.n_heads},
-        "threshold": THRESHOLD,
-        "states": STATE_WORDS,
-        "kinds": CARD_KINDS,
-        "figures": FIGURES,
-        "parts": [words.share for words in PARTS.values()],
-        "attends": [f"Attention to {MEANINGS[name]}" for name in MAPPED],
-        "tokens": [token for _, token in tokens],
-        "token_ids": [token_id for token_id, _ in tokens],
-        "heads": [packed[cell] for cell in sorted(packed)],
-        "shared": [json.loads(text) for text in shared],
-    }
+        packed[cell] = (head.summary(), to_json(pack_head(head, tables)))
+        words.add(cell, head)
+        relations[cell] = head.relations
+        if not categories:
+            categories = _categories(head)
+    cells = sorted(packed)
+    names = sorted({name for found in relations.values() for name in found})
+    operations = [
+        Operation(
+            name,
+            categories.get(name, "other"),
+            {cell: (found[name].score, found[name].suppression) for cell, found in relations.items() if name in found},
+        )
+        for name in names
+    ]
+    return PackedModel(
+        overview(model, [packed[cell][0] for cell in cells], operations),
+        tables.to_json(),
+        [packed[cell][1] for cell in cells],
+        words.to_json(cells),
+    )
 
 
-def rows_apart(data: Packed) -> tuple[Packed, str]:
-    """Return what `pack` gives without the heads' rows, and those as text, a line of JSON per head."""
-    heads = [{name: part for name, part in head.items() if name != "rows"} for head in data["heads"]]
-    return data | {"heads": heads}, "\n".join(to_json(head["rows"]) for head in data["heads"])
+def _categories(head: HeadRecord) -> dict[str, str]:
+    """The categories of operations, where the scores' provenance names them."""
+    made = head.provenance.relations
+    return {name: one.category for name, one in made.operations.items()} if made else {}
 
 
-def summary(model: ModelInfo, page: str, data: Packed) -> Packed:
-    """Return what the index of a site says of a model: its facts, who described it, and its heads in words."""
-    heads, describers = [], Counter[str]()
-    for head in data["heads"]:
-        described = [d for d in head["descriptions"] if d["state"] == "described"]
-        describers.update({data["shared"][d["llm"]] for d in described})
-        told = next((d["pattern"] for d in described if d["pattern"]), None)
-        heads.append([f"{head['layer']}.{head['head']}", None if told is None else told[:LONGEST]])
-    states = Counter(head["state"] for head in data["heads"])
+class Words:
+    """Terms that heads are found by, as the catalogue's index has them: what it finds, a page finds.
+
+    Of each head the terms of its tokens; then of its card, and of each description that says something, its place among
+    the head's descriptions (-1: the card) and its terms. Terms are numbers of a table.
+    """
+
+    def __init__(self) -> None:
+        self._terms = _Table()
+        self._heads: dict[tuple[int, int], list[list[int]]] = {}
+
+    def add(self, cell: tuple[int, int], head: HeadRecord) -> None:
+        """Enter a head."""
+        rows = [(row.token, [target.token for target in row.targets]) for row in (*head.salient, *head.distinct)]
+        passages = [[self._terms[term] for term in row_terms(rows)]]
+        if head.card is not None and (words := card_terms(head.facts, head.card)):
+            passages.append([-1, *(self._terms[term] for term in words)])
+        for place, told in enumerate(head.ranked_descriptions()):
+            if told.state == "described":
+                passages.append([place, *(self._terms[term] for term in prose_terms(told.inputs, told.pattern))])
+        self._heads[cell] = passages
+
+    def to_json(self, cells: Iterable[tuple[int, int]]) -> Packed:
+        """The terms, and those of each of these heads."""
+        return {"terms": list(self._terms), "heads": [self._heads[cell] for cell in cells]}
+
+
+def summary(model: ModelInfo, page: str, packed: PackedModel) -> Packed:
+    """What the index of a site says of a model: its facts, who described it, and its heads in words."""
+    states = Counter(head["state"] for head in packed.overview["heads"])
     return {
         **{key: getattr(model, key) for key in ("name", "family", "n_layers", "n_heads", "content_hash")},
         "page": page,
         "counts": {state: states[state] for state in STATES},
-        "describers": sorted(describers),
-        "heads": heads,
+        "describers": packed.overview["describers"],
+        "heads": [[one["layer"], one["head"], one["said"]] for one in packed.overview["heads"]],
+        "words": packed.words,
     }
 
 
-def _pack_head(head: HeadRecord, tokens: _Table, shared: _Table) -> Packed:
+def pack_head(head: HeadRecord, tables: Tables) -> Packed:
     """Return one head, its best description first; each of its rows is [source, saliency, target, logit, target, ...].
 
     What is pushed down stands in ``down``, by the same rows: [target, logit, target, ...]; rows by distinctness in
     ``distinct`` and, with what they push down, ``suppressing``; ``constant`` is [share, promoted, suppressed] likewise.
     """
+    tokens, shared = tables.tokens, tables.shared
 
     def listed(targets: Iterable[Target]) -> list[Any]:
-        return [part for t in targets for part in (tokens[t.token_id, t.token], _number(t.logit))]
+        return [part for t in targets for part in (tokens[t.token_id, t.token], number(t.logit))]
 
     def ordered(rows: Iterable[MappingRow], way: str) -> list[Any]:
         return [
-            [tokens[row.token_id, row.token], _number(row.distinctness or 0.0), *listed(getattr(row, way))]
+            [tokens[row.token_id, row.token], number(row.distinctness or 0.0), *listed(getattr(row, way))]
             for row in rows
         ]
 
-    rows = [[tokens[row.token_id, row.token], _number(row.saliency), *listed(row.targets)] for row in head.salient]
+    rows = pack_rows(head.salient, tables)
     part = head.constant
     shares = head.inference
     return {
-        "layer": head.layer,
-        "head": head.head,
         "state": head.state,
-        "card": None if head.card is None else _pack_card(head.card),
+        "card": head.card and _pack_card(head.card),
         "figures": _figures(rows),
         "rows": rows,
         "reading": None if head.reading == PAPER else head.reading.words,
         "distinct": ordered(head.distinct, "targets"),
         "suppressing": ordered(head.suppressing, "suppressed"),
-        "constant": part and [_number(part.share), listed(part.promoted), listed(part.suppressed)],
+        "constant": part and [number(part.share), listed(part.promoted), listed(part.suppressed)],
         "down": [listed(row.suppressed) for row in head.salient if row.suppressed],
         "descriptions": [_pack_description(description, shared) for description in head.ranked_descriptions()],
         "relations": {operation: _pack_relation(relation) for operation, relation in head.relations.items()},
@@ -148,6 +203,19 @@ def _pack_head(head: HeadRecord, tokens: _Table, shared: _Table) -> Packed:
     }
 
 
+def pack_rows(rows: Iterable[MappingRow], tables: Tables) -> list[list[Any]]:
+    """Rows as [source, saliency, target, logit, target, ...]."""
+    tokens = tables.tokens
+    return [
+        [
+            tokens[row.token_id, row.token],
+            number(row.saliency),
+            *(part for one in row.targets for part in (tokens[one.token_id, one.token], number(one.logit))),
+        ]
+        for row in rows
+    ]
+
+
 def _pack_card(card: Card) -> list[str | int | list[str]]:
     """Return the card as [headline, kind, the figure that it rests on, contradictions in words, rank of trust]."""
     return [card.headline, card.kind, card.basis, [found.words for found in card.contradictions], card.rank]
@@ -158,6 +226,7 @@ def _pack_description(description: DescriptionRecord, shared: _Table) -> Packed:
         "state": description.state,
         **{key: getattr(description, key) for key in ("inputs", "pattern", "grouped", "reasoning", "failure")},
         **{key: shared[to_json(getattr(description, key))] for key in ("llm", "prompt")},
+        "detail": getattr(description, "detail", None),
         "role": description.role,
         "scores": [
             [measure, shared[to_json(judge)], *_pack_score(score)]
@@ -169,21 +238,22 @@ def _pack_description(description: DescriptionRecord, shared: _Table) -> Packed:
 
 def _pack_role(role: RoleRecord) -> list[Any]:
     """Return a role as [number, sign, share, rows, claims]."""
-    return [role.role, role.sign, _number(role.share), role.rows, role.claims]
+    return [role.role, role.sign, number(role.share), role.rows, role.claims]
 
 
 def _pack_score(score: ScoreRecord) -> list[Any]:
     """Return a score as [value, low, high, wrong, n, failure, and as text with its interval, levels]."""
     figures = (score.value, score.low, score.high, score.wrong)
-    packed = [None if figure is None else _number(figure) for figure in figures]
-    return [*packed, score.n, score.failure, score.with_interval, score.levels]
+    packed = [None if figure is None else number(figure) for figure in figures]
+    cause = score.detail or (score.failure or "").replace("_", " ") or None
+    return [*packed, score.n, cause, score.with_interval, score.levels]
 
 
 def _pack_relation(relation: RelationRecord) -> list[Any]:
     """Return an operation as [score, suppression, and, where the model was run, that without and with context]."""
     run = relation.inference
     in_prompts = [run.of_source.score, run.in_context.score] if run else []
-    return [_number(value) for value in (relation.score, relation.suppression, *in_prompts)]
+    return [number(value) for value in (relation.score, relation.suppression, *in_prompts)]
 
 
 def _pack_attention(found: AttentionRecord) -> Packed:
@@ -207,7 +277,6 @@ def _pack_attention(found: AttentionRecord) -> Packed:
         "figures": figures,
         "pairs": [[pair.source, pair.target, pair.attention, pair.count] for pair in found.pairs[:10]],
         "contexts": [[one.told, one.tokens, one.cut, one.query, one.shades] for one in shown],
-        "values": [found.mean(name) for name in MAPPED],
     }
 
 
@@ -217,30 +286,25 @@ def _mean(figure: FigureRecord | None) -> float | None:
 
 def _pack_evidence(found: EvidenceRecord) -> list[Any]:
     """Return one piece of evidence as [kind, claim, count, rows, expected, effect, q, examples]."""
-    numbers = (_number(value) for value in (found.expected, found.effect, found.q_value))
+    numbers = (number(value) for value in (found.expected, found.effect, found.q_value))
     return [found.kind, found.wording, found.count, found.rows, *numbers, found.examples]
 
 
 def _pack_figure(found: HeadFigure) -> list[str | float | None]:
     """Return the figure as [words, share of each of `PARTS`]."""
-    return [found.words, *(_number(getattr(found, name).share) for name in PARTS)]
+    return [found.words, *(number(getattr(found, name).share) for name in PARTS)]
 
 
 def _figures(rows: list[list[Any]]) -> list[float | None]:
-    """Return a head's values of FIGURES, None where its rows do not give one."""
+    """Return a head's the values of FACTS, None where its rows do not give one."""
     saliencies = [row[1] for row in rows if row[1] is not None]
     outputs = [row[2] for row in rows if len(row) > 2]
     logits = [row[3] for row in rows if len(row) > 2 and row[3] is not None]
     return [
         max(saliencies, default=None),
-        _number(sum(logits) / len(logits)) if logits else None,
-        _number(len(set(outputs)) / len(outputs)) if outputs else None,
+        number(sum(logits) / len(logits)) if logits else None,
+        number(len(set(outputs)) / len(outputs)) if outputs else None,
     ]
-
-
-def _number(value: float) -> float | None:
-    """Round to four significant digits, more than the page shows; JSON has no NaN."""
-    return float(f"{value:.4g}") if math.isfinite(value) else None
 
 
 def _finite(value: Any) -> Any:

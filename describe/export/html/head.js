@@ -1,35 +1,44 @@
 // Draws one head: its descriptions and its tables. `text.js` comes before this in the same script element.
 
-function tokenChip(token, tag = "span") {
-  const chip = appendMarked(make(tag, "token"), tokens[token], HIDDEN_IN_TOKEN);
-  if (tokens[token] === "") chip.append(make("span", "escape", "empty"));
-  chip.title = `token ${tokenIds[token]}`;
-  return chip;
-}
+let drawn = null; // the head that is drawn, with the tables of what it names by number
 
-// Rows are most of the page's data and few are ever looked at: they lie apart, a line per head, each read when needed.
-let lines = null;
-function rowsOf(head) {
-  lines ??= $("rows").textContent.split("\n");
-  return (head.rows ??= JSON.parse(lines[heads.indexOf(head)]));
+function tokenChip(token, tag = "span") {
+  const chip = appendMarked(make(tag, "token"), drawn.tokens[token], HIDDEN_IN_TOKEN);
+  if (drawn.tokens[token] === "") chip.append(make("span", "escape", "empty"));
+  chip.dataset.tip = `token ${drawn.token_ids[token]}`;
+  return chip;
 }
 
 // ---- The panel of the selected head ----
 
-function showHead() {
-  const head = headAt[selected];
-  const missing = make("p", "message", "This head has not been extracted.");
-  const below = [inPrompts, descriptionCards, roleTable, evidenceTable, allOperations, readBy, provenance];
-  const parts = head ? [whatItDoes(head), bothSides(head), ...below.map((part) => part(head))] : [missing];
-  $("head").replaceChildren(headline(head), ...parts);
+// Draws the selected head once it is there, unless another was selected meanwhile.
+async function showHead() {
+  const wanted = selected;
+  const place = placeOf[wanted];
+  if (place === undefined) {
+    drawn = null;
+    $("head").replaceChildren(headline(null), make("p", "message", "This head has not been extracted."));
+    return;
+  }
+  let head = null;
+  try {
+    head = await parts.head(place);
+  } catch (error) {
+    if (wanted === selected) $("head").replaceChildren(headline(null), prose("p", "cause", `This head cannot be shown: ${error.message}`));
+    return;
+  }
+  if (wanted !== selected) return;
+  drawn = head;
+  const below = [inPrompts, descriptionCards, roleTable, evidenceTable, allOperations, heldOut, nearest, readBy, provenance];
+  const drawing = [whatItDoes, bothSides, ...below];
+  $("head").replaceChildren(headline(head), ...drawing.map((part) => part(head)));
 }
 
 function headline(head) {
   const facts = make("dl", "facts");
-  for (const [i, [label, note]] of head ? headFigures.entries() : []) {
-    const fact = make("div", "", make("dt", "", label), make("dd", "", format(head.figures[i])));
-    fact.title = note;
-    facts.append(fact);
+  for (const [i, [label, note]] of head ? overview.facts.entries() : []) {
+    const name = explain(make("dt", "", label), note);
+    facts.append(make("div", "", name, make("dd", "", format(head.figures[i]))));
   }
   const buttons = make("nav", "", stepButton(-1), stepButton(1));
   buttons.setAttribute("aria-label", "Other heads");
@@ -39,7 +48,15 @@ function headline(head) {
     link.rel = "noreferrer";
     buttons.prepend(link);
   }
-  return make("div", "headline", make("h2", "", `Head ${nameOf(selected)}`), facts, buttons);
+  if (head?.file) {
+    const file = make("a", "", "JSON");
+    file.href = head.file;
+    file.download = "";
+    buttons.prepend(file);
+  }
+  const title = make("h2", "", `Head ${nameOf(selected)}`);
+  title.tabIndex = -1;
+  return make("div", "headline", title, facts, buttons);
 }
 
 // The card: what the head does in one line, the figure that this rests on, and what contradicts it.
@@ -61,14 +78,15 @@ function bothSides(head) {
   return make("div", looks ? "sides" : "", looks, writes);
 }
 
+const JUDGED_BY = { write: "words", attention: "contexts" }; // the others by rows
+
 function stepButton(step) {
   let index = selected + step;
-  while (index in cells && !headAt[index]) index += step;
+  while (index in cells && placeOf[index] === undefined) index += step;
   const button = make("button", "", step < 0 ? "←" : "→");
-  button.title = `${step < 0 ? "Previous" : "Next"} head${index in cells ? `, ${nameOf(index)}` : ""}`;
-  button.setAttribute("aria-label", button.title);
+  button.setAttribute("aria-label", `${step < 0 ? "Previous" : "Next"} head${index in cells ? `, ${nameOf(index)}` : ""}`);
   button.disabled = !(index in cells);
-  button.onclick = () => (location.hash = nameOf(index));
+  button.onclick = () => go({ head: nameOf(index) });
   return button;
 }
 
@@ -79,27 +97,28 @@ function descriptionCards(head) {
   return make("section", "", make("h3", "", "What was said of it"), make("div", "descriptions", best), folded);
 }
 
-function descriptionCard({ state, llm, prompt, role, inputs, pattern, grouped, failure, reasoning, scores }) {
-  const who = role ? [make("b", "role", `role ${role}`), prose("b", "", shared[llm])] : [prose("b", "", shared[llm])];
-  const source = make("span", "", ...who, prose("span", "prompt", shared[prompt]));
+function descriptionCard({ state, llm, prompt, role, inputs, pattern, grouped, failure, detail, reasoning, scores, raters }) {
+  const who = role ? [make("b", "role", `role ${role}`), prose("b", "", drawn.shared[llm])] : [prose("b", "", drawn.shared[llm])];
+  const source = make("span", "", ...who, prose("span", "prompt", drawn.shared[prompt]));
   const card = make("section", "card", make("header", "", source, make("span", "badge", state)));
   card.dataset.state = state;
-  if (failure !== null) card.append(make("h3", "", "Cause"), prose("p", "cause", failure));
-  if (state === "unclear") card.append(make("p", "pattern", "The LLM found no clear pattern."));
-  if (pattern !== null) card.append(make("h3", "", "Pattern"), prose("p", "pattern", pattern));
-  if (inputs !== null) card.append(make("h3", "", "Inputs"), prose("p", "", inputs));
+  if (failure !== null) card.append(make("h3", "", "Cause"), prose("p", "cause", [spaced(failure), detail].filter(Boolean).join(": ")));
+  if (state === "unclear") card.append(make("p", "pattern", "No clear pattern was found."));
+  else if (pattern !== null) card.append(make("h3", "", "Pattern"), prose("p", "pattern", pattern));
+  if (inputs !== null && !(state === "unclear" && inputs === "Unclear")) card.append(make("h3", "", "Inputs"), prose("p", "", inputs));
   if (grouped.length) card.append(make("h3", "", "Lines"), ...grouped.map((line) => prose("p", "", line)));
   if (scores.length) card.append(make("h3", "", "Scores"), make("ul", "scores", ...scores.map(scoreLine)));
+  if (raters) card.append(make("h3", "", "Raters"), prose("p", "", raters));
   if (reasoning) card.append(disclosure("Reasoning", prose("p", "", reasoning)));
   return card;
 }
 
 // A score with its interval and what a wrong description of the same head gets, in numbers and, for shares, as a bar.
 function scoreLine([measure, judge, value, low, high, wrong, n, failure, withInterval, levels]) {
-  const by = prose("span", "by", `${measure} by ${shared[judge]}`);
-  if (value === null) return make("li", "", by, prose("span", "cause", `no score: ${failure ?? "not known"}`));
+  const by = prose("span", "by", `${measure} by ${drawn.shared[judge]}`);
+  if (value === null) return make("li", "", by, prose("span", "cause", `no score: ${failure ?? "nobody knows why"}`));
   const line = make("li", "", by, make("b", "", withInterval), `, ${n} ${JUDGED_BY[measure] ?? "rows"}; wrong description: ${levels}`);
-  line.title = MEASURES[measure];
+  explain(by, `${overview.measures[measure] ?? measure}; the bar: its 95 % interval, and a wrong description's mark`);
   if (measure === "likelihood") return line;
   const bar = make("i", "interval", make("i", "value"));
   for (const [name, share] of Object.entries({ value, low: low ?? value, high: high ?? value })) {
@@ -113,6 +132,8 @@ function scoreLine([measure, judge, value, low, high, wrong, n, failure, withInt
   line.append(bar);
   return line;
 }
+
+const spaced = (name) => name.replaceAll("_", " ");
 
 const disclosure = (title, content) => make("details", "", make("summary", "", title), content);
 
@@ -140,7 +161,7 @@ function operationTable(relations) {
   const most = Math.max(...relations.flatMap(([, values]) => values.map(Math.abs)));
   const columns = Math.max(...relations.map(([, values]) => values.length));
   const rows = relations.map(([operation, values]) => {
-    const name = heading("row", prose("span", "", operation));
+    const name = heading("row", prose("span", "", spaced(operation)));
     const missing = Array.from({ length: columns - values.length }, () => make("td", "measure", format(null)));
     return make("tr", "", name, ...values.map((value) => barCell(value, most)), ...missing);
   });
@@ -154,7 +175,7 @@ function sortedRelations(head) {
 }
 
 function implemented(head) {
-  const strong = sortedRelations(head).filter(([, values]) => Math.max(...values.slice(0, 2)) >= threshold);
+  const strong = sortedRelations(head).filter(([, values]) => Math.max(...values.slice(0, 2)) >= overview.threshold);
   return strong.length ? operationTable(strong) : "";
 }
 
@@ -227,7 +248,7 @@ function evidenceTable(head) {
 
 function roleTable(head) {
   const rows = head.roles.map(([number, sign, share, places, claims]) => {
-    const sources = make("ol", "", ...places.slice(0, 8).map((place) => tokenChip(rowsOf(head)[place][0], "li")));
+    const sources = make("ol", "", ...places.slice(0, 8).map((place) => tokenChip(head.rows[place][0], "li")));
     const told = [make("td", "", sign), barCell(share, 1), make("td", "measure", `${places.length}`)];
     const shown = [make("td", "", sources), make("td", "", prose("span", "", claims))];
     return make("tr", "", heading("row", `${number}`), ...told, ...shown);
@@ -267,14 +288,14 @@ function mappingTable(shown, className, caption, lastHeading, targetsOf, figure 
 }
 
 function rowTable(head) {
-  const targetsOf = (i) => rowsOf(head)[i].slice(2);
-  return mappingTable(rowsOf(head), "rows", "Most salient tokens", "Targets, highest logit first", targetsOf);
+  const targetsOf = (i) => head.rows[i].slice(2);
+  return mappingTable(head.rows, "rows", "Most salient tokens", "Targets, highest logit first", targetsOf);
 }
 
 function suppressedTable(head) {
   if (!head.down.length) return "";
   const targetsOf = (i) => head.down[i];
-  const drawn = mappingTable(rowsOf(head), "down", "What the head suppresses", "Targets, lowest logit first", targetsOf);
+  const drawn = mappingTable(head.rows, "down", "What the head suppresses", "Targets, lowest logit first", targetsOf);
   return disclosure("Pushed down", drawn);
 }
 
@@ -293,7 +314,7 @@ function distinctTable(head) {
 // The tint deepens with the logit, so that strong outputs stand out before any number is read.
 function targetChip(token, logit, strongest) {
   const chip = tokenChip(token, "li");
-  chip.title = `logit ${format(logit)}, ${chip.title}`;
+  chip.dataset.tip = `logit ${format(logit)}, ${chip.dataset.tip}`;
   chip.style.setProperty("--share", strongest ? Math.max(0, logit / strongest) : 0);
   return chip;
 }
@@ -308,6 +329,33 @@ function nestedList(value) {
 }
 
 function provenance(head) {
-  const values = Object.entries(head.provenance).map(([key, i]) => [key, shared[i]]);
+  const values = Object.entries(head.provenance).map(([key, i]) => [key, drawn.shared[i]]);
   return values.length ? disclosure("Provenance", nestedList(Object.fromEntries(values))) : "";
+}
+
+// Rows that no describer sees: the app has them, a file leaves them out.
+function heldOut(head) {
+  if (!head.held_out) return "";
+  const drawn = head.held_out.filter(([, rows]) => rows.length).map(([words, rows]) => {
+    const shown = mappingTable(rows, "rows", words, "Targets, highest logit first", (i) => rows[i].slice(2));
+    return disclosure(`${words}, which no describer sees (${rows.length})`, shown);
+  });
+  return make("section", "", ...drawn);
+}
+
+// Heads that are alike, which only a catalogue knows; and what raters said.
+function nearest(head) {
+  if (!head.nearest) return "";
+  const lists = head.nearest.filter(([, near]) => near.length).map(([words, near]) => {
+    const items = near.map(({ model, address, name, similarity, shared, pattern }) => {
+      const link = make("a", "", name);
+      if (model) link.href = address;
+      else linkTo(link, { head: name });
+      const terms = shared.slice(0, 8).map((term) => textChip(term));
+      const about = [` ${Math.round(100 * similarity)} % `, model ? prose("span", "note", `${model} `) : ""];
+      return make("li", "", link, ...about, ...terms, pattern ? prose("span", "snippet", pattern) : "");
+    });
+    return make("section", "near", make("h3", "", words), make("ul", "", ...items));
+  });
+  return lists.length ? disclosure("Nearest heads", make("div", "", ...lists)) : "";
 }

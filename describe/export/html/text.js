@@ -1,7 +1,11 @@
 "use strict";
 
 // What every page shares: elements, numbers, and text. Every text is untrusted: it reaches the document as text nodes
-// only, never as markup. `query`, the search as a regular expression or null, belongs to the page.
+// only, never as markup.
+
+const $ = (id) => document.getElementById(id);
+const MAX_RESULTS = 200;
+let query = null; // what was searched for, as a regular expression; null when nothing was
 
 function format(value) {
   if (value === null) return "–";
@@ -17,6 +21,13 @@ function make(tag, className, ...children) {
   if (className) element.className = className;
   element.append(...children);
   return element;
+}
+
+// Data of a large page are compressed.
+async function unpacked(text) {
+  const bytes = Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+  const plain = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(plain).text();
 }
 
 // ---- Text: nothing invisible, nothing interpreted ----

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from describe.text import visible
 
-__all__ = ["Term", "head_terms", "marked", "prose_terms", "query_terms", "token_term"]
+__all__ = ["Term", "head_terms", "marked", "prose_terms", "query_terms", "row_terms", "token_term"]
 
 LONGEST, MOST, FAR = 60, 2000, 50_000
 """Characters of a term, terms of a text, and characters of a text that are looked at."""
@@ -48,7 +48,12 @@ def token_term(token: str) -> str:
 
 def head_terms(salient: Iterable[Any]) -> list[str]:
     """The different terms of a head's salient tokens and of what it promotes, as the column ``salient`` has them."""
-    rows = [(row[1], [target[1] for target in row[3]]) for row in salient]
+    return row_terms((row[1], [target[1] for target in row[3]]) for row in salient)
+
+
+def row_terms(rows: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
+    """The different terms of rows, each a source with its targets: the sources' first."""
+    rows = list(rows)
     tokens = dict.fromkeys([source for source, _ in rows] + [target for _, targets in rows for target in targets])
     return _first(term for token in tokens for term in (token_term(token), *_words(token[:LONGEST])))
 

@@ -1,0 +1,237 @@
+"""Parts of the page of a model as the app serves them: the map at once, then each head and each search when asked for.
+
+Nothing here reads the mappings of all heads, so that a model of thousands of heads is there at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from markupsafe import Markup
+from sqlalchemy import func, select
+
+from annotations.heads import judged
+from app.model_names import head_link, split_address
+from describe.catalog import Catalogue, schema
+from describe.catalog.attention import attention_head
+from describe.catalog.figures import head_figure
+from describe.export.html import App, render_index, render_map
+from describe.export.html.data import Tables, pack_head, pack_rows
+from describe.export.html.overview import Operation, Overview, overview
+from describe.head_record import DescriptionRecord, HeadRecord
+from describe.records import HeadId, ModelInfo
+from describe.text import visible
+
+__all__ = ["MOST_MATCHES", "Shown", "forget", "found", "head_part", "index_page", "model_page", "shown"]
+
+MOST_MATCHES = 200
+"""Heads of a search that are told of; the map shows all."""
+
+LONGEST_TOKEN, LONGEST_TEXT = 200, 1500
+"""Characters of a token and of a text that a page shows; the JSON of the head has all."""
+
+Part = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A model as an address names it, by one of its readings.
+
+    Attributes:
+        address: ``NAME@HASH8``, with the reading where it was named.
+    """
+
+    address: str
+    model_id: int
+    extraction_id: int
+    info: ModelInfo
+
+
+def shown(catalogue: Catalogue, address: str) -> Shown:
+    """The model of an address. Raises `CatalogueError` where the catalogue has none of that name, or several."""
+    name, reading = split_address(address)
+    model_id, info = catalogue.find_model(name)
+    extraction_id = catalogue.latest_extraction(model_id, reading)
+    written = f"{info.name}@{info.content_hash[:8]}" + (f":{reading}" if reading else "")
+    return Shown(written, model_id, extraction_id, info)
+
+
+def model_page(catalogue: Catalogue, one: Shown, app: App, *, generated: str, version: str, home: str) -> str:
+    """The page of a model, with its map; heads and searches are asked for at ``app.parts``."""
+    map_ = _overview(str(catalogue.engine.url), catalogue, one, _newest(catalogue))
+    return render_map(one.info, map_, Markup(""), generated=generated, version=version, app=app, home=home)
+
+
+def index_page(
+    catalogue: Catalogue, rows: Sequence[Part], app: App, *, generated: str, version: str, trouble: str = ""
+) -> str:
+    """The page that lists models, given as `BrowseStore.models` does; and says what is wrong with an address."""
+    outcomes = catalogue.browse.outcomes([row["extraction_id"] for row in rows])
+    models = []
+    for row in rows:
+        counts, describers = outcomes[row["extraction_id"]]
+        about = {"page": f"./?model={_quoted(row['model'])}", "describers": describers, "counts": counts}
+        models.append({**row, **about, "content_hash": row["model"].rpartition("@")[2]})
+    return render_index(models, Markup(""), generated=generated, version=version, app=app, trouble=trouble)
+
+
+def head_part(catalogue: Catalogue, one: Shown, head: HeadId, file: str) -> Part | None:
+    """A head with all that is known of it, as the page draws it; None where it is not in the catalogue.
+
+    ``file``: the address of its JSON.
+    """
+    record = next(catalogue.head_records(one.info, one.extraction_id, only=head), None)
+    if record is None:
+        return None
+    tables = Tables()
+    packed = pack_head(record, tables)
+    ratings = judged(catalogue, one.info.name, head)
+    for told, description in zip(packed["descriptions"], record.ranked_descriptions(), strict=True):
+        told["raters"] = _judgements(description, ratings)
+    packed |= {"held_out": _held_out(record, tables), "nearest": _nearest(catalogue, one, head), "file": file}
+    named = tables.to_json()
+    named["tokens"] = [_cut(token, LONGEST_TOKEN) for token in named["tokens"]]
+    return {"head": _shortened(packed), "tables": named | {"shared": _shortened(named["shared"])}}
+
+
+def found(catalogue: Catalogue, query: str, one: Shown | None) -> Part:
+    """The heads that a query finds: of one model all places, and by what the first are found; or of every model."""
+    of_one = None if one is None else [one.model_id]
+    reading = None if one is None else split_address(one.address)[1]
+    result = catalogue.search.find(query, models=of_one, reading=reading, limit=MOST_MATCHES)
+    matches = [_match(head) for head in result["heads"]]
+    if one is None:
+        return {"total": result["total"], "matches": matches}
+    places = catalogue.search.places(query, one.model_id, one.extraction_id)
+    return {"heads": [str(head) for head in places], "matches": matches}
+
+
+def _match(head: Mapping[str, Any]) -> Part:
+    place = HeadId(head["layer"], head["head"])
+    texts = [_cut(head[name], LONGEST_TEXT) for name in ("pattern", "inputs") if head[name]]
+    return {
+        "head": str(place),
+        "name": str(place),
+        "model": visible(head["model"]),
+        "address": head_link(head["model"], place),
+        "texts": texts,
+        "said": head["headline"] or (texts[0] if texts else ""),
+        "found": head["tokens"],
+    }
+
+
+@lru_cache(maxsize=16)
+def _overview(place: str, catalogue: Catalogue, one: Shown, newest: tuple[int, ...]) -> Overview:
+    """The map of a model, made again once the catalogue has anything new."""
+    heads = catalogue.browse.heads(one.extraction_id)
+    made = overview(one.info, heads, _operations(catalogue, one.model_id))
+    made["model"]["address"] = one.address
+    return made
+
+
+def forget() -> None:
+    """Make every map again at its next request."""
+    _overview.cache_clear()
+
+
+def _operations(catalogue: Catalogue, model_id: int) -> list[Operation]:
+    run_id = catalogue.relations.find_run(model_id)
+    return [
+        Operation(
+            one.name,
+            one.category,
+            {
+                (layer, head): pair
+                for layer, *columns in zip(one.layers, one.scores, one.suppression, strict=True)
+                for head, pair in enumerate(zip(*columns, strict=True))
+            },
+        )
+        for one in (catalogue.relations.scores(run_id) if run_id is not None else [])
+        if one.valid
+    ]
+
+
+_CHANGING = (
+    schema.head,
+    schema.description,
+    schema.score,
+    schema.evidence,
+    schema.relation,
+    schema.relation_layer,
+    head_figure,
+    attention_head,
+)
+"""Tables of what a map shows."""
+
+
+def _newest(catalogue: Catalogue) -> tuple[int, ...]:
+    """The newest rows of what a map shows: where they are the same, so is the map."""
+    newest = (select(func.max(table.c.id)).scalar_subquery() for table in _CHANGING)
+    with catalogue.engine.connect() as connection:
+        return tuple(number or 0 for number in connection.execute(select(*newest)).one())
+
+
+def _held_out(record: HeadRecord, tables: Tables) -> list[list[Any]]:
+    rows = record.held_out
+    named = (("The next most salient tokens", rows.next), ("Tokens drawn at random", rows.sample))
+    return [[words, pack_rows(some, tables)] for words, some in named]
+
+
+ALIKE = {
+    "by_tokens": "By tokens: the share of salient and promoted tokens that both have",
+    "by_description": "By description: the words that both have, the rare ones more",
+}
+
+
+def _nearest(catalogue: Catalogue, one: Shown, head: HeadId) -> list[list[Any]]:
+    near = catalogue.search.nearest(one.extraction_id, head, limit=4)
+    return [
+        [words, [_near(other, one) for where in ("here", "elsewhere") for other in near[how][where]]]
+        for how, words in ALIKE.items()
+    ]
+
+
+def _near(other: Mapping[str, Any], one: Shown) -> Part:
+    place = HeadId(other["layer"], other["head"])
+    return {
+        "name": str(place),
+        "model": None if other["model_id"] == one.model_id else visible(other["model"]),
+        "address": head_link(other["model"], place),
+        "pattern": other["pattern"] and _cut(other["pattern"], 160),
+        "similarity": other["similarity"],
+        "shared": other["shared"],
+    }
+
+
+def _judgements(told: DescriptionRecord, ratings: Sequence[Mapping[str, Any]]) -> str:
+    """Raters' judgements of this very text, in words; empty where nobody judged it."""
+    said = {"inputs": told.inputs or "", "pattern": told.pattern or ""}
+    for one in ratings:
+        same = {name: one[name] or "" for name in said} == said
+        if same and one["source"] in (told.llm, f"{told.llm} {told.prompt}"):
+            return ", ".join(f"{number} {words}" for words, number in one["fit"].items() if number)
+    return ""
+
+
+def _shortened(value: Any) -> Any:
+    """Nested data with texts that a page can show."""
+    if isinstance(value, str):
+        return _cut(value, LONGEST_TEXT)
+    if isinstance(value, dict):
+        return {_cut(key, LONGEST_TOKEN): _shortened(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shortened(inner) for inner in value[:1000]]
+    return value
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[:most]}… {len(text):,} characters"
+
+
+def _quoted(text: str) -> str:
+    from urllib.parse import quote
+
+    return quote(text, safe="")
