@@ -27,6 +27,7 @@ from tests import tiny
 from tests.attacks import HTML, TEXTS, attacked_catalogue
 from tests.fake_batches import FakeBatches, Fate
 from tests.fake_llm import FakeLLM
+from tests.headlined import found_by_headlines, headlined
 from tests.heads import head_records
 from tests.integration.test_describe import QUICK
 from tests.older_catalogues import at_revision
@@ -86,6 +87,11 @@ def test_postgres_finds_what_sqlite_finds(postgres_of_its_own: str, tmp_path: Pa
     assert sum(one["total"] > 0 for one in found[0]) > 20
     assert _rounded(near[0]) == _rounded(near[1])
     assert seen[0] == seen[1]
+
+
+def test_postgres_finds_heads_by_their_headlines(postgres_of_its_own: str) -> None:
+    with headlined(postgres_of_its_own) as catalogue:
+        found_by_headlines(catalogue)
 
 
 def test_a_batch_on_postgres(postgres: str, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
