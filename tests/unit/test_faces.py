@@ -164,7 +164,7 @@ def test_the_page_and_the_site_show_the_same(catalogue: Catalogue, heads: list[H
         if best and best.headline:
             assert best.headline.with_interval in packed["descriptions"][0]["scores"][0]
     (listed,) = json.loads(embedded(tmp_path / "site" / "index.html", "data"))
-    for (layer, number, told), head in zip(listed["heads"], heads, strict=True):
+    for (layer, number, told, _), head in zip(listed["heads"], heads, strict=True):
         assert (layer, number) == (head.layer, head.head)
         assert told == (head.card.headline if head.card and head.card.rests_on else told)
 

@@ -156,7 +156,7 @@ def summary(model: ModelInfo, page: str, packed: PackedModel) -> Packed:
         "page": page,
         "counts": {state: states[state] for state in STATES},
         "describers": packed.overview["describers"],
-        "heads": [[one["layer"], one["head"], one["said"]] for one in packed.overview["heads"]],
+        "heads": [[one["layer"], one["head"], one["said"], one["pattern"]] for one in packed.overview["heads"]],
         "words": packed.words,
     }
 

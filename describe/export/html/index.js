@@ -14,9 +14,9 @@ async function embeddedSearch(text) {
   const matches = [];
   for (const one of await models) {
     for (const { place, rank, found } of findHeads(one.words, queryTerms(text))) {
-      const [layer, head, said] = one.heads[place];
+      const [layer, head, said, pattern] = one.heads[place];
       const name = `${layer}.${head}`;
-      matches.push({ model: one.name, name, address: `${one.page}#${name}`, rank, said, found });
+      matches.push({ model: one.name, name, address: `${one.page}#${name}`, rank, said, texts: [pattern], found });
     }
   }
   return { matches: matches.sort((a, b) => b.rank - a.rank), total: matches.length };
@@ -28,7 +28,8 @@ async function servedSearch(text) {
   return answer.json();
 }
 
-function resultLink({ model, name, address, said, found }) {
+function resultLink({ model, name, address, said: line, texts, found }) {
+  const said = [line, ...texts].find((text) => text && text.search(query) >= 0) ?? line;
   const link = make("a", "", prose("b", "", model), make("span", "", name));
   link.href = address;
   if (said) {

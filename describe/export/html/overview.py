@@ -66,6 +66,7 @@ class Glance(TypedDict):
     head: int
     state: str
     said: str
+    pattern: str
     kind: str
     describers: list[int]
 
@@ -172,6 +173,7 @@ def _glance(head: HeadSummary, describers: Sequence[str]) -> Glance:
         "head": head.head,
         "state": head.state,
         "said": said if len(said) <= LONGEST else said[:LONGEST] + "…",
+        "pattern": (head.pattern or "")[:LONGEST] if head.state == "described" else "",
         "kind": head.card.kind if head.card else "",
         "describers": [describers.index(llm) for llm in head.describers],
     }
