@@ -6,6 +6,7 @@ figures.forEach(({ label }, i) => $("figure").append(new Option(visible(label), 
 overview.describers.forEach((llm, i) => $("by").append(new Option(visible(llm), i)));
 
 const BLANK = { head: "", colour: "", q: "", state: "", by: "", least: "", order: "" };
+let painted = -1; // the figure that the map is coloured by
 let view = null; // what is shown now; see BLANK
 
 // In the app the parts of a view are parameters of the address; in a file they follow the head's name after the #.
@@ -64,12 +65,12 @@ async function show(wanted) {
   const before = view;
   view = wanted;
   const chosen = Math.max(0, figures.findIndex(({ label }) => label === wanted.colour));
-  const repaint = before === null || chosen !== Number($("figure").value);
+  const repaint = chosen !== painted;
   $("figure").value = chosen;
   for (const [id, value] of [["search", wanted.q], ["state", wanted.state], ["by", wanted.by], ["least", wanted.least], ["order", wanted.order]]) {
     if ($(id).value !== value) $(id).value = value;
   }
-  if (repaint) paint(figures[chosen]);
+  if (repaint) paint(figures[(painted = chosen)]);
   const index = indexNamed(wanted.head);
   const opened = index !== selected;
   if (opened) select(index);
