@@ -22,7 +22,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 def test_from_weights_to_a_described_catalogue(
     headscribe: Run, tiny_llama: Path, fake_llm: FakeLLM, tmp_path: Path
 ) -> None:
-    extracted = headscribe("extract", tiny_llama)
+    extracted = headscribe("extract", tiny_llama, "--reading", "paper")
     assert (extracted.returncode, extracted.stdout.split("(")[1]) == (0, "12 new)\n")
     again = headscribe("extract", tiny_llama, "--heads", "1-2")
     assert "8 heads" in again.stdout
