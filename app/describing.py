@@ -10,6 +10,7 @@ import typer
 from app import options as o
 from app.llm_options import DEFAULTS, LLMOptions, exit_code, listed, with_llm_options
 from app.saying import say
+from describe.errors import InputError
 
 if TYPE_CHECKING:
     from describe.catalog import Catalogue
@@ -35,6 +36,10 @@ def describe(
     roles: Annotated[
         bool, typer.Option("--roles", help="Heads that do several things: describe each role (headscribe roles).")
     ] = False,
+    cards: Annotated[
+        bool,
+        typer.Option("--cards", help="Instead: word all that is known of heads, each statement with its evidence."),
+    ] = False,
     temperature: Annotated[float, typer.Option("--temperature", min=0, help="Sampling temperature.")] = 0.0,
     seed: Annotated[int, typer.Option("--seed", help="Sampling seed, where the server has one.")] = 0,
     llm_options: LLMOptions = DEFAULTS,
@@ -55,10 +60,17 @@ def describe(
     if report:
         return _report(catalog, model, llm, json_path)
     if show_prompt is not None:
-        return _show_prompt(catalog, model, show_prompt, prompt, reading, json_path)
+        return _show_prompt(catalog, model, show_prompt, prompt, reading, json_path, cards)
     named = parse_llm(llm)
     asked = llm_options.terms(named, temperature=temperature, seed=seed)
-    asked |= {"heads": heads, "reading": reading, "prompt": prompt, "roles": roles, "placebos": placebos}
+    asked |= {"heads": heads, "reading": reading, "prompt": prompt}
+    if cards:
+        from app.wording import word_cards
+
+        if roles or placebos:
+            raise InputError("--cards words what is known of whole heads: leave out --roles and --placebos")
+        return word_cards(catalog, model, named, asked, llm_options, json_path, quiet)
+    asked |= {"roles": roles, "placebos": placebos}
     with Catalogue(catalog, create=not llm_options.dry_run) as opened:
         if llm_options.dry_run:
             return _dry_run(opened, model, named, asked, json_path)
@@ -120,7 +132,7 @@ def _plan_json(found: Plan) -> dict[str, Any]:
 
 
 def _show_prompt(
-    catalog: str, model: str, head: str, prompt: str | None, reading: str | None, json_path: Path | None
+    catalog: str, model: str, head: str, prompt: str | None, reading: str | None, json_path: Path | None, cards: bool
 ) -> int:
     from app.terminal import write_json
     from describe import pipeline
@@ -128,7 +140,8 @@ def _show_prompt(
     from describe.records import HeadId
 
     with Catalogue(catalog) as opened:
-        found = pipeline.prompt_of(opened, model, HeadId.parse(head), prompt, reading)
+        of_head = pipeline.card_prompt_of if cards else pipeline.prompt_of
+        found = of_head(opened, model, HeadId.parse(head), prompt, reading)
     if json_path:
         write_json(found, json_path)
     else:

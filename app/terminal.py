@@ -29,6 +29,7 @@ __all__ = [
     "draw_head",
     "draw_heads",
     "draw_table",
+    "draw_worded",
     "progress_bars",
     "watched_by",
     "write_json",
@@ -97,6 +98,7 @@ def draw_head(head: HeadRecord, *, suppressed: bool = False) -> None:
     console.print(_text(f"{head.model} {head.id}", style="bold"))
     if head.card is not None:
         _draw_card(head.card, console)
+    _draw_wordings(head, console)
     if head.attention is not None:
         _draw_attention(head.attention, console)
     if head.query_key is not None:
@@ -140,6 +142,29 @@ def _draw_card(card: Card, console: Console) -> None:
         console.print(_text(f"           {visible(card.basis)}", style="dim"))
     for found in card.contradictions:
         console.print(_text(f"but        {visible(found.words)}", style="red"))
+
+
+def _draw_wordings(head: HeadRecord, console: Console, llm: str | None = None) -> None:
+    """The card as LLMs word it, or as this one does, with the evidence that each statement rests on."""
+    from describe.head_record.card_evidence import worded_lines
+
+    for one in worded_lines(head, llm):
+        console.print(_text(f"worded by {visible(one.by)}", style="cyan"))
+        if one.failed:
+            console.print(_text(f"           {visible(one.failed)}", style="red"))
+        for words in one.statements:
+            console.print(_text(f"           {visible(words)}"))
+        for words in [*one.evidence, *one.notes]:
+            console.print(_text(f"             {visible(words)}", style="dim"))
+
+
+def draw_worded(heads: Iterable[HeadRecord], llm: str) -> None:
+    """Cards as an LLM words them, head by head, beneath their headlines."""
+    console = _console()
+    for head in heads:
+        headline = visible(head.card.headline) if head.card is not None else ""
+        console.print(_text(f"{head.id} {headline}", style="bold"))
+        _draw_wordings(head, console, llm)
 
 
 def _draw_descriptions(head: HeadRecord, console: Console) -> None:

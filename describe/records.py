@@ -29,7 +29,9 @@ __all__ = [
     "ModelInfo",
     "OperationScores",
     "Score",
+    "Statement",
     "Target",
+    "WordedCard",
     "parse_heads",
 ]
 
@@ -207,6 +209,31 @@ class Description:
     kind: Kind | None = None
     groups: tuple[Group, ...] = ()
     covered: float | None = None
+    failure: str | None = None
+    detail: str | None = None
+    reply: str | None = None
+    prompt_hash: str | None = None
+    usage: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A statement on a head, with the numbers, from 1, of the lines of evidence that it rests on."""
+
+    text: str
+    evidence: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class WordedCard:
+    """An LLM's wording of all that is known of a head, or a failure with its cause.
+
+    Attributes:
+        statements: a headline and two sentences; empty on failure.
+        failure, detail, reply, prompt_hash, usage: as in `Description`.
+    """
+
+    statements: tuple[Statement, ...] = ()
     failure: str | None = None
     detail: str | None = None
     reply: str | None = None

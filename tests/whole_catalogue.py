@@ -26,7 +26,9 @@ from describe.records import (
     MappingRow,
     ModelInfo,
     Score,
+    Statement,
     Target,
+    WordedCard,
 )
 
 __all__ = ["MODEL", "OTHER", "VERSIONS", "attend", "direct_mapping", "look", "mapping", "whole_catalogue"]
@@ -102,6 +104,8 @@ def _fill(catalogue: Catalogue, model: ModelInfo) -> None:
         for number, labeller in enumerate(labellers):
             catalogue.save_description(extraction, head, labeller, _outcome(head, number), VERSIONS)
         _split(catalogue, extraction, head, found, labellers[1])
+        worded = WordedCard(tuple(Statement(f"{place} of {head}", (1, 2)) for place in ("the line", "one", "two")))
+        catalogue.worded.save(extraction, head, labellers[1], worded, ("one thing", "another"), (3, 1), VERSIONS)
     catalogue.figures.save(extraction, {head: _figure(head) for head in model.heads}, {"version": 1})
     _score(catalogue, extraction)
     _relate(catalogue, model_id, model)

@@ -35,6 +35,9 @@ def check(found: Any) -> HeadRecord:
         raise ValueError("it is the head of a placebo, not of a model")
     if head.evidence and made.evidence is None:
         raise ValueError("provenance.evidence is missing: the settings that the evidence was found with")
+    for one in head.worded:
+        if any(number > len(one.evidence) for statement in one.statements for number in statement.evidence):
+            raise ValueError(f"worded by {shortened(one.llm)}: a statement names evidence that is not there")
     if (head.figure is None) != (made.figure is None):
         raise ValueError("figure and provenance.figure, the settings that it was found with, must both be there")
     _check_roles(head)
@@ -103,6 +106,7 @@ def _check_relations(head: HeadRecord, made: RelationsProvenance | None) -> None
 
 def _labellers(head: HeadRecord) -> Iterable[tuple[str, DescriptionProvenance | ScoreProvenance]]:
     """Where a prompt template is named, with what is said of it."""
+    yield from ((f"worded[{i}].provenance", worded.provenance) for i, worded in enumerate(head.worded))
     for i, description in enumerate(head.descriptions):
         yield f"descriptions[{i}].provenance", description.provenance
         for measure, judged in description.scores.items():

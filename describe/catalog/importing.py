@@ -23,6 +23,7 @@ from describe.catalog.passages import fill
 from describe.catalog.query_key import head_query_key
 from describe.catalog.roles import head_role
 from describe.catalog.rows import json_hash, now, storable
+from describe.catalog.worded import head_worded
 from describe.errors import CatalogueError
 from describe.head_record import (
     AttentionProvenance,
@@ -36,6 +37,7 @@ from describe.head_record import (
     ScoreRecord,
 )
 from describe.head_record.relations import CorrelationProvenance, Operation, Run
+from describe.head_record.worded import WordedRecord
 from describe.records import HeadId, HeadMapping
 from describe.values import moment
 
@@ -122,6 +124,8 @@ class _Import:
         self.done.heads, self.done.new = self.done.heads + 1, self.done.new + new
         for found in record.descriptions:
             self._description(head_id, found, name)
+        for worded in record.worded:
+            self._worded(head_id, worded, name)
         if made.roles is not None:
             for role in record.roles:
                 self._role(head_id, role, made.roles, f"{name}: another role {role.role}")
@@ -213,6 +217,20 @@ class _Import:
         for measure, judged in found.scores.items():
             for llm, score in judged.items():
                 self._score(description_id, measure, llm, score, name)
+
+    def _worded(self, head_id: int, found: WordedRecord, name: str) -> None:
+        made = found.provenance
+        labeller = self._labeller(found.llm, found.prompt, made.template, made.settings, made.template_hash)
+        lines = storable(list(found.evidence))
+        content = {part: storable(getattr(found, part)) for part in ("others", "passed", "failure", "detail")} | {
+            "statements": storable(_lists([one.to_json() for one in found.statements])),
+            "evidence": lines,
+            "reply": storable(made.reply),
+            "prompt_hash": made.prompt_hash,
+        }
+        about = {"usage": made.usage, "versions": made.versions, "created": moment(made.described)}
+        key = {"head_id": head_id, "labeller_id": labeller, "evidence_hash": json_hash(lines)}
+        self._enter(head_worded, key, content, about, f"{name}: another wording by {found.llm}")
 
     def _attention(self, model_id: int, head: HeadId, found: AttentionRecord, made: AttentionProvenance) -> None:
         about = {"standard": made.standard, "versions": made.versions, "found": made.found.to_json()}

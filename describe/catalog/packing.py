@@ -72,9 +72,9 @@ def head_record(
     """The record of a head, from its row, that of its extraction, and what belongs to it.
 
     ``evidence`` is a row, ``figure`` and ``query_key`` as found, if the head was tested, ``roles`` has those of the
-    head with their ``provenance``; ``known``: ``descriptions``, ``relations``, ``inference`` and, where there is one,
-    ``attention``; ``provenance``: how what is known of all heads of the model was made, ``relations`` and
-    ``attention``. Where the row has no ``held_out``, nor has the record.
+    head with their ``provenance``; ``known``: ``descriptions``, ``relations``, ``inference`` and, where there are any,
+    ``attention`` and ``worded``; ``provenance``: how what is known of all heads of the model was made, ``relations``
+    and ``attention``. Where the row has no ``held_out``, nor has the record.
     """
     if "held_out" in row._mapping:
         kept = row.held_out or {}

@@ -36,6 +36,7 @@ from describe.catalog.rows import get_or_create, json_hash
 from describe.catalog.runs import RunStore
 from describe.catalog.scores import ScoreStore
 from describe.catalog.search import SearchStore
+from describe.catalog.worded import WordedStore
 from describe.catalog.writes import Writes
 from describe.errors import CatalogueError
 from describe.head_record import CountedTokens, HeadRecord, Record, RelationsProvenance
@@ -68,6 +69,7 @@ class Catalogue:
         self.attention = AttentionStore(self._engine)
         self.scores = ScoreStore(self._engine, self.writes)
         self.roles = RoleStore(self._engine)
+        self.worded = WordedStore(self._engine, self.writes)
         self.cards = CardStore(self._engine)
         self.search = SearchStore(self._engine)
         self.browse = BrowseStore(self._engine)
@@ -323,11 +325,13 @@ class Catalogue:
                 pairs = self.query_key.of_layer(connection, extraction_id, layer)
                 checks = self.checks.of_layer(connection, extraction_id, layer)
                 roles = self.roles.of_layer(connection, extraction_id, layer)
+                worded = self.worded.of_layer(connection, extraction_id, layer)
                 looks = self.attention.of_layer(connection, attention[0], layer) if attention else {}
                 for row in heads:
                     if only is None or row.head == only.head:
                         head = HeadId(layer, row.head)
                         of_operations = checked.heads.get(head, {})
+                        said = {"worded": worded[row.id]} if row.id in worded else {}
                         look = {} if attention is None or row.head not in looks else {"attention": looks[row.head]}
                         yield head_record(
                             model,
@@ -345,6 +349,7 @@ class Catalogue:
                             roles=roles.get(row.id),
                             provenance=provenance | ({"attention": attention[1]} if attention and look else {}),
                             **look,
+                            **said,
                         )
 
     @property

@@ -8,6 +8,7 @@ from typing import TextIO
 
 from describe.export import Parts
 from describe.head_record import HeadRecord
+from describe.head_record.card_evidence import worded_lines
 from describe.mappings import MappingRow
 from describe.readings import PAPER
 from describe.records import ModelInfo
@@ -68,6 +69,7 @@ def _write_sides(head: HeadRecord, file: TextIO) -> None:
         file.write(f": {_md(printable(head.card.basis))}\n" if head.card.basis else "\n")
         for found in head.card.contradictions:
             file.write(f"\n*But* {_md(printable(found.words))}\n")
+    _write_wordings(head, file)
     inference, part = head.inference, head.constant
     sides = [("Attends", head.attention_text), ("Implements", head.implements_text)]
     sides.append(("Suppresses", "; ".join(f"{visible(name)} {score:.2f}" for name, score in head.suppresses.items())))
@@ -79,6 +81,15 @@ def _write_sides(head: HeadRecord, file: TextIO) -> None:
     if part is not None:
         up, down = (" ".join(_code(target.token) for target in way[:6]) for way in (part.promoted, part.suppressed))
         file.write(f"\nWhatever it reads ({part.share:.0%} of what it writes): promotes {up}; suppresses {down}\n")
+
+
+def _write_wordings(head: HeadRecord, file: TextIO) -> None:
+    """The card as LLMs word it, a paragraph each; then the evidence that its numbers name."""
+    for one in worded_lines(head):
+        said = one.failed or " ".join(one.statements)
+        file.write(f"\nWorded by {_md(visible(one.by))}: {_md(visible(said))}\n")
+        if told := [*one.evidence, *one.notes]:
+            file.write("".join(f"\n- {_md(visible(words))}" for words in told) + "\n")
 
 
 def _write_rows(rows: Sequence[MappingRow], figure: str, file: TextIO) -> None:

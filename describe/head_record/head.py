@@ -16,6 +16,7 @@ from describe.head_record.query_key import QueryKeyRecord
 from describe.head_record.relations import InferenceRecord, RelationRecord, RelationsProvenance
 from describe.head_record.scores import best_of_each, valued
 from describe.head_record.summary import HeadSummary
+from describe.head_record.worded import WordedRecord
 from describe.mappings import ConstantPart, MappingRow
 from describe.readings import Reading
 from describe.records import THRESHOLD, HeadId, ModelInfo
@@ -166,6 +167,9 @@ class HeadRecord(Record):
 
     descriptions: Several[DescriptionRecord]
     """what was said of the head, in order of entry"""
+
+    worded: Several[WordedRecord] = ()
+    """the card as LLMs word it, in order of entry; the headline of the card stays that by which heads are found"""
 
     roles: Several[RoleRecord]
     """groups of the salient rows that do one thing together; one role: the head does one thing"""

@@ -20,7 +20,7 @@ from describe.kinds import CARD_KINDS, CardKind
 from describe.records import THRESHOLD
 from describe.values import Number, Several, Text, Word
 
-__all__ = ["TRUST", "Card", "Trusted", "card"]
+__all__ = ["TRUST", "Card", "Trusted", "attention_figure", "card", "operation_figure"]
 
 PLACES = frozenset({"local", "broad", "content"})
 """Kinds of attention that say how a head looks around and not for what: a figure of what it writes tells more."""
@@ -125,10 +125,16 @@ def _operation(facts: Facts, holds: Callable[[RelationRecord], bool]) -> Basis |
     strength, name = max(strong)
     relation = facts.relations[name]
     down = relation.suppression > relation.score
-    words = does(name, suppresses=down)
     kind: CardKind = "suppresses" if down else "copies" if name in COPYING else "relates"
+    return Basis(does(name, suppresses=down), kind, operation_figure(facts, name), strength)
+
+
+def operation_figure(facts: Facts, name: str) -> str:
+    """An operation with its score, and what running the model showed: ``suppresses names: 0.90 of 325 pairs``."""
+    relation = facts.relations[name]
+    down = relation.suppression > relation.score
     pairs = f" of {facts.pairs[name]} pairs" if name in facts.pairs else ""
-    return Basis(words, kind, f"{words}: {strength:.2f}{pairs}{_run(relation, down)}", strength)
+    return f"{does(name, suppresses=down)}: {relation.strength:.2f}{pairs}{_run(relation, down)}"
 
 
 def _run(relation: RelationRecord, down: bool) -> str:
@@ -181,7 +187,7 @@ def _looks(places: bool) -> Callable[[Facts], Basis | None]:
     def found(facts: Facts) -> Basis | None:
         for kind in KINDS:
             if kind.name in facts.kinds and (kind.name in PLACES) == places and kind.name in CARD_KINDS:
-                figure, own = _share(kind, facts.attention.get(kind.text, {}))
+                figure, own = attention_figure(kind, facts.attention.get(kind.text, {}))
                 words = kind.says.replace("attends to", "looks at", 1)
                 name: CardKind = kind.name
                 return Basis(words, name, figure, own, CARD_KINDS[name])
@@ -190,7 +196,7 @@ def _looks(places: bool) -> Callable[[Facts], Basis | None]:
     return found
 
 
-def _share(kind: Kind, figures: Mapping[str, tuple[float | None, float | None]]) -> tuple[str, float | None]:
+def attention_figure(kind: Kind, figures: Mapping[str, tuple[float | None, float | None]]) -> tuple[str, float | None]:
     """The figure that a kind is told by, beside that of a head that attends to all tokens alike."""
     values = [figures[name] for name in kind.figures if name in figures]
     own, alike = (sum(pair[of] or 0.0 for pair in values) for of in (0, 1))

@@ -1,6 +1,7 @@
 """From mappings to descriptions: prompt, reply, answer; many heads at once."""
 
 from describe.labelling.answer import ANSWER_SCHEMA, UNCLEAR, Answer, parse_answer
+from describe.labelling.cards import CardQuestion, load_card_template, objection, passes
 from describe.labelling.exchange import DescribeQuestion, Exchange, Inquiry, Question, run_ahead
 from describe.labelling.json_reply import first_reason, reply_object
 from describe.labelling.run import Asks, ask, inquire, work_through
@@ -12,6 +13,7 @@ __all__ = [
     "UNCLEAR",
     "Answer",
     "Asks",
+    "CardQuestion",
     "DescribeQuestion",
     "Exchange",
     "Inquiry",
@@ -21,8 +23,11 @@ __all__ = [
     "ask",
     "first_reason",
     "inquire",
+    "load_card_template",
     "load_template",
+    "objection",
     "parse_answer",
+    "passes",
     "reply_object",
     "run_ahead",
     "shown_rows",

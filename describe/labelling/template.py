@@ -26,8 +26,8 @@ from describe.text import shown
 __all__ = ["DEFAULT_PROMPT", "DESCRIBING", "Kind", "Template", "load_template", "shown_rows", "template_names"]
 
 DEFAULT_PROMPT = "salient-2"
-JUDGES = "judge-"
-"""How the names of templates for judges begin."""
+JUDGES, CARDS = "judge-", "card-"
+"""How the names of templates for judges, and of those that word cards, begin."""
 
 MODES = ("chat", "completion")
 """Values of a template's ``mode``: asked as a chat, which is the default, or as a text to be gone on with."""
@@ -52,11 +52,13 @@ class Kind:
         fields: what a template may use.
         shown: fields of which it uses one at least: without, every head would be asked the same.
         sample: the fields of some head, to try a template on.
+        prefix: how the names of installed ones begin; empty: as none of the other kinds.
     """
 
     fields: Mapping[str, str]
     shown: frozenset[str]
     sample: Mapping[str, Any]
+    prefix: str = JUDGES
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ def load_template(name: str = DEFAULT_PROMPT, kind: Kind | None = None) -> Templ
     uses unknown fields, or would ask the same of every head.
     """
     kind = kind or DESCRIBING
-    text = _read(name, judging=kind is not DESCRIBING)
+    text = _read(name, kind.prefix)
     shown = Path(name).name.removesuffix(".jinja")
     known = "; ".join(f"{field} ({what})" for field, what in kind.fields.items())
     try:
@@ -138,8 +140,8 @@ def load_template(name: str = DEFAULT_PROMPT, kind: Kind | None = None) -> Templ
 
 
 def template_names() -> list[str]:
-    """The names of the templates installed, those for judges aside."""
-    return [name for name in _installed() if not name.startswith(JUDGES)]
+    """The names of the templates installed that ask what a head does."""
+    return [name for name in _installed() if _prefix(name) == DESCRIBING.prefix]
 
 
 def shown_rows(rows: Iterable[tuple[str, Iterable[str]]]) -> list[dict[str, Any]]:
@@ -157,11 +159,16 @@ def _installed() -> list[str]:
     return sorted(file.name.removesuffix(".jinja") for file in files if file.name.endswith(".jinja"))
 
 
-def _read(name: str, *, judging: bool) -> str:
+def _prefix(name: str) -> str:
+    """The `Kind.prefix` that an installed template's name has."""
+    return next((prefix for prefix in (JUDGES, CARDS) if name.startswith(prefix)), "")
+
+
+def _read(name: str, prefix: str) -> str:
     if "/" not in name and not name.endswith(".jinja"):
         known = _installed()
         if name not in known:
-            alike = ", ".join(other for other in known if other.startswith(JUDGES) == judging)
+            alike = ", ".join(other for other in known if _prefix(other) == prefix)
             raise TemplateError(
                 f"there is no prompt template '{name}'; there are: {alike}, or the path of a .jinja file"
             )
@@ -255,5 +262,6 @@ DESCRIBING = Kind(
     },
     shown=frozenset({"rows", "lines", "suppressed", "evidence", "pairs", "contexts"}),
     sample={field: shown(_SAMPLE) for field, shown in _FIELDS.items()},
+    prefix="",
 )
 """Templates that ask what a head does."""

@@ -2,6 +2,7 @@
 call these. Importing this package imports no torch; extracting does.
 """
 
+from describe.pipeline.cards import CardsPlan, CardsResult, card_prompt_of, plan_cards, word_cards
 from describe.pipeline.common import Progress, find
 from describe.pipeline.description_estimate import Plan, plan, prompt_of
 from describe.pipeline.descriptions import DescribeResult, describe
@@ -36,6 +37,8 @@ __all__ = [
     "AblateResult",
     "AttendResult",
     "Batching",
+    "CardsPlan",
+    "CardsResult",
     "Comparison",
     "CorrelateResult",
     "DescribeResult",
@@ -63,6 +66,7 @@ __all__ = [
     "attend",
     "attention_rows",
     "calls",
+    "card_prompt_of",
     "check_attended",
     "check_described",
     "compare",
@@ -87,6 +91,7 @@ __all__ = [
     "lineage",
     "open_engine",
     "plan",
+    "plan_cards",
     "plan_scores",
     "plan_stability",
     "prompt_of",
@@ -102,4 +107,5 @@ __all__ = [
     "search",
     "self_test",
     "stability",
+    "word_cards",
 ]

@@ -25,6 +25,7 @@ from describe.head_record import (
     ScoreRecord,
 )
 from describe.head_record.attention import FigureRecord
+from describe.head_record.card_evidence import worded_lines
 from describe.head_record.card_terms import card_terms
 from describe.mappings import MappingRow, Target
 from describe.measures import ranked
@@ -81,7 +82,7 @@ class PackedModel:
 
 
 def pack(model: ModelInfo, heads: Iterable[HeadRecord]) -> PackedModel:
-    """What the page of a model embeds. Raises `ValueError` for a head that is outside the model, or comes twice."""
+    """The data embedded in a model's page. Raises `ValueError` for a head that is outside the model, or comes twice."""
     tables, words = Tables(), Words()
     packed: dict[tuple[int, int], tuple[HeadSummary, str]] = {}
     relations: dict[tuple[int, int], Mapping[str, RelationRecord]] = {}
@@ -149,7 +150,7 @@ class Words:
 
 
 def summary(model: ModelInfo, page: str, packed: PackedModel) -> Packed:
-    """What the index of a site says of a model: its facts, who described it, and its heads in words."""
+    """The words of a site's index on a model: its facts, who described it, and its heads in words."""
     states = Counter(head["state"] for head in packed.overview["heads"])
     return {
         **{key: getattr(model, key) for key in ("name", "family", "n_layers", "n_heads", "content_hash")},
@@ -184,6 +185,7 @@ def pack_head(head: HeadRecord, tables: Tables) -> Packed:
     return {
         "state": head.state,
         "card": head.card and _pack_card(head.card),
+        "worded": [list(one) for one in worded_lines(head)],
         "figures": _figures(rows),
         "rows": rows,
         "reading": None if head.reading == PAPER else head.reading.words,

@@ -60,14 +60,22 @@ function headline(head) {
 }
 
 // The card: what the head does in one line, the figure that this rests on, and what contradicts it.
-function whatItDoes({ card }) {
+function whatItDoes({ card, worded }) {
   if (!card) return "";
   const [line, kind, basis, contradictions] = card;
   const said = make("section", "what", prose("p", "line", line));
   said.dataset.kind = kind;
   if (basis) said.append(prose("p", "basis", basis));
   for (const words of contradictions) said.append(make("p", "but", make("b", "", "But "), prose("span", "", words)));
+  said.append(...worded.map(wording));
   return said;
+}
+
+// The card as an LLM words it: statements with numbers; below, folded, the evidence by these numbers.
+function wording([by, failed, statements, evidence, notes]) {
+  const lines = (failed ? [failed] : statements).map((words) => prose("p", failed ? "cause" : "", words));
+  const rests = [...evidence, ...notes].map((words) => prose("p", "", words));
+  return make("section", "worded", prose("p", "by", `Worded by ${by}`), ...lines, rests.length ? disclosure("What it rests on", make("div", "", ...rests)) : "");
 }
 
 // Left where the head looks, right what it writes; one alone where nothing is known of the other.
