@@ -34,7 +34,7 @@ GOOD = '{"reasoning": "r", "inputs": "plural nouns", "pattern": "maps to pronoun
 
 
 def test_the_prompt_shows_every_row_with_its_tokens_intact() -> None:
-    prompt = load_template().render(MAPPING)
+    prompt = load_template("salient-1").render(MAPPING)
     assert '" Things" -> " them", " \\"these\\""\n' in prompt
     assert '"\\n" -> "{{ 7 * 7 }}", "\\\\n"\n' in prompt
     assert "the 2 tokens" in prompt
