@@ -242,7 +242,7 @@ def _opening_ids(directory: Path) -> list[list[int]]:
 
 
 def _stream_vectors(tensors: dict[str, Tensor], openings: Iterable[list[int]], layer: int) -> Tensor:
-    """What the heads of a layer read of all tokens behind openings, the mean over these less that over tokens, (V, d),
+    """A layer's heads' sources of all tokens behind openings, the mean over these less that over tokens, (V, d),
     and below it the mean, often; by ``transformers``, so that a mistake of `describe.inference.stream` shows."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
