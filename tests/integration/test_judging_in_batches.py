@@ -178,7 +178,7 @@ def test_a_batch_from_before_there_were_tasks_is_collected(
     """An older headscribe left it: the upgrade takes it for one of describing, which all of them were."""
     server.fate = lambda number: Fate(looks=2)
     with Catalogue(str(tmp_path / "c.db"), create=True) as catalogue:
-        asked: dict[str, Any] = {"request": QUICK, "heads": "0", "device": "cpu"}
+        asked: dict[str, Any] = {"request": QUICK, "heads": "0", "reading": "paper", "device": "cpu"}
         llm = parse_llm("openai:fake-1")
         pipeline.describe(catalogue, str(tiny_llama), llm, **asked, batch=Batching(0.01, wait=False))
     kept = ("model", "extraction", "head", "labeller", "batch", "batch_request")

@@ -68,7 +68,7 @@ def test_descriptions_by_several_prompts_and_seeds_live_side_by_side(
     for options in ({}, {"prompt": "suppression-1"}, {"prompt": str(mine)}, {"request": Request(seed=7, timeout=2.0)}):
         assert describe(catalogue, tiny_llama, **options).new == 1
     found = the_head(catalogue, tiny_llama)["descriptions"]
-    assert [one["prompt"] for one in found] == ["salient-1", "suppression-1", "mine", "salient-1"]
+    assert [one["prompt"] for one in found] == ["salient-2", "suppression-1", "mine", "salient-2"]
     assert [one["provenance"]["settings"].get("shows") for one in found] == [None, "suppressed", None, None]
     assert len(fake_llm.calls) == 4
     assert fake_llm.calls[2].prompt.startswith("My own words.")

@@ -22,7 +22,6 @@ from describe import pipeline
 from describe.catalog import Catalogue, schema
 from describe.catalog.database import begin_write
 from describe.errors import InputError, LLMError
-from describe.labelling import ANSWER_SCHEMA
 from describe.llm import Pacer, Request, parse_llm
 from describe.pipeline import Limits
 from describe.records import HeadId
@@ -212,7 +211,7 @@ def test_a_dry_run_counts_by_the_endpoints_tokenizer(tiny_llama: Path, fake_llm:
     fake_llm.tokenizes = True
     counted = plan()
     assert counted.counted
-    schema = json.dumps(ANSWER_SCHEMA)
+    schema = json.dumps(pipeline.prompt_of(catalogue, str(tiny_llama), HeadId(0, 0))["schema"])
     words = sum(len((text + schema).split()) for text in counted.prompts.values())
     assert counted.tokens_in == pytest.approx(words, rel=0.01)
     assert fake_llm.calls == []
