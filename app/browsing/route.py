@@ -64,9 +64,15 @@ class Browsing:
             query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
             if path == LEAVE:
                 answer = self._left()
-            elif not _RATERS & set(query) and (path in _PAGES or path.startswith(f"/{PARTS}")):
+            elif self._is_here(path, query):
                 answer = await self._answer(scope, path, query)
         await (answer or self._app)(scope, receive, send)
+
+    @staticmethod
+    def _is_here(path: str, query: Query) -> bool:
+        """Whether this is an address of browsing. A code makes raters, where there are any."""
+        rating = bool(_RATERS & set(query)) and not os.environ.get(READ_ONLY)
+        return not rating and (path in _PAGES or path.startswith(f"/{PARTS}"))
 
     async def _answer(self, scope: Scope, path: str, query: Query) -> Response | None:
         cookie = cookie_parser(Headers(scope=scope).get("cookie", "")).get(ownership().cookie_name, "")

@@ -123,16 +123,17 @@ def oidc_configured() -> bool:
 
 
 def send_on(address: str | None = None) -> None:
-    """Have the browser leave for an address of this app, that of the page itself where none is given, with a ticket for
-    the cookie by which the owner is known from then on."""
+    """Have the browser leave for an address of this app, that of the page itself where none is given; the owner's with
+    a ticket for the cookie by which they are known from then on."""
     parts = urlsplit(st.context.url or "/")
     if address is None:
         path, query = parts.path, [(name, value) for name in st.query_params for value in st.query_params.get_all(name)]
     else:
         path, given = urljoin(parts.path, urlsplit(address).path or "./"), urlsplit(address).query
         query = parse_qsl(given, keep_blank_values=True)
-    ticket = ownership().ticket(_proof())
-    _redirect(f"{path}?{urlencode([*query, (TOKEN_PARAMETER, ticket)])}")
+    if not read_only():
+        query = [*query, (TOKEN_PARAMETER, ownership().ticket(_proof()))]
+    _redirect(f"{path}?{urlencode(query)}")
 
 
 def _redirect(address: str) -> None:

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 import streamlit as st
 from sqlalchemy import event, update
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
 from streamlit.testing.v1 import AppTest
 
 from annotations.access import code_hash, set_password
@@ -27,7 +29,8 @@ from annotations.schema import study_place
 from annotations.status import status
 from annotations.storage import find_study, invite, revoke, stop
 from app.addresses import READ_ONLY, is_loopback, network_of
-from app.front_door.ownership import ownership
+from app.browsing.route import Browsing
+from app.front_door.ownership import TOKEN_PARAMETER, ownership
 from app.main import main
 from app.serving import SCRIPT
 from app.web import gate, shared
@@ -311,8 +314,14 @@ def test_who_may_only_read_browses_and_changes_nothing(
     catalogue: Catalogue, invited: list[Invitation], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(READ_ONLY, "1")
+    sent: list[str] = []
+    monkeypatch.setattr(gate, "_redirect", sent.append)
+    browser = TestClient(Browsing(PlainTextResponse("passed on")), follow_redirects=False)
     for test in (page(), page(invited[0].code), page(owner=True)):
-        assert "A click opens it." in words(test)
+        assert "The map of all heads" in words(test)
+        left_for = sent.pop()
+        assert TOKEN_PARAMETER not in left_for, "a reader is given no ticket for the owner's cookie"
+        assert 'id="overview"' in browser.get(left_for).text, "and is not sent there again"
         for file in ("runs_page.py", "studies_page.py", "new_study_page.py", "report_page.py", "rate_page.py"):
             with pytest.raises(ValueError, match="Could not find a navigation page"):
                 test.switch_page(file)
