@@ -134,6 +134,7 @@ def _attend(client: socket.socket) -> None:
             files.frombytes(data)
     arguments, cwd, environment = json.loads(message[:-1])
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests in the background had it ignored
     child = os.fork()
     if child == 0:
         client.close()

@@ -125,7 +125,7 @@ def test_described_heads_are_checked_and_shown_everywhere(headscribe: Run, small
     done = headscribe("correlate", small_model, "--described", "--heads", "1", "--json", "--quiet")
     assert done.returncode == 0, done.stderr
     (row,) = json.loads(done.stdout)["heads"]
-    assert (row["head"], row["pairs"], len(row["templates"])) == ("1.2", 150, 4)
+    assert (row["head"], row["pairs"], len(row["templates"])) == ("1.2", 300, 4)
     assert row["of_source"] == pytest.approx(sum(t["of_source"] for t in row["templates"]) / 4)
     record = json.loads(headscribe("show", small_model, "1.2", "--json").stdout)
     assert record["inference"]["in_context"] == row["in_context"]
@@ -249,7 +249,7 @@ def test_what_cannot_be_used_is_one_line(headscribe: Run, small_model: Path, ope
         (["correlate", small_model, "--templates", tmp_path / "none"], "cannot be read"),
         (["correlate", small_model, "--pairs", 3], "--pairs must be at least 30"),
         (["correlate", small_model, "--dtype", "int8"], "cannot run a model in 'int8'"),
-        (["correlate", small_model, "--described", "--multi-token"], "leave out the options of operations"),
+        (["correlate", small_model, "--described", "--multi-token"], "leave out the other options"),
         (["ablate", small_model, "--operations", operations, "--templates", broken], "the task of 'shift'"),
         (["ablate", small_model, "--operations", operations, "--only", "nothing"], "no operation 'nothing'"),
         (["ablate", small_model, "--seeds", 0], "1 seed"),
