@@ -95,7 +95,7 @@ def test_a_head_draws_itself(catalogue: describe.Catalogue) -> None:
 def test_hostile_heads_stay_text(tmp_path: Path) -> None:
     from html.parser import HTMLParser
 
-    allowed = {"div", "b", "p", "i", "br", "table", "thead", "tbody", "tr", "th", "td", "code", "ul", "li"}
+    allowed = {"div", "b", "p", "i", "br", "table", "thead", "tbody", "tr", "th", "td", "code", "ul", "li", "small"}
 
     class Tags(HTMLParser):
         def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
