@@ -142,18 +142,23 @@ def parse_answer(text: str) -> Answer:
         raise ValueError(first_reason(error)) from error
 
 
-def parse_grouped(text: str) -> GroupedAnswer:
-    """The answer with groups in a reply, as `parse_answer` reads one. Raises ValueError likewise."""
+def parse_grouped(text: str) -> GroupedAnswer | Answer:
+    """The answer with groups in a reply, as `parse_answer` reads one. Raises ValueError likewise.
+
+    The two sentences alone are an answer too: small LLMs, and servers that take no schema, leave it at that.
+    """
     return _parsed(text, GroupedAnswer)
 
 
-def parse_looks(text: str) -> LooksAnswer:
-    """The answer on where a head looks in a reply, as `parse_answer` reads one. Raises ValueError likewise."""
+def parse_looks(text: str) -> LooksAnswer | Answer:
+    """The answer on where a head looks in a reply, as `parse_grouped` reads one. Raises ValueError likewise."""
     return _parsed(text, LooksAnswer)
 
 
-def _parsed(text: str, answer: type[A]) -> A:
+def _parsed(text: str, answer: type[A]) -> A | Answer:
     found = reply_object(text, "pattern")
+    if not {"kind", "groups"} & set(found):
+        return parse_answer(text)
     known = {name: found[name] for name in answer.model_fields if name in found}
     try:
         return answer.model_validate({"reasoning": ""} | known)

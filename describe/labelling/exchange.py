@@ -14,6 +14,7 @@ from describe.labelling.answer import (
     UNCLEAR,
     GroupAnswer,
     GroupedAnswer,
+    LooksAnswer,
     looks_like_refusal,
     parse_answer,
     parse_completion,
@@ -136,15 +137,16 @@ class DescribeQuestion:
         )
 
     def _grouped(self, reply: str, usage: dict[str, Any]) -> Description:
-        """An answer with groups, whose lines are looked up."""
+        """An answer with groups, whose lines are looked up; or of the two sentences alone."""
         answer = parse_grouped(reply) if self.template.answer == "groups" else parse_looks(reply)
-        named = (
-            answer.groups
-            if isinstance(answer, GroupedAnswer)
-            else [GroupAnswer(inputs=one.source, promoted=one.target, lines=one.lines) for one in answer.groups]
-        )
+        named: list[GroupAnswer] = []
+        if isinstance(answer, GroupedAnswer):
+            named = answer.groups
+        elif isinstance(answer, LooksAnswer):
+            named = [GroupAnswer(inputs=one.source, promoted=one.target, lines=one.lines) for one in answer.groups]
         groups = checked_groups(named, self.rows)
         lines = {line for group in groups if group.checked for line in group.lines}
+        asked = bool(self.rows) and isinstance(answer, GroupedAnswer | LooksAnswer)
         return Description(
             inputs=answer.inputs,
             pattern=UNCLEAR if answer.unclear else answer.pattern,
@@ -152,7 +154,9 @@ class DescribeQuestion:
             unclear=answer.unclear,
             kind=answer.kind if isinstance(answer, GroupedAnswer) else None,
             groups=groups,
-            covered=len(lines) / len(self.rows) if self.rows else None,
+            covered=len(lines) / len(self.rows)
+            if self.rows and isinstance(answer, GroupedAnswer | LooksAnswer)
+            else None,
             reply=reply,
             prompt_hash=text_hash(self.prompt),
             usage=usage,

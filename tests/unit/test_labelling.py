@@ -249,3 +249,10 @@ def test_a_kind_without_a_pattern_is_an_abstention_and_an_unknown_one_goes_back(
     for changed in ({"kind": "magic"}, {"groups": "all"}, {"groups": [{}] * 4}):
         with pytest.raises(ValueError, match=r"kind|groups"):
             question.read(grouped(**changed), {})
+
+
+@pytest.mark.parametrize("prompt", ["salient-2", "attention-1"])
+def test_the_two_sentences_alone_are_an_answer_to_a_prompt_that_asks_for_groups(prompt: str) -> None:
+    found = DescribeQuestion(load_template(prompt), "prompt", ROWS).read(GOOD, {})
+    assert (found.inputs, found.pattern, found.unclear) == ("plural nouns", "maps to pronouns", False)
+    assert (found.kind, found.groups, found.covered) == (None, (), None)
