@@ -154,9 +154,7 @@ class DescribeQuestion:
             unclear=answer.unclear,
             kind=answer.kind if isinstance(answer, GroupedAnswer) else None,
             groups=groups,
-            covered=len(lines) / len(self.rows)
-            if self.rows and isinstance(answer, GroupedAnswer | LooksAnswer)
-            else None,
+            covered=len(lines) / len(self.rows) if asked else None,
             reply=reply,
             prompt_hash=text_hash(self.prompt),
             usage=usage,
