@@ -222,7 +222,7 @@ def test_requests_per_minute_are_kept(catalogue: Catalogue, tiny_llama: Path, fa
     fake_llm.misbehave = lambda call: arrived.append(time.monotonic())  # type: ignore[func-returns-value]
     describe(catalogue, tiny_llama, limits=Limits(rpm=600))
     assert len(arrived) == 12
-    assert arrived[-1] - arrived[0] >= 11 * 0.1 - 0.05
+    assert arrived[-1] - arrived[1] >= 10 * 0.1 - 0.05, "a first call also connects, and arrives late"
 
 
 def test_limits_are_learned_from_headers(catalogue: Catalogue, tiny_llama: Path, fake_llm: FakeLLM) -> None:
