@@ -167,7 +167,7 @@ def _options(host: str, port: int) -> dict[str, Any]:
         "runner.magicEnabled": False,
         "runner.postScriptGC": False,  # it goes through every object of the process at each click: 60 ms of its 80
         "theme.light.primaryColor": "#2f6fab",  # of both: a theme without a mode would be light for everyone
-        "theme.dark.primaryColor": "#3f83c4",
+        "theme.dark.primaryColor": "#3575b8",
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from xml.etree import ElementTree
@@ -47,19 +48,19 @@ def page(browser: Any, address: str) -> Iterator[Any]:
 
 
 def test_a_run_is_started_watched_and_its_operations_are_seen(
-    page: Any, catalogue: Catalogue, address: str, demo: str
+    page: Any, catalogue: Catalogue, address: str, tiny_llama: Path
 ) -> None:
-    page.goto(f"{address}/runs?do=extract&model={demo}")
+    page.goto(f"{address}/runs?do=extract&model={quote(str(tiny_llama))}")
     settled(page).get_by_role("textbox", name="Heads").fill("0-1")
     page.get_by_role("textbox", name="Heads").press("Enter")
     settled(page).get_by_role("button", name="Start", exact=True).click()
-    page.get_by_text("headscribe extract demo --heads=0-1").wait_for()
+    page.get_by_text(f"headscribe extract {tiny_llama} --heads=0-1").wait_for()
     page.get_by_text("Done. Begun").wait_for(timeout=120_000)
-    expect_text(page, "extract 18 of 18")
+    expect_text(page, "read 2 of 2")
     (run,) = catalogue.runs.newest(9)
     assert (run.exit_code, run.message) == (0, None)
     assert run.pid != os.getpid()
-    assert len(catalogue.saved_heads(pipeline.find(catalogue, demo)[1])) == 18
+    assert len(catalogue.saved_heads(pipeline.find(catalogue, str(tiny_llama))[1])) == 8
     page.get_by_role("link", name="Operations").click()
     page.get_by_text("No operation was scored for this model yet").wait_for()
     page.goto(f"{address}/operations?model=m")

@@ -371,16 +371,8 @@ def loaded(page: Any, address: str) -> tuple[float, float]:
     return ready, drawn
 
 
-def test_5120_heads_load_and_search_quickly(page: Any, tmp_path: Path) -> None:
-    vocabulary = WORDS + [f" word{i}" for i in range(40_000)]
-    large = heads(80, 64, vocabulary=vocabulary, llms=("Qwen2.5-7B-Instruct",))
-    page.add_init_script(  # the first frame after the script has run is laid out and painted
-        "addEventListener('DOMContentLoaded', () => requestAnimationFrame(() =>"
-        " setTimeout(() => performance.mark('drawn'))))"
-    )
-    address = write(tmp_path / "large.html", model(80, 64, 8), large)
-    ready, drawn = min(loaded(page, address) for _ in range(2))  # what else the machine does is not the page's doing
-    assert (tmp_path / "large.html").stat().st_size <= 20_000_000
+def searched_and_coloured(page: Any) -> tuple[float, float]:
+    """Milliseconds of the first search on a page, and of painting the map anew, laid out."""
     page.evaluate("document.getElementById('search').value = ' word77'")
     searched, coloured = (
         page.evaluate(
@@ -389,6 +381,20 @@ def test_5120_heads_load_and_search_quickly(page: Any, tmp_path: Path) -> None:
         )
         for call in ("search()", "paint(figures[1])")
     )
+    return searched, coloured
+
+
+def test_5120_heads_load_and_search_quickly(page: Any, tmp_path: Path) -> None:
+    vocabulary = WORDS + [f" word{i}" for i in range(40_000)]
+    large = heads(80, 64, vocabulary=vocabulary, llms=("Qwen2.5-7B-Instruct",))
+    page.add_init_script(  # the first frame after the script has run is laid out and painted
+        "addEventListener('DOMContentLoaded', () => requestAnimationFrame(() =>"
+        " setTimeout(() => performance.mark('drawn'))))"
+    )
+    address = write(tmp_path / "large.html", model(80, 64, 8), large)
+    measured = [(*loaded(page, address), *searched_and_coloured(page)) for _ in range(2)]
+    ready, drawn, searched, coloured = map(min, zip(*measured, strict=True))  # what else the machine does is no page's
+    assert (tmp_path / "large.html").stat().st_size <= 20_000_000
     times = {"ready": ready, "drawn": drawn, "searched": searched, "coloured": coloured}
     print(", ".join(f"{name} in {time:.0f} ms" for name, time in times.items()))
     assert page.locator("#grid tbody td").count() == 5120
@@ -406,7 +412,7 @@ def test_the_operations_of_the_model_link_to_their_heads(page: Any, files: dict[
     best = max(scores, key=scores.__getitem__)
     row = rows.filter(has_text="copying")
     assert row.locator("td").first.inner_text() == str(sum(score >= 0.15 for score in scores.values()))
-    link = row.locator("a").first
+    link = row.locator("td a").first  # the first of the row colours the map
     assert link.inner_text() == f"{best[0]}.{best[1]}"
     link.click()
     expect_head(page, f"{best[0]}.{best[1]}")

@@ -28,7 +28,8 @@ function queryTerms(text) {
 
 const meets = ([text, prefix], term) => (prefix ? term.startsWith(text) : term === text);
 
-// The heads that have all terms, best first: {place, found: the tokens' terms, told: the description that has most}.
+// The heads that have all terms, best first: {place, found: the tokens' terms, told: the description that has most,
+// if any has one}.
 function findHeads({ terms, heads }, asked) {
   const wanted = asked.map((term) => Uint8Array.from(terms, (one) => (meets(term, one) ? 1 : 0)));
   const matches = [];
@@ -41,7 +42,7 @@ function findHeads({ terms, heads }, asked) {
     }
     const any = (id) => wanted.some((ids) => ids[id]);
     const counts = passages.slice(1).filter(([told]) => told >= 0).map(([told, ...words]) => [words.filter(any).length, told]);
-    const [, told] = counts.reduce((a, b) => (b[0] > a[0] ? b : a), [-1, null]);
+    const [, told] = counts.reduce((a, b) => (b[0] > a[0] ? b : a), [0, null]);
     matches.push({ place, rank, told, found: passages[0].filter(any).map((id) => terms[id]) });
   });
   return matches.sort((a, b) => b.rank - a.rank || a.place - b.place);
