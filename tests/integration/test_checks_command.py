@@ -137,7 +137,7 @@ def test_described_heads_are_checked_and_shown_everywhere(headscribe: Run, small
     told = {(r["layer"], r["head"]): r for r in csv.DictReader((tmp_path / "csv").open())}
     assert float(told["1", "2"]["mappings_without_context"]) == row["of_source"]
     assert told["2", "0"]["mappings_without_context"] == ""
-    assert "mappings written in prompts" in (tmp_path / "markdown").read_text()
+    assert "Mappings written in prompts" in (tmp_path / "markdown").read_text()
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def test_from_weights_to_a_described_catalogue(
     assert "tokens like" in described.stdout
 
     shown = json.loads(headscribe("show", tiny_llama, "0.1", "--json").stdout)
-    assert list(shown)[:4] == ["model", "layer", "head", "salient"]
+    assert list(shown)[:5] == ["model", "layer", "head", "card", "salient"]
     assert (shown["model"], shown["layer"], shown["head"]) == ("tiny-llama", 0, 1)
     assert len(shown["salient"]) == 30
     assert set(shown["salient"][0]) == {"token_id", "token", "saliency", "targets", "suppressed"}
