@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from sqlalchemy import Row, select
 
 from annotations import schema
 from annotations.records import Study
+from annotations.scores import by_item
 from describe.catalog import Catalogue
 from describe.catalog.rows import aware
 
@@ -30,7 +32,8 @@ COLUMNS = {
     "source": "who wrote the description that is shown",
     "unclear": "the description that is shown is an abstention",
     "true_unclear": "the describer abstained on the head whose table is shown",
-    "score": "automatic score of the description, if it has one",
+    "score": "automatic score of the description when the study was made, if it had one",
+    "scores": 'all its scores that are known by now, JSON: {"write by openai:gpt-5-mini": 0.61}',
     "presence": "stage A, table alone: is there a pattern? clear, weak, none",
     "own_words": "stage A: the pattern in the rater's own words",
     "fit": "stage B: fits, partly, does not fit, can't tell; newest revision, as all of stage B",
@@ -55,7 +58,7 @@ def ratings(catalogue: Catalogue, study: Study) -> pd.DataFrame:
 
     rows = list(_rows(catalogue, study))
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    texts = ("expected", "presence", "own_words", "fit", "coverage", "scope", "comment")
+    texts = ("scores", "expected", "presence", "own_words", "fit", "coverage", "scope", "comment")
     kinds: dict[str, Any] = dict.fromkeys(("rater", "kind", "model", "head", "source", *texts), object)
     kinds |= dict.fromkeys(("item", "occasion", "position", "layer", "revisions"), "int64")
     kinds |= dict.fromkeys(("unclear", "true_unclear"), bool) | dict.fromkeys(
@@ -89,6 +92,7 @@ def _rows(catalogue: Catalogue, study: Study) -> Iterable[dict[str, Any]]:
         .where(event.c.study_id == study.id, event.c.presentation_id.is_not(None))
         .order_by(event.c.id)
     )
+    scores = {number: json.dumps(found, sort_keys=True) for number, found in by_item(catalogue, study).items()}
     with catalogue.engine.connect() as connection:
         entries: list[Row[Any]] = list(connection.execute(events))
         presented: list[Row[Any]] = list(connection.execute(query))
@@ -103,6 +107,7 @@ def _rows(catalogue: Catalogue, study: Study) -> Iterable[dict[str, Any]]:
             "occasion": row.occasion,
             "position": row.position,
             **{column.name: getattr(row, column.name) for column in of_item},
+            "scores": scores.get(row.number),
             **row.stage_a,
             **row.stage_b,
             "revisions": sum(e.type == "revised" for e in happened),

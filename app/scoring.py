@@ -16,6 +16,7 @@ from describe.measures import DEFAULT, MEASURES
 from describe.providers import CHOICES
 
 if TYPE_CHECKING:
+    from annotations.people import Ends, People
     from describe.pipeline import ScorePlan
 
 __all__ = ["score"]
@@ -64,6 +65,7 @@ def score(
     quiet: o.Quiet = False,
 ) -> int:
     """Score descriptions on rows that their authors never saw, beside the scores of wrong ones."""
+    from annotations.people import against_people
     from app.terminal import progress_bars, write_json
     from describe import pipeline
     from describe.catalog import Catalogue
@@ -81,6 +83,8 @@ def score(
                 result = pipeline.score(opened, model, named, **asked, fresh=llm_options.fresh, progress=progress)
             code = exit_code(result, "descriptions")
         found = pipeline.score_report(opened, model, reading)
+        by_people = against_people(opened, pipeline.find(opened, model, reading)[1])
+    found = [row | {"people": _people(row, by_people)} for row in found]
     if plots:
         from app.score_chart import save_scores
 
@@ -112,7 +116,9 @@ def _draw(model: str, found: list[dict[str, Any]]) -> None:
     from app.score_tables import draw_curves, draw_heads_to_look_at
     from app.terminal import draw_table
 
-    for line in dict.fromkeys(line for row in found for line in (*_level_lines(row), *_beyond(row))):
+    for line in dict.fromkeys(
+        line for row in found for line in (*_level_lines(row), *_beyond(row), *_people_lines(row))
+    ):
         say(line)
     headings = (
         "descriptions by",
@@ -187,6 +193,37 @@ def _beyond(row: dict[str, Any]) -> Iterator[str]:
         )
 
 
+def _people(row: dict[str, Any], found: dict[tuple[str, str], People]) -> dict[str, People | None] | None:
+    """What people say of a row's score, and of all scores of its author together; None for what nobody rated."""
+    if not found or row["of"] == "roles" or not row["judge"]:
+        return None
+    from annotations.report.calibration import TOGETHER
+    from annotations.scores import score_name
+    from annotations.sources import source_name
+
+    source = source_name(row["llm"], row["prompt"])
+    of_score = found.get((source, score_name(row["measure"], row["judge"])))
+    return None if of_score is None else {"score": of_score, "together": found.get((source, TOGETHER))}
+
+
+def _people_lines(row: dict[str, Any]) -> Iterator[str]:
+    """How far scores tell what raters said, with what is luck."""
+    told = row["people"] or {}
+    for name, found in (
+        (f"{row['measure']} of {row['judge']}", told.get("score")),
+        ("all measures", told.get("together")),
+    ):
+        if found is None:
+            continue
+        of = f"{of_whom(row)}: people, by {name}: "
+        rests = f"{found['answers']} answers on {found['descriptions']} descriptions"
+        if found["auroc"] is None:
+            yield f"{of}{found['note']} ({rests})"
+        else:
+            luck = f", shuffled {_estimate(found['shuffled'])}" if found["shuffled"] else ""
+            yield f'{of}AUROC for "fits" {_estimate(found["auroc"])}{luck} ({rests})'
+
+
 def _placebo_rows(found: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
     for row in (row for row in found if row["of"] == "heads"):
         who = (f"{row['llm']} ({row['prompt']})", row["judge"] or NOT_RUN)
@@ -205,5 +242,8 @@ def _value(row: dict[str, Any], measure: str) -> str:
     return f"{_estimate(found)}{MEASURES[measure].unit if found else ''}"
 
 
-def _estimate(found: dict[str, float] | None) -> str:
-    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]" if found else "-"
+def _estimate(found: dict[str, float] | Ends | None) -> str:
+    if not found:
+        return "-"
+    ends = "" if found["low"] is None or found["high"] is None else f" [{found['low']:.3f}, {found['high']:.3f}]"
+    return f"{found['value']:.3f}{ends}"

@@ -11,8 +11,8 @@ import pandas as pd
 
 from annotations.records import COVERAGE, FIT, KINDS, PRESENCE, SCOPE
 from annotations.report.exclusion import carefulness, judge, rules_in_words
-from annotations.report.figures import CONTROLS, OWN, SWAPPED, all_figures, confusion, own_and_other
-from annotations.report.frame import STRICT, checked, repeats
+from annotations.report.figures import SWAPPED, all_figures, confusion
+from annotations.report.frame import CONTROLS, OWN, STRICT, checked, own_and_other, repeats
 from annotations.report.records import Counts, Figure, RaterLine, Report, Study
 from annotations.statistics import Interval, d_prime
 from describe.statistics import DRAWS

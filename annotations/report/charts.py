@@ -48,7 +48,8 @@ def _layer(report: Report) -> Any:
 
 
 def _calibration(report: Report) -> Any:
-    """The reliability curve: over the height of the score the share that fits, with its interval, by describer."""
+    """The reliability curves: over the height of a score the share that fits, with its interval, by describer; below
+    each other those of several scores."""
     import altair as alt
 
     figures = [figure for figure in report.figures if figure.bin is not None and figure.value is not None]
@@ -57,6 +58,7 @@ def _calibration(report: Report) -> Any:
     bins = [figure.bin for figure in figures if figure.bin is not None]
     rows = _rows(figures).assign(
         source=[found.source for found in bins],
+        score=[found.score for found in bins],
         start=[found.low for found in bins],
         end=[found.high for found in bins],
         middle=[(found.low + found.high) / 2 for found in bins],
@@ -70,7 +72,13 @@ def _calibration(report: Report) -> Any:
     spans = base.mark_rule(strokeWidth=1, opacity=0.5).encode(x="start:Q", x2="end:Q", y="value:Q")
     reach = base.mark_rule(strokeWidth=1.5).encode(y="low:Q", y2="high:Q").transform_filter("isValid(datum.low)")
     counts = base.transform_calculate(label="'n = ' + datum.n").mark_text(align="left", dx=6, dy=-8)
-    return (spans + reach + curve + counts.encode(y="value:Q", text="label:N")).properties(width=420, height=240)
+    drawn = (spans + reach + curve + counts.encode(y="value:Q", text="label:N")).properties(width=420, height=240)
+    scores = list(dict.fromkeys(found.score for found in bins))
+    if len(scores) == 1:
+        return drawn
+    header = alt.Header(labelFontWeight="bold", labelLimit=420)
+    each = alt.Facet("score:N", title=None, sort=scores, header=header)
+    return drawn.facet(facet=each, columns=1).resolve_scale(x="independent").resolve_axis(x="independent")
 
 
 def _shares(report: Report, part: str) -> Any:

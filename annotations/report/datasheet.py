@@ -7,8 +7,7 @@ from __future__ import annotations
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from annotations.records import COVERAGE, FIT, PRESENCE, SCOPE
-from annotations.report.figures import CONTROLS
-from annotations.report.frame import BASELINE
+from annotations.report.frame import BASELINE, CONTROLS
 from annotations.report.markdown import escaped
 from annotations.report.page import TEMPLATES
 from annotations.report.records import Report

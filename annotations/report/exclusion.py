@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from annotations.report.frame import repeats
 from annotations.report.records import Study
 
-__all__ = ["LEAST", "RULES", "Carefulness", "carefulness", "judge", "rules_in_words"]
+__all__ = ["LEAST", "RULES", "Carefulness", "carefulness", "judge", "kept", "rules_in_words"]
 
 
 class Carefulness(NamedTuple):
@@ -104,6 +105,17 @@ def judge(study: Study, found: Carefulness) -> tuple[tuple[str, ...], tuple[str,
             side = "more" if rule.at_most else "less"
             reasons.append(f"{rule.words}: {rule.show(value)}, {side} than {rule.show(limit)}")
     return tuple(reasons), tuple(notes)
+
+
+def kept(study: Study, rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the raters whom the study's rules do not exclude."""
+    twice = repeats(rows)
+    out = [
+        name
+        for name, part in rows.groupby("rater")
+        if judge(study, carefulness(part, twice[twice["rater"] == name]))[0]
+    ]
+    return rows[~rows["rater"].isin(out)]
 
 
 def rules_in_words(study: Study) -> tuple[str, ...]:

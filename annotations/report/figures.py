@@ -3,48 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 
 from annotations.records import FIT, PRESENCE
-from annotations.report.frame import BASELINE, LENIENT, STRICT, repeats
-from annotations.report.records import Counts, Figure, ScoreBin
+from annotations.report.calibration import calibration
+from annotations.report.frame import BASELINE, CONTROLS, GRADES, OWN, STRICT, own_and_other, repeats
+from annotations.report.records import Counts, Figure
 from annotations.report.sample import Sample
 
 __all__ = [
     "ALL_ITEMS",
-    "BINS",
-    "CONTROLS",
     "DESCRIBED",
-    "OWN",
     "OWN_OR_UNCLEAR",
     "REAL_ITEMS",
     "SWAPPED",
     "all_figures",
     "bands",
     "confusion",
-    "own_and_other",
 ]
 
-OWN = "own description"
 ABSTAINED = 'own "Unclear"'
 OWN_OR_UNCLEAR = 'own, "Unclear" included'
-CONTROLS = {
-    "swap_easy": "another head's, random",
-    "swap_hard": "another head's, similar output",
-    "shuffled": "own, targets shuffled",
-}
-"""Kinds of controls -> how the report calls them."""
-
 SWAPPED = "another head's, all"
 DESCRIBED = ("described", "Unclear")
 REAL_ITEMS, ALL_ITEMS = "real items", "all items"
-BINS = 4
-"""Of the reliability curve, with about as many descriptions in each."""
-
-_GRADES = (("strict", STRICT), ("lenient", LENIENT))
 _THIRDS = ("first third", "middle third", "last third")
 
 
@@ -53,16 +36,9 @@ def all_figures(ratings: pd.DataFrame, seed: int, draws: int) -> tuple[Figure, .
     content = ratings[ratings["kind"] != "catch"]
     sample = Sample(content[content["occasion"] == 1].reset_index(drop=True), seed, draws)
     twice = Sample(repeats(content), seed, draws)
-    parts = (_plausibility, _differences, _detection, _presence, _layers, _sources, _calibration, _agreement)
+    parts = (_plausibility, _differences, _detection, _presence, _layers, _sources, calibration, _agreement)
     figures = [figure for part in parts for figure in part(sample)]
     return (*figures, *_repeats(twice), *_time(ratings))
-
-
-def own_and_other(rows: pd.DataFrame) -> dict[str, pd.Series]:
-    """Group -> which rows: the heads' own descriptions, and each control; an "Unclear" is no description."""
-    answered, described = rows["fit"].notna(), ~rows["unclear"]
-    groups = {OWN: answered & described & (rows["kind"] == "real")}
-    return groups | {name: answered & described & (rows["kind"] == kind) for kind, name in CONTROLS.items()}
 
 
 def bands(rows: pd.DataFrame) -> pd.Series:
@@ -96,14 +72,14 @@ def _plausibility(sample: Sample) -> Iterator[Figure]:
     groups = own_and_other(rows)
     extra = {ABSTAINED: real & rows["unclear"], OWN_OR_UNCLEAR: real}
     ordered = {OWN: groups[OWN], **extra, **{name: groups[name] for name in CONTROLS.values()}}
-    for grade, answers in _GRADES:
+    for grade, answers in GRADES:
         for group, among in ordered.items():
             yield sample.share("plausibility", grade, group, among, rows["fit"].isin(answers))
 
 
 def _differences(sample: Sample) -> Iterator[Figure]:
     groups = own_and_other(sample.rows)
-    for grade, answers in _GRADES:
+    for grade, answers in GRADES:
         for name in CONTROLS.values():
             sides = (groups[OWN], groups[name])
             yield sample.difference("difference", grade, f"own minus {name}", sides, sample.rows["fit"].isin(answers))
@@ -138,7 +114,7 @@ def _layers(sample: Sample) -> Iterator[Figure]:
     if not own.any():
         return
     band = bands(rows)
-    for grade, answers in _GRADES:
+    for grade, answers in GRADES:
         for name in sorted(band[own].unique(), key=_third):
             yield sample.share("layer", grade, name, own & (band == name), rows["fit"].isin(answers))
 
@@ -151,7 +127,7 @@ def _sources(sample: Sample) -> Iterator[Figure]:
     rows = sample.rows
     own = own_and_other(rows)[OWN]
     sources = sorted(rows.loc[own, "source"].unique(), key=lambda name: (name == BASELINE, name))
-    for grade, answers in _GRADES:
+    for grade, answers in GRADES:
         hit = rows["fit"].isin(answers)
         for name in sources:
             yield sample.share("source", grade, name, own & (rows["source"] == name), hit)
@@ -160,28 +136,6 @@ def _sources(sample: Sample) -> Iterator[Figure]:
             for name in sources[:-1]:
                 sides = (own & (rows["source"] == name), baseline)
                 yield sample.difference("source", grade, f"{name} minus {BASELINE}", sides, hit)
-
-
-def _calibration(sample: Sample) -> Iterator[Figure]:
-    """Own descriptions that have an automatic score, by source: does it rank them, and what is each height worth?"""
-    rows = sample.rows
-    scored = own_and_other(rows)[OWN] & rows["score"].notna()
-    if not scored.any():
-        note = "no description had a score when the study was made"
-        yield Figure("calibration", "AUROC of the score, strict", OWN, "coefficient", None, 0, note=note)
-    for name in sorted(rows.loc[scored, "source"].unique()):
-        of_source = scored & (rows["source"] == name)
-        for grade, answers in _GRADES:
-            hit = rows["fit"].isin(answers)
-            yield sample.ranking("calibration", f"AUROC of the score, {grade}", name, of_source, "score", hit)
-        heights = rows.loc[of_source].drop_duplicates("item")["score"]
-        edges = np.unique(np.quantile(heights, np.linspace(0, 1, BINS + 1)))
-        place = np.clip(np.searchsorted(edges, rows["score"], side="right"), 1, max(len(edges) - 1, 1))
-        for i, low in enumerate(edges[:-1] if len(edges) > 1 else edges, 1):
-            high = edges[min(i, len(edges) - 1)]
-            group = f"{name}, score {low:.2f} to {high:.2f}"
-            share = sample.share("calibration", "strict", group, of_source & (place == i), rows["fit"].isin(STRICT))
-            yield replace(share, bin=ScoreBin(name, float(low), float(high)))
 
 
 def _agreement(sample: Sample) -> Iterator[Figure]:

@@ -16,7 +16,21 @@ from describe.text import no_formula, visible
 
 __all__ = ["FORMS", "table", "written"]
 
-_COLUMNS = ("raters", "part", "figure", "group", "unit", "value", "low", "high", "method", "n", "hits", "note")
+_COLUMNS = (
+    "raters",
+    "part",
+    "figure",
+    "group",
+    "unit",
+    "value",
+    "low",
+    "high",
+    "method",
+    "n",
+    "hits",
+    "descriptions",
+    "note",
+)
 
 
 def written(report: Report, form: str) -> str:
@@ -27,7 +41,7 @@ def written(report: Report, form: str) -> str:
 def table(report: Report) -> str:
     """CSV, a row per figure and interval, unrounded; cells that a spreadsheet would run start with an apostrophe."""
     rows = [{name: _cell(value) for name, value in row.items()} for row in _rows(report)]
-    whole = {"n": "Int64", "hits": "Int64"}
+    whole = {"n": "Int64", "hits": "Int64", "descriptions": "Int64"}
     text: str = pd.DataFrame(rows, columns=list(_COLUMNS)).astype(whole).to_csv(index=False, lineterminator="\n")
     return text
 
@@ -85,6 +99,7 @@ def _figure(figure: Figure, raters: str) -> Iterator[dict[str, Any]]:
         "unit": figure.unit,
     }
     row |= {"value": figure.value, "n": figure.n, "hits": figure.hits, "note": figure.note}
+    row["descriptions"] = figure.descriptions
     for interval in figure.intervals or (None,):
         yield row | (interval._asdict() if interval else {})
 

@@ -7,7 +7,18 @@ import pandas as pd
 from annotations.records import FIT, KINDS, PRESENCE
 from describe.errors import InputError
 
-__all__ = ["BASELINE", "COLUMNS", "LENIENT", "STRICT", "checked", "repeats"]
+__all__ = [
+    "BASELINE",
+    "COLUMNS",
+    "CONTROLS",
+    "GRADES",
+    "LENIENT",
+    "OWN",
+    "STRICT",
+    "checked",
+    "own_and_other",
+    "repeats",
+]
 
 COLUMNS = (
     *("rater", "item", "occasion", "position", "kind", "expected", "model", "head", "layer", "source", "unclear"),
@@ -19,6 +30,16 @@ STRICT = ("fits",)
 
 LENIENT = ("fits", "partly")
 """As above, counting what fits in part."""
+
+GRADES = (("strict", STRICT), ("lenient", LENIENT))
+
+OWN = "own description"
+CONTROLS = {
+    "swap_easy": "another head's, random",
+    "swap_hard": "another head's, similar output",
+    "shuffled": "own, targets shuffled",
+}
+"""Kinds of controls -> how the report calls them."""
 
 BASELINE = "statistics"
 """The source whose descriptions are made without an LLM."""
@@ -39,6 +60,13 @@ def checked(ratings: pd.DataFrame) -> pd.DataFrame:
         raise InputError(f"rater {row['rater']} answered item {row['item']} twice on occasion {row['occasion']}")
     types = {"unclear": bool, "true_unclear": bool, "seconds_a": float, "seconds_b": float}
     return ratings.astype(types).sort_values(["rater", "position", "occasion"], ignore_index=True)
+
+
+def own_and_other(rows: pd.DataFrame) -> dict[str, pd.Series]:
+    """Group -> which rows: the heads' own descriptions, and each control; an "Unclear" is no description."""
+    answered, described = rows["fit"].notna(), ~rows["unclear"]
+    groups = {OWN: answered & described & (rows["kind"] == "real")}
+    return groups | {name: answered & described & (rows["kind"] == kind) for kind, name in CONTROLS.items()}
 
 
 def repeats(ratings: pd.DataFrame) -> pd.DataFrame:

@@ -55,11 +55,12 @@ class Study:
 
 @dataclass(frozen=True, slots=True)
 class ScoreBin:
-    """Descriptions of one source whose automatic score is from ``low`` to ``high``."""
+    """Descriptions of one source whose automatic ``score`` is from ``low`` to ``high``."""
 
     source: str
     low: float
     high: float
+    score: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class Figure:
         value: None where it cannot be computed; ``note`` then says why.
         n: what it rests on: answers, or items where ``part`` is ``agreement``; for a difference, of both sides.
         hits: of a share, the answers that count.
+        descriptions: of a score, how many that were rated have it.
         bin: of the reliability curve, the descriptions that it is of.
     """
 
@@ -83,6 +85,7 @@ class Figure:
     hits: int | None = None
     intervals: tuple[Interval, ...] = ()
     note: str = ""
+    descriptions: int | None = None
     bin: ScoreBin | None = None
 
 

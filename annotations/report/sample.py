@@ -12,7 +12,7 @@ from annotations.report.records import Figure
 from annotations.statistics import Interval, agreement, between, d_prime, pairs_of
 from describe.statistics import auroc, resample, wilson
 
-__all__ = ["BOOTSTRAP", "DETECTION", "HEAD_BOOTSTRAP", "Sample"]
+__all__ = ["BOOTSTRAP", "DETECTION", "HEAD_BOOTSTRAP", "Mask", "Sample"]
 
 BOOTSTRAP = "bootstrap"
 """Over heads and raters."""
@@ -32,12 +32,13 @@ class Sample:
 
     Attributes:
         rows: the ratings, one per rater and item.
+        seed: of everything that is drawn.
         n_heads, n_raters: how many the ratings are of. A head is one table of mappings, whatever description it had:
             all items about it are drawn together.
     """
 
     def __init__(self, rows: pd.DataFrame, seed: int, draws: int) -> None:
-        self.rows = rows
+        self.rows, self.seed = rows, seed
         self._heads, heads = pd.factorize(pd.MultiIndex.from_frame(rows[["model", "head"]]))
         self._raters, raters = pd.factorize(rows["rater"], sort=True)
         self.n_heads, self.n_raters = len(heads), len(raters)
@@ -83,10 +84,10 @@ class Sample:
             for name, value, draws in zip(DETECTION, values, (pooled, means), strict=True)
         ]
 
-    def ranking(self, part: str, name: str, group: str, among: Mask, column: str, hit: Mask) -> Figure:
-        """The AUROC with which ``column`` ranks the answers ``among`` that are ``hit`` above the others."""
+    def ranking(self, part: str, name: str, group: str, among: Mask, heights: pd.Series, hit: Mask) -> Figure:
+        """The AUROC with which ``heights``, one a row, rank the answers ``among`` that are ``hit`` above the others."""
         chosen = among.to_numpy()
-        scores, yes = self.rows.loc[among, column].to_numpy(float), hit.to_numpy()[chosen]
+        scores, yes = heights[among].to_numpy(float), hit.to_numpy()[chosen]
         value = float(auroc(scores, yes)[0])
         if not np.isfinite(value):
             note = "no answers with a score" if not len(yes) else "all answers are the same"

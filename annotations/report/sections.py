@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from annotations.report.figures import CONTROLS, OWN, OWN_OR_UNCLEAR, REAL_ITEMS, SWAPPED
+from annotations.report.figures import OWN_OR_UNCLEAR, REAL_ITEMS, SWAPPED
+from annotations.report.frame import CONTROLS, OWN
 from annotations.report.records import Counts, Figure, Report
 from annotations.report.sample import DETECTION
 from annotations.report.words import interval, method_words, number, planned_words, shown
@@ -71,10 +72,13 @@ PARTS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "calibration": (
         "Automatic scores against people",
-        "Own descriptions that had an automatic score when the study was made. AUROC: the chance that one said to fit"
-        " has a higher score than one that is not, 0.5 where the score says nothing of what people will say. Below, the"
-        " share said to fit by the height of the score, in bins of about as many descriptions each: a score is"
-        " calibrated in so far as these rise with it.",
+        "Own descriptions that have an automatic score: the one shown first when the study was made (the score), and"
+        " those known by now, by each measure and judge. AUROC: the chance that one said to fit has a higher score than"
+        " one that is not, 0.5 where the score says nothing of what people will say. Ratings shuffled: the same after"
+        " the ratings were dealt out anew among the descriptions; within that interval, a score tells no more than"
+        " luck. All measures together: ranked by a regression on other heads alone. Then the share said to fit by the"
+        " height of the score, in bins of about as many descriptions each: a score is calibrated in so far as these"
+        " rise with it.",
         ("calibration",),
     ),
     "agreement": (
@@ -200,16 +204,18 @@ def _figures(figures: list[Figure]) -> Table:
     methods = list(dict.fromkeys(found.method for figure in figures for found in figure.intervals))
     noted = any(figure.note for figure in figures)
     counted = "items" if any(figure.part == "agreement" for figure in figures) else "answers"
-    headings = ["", "of", "value", counted]
+    scored = any(figure.descriptions is not None for figure in figures)
+    headings = ["", "of", "value", counted, *(["descriptions"] * scored)]
     headings += [f"95 % interval, {method}" for method in methods] + ["note"] * noted
     rows = []
     for figure in figures:
         count = f"{figure.hits:,} of {figure.n:,}" if figure.hits is not None else f"{figure.n:,}"
         value = number(figure.value, figure.unit) if figure.value is not None else "not computed"
         by_method = {found.method: interval(found, figure.unit) for found in figure.intervals}
-        row = [figure.name, figure.group, value, count, *(by_method.get(method, "") for method in methods)]
+        of = [("" if figure.descriptions is None else f"{figure.descriptions:,}")] * scored
+        row = [figure.name, figure.group, value, count, *of, *(by_method.get(method, "") for method in methods)]
         rows.append((*row, *([figure.note] * noted)))
-    return Table(tuple(headings), tuple(rows), range(2, 4 + len(methods)))
+    return Table(tuple(headings), tuple(rows), range(2, 4 + scored + len(methods)))
 
 
 def _detection(report: Report) -> Table:

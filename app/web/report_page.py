@@ -17,6 +17,7 @@ from app.web.chosen import chosen_study
 from app.web.drawing import paragraphs, table
 from app.web.gate import require_owner
 from app.web.shared import catalogue
+from describe.catalog import schema as catalogued
 
 ENDINGS = {"markdown": "md", "html": "html", "csv": "csv", "json": "json", "datasheet": "datasheet.md"}
 
@@ -57,15 +58,16 @@ def _draw(report: Report) -> None:
             st.html(table(one.headings, one.rows, one.numbers))
 
 
-def _newest(study: Study) -> int:
-    """The newest event: the report is computed anew only when there is one."""
-    newest = select(func.max(schema.study_event.c.id)).where(schema.study_event.c.study_id == study.id)
+def _newest(study: Study) -> tuple[int, int]:
+    """The newest event, and the newest score: the report is computed anew only when there is one."""
+    event = select(func.max(schema.study_event.c.id)).where(schema.study_event.c.study_id == study.id)
+    score = select(func.max(catalogued.score.c.id))
     with catalogue().engine.connect() as connection:
-        return int(connection.execute(newest).scalar() or 0)
+        return int(connection.execute(event).scalar() or 0), int(connection.execute(score).scalar() or 0)
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
-def _report(study_id: int, newest: int, _study: Study) -> Report:
+def _report(study_id: int, newest: tuple[int, int], _study: Study) -> Report:
     return build(ratings(catalogue(), _study), _study)
 
 

@@ -18,16 +18,19 @@ from annotations import schema
 from annotations.access import Attempts, code_hash, find_rater, has_password, link, new_code, set_password
 from annotations.access import verify_password as verify
 from annotations.design import new_study
-from annotations.export import backup, events, export
+from annotations.export import _items, backup, events, export
 from annotations.frame import COLUMNS, ratings
+from annotations.people import against_people
 from annotations.rating import RatingDesk
 from annotations.records import StageA, StageB, Study, Task
 from annotations.seeded import hashed
 from annotations.status import agreement, status
 from annotations.storage import extend, find_study, invite, revoke, stop
 from describe.catalog import Catalogue
+from describe.catalog import schema as catalogued
 from describe.catalog.database import begin_write
 from describe.errors import InputError
+from describe.records import Score
 from tests.study_samples import FITS, answer, described_catalogue, design, let_in, new, rate_all
 
 NASTY = "=cmd()\n\u202e<script>\0\ud800"
@@ -377,6 +380,65 @@ def test_the_frame_and_the_files_hold_what_was_said(catalogue: Catalogue, desk: 
     hashes = {item["content_hash"]: item for item in items}
     assert all(hashed(item["content"]) == found for found, item in hashes.items())
     assert {event["shown_hash"] for event in told if event["type"] == "answered_b"} <= set(hashes)
+
+
+def test_scores_by_every_measure_stand_beside_what_people_said(
+    catalogue: Catalogue, desk: RatingDesk, tmp_path: Path
+) -> None:
+    """Scores made after the study count, of the newest run, while the description says what raters were shown."""
+    study, raters = small(
+        catalogue,
+        2,
+        heads="sample:12",
+        sources=("statistics",),
+        swap_easy=0,
+        swap_hard=0,
+        shuffled=0,
+        catch=0,
+        min_seconds_per_item=None,
+    )
+    items = {item["number"]: item for item in _items(catalogue, study) if item["kind"] == "real"}
+    judge = catalogue.register_labeller("openai:y", "judge", "t", {})
+    ids = {number: item["origin"]["description_id"] for number, item in items.items()}
+    liked = set(list(items)[::2])
+    for number, id in ids.items():
+        catalogue.scores.save(id, judge, Score("write", 0.1), {"seed": 0}, {})
+        catalogue.scores.save(id, judge, Score("write", 0.9 if number in liked else 0.4), {"seed": 1}, {})
+        catalogue.scores.save(id, judge, Score("relation", None, failure="no_rows"), {}, {})
+    changed = min(items)
+    with begin_write(catalogue.engine) as connection:
+        table = catalogued.description
+        connection.execute(table.update().where(table.c.id == ids[changed]).values(pattern="other words"))
+    said = {(item["content"]["pattern"], item["content"]["inputs"]): number in liked for number, item in items.items()}
+
+    def judged(one: Task) -> StageB:
+        return FITS if said.get((one.pattern or "", one.inputs or "")) else StageB("partly", "few")
+
+    for rater in raters:
+        while (turn := let_in(desk, rater)).state == "item":
+            assert turn.task is not None
+            answer(desk, rater, turn.task, judged)
+    frame = ratings(catalogue, study).set_index("item")["scores"]
+    assert {json.loads(text)["write by openai:y"] for text in frame[frame.notna()]} == {0.4, 0.9}
+    assert frame[changed].isna().all()
+    assert set(frame[frame.notna()].index) == set(items) - {changed}
+    extraction = items[changed]["origin"]["extraction_id"]
+    found = against_people(catalogue, extraction, draws=100)
+    assert list(found) == [("statistics", "write by openai:y")]
+    people = found["statistics", "write by openai:y"]
+    assert (people["descriptions"], people["answers"]) == (len(items) - 1, 2 * (len(items) - 1))
+    assert people["auroc"] is not None
+    assert people["shuffled"] is not None
+    assert people["auroc"]["value"] == 1 > (people["shuffled"]["high"] or 1)
+    assert against_people(catalogue, extraction + 1) == {}
+    (row,) = [row for row in _rated(tmp_path, catalogue, study) if row["item"] == str(max(items))][:1]
+    assert json.loads(row["scores"])
+
+
+def _rated(folder: Path, catalogue: Catalogue, study: Study) -> list[dict[str, str]]:
+    export(catalogue, study, folder / "out")
+    with (folder / "out" / "ratings.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def test_the_state_for_the_owner(catalogue: Catalogue, desk: RatingDesk) -> None:

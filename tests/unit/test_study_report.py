@@ -21,9 +21,10 @@ from typer.testing import CliRunner
 import annotations.frame
 import annotations.storage
 from annotations.report import FORMS, Report, build, written
+from annotations.report.calibration import BINS, TOGETHER, auroc_name, luck_name
 from annotations.report.charts import charts, data_uri
-from annotations.report.figures import BINS
 from annotations.report.frame import COLUMNS
+from annotations.report.records import Figure
 from annotations.report.sections import PARTS
 from annotations.report.words import FEW_RATERS
 from app.study_report import ReportForm, report_from_frame, study_report
@@ -169,6 +170,41 @@ def test_scores_are_held_against_people() -> None:
     assert shares == sorted(shares, key=lambda share: share or 0)
     assert sum(figure.n for figure in curve) == found["good"].n if found["good"] else 0
     assert "calibration" in charts(report)
+
+
+def test_every_measure_is_held_against_people_and_against_luck() -> None:
+    """Two measures with the same error, one turned round, say together what neither says; noise says nothing."""
+    ratings, study = simulate(3, heads=60, controls=0, catches=0)
+    liked = ratings.assign(fits=ratings["fit"] == "fits").groupby("item")["fits"].mean()
+    error, noise = np.random.default_rng(1).normal(size=(2, int(ratings["item"].max()) + 1))
+    scores = {
+        item: {"write by x": share + error[item], "relation by x": share - error[item], "likelihood by y": noise[item]}
+        for item, share in liked.items()
+    }
+    own = ratings["kind"] == "real"
+    ratings["scores"] = [
+        json.dumps(scores[item]) if real else None for item, real in zip(ratings["item"], own, strict=True)
+    ]
+    report = build(ratings, study, draws=DRAWS)
+    (source,) = ratings["source"].unique()
+
+    def figure(name: str) -> Figure:
+        found = report.figure("calibration", name, source)
+        assert found is not None, name
+        assert found.descriptions == ratings[own & ~ratings["unclear"]]["item"].nunique()
+        return found
+
+    values = {name: figure(auroc_name(name)).value for name in ("write by x", "likelihood by y", TOGETHER)}
+    luck = {name: figure(luck_name(name)) for name in values}
+    ends = {name: found.intervals[0] for name, found in luck.items()}
+    assert all(abs((found.value or 0) - 0.5) < 0.05 for found in luck.values())
+    assert (values[TOGETHER] or 0) > 0.8 > (values["write by x"] or 1) > 0.5
+    assert (values[TOGETHER] or 0) > ends[TOGETHER].high
+    assert ends["likelihood by y"].low < (values["likelihood by y"] or 0) < ends["likelihood by y"].high
+    curves = {found.bin.score for found in report.figures if found.bin is not None}
+    assert curves == {"write by x", "relation by x", "likelihood by y"}
+    assert "<svg" in base64.b64decode(data_uri(charts(report)["calibration"][1]).split(",", 1)[1]).decode()
+    assert "200 shuffles" in written(report, "markdown")
 
 
 @pytest.fixture
