@@ -194,7 +194,7 @@ def _beyond(row: dict[str, Any]) -> Iterator[str]:
 
 
 def _people(row: dict[str, Any], found: dict[tuple[str, str], People]) -> dict[str, People | None] | None:
-    """What people say of a row's score, and of all scores of its author together; None for what nobody rated."""
+    """People's word on a row's score, and on all scores of its author together; None for what nobody rated."""
     if not found or row["of"] == "roles" or not row["judge"]:
         return None
     from annotations.report.calibration import TOGETHER
