@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy import select
 
@@ -45,7 +45,7 @@ def by_item(catalogue: Catalogue, study: Study) -> dict[int, dict[str, float]]:
 
 def _of_descriptions(
     catalogue: Catalogue, ids: Sequence[int]
-) -> dict[int, tuple[tuple[int, str, str], Mapping[str, float]]]:
+) -> dict[int, tuple[tuple[int, str, str], dict[str, float]]]:
     """Of each description that has a score: extraction, inputs and pattern; and its scores."""
     head, description, judge, score = schema.head, schema.description, schema.labeller, schema.score
     query = (
