@@ -7,10 +7,11 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from describe.catalog.figures import Found
-from describe.catalog.query_key import FoundPairs
+from describe.catalog.findings import Finding
 from describe.catalog.rows import iso
+from describe.figures import HeadFigure
 from describe.head_record import HeadProvenance, HeadRecord, HeldOut, Json, Record, Shape
+from describe.head_record.query_key import QueryKeyRecord
 from describe.mappings import ConstantPart, MappingRow, Target
 from describe.records import HeadId, HeadMapping, ModelInfo
 
@@ -63,8 +64,8 @@ def head_record(
     row: Row[Any],
     *,
     evidence: Row[Any] | None,
-    figure: Found | None,
-    query_key: FoundPairs | None,
+    figure: Finding[HeadFigure] | None,
+    query_key: Finding[QueryKeyRecord] | None,
     roles: Json | None,
     provenance: Mapping[str, Record],
     **known: Any,
@@ -83,9 +84,9 @@ def head_record(
     if row.constant is not None:
         known["constant"] = _unpack_constant(row.constant)
     if figure is not None:
-        known["figure"] = figure.figure
+        known["figure"] = figure.found
     if query_key is not None:
-        known["query_key"] = query_key.record
+        known["query_key"] = query_key.found
     looked_for = {
         "tokens": extraction.tokens,
         "evidence": evidence and evidence.settings,

@@ -65,9 +65,11 @@ def query_key(
         layer for layer in range(info.n_layers) if any(HeadId(layer, h) not in found for h in range(info.n_heads))
     ]
     if layers:
+        there = catalogue.saved_heads(extraction_id)
         for layer, of_layer in _layers(model, layers, offset, device, progress):
             heads = {HeadId(layer, head): record for head, record in enumerate(of_layer)}
-            catalogue.query_key.save(extraction_id, heads, settings)
+            extracted = {head: record for head, record in heads.items() if head in there}
+            catalogue.query_key.save(extraction_id, extracted, settings)
         found = catalogue.query_key.of_extraction(extraction_id, settings)
     return found
 
