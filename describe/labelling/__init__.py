@@ -3,7 +3,7 @@
 from describe.labelling.answer import ANSWER_SCHEMA, UNCLEAR, Answer, parse_answer
 from describe.labelling.cards import CardQuestion, load_card_template, objection, passes
 from describe.labelling.exchange import DescribeQuestion, Exchange, Inquiry, Question, run_ahead
-from describe.labelling.json_reply import first_reason, reply_object
+from describe.labelling.json_reply import first_reason, once_each, reply_object
 from describe.labelling.run import Asks, ask, inquire, work_through
 from describe.labelling.template import DEFAULT_PROMPT, Kind, Template, load_template, shown_rows, template_names
 
@@ -26,6 +26,7 @@ __all__ = [
     "load_card_template",
     "load_template",
     "objection",
+    "once_each",
     "parse_answer",
     "passes",
     "reply_object",

@@ -6,16 +6,18 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import json_repair
 from pydantic import ValidationError
 
 from describe.text import shortened
 
-__all__ = ["LONGEST", "first_reason", "reply_object", "without_thinking"]
+__all__ = ["LONGEST", "first_reason", "once_each", "reply_object", "without_thinking"]
+
+T = TypeVar("T")
 
 LONGEST = 1_000_000
 """Characters of the longest reply that is read, thinking included: some hundred thousand tokens."""
@@ -91,6 +93,27 @@ def _after_unopened(text: str) -> str:
     before, closed, after = text.rpartition("</think>")
     thought = closed and not before.lstrip().startswith(("{", "```")) and after.lstrip().startswith(("{", "```"))
     return after if thought else text
+
+
+def once_each(
+    text: str, name: str, n: int, items: Callable[[object], Sequence[T]], number: Callable[[T], int]
+) -> list[T]:
+    """The items of a reply's list ``name``, in order of their numbers, of which each from 1 to n must be there once.
+
+    ``items`` makes items of the list, raising `ValidationError`; ``number`` is an item's. Raises ValueError with a
+    reason that can be sent back to the LLM.
+    """
+    listed = reply_object(text, name)[name]
+    once = ValueError(f"each of the {name} 1 to {n} must be there once")
+    if isinstance(listed, list) and len(listed) > n:
+        raise once
+    try:
+        found = items(listed)
+    except ValidationError as error:
+        raise ValueError(first_reason(error)) from error
+    if sorted(map(number, found)) != list(range(1, n + 1)):
+        raise once
+    return sorted(found, key=number)
 
 
 def first_reason(error: ValidationError) -> str:

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from math import log
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from describe.attention import FITS, Context
 from describe.errors import CallError
-from describe.labelling import Inquiry, Kind, Template, first_reason, reply_object
+from describe.labelling import Inquiry, Kind, Template, once_each
 from describe.labelling.looks import context_line
 from describe.records import Claim, HeadId, Score
 from describe.scoring.detection import load_chat_template
@@ -156,17 +156,11 @@ class PlaceQuestion:
 
     def read(self, reply: str, usage: _Object) -> ChosenPlaces:
         """The numbers. Raises ValueError unless there is one for each line."""
-        lines = reply_object(reply, "lines")["lines"]
-        once = ValueError(f"each of the lines 1 to {self.n} must be there once")
-        if isinstance(lines, list) and len(lines) > self.n:
-            raise once
-        try:
-            answer = _Answer.model_validate({"lines": lines})
-        except ValidationError as error:
-            raise ValueError(first_reason(error)) from error
-        if sorted(found.line for found in answer.lines) != list(range(1, self.n + 1)):
-            raise once
-        ordered = sorted(answer.lines, key=lambda found: found.line)
+
+        def items(listed: object) -> list[_Line]:
+            return _Answer.model_validate({"lines": listed}).lines
+
+        ordered = once_each(reply, "lines", self.n, items, lambda found: found.line)
         return ChosenPlaces(tuple(found.token - 1 for found in ordered), usage=usage)
 
     def failed(self, failure: CallError, usage: _Object) -> ChosenPlaces:

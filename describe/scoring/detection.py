@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from describe.errors import CallError
-from describe.labelling import Inquiry, Kind, Template, first_reason, load_template, reply_object, shown_rows
+from describe.labelling import Inquiry, Kind, Template, load_template, once_each, shown_rows
 from describe.records import HeadId, Score
 from describe.scoring.measures import balanced_accuracy, grouping
 from describe.scoring.rows import Case, Trial, Words
@@ -87,17 +87,11 @@ class JudgeQuestion:
 
     def read(self, reply: str, usage: dict[str, Any]) -> Judgement:
         """The probabilities. Raises ValueError unless there is one for each row."""
-        rows = reply_object(reply, "rows")["rows"]
-        once = ValueError(f"each of the rows 1 to {self.n} must be there once")
-        if isinstance(rows, list) and len(rows) > self.n:
-            raise once
-        try:
-            answer = _Answer.model_validate({"rows": rows})
-        except ValidationError as error:
-            raise ValueError(first_reason(error)) from error
-        if sorted(found.row for found in answer.rows) != list(range(1, self.n + 1)):
-            raise once
-        ordered = sorted(answer.rows, key=lambda found: found.row)
+
+        def items(listed: object) -> list[_Row]:
+            return _Answer.model_validate({"rows": listed}).rows
+
+        ordered = once_each(reply, "rows", self.n, items, lambda found: found.row)
         return Judgement(tuple(found.probability for found in ordered), usage=usage)
 
     def failed(self, failure: CallError, usage: dict[str, Any]) -> Judgement:
