@@ -6,6 +6,8 @@ Altair draws them, without a browser; the web app shows the same charts.
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,13 @@ from app.tables import csv_table
 from describe.errors import InputError
 from describe.files import replacing, write_atomically
 from describe.operations import analysis
-from describe.text import visible
+from describe.text import spaced, visible
 
 __all__ = [
+    "DARK",
+    "LIGHT",
     "SIDES",
+    "Theme",
     "ablation_chart",
     "category_chart",
     "counts_chart",
@@ -33,12 +38,38 @@ __all__ = [
     "top_of_scale",
 ]
 
-_COLOURS = {"score": ["#f4f6f9", "#7aa6d6", "#08306b"], "suppression": ["#f9f5f4", "#e58b74", "#67000d"]}
+
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """Colours of charts on one background.
+
+    Attributes:
+        scores: of a score and of a suppression score, from 0 up; ``curves``: of accuracies as heads are removed, those
+            of the operation and random ones first; ``kinds``: of categories and models; ``ink``: of a single mark.
+    """
+
+    scores: Mapping[str, list[str]]
+    curves: list[str]
+    kinds: list[str]
+    ink: str
+
+
+LIGHT = Theme(
+    {"score": ["#f4f6f9", "#7aa6d6", "#08306b"], "suppression": ["#f9f5f4", "#e58b74", "#67000d"]},
+    ["#b2182b", "#555555", "#2166ac", "#4393c3", "#92c5de", "#5aae61", "#a6dba0", "#762a83", "#c2a5cf"],
+    ["#2f6fab", "#d9822b", "#3a9d6a", "#8e5ea2", "#c0504d", "#7f7f7f", "#b8a13a", "#4bb2c5"],
+    "#2f6fab",
+)
+DARK = Theme(
+    {"score": ["#1c2430", "#3d74b3", "#d3e6ff"], "suppression": ["#2b1f20", "#b8543f", "#ffd9cd"]},
+    ["#ff7d85", "#b3bac2", "#7ab8f5", "#4393c3", "#b5dcf0", "#7fd08a", "#b9e5b4", "#c99ad6", "#dcc8e4"],
+    ["#6aa5e0", "#eda35c", "#67c796", "#b98fd0", "#e58079", "#a9b0b8", "#d3be5f", "#74cfe0"],
+    "#8ab8ea",
+)
+
 SIDES = {"score": "relation score", "suppression": "suppression score"}
 """The two scores of a head for an operation, by their columns."""
 
-_CURVES = ["#b2182b", "#555555", "#2166ac", "#4393c3", "#92c5de", "#5aae61", "#a6dba0", "#762a83", "#c2a5cf"]
-_KINDS = ["#2f6fab", "#d9822b", "#3a9d6a", "#8e5ea2", "#c0504d", "#7f7f7f", "#b8a13a", "#4bb2c5"]
 _LEAST_TOP = 0.3  # a picture of an operation that no head implements stays pale
 
 
@@ -64,10 +95,9 @@ def save_relations(table: pd.DataFrame, threshold: float, folder: Path) -> list[
     return written
 
 
-def save_comparison(universality: pd.DataFrame, depth: pd.DataFrame, folder: Path) -> list[Path]:
+def save_comparison(counts: pd.DataFrame, depth: pd.DataFrame, folder: Path) -> list[Path]:
     """Heads that implement each operation in each model, in all and by relative depth. Returns the files written."""
     _folder(folder)
-    counts = analysis.counts_by_model(universality)
     written = _save(counts_chart(counts), counts, folder / "universality")
     return written + _save(depth_chart(depth), depth, folder / "relative-depth")
 
@@ -81,11 +111,11 @@ def save_ablations(curves: dict[str, pd.DataFrame], folder: Path) -> list[Path]:
     return written
 
 
-def ablation_chart(operation: str, rows: pd.DataFrame) -> Any:
+def ablation_chart(operation: str, rows: pd.DataFrame, theme: Theme = LIGHT) -> Any:
     """Accuracy by heads removed; a band of a standard deviation about the mean of random heads."""
     alt = _altair()
     kinds = list(dict.fromkeys(rows["kind"]))
-    scale = alt.Scale(domain=kinds, range=_CURVES[: len(kinds)])
+    scale = alt.Scale(domain=kinds, range=theme.curves[: len(kinds)])
     legend = alt.Legend(symbolType="stroke", symbolOpacity=1, symbolStrokeWidth=3)
     base = alt.Chart(rows, title=f"{_named(operation)}: accuracy as heads are removed").encode(
         x=alt.X("removed:Q", title="heads removed", axis=alt.Axis(tickMinStep=1)),
@@ -97,14 +127,21 @@ def ablation_chart(operation: str, rows: pd.DataFrame) -> Any:
 
 
 def heat_map(
-    rows: pd.DataFrame, by: str, title: str, top: float, *, mark_from: float | None = None, pick: bool = False
+    rows: pd.DataFrame,
+    by: str,
+    title: str,
+    top: float,
+    theme: Theme = LIGHT,
+    *,
+    mark_from: float | None = None,
+    pick: bool = False,
 ) -> Any:
     """Layer x head, coloured by a score from 0 to ``top``.
 
     ``mark_from``: cells are framed from this score on. ``pick``: a cell that is clicked is the selection ``head``.
     """
     alt = _altair()
-    color = alt.Color(f"{by}:Q", title="score", scale=alt.Scale(range=_COLOURS[by], domain=[0, top], clamp=True))
+    color = alt.Color(f"{by}:Q", title="score", scale=alt.Scale(range=theme.scores[by], domain=[0, top], clamp=True))
     base = alt.Chart(_lean(rows, by), title=title).encode(
         x=alt.X("head:O", axis=_ticks(rows, "head")),
         y=_layers(rows),
@@ -132,7 +169,7 @@ def top_of_scale(rows: pd.DataFrame) -> float:
     return max(_LEAST_TOP, float(rows[list(SIDES)].max().max()))
 
 
-def strongest_chart(best: pd.DataFrame) -> Any:
+def strongest_chart(best: pd.DataFrame, theme: Theme = LIGHT) -> Any:
     """Which operation each head implements most, by category; pale where hardly."""
     alt = _altair()
     rows = _lean(best, "category", "operation", "score")
@@ -143,7 +180,7 @@ def strongest_chart(best: pd.DataFrame) -> Any:
             tooltip=["layer:O", "head:O", "operation:N", alt.Tooltip("score:Q", format=".3f")],
             x=alt.X("head:O", axis=_ticks(best, "head")),
             y=_layers(best),
-            color=_category(),
+            color=_category(theme),
             opacity=alt.Opacity("score:Q", scale=alt.Scale(domain=[0, 1], range=[0.05, 1]), legend=None),
         )
         .properties(**_size(best))
@@ -160,7 +197,7 @@ def _top_heads(top: pd.DataFrame) -> Any:
     base = alt.Chart(named, title="Heads with the highest relation scores").encode(
         x=alt.X("rank:O", axis=alt.Axis(labelAngle=0)), y=alt.Y("operation:N", title=None)
     )
-    color = alt.Color("score:Q", title="score", scale=alt.Scale(range=_COLOURS["score"], domain=[0, 1]))
+    color = alt.Color("score:Q", title="score", scale=alt.Scale(range=LIGHT.scores["score"], domain=[0, 1]))
     ink = alt.when(alt.datum.score > 0.5).then(alt.value("white")).otherwise(alt.value("black"))
     label = alt.Text("label:N")
     text = base.transform_calculate(label="datum.name + '  ' + format(datum.score, '.2f')")
@@ -174,7 +211,7 @@ def _several(rows: pd.DataFrame) -> Any:
     alt = _altair()
     named = rows.assign(name=rows["layer"].astype(str) + "." + rows["head"].astype(str))
     order = named.sort_values(["layer", "head"])["name"].drop_duplicates().tolist()
-    color = alt.Color("score:Q", title="score", scale=alt.Scale(range=_COLOURS["score"], domain=[0, 1]))
+    color = alt.Color("score:Q", title="score", scale=alt.Scale(range=LIGHT.scores["score"], domain=[0, 1]))
     return (
         alt.Chart(named, title="Heads that implement several operations")
         .mark_rect()
@@ -183,7 +220,8 @@ def _several(rows: pd.DataFrame) -> Any:
     )
 
 
-def category_chart(share: pd.DataFrame) -> Any:
+def category_chart(share: pd.DataFrame, theme: Theme = LIGHT) -> Any:
+    """The share of each layer's heads that implement an operation of a category, a line for each."""
     alt = _altair()
     return (
         alt.Chart(share, title="Heads that implement an operation of a category, by layer")
@@ -191,28 +229,31 @@ def category_chart(share: pd.DataFrame) -> Any:
         .encode(
             x=alt.X("layer:Q", axis=alt.Axis(tickMinStep=1)),
             y=alt.Y("share:Q", title="share of the layer's heads", axis=alt.Axis(format="%")),
-            color=_category(),
+            color=_category(theme),
         )
         .properties(width=560, height=280)
     )
 
 
-def counts_chart(counts: pd.DataFrame) -> Any:
+def counts_chart(counts: pd.DataFrame, theme: Theme = LIGHT) -> Any:
+    """The share of each model's heads that implement each operation, a bar for each model."""
     alt = _altair()
     return (
         alt.Chart(counts, title="Heads that implement each operation")
         .mark_bar()
         .encode(
-            x=alt.X("heads:Q", title="heads"),
+            x=alt.X("share:Q", title="share of the model's heads", axis=alt.Axis(format=".1%")),
+            tooltip=["operation:N", "model:N", "heads:Q", alt.Tooltip("share:Q", format=".1%")],
             y=alt.Y("operation:N", title=None, axis=alt.Axis(labelLimit=240)),
             yOffset="model:N",
-            color=alt.Color("model:N", title="model", scale=alt.Scale(range=_KINDS)),
+            color=alt.Color("model:N", title="model", scale=alt.Scale(range=theme.kinds)),
         )
         .properties(width=420, height=alt.Step(12))
     )
 
 
-def depth_chart(depth: pd.DataFrame) -> Any:
+def depth_chart(depth: pd.DataFrame, theme: Theme = LIGHT) -> Any:
+    """The share of heads that implement each operation by relative depth, a line for each model."""
     alt = _altair()
     shown = depth[depth.groupby("operation")["heads"].transform("sum") > 0]
     return (
@@ -221,7 +262,7 @@ def depth_chart(depth: pd.DataFrame) -> Any:
         .encode(
             x=alt.X("depth:Q", title="relative depth", scale=alt.Scale(domain=[0, 1])),
             y=alt.Y("share:Q", title="share of heads", axis=alt.Axis(format="%")),
-            color=alt.Color("model:N", title="model", scale=alt.Scale(range=_KINDS)),
+            color=alt.Color("model:N", title="model", scale=alt.Scale(range=theme.kinds)),
         )
         .properties(width=200, height=110)
         .facet(facet=alt.Facet("operation:N", title=None), columns=4)
@@ -237,15 +278,15 @@ def _lean(rows: pd.DataFrame, *columns: str) -> pd.DataFrame:
     return rows[["layer", "head", *columns]].astype({"layer": "int16", "head": "int16"} | few)
 
 
-def _category() -> Any:
+def _category(theme: Theme) -> Any:
     """Colours of categories: a category looks the same in every chart of a model."""
     alt = _altair()
     legend = alt.Legend(orient="bottom", columns=3)  # beside, it would not fit a narrow page
-    return alt.Color("category:N", title="category", scale=alt.Scale(range=_KINDS), legend=legend)
+    return alt.Color("category:N", title="category", scale=alt.Scale(range=theme.kinds), legend=legend)
 
 
 def _named(operation: str) -> str:
-    return visible(operation).replace("_", " ")
+    return visible(spaced(operation))
 
 
 def _layers(rows: pd.DataFrame) -> Any:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from describe.head_record.differences import KINDS, words
-from describe.text import quoted, visible
+from describe.text import quoted, spaced, visible
 
 if TYPE_CHECKING:
     from describe.pipeline import Differences
@@ -59,7 +59,7 @@ def _summary(model: ModelDifferences) -> str:
     if not model.counts:
         return f"{model.compared} heads compared, none differs"
     order = [*(kind for kind in KINDS if kind in model.counts), *sorted(model.counts.keys() - set(KINDS))]
-    counts = ", ".join(f"{kind} {model.counts[kind]}" for kind in order)
+    counts = ", ".join(f"{spaced(kind)} {model.counts[kind]}" for kind in order)
     return f"{model.compared} heads compared, {len(model.heads)} differ ({counts})"
 
 
@@ -77,17 +77,32 @@ def _lines(head: dict[str, Any]) -> Iterable[Text]:
         moved = head["attention"]["figures"][:MOST_TOKENS]
         said = ", ".join(f"{visible(change['figure'])} {_moved(change)}" for change in moved)
         yield Text(f"attends: {visible(before)} to {visible(after)}" + (f"; {said}" if said else ""))
+    if "query_key" in head:
+        yield _query_key(head["query_key"])
     for change in head.get("relations", ()):
-        yield Text(f"{visible(change['operation'])}: {change['side']} {_moved(change)}")
+        yield Text(f"{visible(spaced(change['operation']))}: {change['side']} {_moved(change)}")
+
+
+def _query_key(change: dict[str, Any]) -> Text:
+    line = Text("looks by its weights:")
+    for sign, pairs in (("-", change["removed"]), ("+", change["added"])):
+        _listed(line, sign, [" at ".join(_cut(quoted(token), 60) for token in pair) for pair in pairs], ", ")
+    if change["agreement"]:
+        line.append(f" agreement with attention on text: r {_moved(change['agreement'])}")
+    return line
+
+
+def _listed(line: Text, sign: str, names: list[str], between: str) -> None:
+    """The first of what came or went, and how many more."""
+    if names:
+        more = f" and {len(names) - MOST_TOKENS} more" if len(names) > MOST_TOKENS else ""
+        line.append(" ").append_text(_piece(sign, between.join(names[:MOST_TOKENS]) + more))
 
 
 def _mapping(change: dict[str, Any]) -> Text:
     line = Text("mapping:")
     for sign, tokens in (("-", change["removed"]), ("+", change["added"])):
-        if tokens:
-            more = f" and {len(tokens) - MOST_TOKENS} more" if len(tokens) > MOST_TOKENS else ""
-            listed = " ".join(_cut(quoted(token), 60) for token in tokens[:MOST_TOKENS]) + more
-            line.append(" ").append_text(_piece(sign, listed))
+        _listed(line, sign, [_cut(quoted(token), 60) for token in tokens], " ")
     if change["other_targets"]:
         line.append(f" other targets of {change['other_targets']} sources")
     return line.append(f" (numbers of what stayed by up to {change['largest_change']:.2g} of their size)")
@@ -104,14 +119,15 @@ def _description(who: str, change: dict[str, Any]) -> Iterable[Text]:
     for part in ("inputs", "pattern", "failure"):
         if before[part] != after[part]:
             line = Text(f"{who}: {part}: ")
-            for sign, piece in words(before[part] or "", after[part] or ""):
+            texts = (before[part] or "", after[part] or "")
+            for sign, piece in words(*map(spaced, texts) if part == "failure" else texts):
                 between = "" if line.plain.endswith(" ") else " "
                 line.append(between).append_text(_piece(sign, _cut(visible(piece), LONGEST)))
             yield line
 
 
 def _said(sign: str, said: dict[str, Any]) -> Text:
-    text = (said["failure"] and f"failed, {said['failure']}") or f"{said['inputs']} → {said['pattern']}"
+    text = (said["failure"] and f"failed, {spaced(said['failure'])}") or f"{said['inputs']} → {said['pattern']}"
     return _piece(sign, _cut(visible(text), LONGEST))
 
 

@@ -12,6 +12,7 @@ import typer
 
 from app import options as o
 from app.saying import say
+from describe.text import spaced
 
 if TYPE_CHECKING:
     from describe.llm import LLM
@@ -95,7 +96,7 @@ def with_llm_options(command: Command) -> Command:
 def exit_code(result: StageResult, what: str) -> int:
     """The exit code of a run, and on standard error what of it, ``what`` in the plural, has no answer."""
     if result.failures:
-        failed = listed([f"{one} ({cause})" for one, cause in result.failures.items()])
+        failed = listed([f"{one} ({spaced(cause)})" for one, cause in result.failures.items()])
         say(f"headscribe: {len(result.failures)} {what} failed: {failed}; --retry-failed asks again", err=True)
     if result.stopped or result.interrupted:
         missing = f"{len(result.missing)} {what} are missing"

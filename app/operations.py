@@ -127,7 +127,7 @@ def compare(
     if plots:
         from app.charts import save_comparison
 
-        save_comparison(result.universality, result.depth, plots)
+        save_comparison(result.counts, result.depth, plots)
     if json_path:
         write_json(result.as_json(), json_path)
     elif not quiet:
@@ -202,16 +202,8 @@ def _draw_relations(result: RelationsResult, threshold: float) -> None:
 def _draw_comparison(result: Comparison) -> None:
     from app.terminal import draw_table
 
-    names = [column for column in result.universality.columns if column not in ("operation", "in_every_model")]
-    rows = [
-        (
-            row["operation"],
-            *("not valid" if _missing(row[name]) else str(row[name]) for name in names),
-            "yes" if row["in_every_model"] else "",
-        )
-        for row in result.universality.to_dict("records")
-    ]
-    draw_table(("operation", *names, "in every model"), rows, title="Heads that implement each operation")
+    title = "Heads that implement each operation, and their share of the model's"
+    draw_table(("operation", *result.heads, "in every model"), result.counted, title=title)
     pairs = [
         (row.first, row.second, str(row.operations), f"{row.r_strongest:.2f}", f"{row.r_share:.2f}")
         for row in result.correlations.itertuples()
@@ -237,9 +229,3 @@ def _draw_comparison(result: Comparison) -> None:
 
 def _heads(strongest: list[tuple[str, float]]) -> str:
     return "  ".join(f"{head} {score:.2f}" for head, score in strongest)
-
-
-def _missing(value: Any) -> bool:
-    import pandas as pd
-
-    return bool(pd.isna(value))

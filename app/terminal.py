@@ -16,7 +16,7 @@ from rich.text import Text
 
 from describe.files import write_atomically
 from describe.readings import PAPER
-from describe.text import encodable, json_text, printable, quoted, visible
+from describe.text import encodable, json_text, printable, quoted, spaced, visible
 
 if TYPE_CHECKING:
     from describe.head_record import AttentionRecord, Card, EvidenceRecord, HeadRecord, HeadSummary, RelationRecord
@@ -109,7 +109,8 @@ def draw_head(head: HeadRecord, *, suppressed: bool = False) -> None:
     ):
         if strong:
             said = (
-                f"{visible(name)} {value:.2f}{_checked(head.relations[name], side)}" for name, value in strong.items()
+                f"{visible(spaced(name))} {value:.2f}{_checked(head.relations[name], side)}"
+                for name, value in strong.items()
             )
             console.print(_text(f"{title:11}" + "  ".join(said)))
     if head.figure is not None:
@@ -123,9 +124,7 @@ def draw_head(head: HeadRecord, *, suppressed: bool = False) -> None:
             console.print(_text(title, style="dim"))
         console.print(_rows_table(rows, figure, down))
     for found in head.several_roles:
-        sources = ", ".join(quoted(head.salient[i].token) for i in found.rows[:6])
-        about = f"{visible(found.sign)}, {found.share:.0%} of the saliency, {len(found.rows)} rows:"
-        console.print(_text(f"role {found.role:<6} {about} {sources}"))
+        console.print(_text(f"role {found.role.role:<6} {found.words}"))
     if head.evidence:
         console.print(_evidence_table(head.evidence))
     _draw_descriptions(head, console)
@@ -173,7 +172,7 @@ def _draw_descriptions(head: HeadRecord, console: Console) -> None:
         role = f" role {one.role}" if one.role else ""
         console.print(_text(f"{one.llm} ({one.prompt}){role}", style="cyan"))
         if one.failure is not None:
-            console.print(_text(f"  failed ({one.failure}): {visible(one.detail or '')}", style="red"))
+            console.print(_text(f"  failed   {visible(one.cause)}", style="red"))
             continue
         console.print(_text(f"  inputs   {visible(one.inputs or '')}"))
         console.print(_text(f"  pattern  {visible(one.pattern or '')}", style="yellow" if one.unclear else ""))
@@ -182,6 +181,8 @@ def _draw_descriptions(head: HeadRecord, console: Console) -> None:
         if one.headline is not None:
             console.print(_text(f"  score    {visible(one.headline.text)}"))
             console.print(_text(f"  verdict  {one.verdict}"))
+        for line in one.unscored:
+            console.print(_text(f"  score    {visible(line)}", style="red"))
     if not head.descriptions:
         console.print(_text("not described yet: headscribe describe MODEL --llm LLM", style="dim"))
 
@@ -199,7 +200,7 @@ def _orders(head: HeadRecord, suppressed: bool) -> Iterator[tuple[Sequence[Mappi
 def _rows_table(rows: Sequence[MappingRow], figure: str, down: bool) -> Table:
     """Rows with the figure that orders them; where strengths are known, a bar behind each target says its share of the
     row's strongest."""
-    headings = ("source", figure, "suppressed targets" if down else "targets")
+    headings = ("source", figure, "suppresses" if down else "promotes")
     table = Table(*headings, box=None, header_style="bold", pad_edge=False)
     table.columns[1].justify = "right"
     for row in rows:

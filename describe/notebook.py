@@ -76,7 +76,9 @@ class Head:
         said = "".join(map(_description_html, record.ranked_descriptions()))
         where = f' <a href="{record.neuronpedia}" rel="noreferrer">at Neuronpedia</a>' if record.neuronpedia else ""
         sides = f"<div>attends: {_html(record.attention_text)}</div>" if record.attention else ""
+        sides += f"<div>by its weights {_html(record.query_key.words)}</div>" if record.query_key else ""
         sides += f"<div>implements {_html(record.implements_text)}</div>" if record.implements else ""
+        sides += f"<div>suppresses {_html(record.suppresses_text)}</div>" if record.suppresses else ""
         rows = "".join(
             f"<tr><th style='text-align:left'>{_token(row)}</th><td>{row.saliency:.3f}</td>"
             + "".join(
@@ -291,8 +293,9 @@ def _description_html(one: DescriptionRecord) -> str:
     who = f"<i>{_html(one.llm)}</i> ({_html(one.prompt)})"
     who += f" role {one.role}" if one.role else ""
     if one.failure is not None:
-        return f"<p>{who}: failed, {_html(one.failure)}</p>"
-    scored = "" if one.headline is None else f"<br>{_score_html(one.headline)}"
+        return f"<p>{who}: failed, {_html(one.cause)}</p>"
+    scored = "" if one.headline is None else f"<br>{_score_html(one.headline)}<br>verdict: {one.verdict}"
+    scored += "".join(f"<br>{_html(line)}" for line in one.unscored)
     return f"<p>{who}<br>inputs: {_html(one.inputs or '')}<br>pattern: {_html(one.pattern or '')}{scored}</p>"
 
 
@@ -308,11 +311,11 @@ def _card_html(record: HeadRecord) -> str:
 def _roles_html(record: HeadRecord) -> str:
     """The roles of groups of rows, where there are several."""
     lines = []
-    for role in record.several_roles:
-        number, share = len(role.rows), f"{role.share:.0%} of the saliency"
-        sources = " ".join(_token(record.salient[place]) for place in role.rows[:8])
-        claims = _html(role.claims)
-        lines.append(f"<li>role {role.role} {_html(role.sign)}, {share}, {number} rows: {sources} {claims}</li>")
+    for found in record.several_roles:
+        role = found.role
+        sources, targets = (" ".join(map(_token, some)) for some in (found.sources, found.targets))
+        much = f"{role.share:.0%} of the saliency, {len(role.rows)} rows; {found.verdict}"
+        lines.append(f"<li>role {role.role} {role.sign} {targets} for {sources} ({much}) {_html(role.claims)}</li>")
     return f"<ul>{''.join(lines)}</ul>" if lines else ""
 
 

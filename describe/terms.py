@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from describe.text import visible
 
-__all__ = ["Term", "head_terms", "marked", "prose_terms", "query_terms", "row_terms", "token_term"]
+__all__ = ["Term", "head_terms", "marked", "prose_terms", "query_terms", "row_terms", "telling", "token_term"]
 
 LONGEST, MOST, FAR = 60, 2000, 50_000
 """Characters of a term, terms of a text, and characters of a text that are looked at."""
@@ -22,6 +22,17 @@ PREFIX_FROM = 3
 """A query's word of so many letters finds all words that begin with it; a shorter one itself alone."""
 
 _WORD = re.compile(r"\w+")
+
+_STOP_WORDS = frozenset(
+    _WORD.findall("""
+    a about after all also an and any are as at be been before being both but by can could did do does done each either
+    else few for from had has have having he her him his how if in into is it its itself like many may more most much
+    neither no nor not of often on one only or other others our out over same she so some such than that the their them
+    then there these they this those through to too two under up us very was we were what when where whether which while
+    who whose will with within without would you your
+    """)
+)
+"""English words that hold sentences together, and say nothing of what these are about."""
 
 
 class Term(NamedTuple):
@@ -79,6 +90,11 @@ def marked(text: str, query: list[Term], width: int = 300) -> list[tuple[str, bo
             pieces += [(text[at:low], False), (text[low:high], True)]
             at = high
     return [piece for piece in (*pieces, (text[at:end], False), ("…" if end < len(text) else "", False)) if piece[0]]
+
+
+def telling(terms: Iterable[str]) -> list[str]:
+    """The words of a description that say what it is about: neither stop words nor numbers, which count its rows."""
+    return [term for term in terms if term not in _STOP_WORDS and not term.isdigit()]
 
 
 def _words(text: str) -> list[str]:

@@ -24,6 +24,7 @@ __all__ = [
     "quoted",
     "shortened",
     "shown",
+    "spaced",
     "visible",
     "word_of",
 ]
@@ -52,6 +53,11 @@ def visible(text: str) -> str:
     if text.isprintable() and "\\" not in text:  # most are; the rule below says the same of them
         return text
     return "".join(_visible_char(char) for char in text)
+
+
+def spaced(name: str) -> str:
+    """The name of an operation, or of a cause of failure, as people read it: ``country to capital``."""
+    return name.replace("_", " ")
 
 
 @lru_cache(maxsize=2**16)  # prompts and pages show the tokens of one vocabulary again and again

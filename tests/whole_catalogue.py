@@ -14,6 +14,7 @@ from describe.catalog.roles import Role
 from describe.check_records import Ablation, DynamicHits, HitCounts
 from describe.figures import PARTS, FigurePart, HeadFigure
 from describe.head_record import CountedTokens
+from describe.head_record.query_key import QueryKeyRecord
 from describe.readings import DIRECT, PAPER
 from describe.records import (
     Claim,
@@ -31,7 +32,7 @@ from describe.records import (
     WordedCard,
 )
 
-__all__ = ["MODEL", "OTHER", "VERSIONS", "attend", "direct_mapping", "look", "mapping", "whole_catalogue"]
+__all__ = ["MODEL", "OTHER", "VERSIONS", "attend", "connect", "direct_mapping", "look", "mapping", "whole_catalogue"]
 
 MODEL = ModelInfo("openai-community/gpt2", "ab" * 32, "gpt2", 2, 2, 2, 8, 4, 500)
 OTHER = replace(MODEL, name="tiny", content_hash="cd" * 32, n_heads=3, n_kv_heads=1)
@@ -117,6 +118,15 @@ def attend(catalogue: Catalogue, model_id: int, model: ModelInfo) -> None:
     run = catalogue.attention.begin_run(model_id, {"tokens": 512}, True, VERSIONS)
     found = {"documents": {"text": 2, "random": 1}, "tokens": 512, "sources": {"a <b> & c": 2}, "heads": 4, "same": 4}
     catalogue.attention.finish(run, [look(head) for head in model.heads], found | {"seconds": 1.5})
+
+
+def connect(catalogue: Catalogue, extraction: int, model: ModelInfo, key: str = "\n<b>") -> None:
+    """The pairs of tokens that queries and keys connect, by the weights, of every head; of the strongest this key."""
+    weaker = {"query": " d", "key": " e", "logit": 2.0}
+    pairs = ({"query": " c", "key": key, "logit": 4.5}, weaker)
+    figures = {"peak": 9.5, "random_peak": 5.25, "agreement": 0.375, "random_agreement": 0.125}
+    found = QueryKeyRecord.of(offset=1, pairs=pairs, at_offset=(weaker,), agreement_at_offsets=None, **figures)
+    catalogue.query_key.save(extraction, dict.fromkeys(model.heads, found), {"version": 1, "key": key})
 
 
 def look(head: HeadId) -> HeadAttention:

@@ -180,18 +180,20 @@ def _held_out(record: HeadRecord, tables: Tables) -> list[list[Any]]:
     return [[words, pack_rows(some, tables)] for words, some in named]
 
 
-ALIKE = {
-    "by_tokens": "By tokens: the share of salient and promoted tokens that both have",
-    "by_description": "By description: the words that both have, the rare ones more",
-}
-
-
 def _nearest(catalogue: Catalogue, one: Shown, head: HeadId) -> list[list[Any]]:
+    """The nearest heads as [by what, heads]: by tokens, then by what each describer said of both."""
     near = catalogue.search.nearest(one.extraction_id, head, limit=4)
-    return [
-        [words, [_near(other, one) for where in ("here", "elsewhere") for other in near[how][where]]]
-        for how, words in ALIKE.items()
-    ]
+    lists = {"By tokens: the share of salient and promoted tokens that both have": _near_all(near["by_tokens"], one)}
+    told = near["by_description"]
+    for llm in dict.fromkeys(other["llm"] for found in told.values() for other in found):
+        words = f"By what {visible(llm)} said: the words that both descriptions have, the rare ones more"
+        by_one = {where: [other for other in found if other["llm"] == llm] for where, found in told.items()}
+        lists[words] = _near_all(by_one, one)
+    return [[words, found] for words, found in lists.items()]
+
+
+def _near_all(near: Mapping[str, Sequence[Mapping[str, Any]]], one: Shown) -> list[Part]:
+    return [_near(other, one) for where in ("here", "elsewhere") for other in near[where]]
 
 
 def _near(other: Mapping[str, Any], one: Shown) -> Part:

@@ -83,7 +83,7 @@ def _draw(findings: Findings, folder: Path) -> list[str]:
     if findings.ablations:
         made += save_ablations({n: pd.DataFrame(ablation_curves(a)) for n, a in findings.ablations.items()}, place)
     if findings.comparison is not None:
-        made += save_comparison(findings.comparison.universality, findings.comparison.depth, place)
+        made += save_comparison(findings.comparison.counts, findings.comparison.depth, place)
     return [path.relative_to(folder).as_posix() for path in made if path.suffix == ".png"]
 
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
 import streamlit as st
+from markupsafe import Markup
 
 from app import charts
+from app.model_names import model_address
 from app.tables import change, number, p_value
 from app.web.drawing import notice, paragraphs, table
 from app.web.gate import require_reader
-from app.web.heads import chosen_model
+from app.web.heads import about_model, chosen_model, head_anchor, operation_anchor
 from app.web.plots import downloads, plot, scatter
 from app.web.scored import checks_of
 from app.web.starting import start_link
 from describe.inference import points
 from describe.pipeline import KnownChecks, ablation_curves, ablation_rows, correlation_rows
 from describe.records import ModelInfo
-from describe.text import visible
+from describe.text import spaced, visible
 
 CONTEXTS = {"without_context": "as if it attended to the source alone", "with_context": "as the head attends"}
 
@@ -32,6 +35,7 @@ def show() -> None:
         return
     model_id, model = chosen
     found = checks_of(model_id, model)
+    about_model(model, [found.correlated, found.removed])
     _correlations(model, found)
     _ablations(model, found)
 
@@ -50,16 +54,15 @@ def _correlations(model: ModelInfo, found: KnownChecks) -> None:
         with column:
             title = f"{_shown(operation)}, {by.replace('_', ' ')}: r {number(row[f'r_{by}'])}"
             name = f"{operation}-{side}-{by}"
-            plot(
-                scatter(heads, by, title), every, name, f"Static against dynamic {side} scores of all heads", pick=model
-            )
+            alt = f"Static against dynamic {side} scores of all heads"
+            plot(partial(scatter, heads, by, title), every, name, alt, pick=model)
             st.caption(f"The dynamic score is what the head writes {words}. p {p_value(row[f'p_{by}'])}.")
     st.caption(
         f"A point is a head, its dynamic score the mean over {every['template'].nunique()} templates; Pearson's r is"
         f" over all {row['points']:,} heads and templates, of {row['pairs']} pairs. The data has them all."
     )
     with st.expander("All operations", expanded=True):
-        st.html(table(_HEADINGS, [_correlation(row) for row in shown], range(1, 8), lines=True))
+        st.html(table(_HEADINGS, [_correlation(model_address(model), row) for row in shown], range(1, 8), lines=True))
         downloads(None, pd.DataFrame(rows), "correlations")
 
 
@@ -97,10 +100,10 @@ _HEADINGS = (
 )
 
 
-def _correlation(row: dict[str, Any]) -> tuple[str, ...]:
+def _correlation(model: str, row: dict[str, Any]) -> tuple[str, ...]:
     numbers = (text for by in CONTEXTS for text in (number(row[f"r_{by}"]), p_value(row[f"p_{by}"])))
     largest = number(row["largest_static_score"])
-    return _shown(row["operation"]), str(row["pairs"]), str(row["k"]), *numbers, largest
+    return operation_anchor(model, row["operation"]), str(row["pairs"]), str(row["k"]), *numbers, largest
 
 
 def _ablations(model: ModelInfo, found: KnownChecks) -> None:
@@ -110,15 +113,20 @@ def _ablations(model: ModelInfo, found: KnownChecks) -> None:
     operation = st.selectbox("Operation", list(found.ablations), format_func=_shown, width=340, key="ablated")
     curves = pd.DataFrame(ablation_curves(found.ablations[operation]))
     words = "Accuracy as heads are removed: those of the operation, random ones, and control tasks"
-    plot(charts.ablation_chart(operation, curves), curves, f"ablate-{operation}", words, width=720, height=340)
+    drawn = partial(charts.ablation_chart, operation, curves)
+    plot(drawn, curves, f"ablate-{operation}", words, width=720, height=340)
     removed = found.ablations[operation]
     st.caption(
         f"Over {removed.prompts} prompts; the band is a standard deviation of {len(removed.random)} draws of random"
-        f" heads. Removed, strongest first: {', '.join(removed.heads[:10])}{' …' if len(removed.heads) > 10 else ''}"
+        " heads."
     )
+    address = model_address(model)
+    first = Markup(", ").join(head_anchor(address, head) for head in removed.heads[:10])
+    more = f" and {len(removed.heads) - 10} more" if len(removed.heads) > 10 else ""
+    st.html(paragraphs([Markup("Removed, strongest first: {}{}").format(first, more)]))
     rows = ablation_rows(found.ablations)
     with st.expander("All operations, where each task fares worst", expanded=True):
-        st.html(table(_ABLATED, [_ablation(row) for row in rows], range(1, 8), lines=True))
+        st.html(table(_ABLATED, [_ablation(address, row) for row in rows], range(1, 8), lines=True))
         downloads(None, pd.DataFrame(rows), "ablations")
     rest = {name: value for name, value in found.tasks.items() if name not in found.ablations}
     if rest:
@@ -139,9 +147,9 @@ _ABLATED = (
 )
 
 
-def _ablation(row: dict[str, Any]) -> tuple[str, ...]:
+def _ablation(model: str, row: dict[str, Any]) -> tuple[str, ...]:
     return (
-        _shown(row["operation"]),
+        operation_anchor(model, row["operation"]),
         str(row["prompts"]),
         str(row["heads"]),
         number(row["base"]),
@@ -159,7 +167,7 @@ def _missing(model: ModelInfo, command: str, words: str) -> None:
 
 
 def _shown(operation: str) -> str:
-    return visible(operation).replace("_", " ")
+    return visible(spaced(operation))
 
 
 show()

@@ -8,6 +8,7 @@ from html import escape
 from importlib import resources
 
 import streamlit as st
+from markupsafe import Markup
 
 from annotations.records import Row
 from app.front_door.door import KEYS_SCRIPT
@@ -83,7 +84,10 @@ def said(presence: str, own_words: str | None) -> str:
 def table(
     headings: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = (), *, lines: bool = False
 ) -> str:
-    """A table of words and numbers; the first cell of a row is its heading. ``lines``: each row is one line."""
+    """A table of words and numbers; the first cell of a row is its heading. ``lines``: each row is one line.
+
+    A cell of ours that holds links is `Markup`; all else is escaped.
+    """
     align = ['class="hs-number"' if column in numbers else "" for column in range(len(headings))]
     head = "".join(f'<th scope="col" {how}>{_plain(text)}</th>' for text, how in zip(headings, align, strict=True))
     body = "".join(
@@ -151,6 +155,8 @@ def prose(text: object, longest: int = 10_000) -> str:
 
 
 def _plain(text: object) -> str:
+    if isinstance(text, Markup):
+        return str(text)
     return escape("".join(char if char in "\\\n" else visible(char) for char in str(text)))
 
 

@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from html import escape
 from typing import NoReturn
+from urllib.parse import urlencode
 
 import streamlit as st
+from markupsafe import Markup
 from streamlit.errors import StreamlitAPIException
 
 from app.model_names import head_link, model_address, model_link
@@ -20,9 +22,18 @@ from app.web.shared import catalogue
 from app.web.starting import start_link
 from describe.errors import CatalogueError
 from describe.records import HeadId, ModelInfo
-from describe.text import visible
+from describe.text import spaced, visible
 
-__all__ = ["browse_link", "chosen_in_address", "chosen_model", "head_anchor", "head_links", "open_head"]
+__all__ = [
+    "about_model",
+    "browse_link",
+    "chosen_in_address",
+    "chosen_model",
+    "head_anchor",
+    "head_links",
+    "open_head",
+    "operation_anchor",
+]
 
 
 def browse_link() -> str:
@@ -87,7 +98,25 @@ def head_links(model: str, heads: Sequence[tuple[HeadId, str]]) -> str:
     return f'<ol class="hs-heads">{"".join(items)}</ol>'
 
 
-def head_anchor(model: str, head: HeadId | str) -> str:
-    """A link to a head, as HTML."""
+def head_anchor(model: str, head: HeadId | str, about: str = "") -> Markup:
+    """A link to a head, with a word about it."""
     place = head if isinstance(head, HeadId) else HeadId.parse(head)
-    return f'<a href="{escape(head_link(model, place))}" target="_self">{place}</a>'
+    return _anchor(head_link(model, place), f"{place} {about}".strip())
+
+
+def operation_anchor(model: str, operation: str) -> Markup:
+    """A link to an operation's map of a model, by its name as people read it."""
+    address = "operations?" + urlencode({"model": model, "operation": operation})
+    return _anchor(address, visible(spaced(operation)))
+
+
+def about_model(model: ModelInfo, findings: Sequence[str]) -> None:
+    """The model that a page is about, with the way to its map; and what the page has to say of it, in a sentence."""
+    shape = f"{model.n_layers} layers of {model.n_heads} heads"
+    named = _anchor(model_link(model_address(model)), visible(model.name))
+    said = "".join(f"<p>{escape(one)}</p>" for one in findings if one)
+    st.html(f'<div class="hs-about"><p>{named} <span>{shape}</span></p>{said}</div>')
+
+
+def _anchor(address: str, words: str) -> Markup:
+    return Markup('<a href="{}" target="_self">{}</a>').format(address, words)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
 import streamlit as st
+from markupsafe import Markup
 
 from app import charts
 from app.model_names import model_address
 from app.tables import number
 from app.web.drawing import notice, paragraphs, table
 from app.web.gate import require_reader
-from app.web.heads import chosen_in_address, chosen_model, head_links
+from app.web.heads import (
+    about_model,
+    chosen_in_address,
+    chosen_model,
+    head_anchor,
+    head_links,
+    operation_anchor,
+)
 from app.web.plots import downloads, map_size, plot
 from app.web.scored import operations_of
 from app.web.shared import catalogue
@@ -20,7 +29,7 @@ from app.web.starting import start_link
 from describe.operations import analysis
 from describe.pipeline import comparison
 from describe.records import MIN_PAIRS, THRESHOLD, HeadId, ModelInfo, OperationScores
-from describe.text import visible
+from describe.text import spaced, visible
 
 MOST_MODELS = 8
 """Models side by side, at most: more cannot be told apart in a chart."""
@@ -36,24 +45,27 @@ def show() -> None:
     model_id, model = chosen
     operations, scores = operations_of(model_id)
     if not operations:
+        about_model(model, [])
         notice("No operation was scored for this model yet: headscribe relations MODEL does so, from its weights.")
         start_link("Score operations here", do="relations", model=model.name)
         return
     threshold = st.number_input(
         "A head implements an operation from this score on", 0.01, 1.0, THRESHOLD, 0.05, format="%.2f", width=340
     )
-    _summary(operations, threshold)
+    about_model(model, [analysis.findings(operations, model.vocab_size, threshold)])
+    _summary(model, operations, threshold)
     if scores.empty:
         return notice(f"No operation has {MIN_PAIRS} pairs of single tokens in this model's vocabulary.")
     _one(model, scores, threshold)
     _layers(model, scores, threshold)
-    _several(scores, threshold)
+    _several(model, scores, threshold)
     _models(model, threshold)
 
 
-def _summary(operations: list[OperationScores], threshold: float) -> None:
-    found = analysis.summary(operations, threshold)
-    st.html(table(_HEADINGS, [_row(row) for row in found.to_dict("records")], (2, 3, 4, 6), lines=True))
+def _summary(model: ModelInfo, operations: list[OperationScores], threshold: float) -> None:
+    found, address = analysis.summary(operations, threshold), model_address(model)
+    rows = [_row(address, row) for row in found.to_dict("records")]
+    st.html(table(_HEADINGS, rows, (2, 3, 4, 6), lines=True))
     flat = {f"top_{by}": found[f"top_{by}"].map(_heads) for by in charts.SIDES}
     downloads(None, found.assign(**flat), "operations")
 
@@ -61,12 +73,17 @@ def _summary(operations: list[OperationScores], threshold: float) -> None:
 _HEADINGS = ("operation", "category", "pairs", "k", "implement it", "strongest", "suppress it", "strongest suppressors")
 
 
-def _row(row: dict[str, Any]) -> tuple[str, ...]:
-    shown = (row["operation"].replace("_", " "), row["category"], str(row["pairs"]))
+def _row(model: str, row: dict[str, Any]) -> tuple[str, ...]:
+    about = row["category"], str(row["pairs"])
     if not row["valid"]:
-        return (*shown, "", "", f"not valid for this model: under {MIN_PAIRS} pairs", "", "")
-    score, suppression = ((str(row[f"heads_{by}"]), _heads(row[f"top_{by}"])) for by in charts.SIDES)
-    return (*shown, str(row["k"]), *score, *suppression)
+        name = visible(spaced(row["operation"]))
+        return (name, *about, "", "", f"not valid for this model: under {MIN_PAIRS} pairs", "", "")
+    score, suppression = ((str(row[f"heads_{by}"]), _linked(model, row[f"top_{by}"])) for by in charts.SIDES)
+    return (operation_anchor(model, row["operation"]), *about, str(row["k"]), *score, *suppression)
+
+
+def _linked(model: str, strongest: list[tuple[str, float]]) -> Markup:
+    return Markup(",  ").join(head_anchor(model, head, f"({value:.2f})") for head, value in strongest)
 
 
 def _heads(strongest: list[tuple[str, float]]) -> str:
@@ -85,7 +102,7 @@ def _one(model: ModelInfo, scores: pd.DataFrame, threshold: float) -> None:
         )
     rows = scores[scores["operation"] == operation]
     title = f"{_shown(operation)}: {charts.SIDES[by]}"
-    chart = charts.heat_map(rows, by, title, charts.top_of_scale(rows), mark_from=threshold, pick=True)
+    chart = partial(charts.heat_map, rows, by, title, charts.top_of_scale(rows), mark_from=threshold, pick=True)
     left, right = st.columns([width := map_size(model)["width"], 1230 - width], gap="large")
     with left:
         words = f"Map of all heads by {charts.SIDES[by]}, layers down, heads across"
@@ -108,18 +125,27 @@ def _layers(model: ModelInfo, scores: pd.DataFrame, threshold: float) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         words = "Share of each layer's heads that implement an operation of a category"
-        plot(charts.category_chart(share), share, "categories-by-layer", words, height=420)
+        plot(partial(charts.category_chart, share), share, "categories-by-layer", words, height=420)
     with right:
         words = "Map of all heads by the category of their strongest operation"
-        plot(charts.strongest_chart(best), best, "strongest-operation", words, **map_size(model))
+        plot(partial(charts.strongest_chart, best), best, "strongest-operation", words, **map_size(model))
 
 
-def _several(scores: pd.DataFrame, threshold: float) -> None:
+def _several(model: ModelInfo, scores: pd.DataFrame, threshold: float) -> None:
     found = analysis.multi_operation_heads(scores, threshold)
     if found.empty:
         return
     with st.expander(f"Heads that implement several operations ({len(found)})"):
-        rows = [(f"{row.layer}.{row.head}", row.names.replace("_", " ")) for row in found.itertuples()]
+        address = model_address(model)
+        strong = scores[scores["score"] >= threshold].sort_values("score", ascending=False)
+        implemented = {HeadId(*place): rows["operation"] for place, rows in strong.groupby(["layer", "head"])}
+        rows = [
+            (
+                head_anchor(address, head),
+                Markup(", ").join(operation_anchor(address, name) for name in implemented[head]),
+            )
+            for head in (HeadId(row.layer, row.head) for row in found.itertuples())
+        ]
         st.html(table(("head", "operations"), rows))
         downloads(None, found, "several-operations")
 
@@ -147,20 +173,18 @@ def _scores(model: ModelInfo) -> list[OperationScores]:
 
 def _comparison(scored: list[tuple[ModelInfo, list[OperationScores]]], threshold: float) -> None:
     found = comparison(scored, threshold, gqa=False)
-    counts = analysis.counts_by_model(found.universality)
-    plot(
-        charts.counts_chart(counts),
-        counts,
-        "universality",
-        "Heads that implement each operation in each model",
-        width=720,
-    )
+    words = "Share of each model's heads that implement each operation"
+    plot(partial(charts.counts_chart, found.counts), found.counts, "universality", words, width=720)
     common = found.universality[found.universality["in_every_model"]]["operation"].tolist()
     said = f"Implemented by a head of every one of these models: {', '.join(map(_shown, common)) or 'no operation'}."
     st.html(paragraphs([f"{said} Where a bar is missing, no head does, or the operation is not valid for that model."]))
+    with st.expander("Counts, with their share of all heads", expanded=True):
+        rows = [(visible(spaced(operation)), *rest) for operation, *rest in found.counted]
+        headings = ("operation", *found.heads, "in every model")
+        st.html(table(headings, rows, range(1, len(found.heads) + 1), lines=True))
     with st.expander("By relative depth"):
         words = "Share of heads that implement each operation, by relative depth, for each model"
-        plot(charts.depth_chart(found.depth), found.depth, "relative-depth", words)
+        plot(partial(charts.depth_chart, found.depth), found.depth, "relative-depth", words)
     headings = ("model", "model", "operations", "r of strongest heads", "r of shares of heads")
     rows = [
         (row.first, row.second, str(row.operations), number(row.r_strongest), number(row.r_share))
@@ -175,7 +199,7 @@ SAID = {"score": "promotes", "suppression": "suppresses"}
 
 
 def _shown(operation: str) -> str:
-    return visible(operation).replace("_", " ")
+    return visible(spaced(operation))
 
 
 show()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from annotations.report.charts import drawable
-from app.charts import picture_of
+from app.charts import DARK, LIGHT, Theme, picture_of
 from app.model_names import model_address
 from app.tables import csv_table
 from app.web.heads import open_head
@@ -20,11 +21,11 @@ from describe.records import HeadId, ModelInfo
 
 __all__ = ["downloads", "map_size", "picked", "plot", "scatter"]
 
-_INK = "#2f6fab"
+Drawn = Callable[[Theme], Any]
 
 
 def plot(
-    chart: Any,
+    drawn: Drawn,
     data: pd.DataFrame,
     name: str,
     words: str,
@@ -35,18 +36,23 @@ def plot(
 ) -> None:
     """Show a chart, with ``words`` for those who do not see it; width and height are those of all of it, in pixels.
 
+    ``drawn``: the chart in a theme; on the page that of the page, in a file that of paper.
     ``pick``: the model whose heads can be clicked in it, where the chart has the selection ``head``.
     """
     key = f"chart-{name}"
     how: dict[str, Any] = {"width": width, "height": height, "alt": words, "key": key}
     if pick is None:
-        st.altair_chart(chart, **how)
+        st.altair_chart(drawn(_theme()), **how)
     else:
-        found = st.altair_chart(chart, **how, on_select="rerun", selection_mode="head")
+        found = st.altair_chart(drawn(_theme()), **how, on_select="rerun", selection_mode="head")
         head = picked(found)
         if head is not None:
             open_head(model_address(pick), head)
-    downloads(chart, data, name)
+    downloads(partial(drawn, LIGHT), data, name)
+
+
+def _theme() -> Theme:
+    return DARK if st.context.theme.type == "dark" else LIGHT
 
 
 def map_size(model: ModelInfo) -> dict[str, Any]:
@@ -61,7 +67,7 @@ def picked(found: Any) -> HeadId | None:
     return HeadId(int(rows[0]["layer"]), int(rows[0]["head"])) if rows else None
 
 
-def downloads(chart: Any | None, data: pd.DataFrame, name: str) -> None:
+def downloads(chart: Callable[[], Any] | None, data: pd.DataFrame, name: str) -> None:
     """A chart as PNG and SVG, and its data; each is made when it is asked for."""
     file = re.sub(r"[^\w.-]+", "-", name)[:80].strip("-.") or "data"
     forms = {
@@ -69,10 +75,7 @@ def downloads(chart: Any | None, data: pd.DataFrame, name: str) -> None:
         "JSON": ("json", "application/json", partial(_json, data)),
     }
     if chart is not None and drawable():
-        forms = {
-            "PNG": ("png", "image/png", partial(picture_of, chart, "png")),
-            "SVG": ("svg", "image/svg+xml", partial(picture_of, chart, "svg")),
-        } | forms
+        forms = {form.upper(): (form, mime, partial(_picture, chart, form)) for form, mime in PICTURES.items()} | forms
     with st.container(horizontal=True, gap="xsmall", vertical_alignment="center"):
         st.caption("Download", width="content")
         for label, (ending, mime, made) in forms.items():
@@ -83,14 +86,21 @@ def downloads(chart: Any | None, data: pd.DataFrame, name: str) -> None:
             st.caption("As PNG and SVG with pip install 'headscribe[plots]'")
 
 
-def scatter(rows: pd.DataFrame, by: str, title: str) -> Any:
+PICTURES = {"png": "image/png", "svg": "image/svg+xml"}
+
+
+def _picture(chart: Callable[[], Any], form: str) -> bytes:
+    return picture_of(chart(), form)
+
+
+def scatter(rows: pd.DataFrame, by: str, title: str, theme: Theme) -> Any:
     """Static against dynamic scores, a point a head; a click on one is the selection ``head``."""
     import altair as alt
 
     axis = alt.Axis(tickCount=5)
     return (
         alt.Chart(rows[["layer", "head", "static", by]], title=title)
-        .mark_circle(size=45, opacity=0.55, color=_INK, cursor="pointer")
+        .mark_circle(size=45, opacity=0.55, color=theme.ink, cursor="pointer")
         .encode(
             x=alt.X("static:Q", title="static score, from the weights", scale=alt.Scale(domain=[0, 1]), axis=axis),
             y=alt.Y(f"{by}:Q", title="dynamic score, in prompts", scale=alt.Scale(domain=[0, 1]), axis=axis),

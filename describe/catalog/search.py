@@ -13,7 +13,7 @@ from describe.catalog.cards import CardStore, head_card
 from describe.catalog.heads import newest_extractions
 from describe.catalog.passages import matching, passage
 from describe.records import HeadId
-from describe.terms import FAR, Term, query_terms
+from describe.terms import FAR, Term, query_terms, telling
 
 __all__ = ["SearchStore"]
 
@@ -93,41 +93,47 @@ class SearchStore:
         """The heads most like a head, ``by_tokens`` and ``by_description``: ``here`` (its model) and ``elsewhere``.
 
         By tokens: the Jaccard index of what the two have for salient and promoted tokens, spaces and case aside. By
-        description: the same of the words of two descriptions, weighed by rarity; of this head's descriptions the
-        newest of the whole head is compared. Only heads that share a term which at most `COMMON` passages have are
-        looked at. Each is told of as by `find`, with ``similarity`` (0 to 1) and ``shared`` (terms) besides.
+        description: the same of the `telling` words of two descriptions by one describer, weighed by rarity; describer
+        by describer, of each its newest of the whole head. Only heads that share a term which at most `COMMON` passages
+        have are looked at. Each is told of as by `find`, with ``similarity`` (0 to 1) and ``shared`` (terms) besides;
+        by description with what its ``llm`` said.
         """
-        table, told = schema.head, schema.description
+        table, told, by = schema.head, schema.description, schema.labeller
         query = (
-            select(passage.c.description_id, passage.c.head_id, passage.c.terms)
+            select(passage.c.description_id, passage.c.head_id, passage.c.terms, by.c.llm)
             .join(table, passage.c.head_id == table.c.id)
             .outerjoin(told, passage.c.description_id == told.c.id)
+            .outerjoin(by, told.c.labeller_id == by.c.id)
             .where(table.c.extraction_id == extraction_id, table.c.layer == head.layer, table.c.head == head.head)
             .where(~passage.c.of_card)
             .order_by(case((told.c.role == 0, 1), else_=0), passage.c.id)
         )
         with self._engine.connect() as connection:
-            rows = connection.execute(query).all()
-            newest = {"by_tokens" if row.description_id is None else "by_description": row for row in rows}
-            return {
-                how: self._nearest(connection, extraction_id, newest[how], limit)
-                if how in newest
-                else {"here": [], "elsewhere": []}
-                for how in ("by_tokens", "by_description")
+            newest = {row.llm: row for row in connection.execute(query)}
+            near: dict[str, dict[str, list[dict[str, Any]]]] = {
+                how: {"here": [], "elsewhere": []} for how in ("by_tokens", "by_description")
             }
+            for llm, row in newest.items():
+                how = near["by_tokens" if llm is None else "by_description"]
+                for where, found in self._nearest(connection, extraction_id, row, limit).items():
+                    how[where] += found
+            return near
 
     def _nearest(
         self, connection: Connection, extraction_id: int, row: Any, limit: int
     ) -> dict[str, list[dict[str, Any]]]:
-        terms, tokens = row.terms.split()[:300], row.description_id is None
+        """The heads nearest to a passage: of tokens, or of a description among those by its describer."""
+        tokens = row.llm is None
+        told = list if tokens else telling
+        terms = told(row.terms.split())[:300]
         counts = _counts(connection, terms)
         passages = connection.execute(select(func.max(passage.c.id))).scalar() or 0
         weights = {term: 1.0 if tokens else _rarity(counts[term], passages) for term in terms}
         near: dict[bool, list[_Passage]] = {True: [], False: []}
-        for here, head_id, found in _candidates(connection, extraction_id, row.head_id, tokens, counts):
-            near[bool(here)].append(_compared(head_id, weights, found.split()))
+        for here, head_id, found in _candidates(connection, extraction_id, row, counts):
+            near[bool(here)].append(_compared(head_id, weights, told(found.split())))
         best = {here: _best(found, limit) for here, found in near.items()}
-        known = _known(connection, [one.head_id for found in best.values() for one in found])
+        known = _known(connection, [one.head_id for found in best.values() for one in found], llm=row.llm)
         return {
             name: [known[one.head_id] | {"similarity": one.similarity, "shared": one.shared} for one in best[here]]
             for name, here in (("here", True), ("elsewhere", False))
@@ -233,10 +239,9 @@ def _counts(connection: Connection, terms: list[str]) -> dict[str, int]:
     return {terms[row.n]: row.passages for row in connection.execute(union_all(*counted))} if terms else {}
 
 
-def _candidates(
-    connection: Connection, extraction_id: int, head_id: int, tokens: bool, counts: dict[str, int]
-) -> list[Any]:
-    """Passages of the same kind that share most of the rarest terms: whether of this model, head's id, terms."""
+def _candidates(connection: Connection, extraction_id: int, row: Any, counts: dict[str, int]) -> list[Any]:
+    """Passages of other heads, of tokens or by the same describer, that share most of the rarest terms: whether of this
+    model, head's id, terms."""
     rarest, looked_at = [], 0
     for term, count in sorted(counts.items(), key=lambda one: one[1]):
         looked_at += count
@@ -249,14 +254,20 @@ def _candidates(
     shared = select(every.c.id, func.count().label("number")).group_by(every.c.id).subquery()
     here = passage.c.extraction_id == extraction_id
     place = func.row_number().over(partition_by=here, order_by=(shared.c.number.desc(), passage.c.id))
-    ranked = (
+    theirs = (
         select(here.label("here"), passage.c.head_id, passage.c.terms, place.label("place"))
         .join(shared, passage.c.id == shared.c.id)
-        .where(passage.c.description_id.is_(None) if tokens else passage.c.description_id.is_not(None))
         .where(~passage.c.of_card)
-        .where(passage.c.head_id != head_id, passage.c.extraction_id.in_(newest_extractions(connection).values()))
-        .subquery()
+        .where(passage.c.head_id != row.head_id)
+        .where(passage.c.extraction_id.in_(newest_extractions(connection).values()))
     )
+    if row.llm is None:
+        theirs = theirs.where(passage.c.description_id.is_(None))
+    else:
+        told, by = schema.description, schema.labeller
+        same = select(by.c.id).where(by.c.llm == row.llm)
+        theirs = theirs.join(told, passage.c.description_id == told.c.id).where(told.c.labeller_id.in_(same))
+    ranked = theirs.subquery()
     best = select(ranked.c.here, ranked.c.head_id, ranked.c.terms).where(ranked.c.place <= CANDIDATES)
     return list(connection.execute(best))
 

@@ -45,15 +45,17 @@ def _write_head(head: HeadRecord, file: TextIO) -> None:
         of_role = f", role {one.role}" if one.role else ""
         who = f"{_md(visible(one.llm))} ({_md(visible(one.prompt))}){of_role}"
         if one.failure is not None:
-            file.write(f"- {who}: failed, {_md(visible(one.failure))}: {_md(visible(one.detail or ''))}\n")
+            file.write(f"- {who}: failed, {_md(visible(one.cause))}\n")
         else:
             inputs, pattern = (_md(visible(words or "")) for words in (one.inputs, one.pattern))
             file.write(f"- {who}\n  - inputs: {inputs}\n  - pattern: {pattern}\n")
             if one.headline is not None:
-                file.write(f"  - {_md(printable(one.headline.text))}\n")
-    for role in head.several_roles:
-        sources = " ".join(_code(head.salient[i].token) for i in role.rows)
-        file.write(f"- role {role.role} {_md(visible(role.sign))} ({role.share:.0%} of the saliency): {sources}\n")
+                file.write(f"  - {_md(printable(one.headline.text))}\n  - verdict: {one.verdict}\n")
+            file.write("".join(f"  - {_md(visible(line))}\n" for line in one.unscored))
+    for found in head.several_roles:
+        sources, targets = (" ".join(_code(one.token) for one in some) for some in (found.sources, found.targets))
+        much = f"{found.role.share:.0%} of the saliency, {len(found.role.rows)} rows; {found.verdict}"
+        file.write(f"- role {found.role.role} {found.role.sign} {targets} for {sources} ({much})\n")
     if head.evidence_text:
         file.write(f"- evidence: {_md(printable(head.evidence_text))}\n")
     if head.neuronpedia:
@@ -72,7 +74,8 @@ def _write_sides(head: HeadRecord, file: TextIO) -> None:
     _write_wordings(head, file)
     inference, part = head.inference, head.constant
     sides = [("Attends", head.attention_text), ("Implements", head.implements_text)]
-    sides.append(("Suppresses", "; ".join(f"{visible(name)} {score:.2f}" for name, score in head.suppresses.items())))
+    sides.append(("Suppresses", head.suppresses_text))
+    sides.append(("By its weights it looks from", head.query_key.words if head.query_key else ""))
     sides.append(("Mappings", head.figure.words if head.figure else ""))
     sides.append(("Mappings written in prompts", inference.text if inference else ""))
     for title, told in sides:

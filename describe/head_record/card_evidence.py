@@ -105,6 +105,6 @@ def _said(one: Told) -> str:
 
 
 def _roles(head: HeadRecord) -> Iterator[str]:
-    for role in head.several_roles:
+    for role in head.roles if len(head.roles) > 1 else ():
         told = f": {role.claims}" if role.claims else ""
         yield f"role {role.role}: {role.sign}, {role.share:.2f} of the saliency, {len(role.rows)} rows{told}"

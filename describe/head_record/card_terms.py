@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from describe.head_record.facts import Facts
 from describe.head_record.headline import Card
-from describe.head_record.operation_words import does, spaced
+from describe.head_record.operation_words import does
 from describe.kinds import CARD_KINDS
 from describe.records import THRESHOLD
 from describe.terms import prose_terms
+from describe.text import spaced
 
 __all__ = ["card_terms"]
 

@@ -8,11 +8,12 @@ from itertools import combinations
 
 from describe.head_record.facts import Facts
 from describe.head_record.form import Record
-from describe.head_record.operation_words import does, spaced
+from describe.head_record.operation_words import does
 from describe.head_record.relations import RelationRecord
 from describe.head_record.scores import HeadlineScore
 from describe.kinds import Contradicts
 from describe.records import THRESHOLD
+from describe.text import spaced
 from describe.values import Text
 
 __all__ = [

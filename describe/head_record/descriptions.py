@@ -11,6 +11,7 @@ from describe.head_record.scores import HeadlineScore, MeasureName, ScoreRecord,
 from describe.head_record.verdicts import verdict
 from describe.kinds import KINDS, LEAST_COVERED, Kind
 from describe.measures import Verdict
+from describe.text import spaced
 from describe.values import Cause, Hash, Moment, Name, Prompt, Several, Share, Size, Text
 
 __all__ = [
@@ -212,6 +213,25 @@ class DescriptionRecord(Record):
     def headline(self) -> HeadlineScore | None:
         """Its score to show first, if it has any with a value."""
         return headline(self.scores)
+
+    @property
+    def cause(self) -> str:
+        """Why there is no usable answer, in words; empty where there is one."""
+        return (
+            ""
+            if self.failure is None
+            else ": ".join(filter(None, (spaced(self.failure), getattr(self, "detail", None))))
+        )
+
+    @property
+    def unscored(self) -> list[str]:
+        """The scores that have no value, each with its cause in words."""
+        return [
+            f"{measure} by {judge}: no score, {score.cause}"
+            for measure, judged in self.scores.items()
+            for judge, score in judged.items()
+            if score.value is None
+        ]
 
     @property
     def verdict(self) -> Verdict:

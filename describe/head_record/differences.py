@@ -11,12 +11,13 @@ from describe.head_record.attention import AttentionRecord
 from describe.head_record.descriptions import DescriptionRecord
 from describe.head_record.form import Json
 from describe.head_record.head import HeadRecord
+from describe.head_record.query_key import QueryKeyRecord
 from describe.head_record.relations import RelationRecord
 from describe.mappings import MappingRow
 
 __all__ = ["KINDS", "changes", "described_otherwise", "pairs", "words"]
 
-KINDS = ("mapping", "descriptions", "scores", "relations", "attention")
+KINDS = ("mapping", "descriptions", "scores", "relations", "attention", "query_key")
 """Parts of a head that can change."""
 
 CLOSE = 1e-3
@@ -61,6 +62,7 @@ def changes(old: HeadRecord, new: HeadRecord, llm: str | None = None) -> Json:
         ],
         "relations": _relations(old.relations, new.relations),
         "attention": _attention(old.attention, new.attention),
+        "query_key": _query_key(old.query_key, new.query_key),
     }
     return {kind: change for kind, change in found.items() if change}
 
@@ -169,6 +171,18 @@ def _attention(old: AttentionRecord | None, new: AttentionRecord | None) -> Json
         if _differ(before.get(name), after.get(name))
     ]
     return {"old": kinds[0], "new": kinds[1], "figures": moved} if moved or kinds[0] != kinds[1] else None
+
+
+def _query_key(old: QueryKeyRecord | None, new: QueryKeyRecord | None) -> Json | None:
+    """The pairs of queries and keys that came and went, and the agreement with attention on text where it moved."""
+    before, after = ([] if one is None else [(pair.query, pair.key) for pair in one.pairs] for one in (old, new))
+    agreement = [None if one is None else one.agreement for one in (old, new)]
+    found = {
+        "removed": [list(pair) for pair in before if pair not in after],
+        "added": [list(pair) for pair in after if pair not in before],
+        "agreement": {"old": agreement[0], "new": agreement[1]} if _differ(*agreement) else None,
+    }
+    return found if any(found.values()) else None
 
 
 def _differ(old: float | None, new: float | None) -> bool:

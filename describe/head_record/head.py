@@ -14,13 +14,14 @@ from describe.head_record.headline import Card, card
 from describe.head_record.neuronpedia import neuronpedia
 from describe.head_record.query_key import QueryKeyRecord
 from describe.head_record.relations import InferenceRecord, RelationRecord, RelationsProvenance
+from describe.head_record.roles import RoleShown, roles_shown
 from describe.head_record.scores import best_of_each, valued
 from describe.head_record.summary import HeadSummary
 from describe.head_record.worded import WordedRecord
 from describe.mappings import ConstantPart, MappingRow
 from describe.readings import Reading
 from describe.records import THRESHOLD, HeadId, ModelInfo
-from describe.text import quoted, visible
+from describe.text import quoted, spaced, visible
 from describe.values import Count, Hash, Moment, Name, Prompt, Several, Size, Text, Word
 
 __all__ = ["CountedTokens", "HeadProvenance", "HeadRecord", "HeldOut", "Shape"]
@@ -260,7 +261,12 @@ class HeadRecord(Record):
     @property
     def implements_text(self) -> str:
         """The operations that it implements, in words."""
-        return "; ".join(f"{visible(name)} {score:.2f}" for name, score in self.implements.items())
+        return _operations_text(self.implements)
+
+    @property
+    def suppresses_text(self) -> str:
+        """The operations that it suppresses, in words."""
+        return _operations_text(self.suppresses)
 
     def _strong(self, side: str) -> dict[str, float]:
         scores = ((getattr(relation, side), name) for name, relation in self.relations.items())
@@ -269,9 +275,9 @@ class HeadRecord(Record):
     # -- findings -------------------------------------------------------------------------------------------------
 
     @property
-    def several_roles(self) -> tuple[RoleRecord, ...]:
-        """Its roles, where it has more than one."""
-        return self.roles if len(self.roles) > 1 else ()
+    def several_roles(self) -> tuple[RoleShown, ...]:
+        """Its roles with what their rows hold, where it has more than one."""
+        return roles_shown(self.roles, self.salient, self.ranked_descriptions()) if len(self.roles) > 1 else ()
 
     @property
     def evidence_text(self) -> str:
@@ -311,6 +317,10 @@ class HeadRecord(Record):
             describers=tuple(dict.fromkeys(one.llm for one in ranked if one.state == "described")),
             **told,
         )
+
+
+def _operations_text(strong: dict[str, float]) -> str:
+    return "; ".join(f"{visible(spaced(name))} {score:.2f}" for name, score in strong.items())
 
 
 def _told(one: DescriptionRecord) -> Told:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["COPYING", "does", "spaced"]
+from describe.text import spaced
+
+__all__ = ["COPYING", "does"]
 
 COPYING = frozenset({"copying", "name_copying"})
 """Operations whose target is their source."""
@@ -40,11 +42,6 @@ _TARGETS = {
     "work_to_location": "the place of a work",
     "year_to_following": "the year that follows a year",
 }
-
-
-def spaced(operation: str) -> str:
-    """An operation's name as people read it: ``country to capital``."""
-    return operation.replace("_", " ")
 
 
 def does(operation: str, *, suppresses: bool) -> str:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 from describe.head_record.form import Object, Record
 from describe.measures import ranked
-from describe.text import visible
+from describe.text import spaced, visible
 from describe.values import Cause, Count, Hash, Moment, Number, Prompt, Text, Word
 
 __all__ = [
@@ -140,6 +140,11 @@ class ScoreRecord(_Figures, Record):
 
     provenance: ScoreProvenance
     """how it came to be"""
+
+    @property
+    def cause(self) -> str:
+        """Why there is no value, in words; empty where there is one."""
+        return "" if self.value is not None else self.detail or spaced(self.failure or "nobody knows why")
 
     @property
     def grouping(self) -> float | None:

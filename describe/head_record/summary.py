@@ -9,6 +9,7 @@ from describe.head_record.descriptions import State
 from describe.head_record.headline import Card
 from describe.head_record.scores import HeadlineScore
 from describe.measures import Verdict
+from describe.text import spaced
 
 __all__ = ["HeadSummary"]
 
@@ -69,7 +70,7 @@ class HeadSummary:
     def said(self) -> str:
         """The head's function in the describer's words, with the role that these are of; or why there are none."""
         if self.failure is not None:
-            return f"failed: {self.failure}"
+            return f"failed: {spaced(self.failure)}"
         return (f"role {self.role}: " if self.role else "") + (self.pattern or "")
 
     def cut(self, most: int) -> HeadSummary:

@@ -7,7 +7,7 @@ The table of a model's scores has a row per operation and head: ``operation``, `
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +16,14 @@ import pandas as pd
 
 from describe.operations.known import known_heads
 from describe.records import HeadId, ModelInfo, OperationScores
+from describe.text import spaced
 
 __all__ = [
     "GqaBias",
     "category_share",
     "counts_by_model",
     "depth_profile",
+    "findings",
     "gqa_bias",
     "known_heads_found",
     "multi_operation_heads",
@@ -149,10 +151,53 @@ def universality(tables: dict[str, pd.DataFrame], threshold: float) -> pd.DataFr
     return frame.rename_axis("operation").reset_index()
 
 
-def counts_by_model(universality: pd.DataFrame) -> pd.DataFrame:
-    """`universality` with a row per operation and model: how many ``heads`` implement it, missing where not valid."""
+def counts_by_model(universality: pd.DataFrame, heads: Mapping[str, int]) -> pd.DataFrame:
+    """`universality` with a row per operation and model: how many ``heads`` implement it, and the ``share`` that they
+    are of all ``heads`` of the model; missing where it is not valid."""
     counts = universality.drop(columns="in_every_model").melt("operation", var_name="model", value_name="heads")
-    return counts.astype({"heads": "Float64"})
+    counts = counts.astype({"heads": "Float64"})
+    return counts.assign(share=counts["heads"] / counts["model"].map(heads).astype("Float64"))
+
+
+def findings(operations: Sequence[OperationScores], vocab_size: int, threshold: float) -> str:
+    """The scores of a model in a sentence or two: how many operations its heads implement and suppress, where, by which
+    head most, and how many heads would were targets ranked at random."""
+    table = scores_table(operations)
+    heads = len(table.drop_duplicates(["layer", "head"]))
+    valid = table["operation"].nunique()
+    strong, down = (table[table[by] >= threshold] for by in ("score", "suppression"))
+    if strong.empty and down.empty:
+        return f"None of {heads:,} heads implements or suppresses any of {valid} operations."
+    told = [
+        f"{rows['operation'].nunique()} of {valid} operations are {what} by a head:"
+        f" {len(rows.drop_duplicates(['layer', 'head'])):,} of {heads:,} heads do"
+        for what, rows in (("implemented", strong), ("suppressed", down))
+        if len(rows)
+    ]
+    expected = _by_chance(operations, vocab_size, threshold)
+    layers = pd.concat([strong, down]).drop_duplicates(["layer", "head"])["layer"]
+    by = "score" if strong["score"].max() >= down["suppression"].max() or down.empty else "suppression"
+    best = table.loc[table[by].idxmax()]
+    does = f"{'implements' if by == 'score' else 'suppresses'} {spaced(str(best['operation']))}"
+    return (
+        f"{', '.join(told)}, half of them in layers {int(layers.median())} and above;"
+        f" most strongly {best['layer']}.{best['head']}, which {does} ({best[by]:.2f})."
+        f" Were targets ranked at random, {expected:.0f} heads would be expected to implement one."
+    )
+
+
+def _by_chance(operations: Sequence[OperationScores], vocab_size: int, threshold: float) -> float:
+    """The number of heads expected to reach the threshold for an operation, were each one's targets ranked at random.
+    Of a head and several operations each counts: it is at most too large."""
+    from scipy.stats import binom
+
+    expected = 0.0
+    for found in operations:
+        if found.valid and found.scores:
+            least = math.ceil(threshold * found.pairs_used - 1e-9)
+            heads = len(found.scores) * len(found.scores[0])
+            expected += heads * float(binom.sf(least - 1, found.pairs_used, min(1.0, found.k / vocab_size)))
+    return expected
 
 
 def profile_correlations(tables: dict[str, pd.DataFrame], threshold: float) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,13 +10,20 @@ from describe.catalog import Catalogue
 from describe.catalog.checks import ablation as as_ablation
 from describe.catalog.checks import dynamic_hits as as_hits
 from describe.check_records import Ablation, DynamicHits
+from describe.head_record.contradictions import HARM
+from describe.pipeline.inference.ablation import ablation_rows
 from describe.pipeline.inference.correlation import Sources
 from describe.records import HeadId, OperationScores
+from describe.text import spaced
 
 if TYPE_CHECKING:
     from describe.inference import Correlation
 
 __all__ = ["KnownChecks", "known_checks", "known_relations"]
+
+
+CLOSE = 0.5
+"""From this r on static scores go with dynamic ones."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,34 @@ class KnownChecks:
     dynamic: dict[tuple[str, Sources], DynamicHits]
     ablations: dict[str, Ablation]
     tasks: dict[str, float]
+
+    @property
+    def correlated(self) -> str:
+        """The correlations in a sentence; empty where there are none."""
+        rows = (row for row in self.correlations if row.side == "relation" and row.sources == "single")
+        known = [row.of_source.r for row in rows if row.of_source.r is not None]
+        if not known:
+            return ""
+        close = sum(r >= CLOSE for r in known)
+        return (
+            f"Of {len(known)} operations {close} go with what heads write in prompts as if they attended to the source"
+            f" alone (r {CLOSE:g} or more over heads and templates; median r {statistics.median(known):.2f};"
+            " scores that say nothing would give r 0)."
+        )
+
+    @property
+    def removed(self) -> str:
+        """The ablations in a sentence, beside random heads; empty where there are none."""
+        rows = ablation_rows(self.ablations)
+        if not rows:
+            return ""
+        lost = [row for row in rows if row["random"] - row["targeted"] >= HARM]
+        most = max(rows, key=lambda row: row["random"] - row["targeted"])
+        return (
+            f"Of {len(rows)} abilities {len(lost)} are lost with their heads, by {100 * HARM:.0f} points of accuracy or"
+            f" more beyond random heads; most {spaced(most['operation'])}, from {most['base']:.2f} to"
+            f" {most['targeted']:.2f} without {most['heads']} of its heads, {most['random']:.2f} without random ones."
+        )
 
 
 def known_relations(catalogue: Catalogue, model_id: int) -> list[OperationScores]:

@@ -16,7 +16,7 @@ from describe.catalog import Catalogue
 from tests.browser.test_rating import as_owner, serving, settled
 from tests.browser.waiting import expect, search
 from tests.check_samples import NAMES, add_checks
-from tests.whole_catalogue import MODEL, whole_catalogue
+from tests.whole_catalogue import MODEL, connect, whole_catalogue
 
 QUERIES = ("number after", "t11", "numb", "previous token", "halves", "(", "nothing at all", "ſ", "T1")
 
@@ -25,6 +25,7 @@ QUERIES = ("number after", "t11", "numb", "previous token", "halves", "(", "noth
 def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
     with whole_catalogue(tmp_path_factory.mktemp("front") / "c.db") as opened:
         add_checks(opened, 1, NAMES[:2])
+        connect(opened, 1, MODEL)
         yield opened
 
 
@@ -84,6 +85,13 @@ def test_the_same_steps_in_the_app_and_in_a_file(tab: tuple[Any, str, str]) -> N
     expect(head_of(page)).to_have_text("Head 1.1")
     expect(page).to_have_title(f"Head 1.1 · {MODEL.name} · headscribe")
     expect(page.locator("#head .descriptions .role")).to_have_text("role 2")
+    second = page.locator("#head table.roles tbody tr").nth(1).locator("td")
+    expect(second.nth(2)).to_have_text("t25 t26")
+    expect(second.nth(5)).to_have_text("not supported")
+    page.locator("#head .weights summary").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#head .weights tbody tr")).to_have_count(3)
+    expect(page.locator("#head .weights")).to_contain_text("Agreement with attention on text: r 0.375")
     search(page, "halves")
     expect(page.locator("#matches a")).to_have_count(2)
     expect(page.locator("#matches mark").first).to_have_text("halves")

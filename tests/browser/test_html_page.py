@@ -131,7 +131,7 @@ def test_panel_shows_descriptions_rows_and_provenance(page: Any, files: dict[str
     assert rows.nth(2).locator("li").count() == 5
     assert "logit" in rows.nth(2).locator("li").first.get_attribute("data-tip")
     assert not page.locator("#head table.down").is_visible()
-    page.get_by_text("Pushed down").click()
+    page.get_by_text("Suppressed", exact=True).click()
     lowest = page.locator("#head table.down tbody tr").nth(2).locator("li").first
     assert lowest.text_content() == wanted["salient"][2]["suppressed"][0]["token"]
     assert "logit -" in lowest.get_attribute("data-tip")

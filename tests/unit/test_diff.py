@@ -17,7 +17,7 @@ from describe.errors import InputError
 from describe.head_record import HeadRecord
 from describe.head_record.differences import changes, pairs, words
 from describe.records import Description, HeadId, HeadMapping, LayerScores
-from tests.whole_catalogue import MODEL, OTHER, VERSIONS, attend, look, mapping, whole_catalogue
+from tests.whole_catalogue import MODEL, OTHER, VERSIONS, attend, connect, look, mapping, whole_catalogue
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,24 @@ def test_a_head_that_looks_elsewhere_is_told_of(old: Path, tmp_path: Path, capsy
     out = capsys.readouterr().out
     assert "4 heads compared, 4 differ (attention 4)" in out
     assert "attends: previous-token, first-token sink to local" in out
+
+
+def test_pairs_of_queries_and_keys_that_changed_are_told_of(
+    old: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, after = tmp_path / "before.db", tmp_path / "after.db"
+    shutil.copy(old, before)
+    with Catalogue(str(before)) as catalogue:
+        connect(catalogue, 1, MODEL)
+    shutil.copy(before, after)
+    with Catalogue(str(after)) as catalogue:
+        connect(catalogue, 1, MODEL, " z")
+    assert main(["diff", str(before), str(after)]) == 0
+    out = capsys.readouterr().out
+    assert "4 heads compared, 4 differ (query key 4)" in out
+    assert '0.0  looks by its weights: [-" c" at "\\n<b>"-] {+" c" at " z"+}\n' in out
+    assert main(["diff", str(old), str(after)]) == 0
+    assert "agreement with attention on text: r none → 0.375" in capsys.readouterr().out
 
 
 def test_every_kind_of_change_is_found_and_counted(old: Path, new: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -76,6 +77,10 @@ def test_operations_are_listed_with_their_heads(catalogue: Catalogue) -> None:
     assert "not valid for this model: under 30 pairs" in shown
     assert 'href="head?model=m%40abababab&amp;head=3.3"' in html(test)
     assert "To compare models, score the operations of another one" in shown
+    assert "3 of 3 operations are implemented by a head: 3 of 24 heads do" in shown
+    assert re.search(r"most strongly (1\.1|2\.2|3\.3), which implements [a-z ]+ \(0\.80\)", shown)
+    assert 'href="./?model=m%40abababab" target="_self">m</a>' in html(test), "the page names its model"
+    assert 'href="operations?model=m%40abababab&amp;operation=name_copying"' in html(test)
     threshold = next(field for field in test.number_input if field.label.startswith("A head implements"))
     threshold.set_value(0.9).run()
     assert {row.split("</td>")[3][-1] for row in html(test).split("<tr>")[2:5]} == {"0"}
@@ -86,6 +91,9 @@ def test_models_are_compared_by_what_the_catalogue_holds(catalogue: Catalogue) -
     assert "Implemented by a head of every one of these models: copying, country to capital." in words(
         owner("operations_page.py")
     )
+    compared = html(owner("operations_page.py"))
+    assert '<td class="hs-number">1 (4.2 %)</td>' in compared
+    assert "not valid" in compared
     assert "n@cdcdcdcd" in [box.value or box.proto.placeholder for box in owner("checks_page.py").selectbox]
 
 
@@ -112,13 +120,36 @@ def test_an_operation_and_a_model_can_be_linked_to(catalogue: Catalogue) -> None
     assert "There is no model 'gone@12345678' here." in words(other)
 
 
+def test_charts_have_the_colours_of_the_page_and_files_those_of_paper(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    themes: list[charts.Theme] = []
+    heat_map = charts.heat_map
+
+    def drawn(*arguments: Any, **named: Any) -> Any:
+        themes.append(arguments[4])
+        return heat_map(*arguments, **named)
+
+    monkeypatch.setattr(charts, "heat_map", drawn)
+    monkeypatch.setattr(
+        "streamlit.runtime.context.ContextProxy.theme", st.runtime.context.StreamlitTheme({"type": "dark"})
+    )
+    assert not owner("operations_page.py").exception
+    assert themes
+    assert all(theme is charts.DARK for theme in themes)
+
+
 # -- checks ----------------------------------------------------------------------------------------------------------
 
 
 def test_checks_are_those_of_the_catalogue(catalogue: Catalogue) -> None:
     found = known_checks(catalogue, 1, 6)
     row = next(r for r in found.correlations if (r.operation, r.side) == (NAMES[0], "relation"))
-    shown = words(owner("checks_page.py"))
+    test = owner("checks_page.py")
+    shown = words(test)
+    assert "Of 2 operations 2 go with what heads write in prompts" in shown
+    assert "Of 2 abilities 2 are lost with their heads" in shown
+    assert 'head=2.2" target="_self">2.2</a>' in html(test), "heads removed are links"
     assert f"{row.of_source.r:.2f}" in shown
     assert f"{row.in_context.r:.2f}" in shown
     assert "0.10 (-89%)" in shown

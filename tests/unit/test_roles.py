@@ -169,6 +169,29 @@ def test_a_role_shows_its_own_rows() -> None:
     assert (str(part.id), part.evidence) == ("0.0 role 1", (FOUND,))
 
 
+def test_a_role_is_shown_with_what_most_of_its_rows_do_and_its_verdict(tmp_path: Path) -> None:
+    catalogue, extraction = filled(tmp_path / "c.db")
+    with catalogue:
+        catalogue.roles.save(extraction, HEAD, ROLES, {"version": 1}, {})
+        by = catalogue.register_labeller("openai:x", "p-1", "text", {})
+        for role, told in ((1, Description("inputs", "pattern")), (3, Description("Unclear", "Unclear", unclear=True))):
+            catalogue.save_description(extraction, HEAD._replace(role=role), by, told, {})
+        judge = catalogue.register_labeller("judge", "j", "text", {})
+        described = min(one.id for one in catalogue.scores.descriptions(extraction))
+        catalogue.scores.save(described, judge, Score("relation", 0.9, 0.8, 0.95, 0.5), {}, {})
+        (record,) = catalogue.head_records(catalogue.models()[0], extraction, only=HEAD)
+    rows = (
+        MappingRow(0, " a", 3.0, (Target(7, " x", 2.0), Target(8, " both", 1.0)), (Target(5, " low", -2.0),)),
+        MappingRow(1, " b", 2.0, (Target(9, " alone", 2.0),), (Target(6, " lone", -2.0),)),
+        MappingRow(2, " c", 1.0, (Target(8, " both", 2.0),), (Target(5, " low", -2.0),)),
+    )
+    first, second, third = record.model_copy(update={"salient": rows}).several_roles
+    assert [target.token for target in first.targets] == [" both", " x"]
+    assert [target.token for target in second.targets] == [" low"]
+    assert [one.verdict for one in (first, second, third)] == ["supported", "not described", "unclear"]
+    assert first.words == 'promotes " both" " x" for " a" " c" (50% of the saliency, 2 rows; supported)'
+
+
 def test_descriptions_and_scores_survive_the_upgrade(tmp_path: Path) -> None:
     """SQLite makes the table of descriptions anew, while scores refer to it."""
     place = tmp_path / "c.db"

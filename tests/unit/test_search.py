@@ -159,6 +159,24 @@ def test_rare_words_make_descriptions_alike(catalogue: Catalogue) -> None:
     assert (near[0]["head"], near[0]["shared"][0]) == (0, "falconry")
 
 
+def test_descriptions_are_alike_by_one_describer_and_by_words_that_tell(catalogue: Catalogue) -> None:
+    extraction = begin(catalogue)
+    said = {
+        "a": ("of birds that are these (30 of 30)", "of what these are (30 of 30)", "birds"),
+        "b": ("rivers", "mountains", "rivers and birds"),
+    }
+    for llm, told in said.items():
+        by = catalogue.register_labeller(llm, "p", llm, {})
+        for head, words in zip(INFO.heads, told, strict=False):
+            save(catalogue, extraction, head, f" {head}")
+            catalogue.save_description(extraction, head, by, Description(words, words), {})
+    near = catalogue.search.nearest(extraction, HeadId(0, 0))["by_description"]["here"]
+    assert [(one["llm"], one["head"], one["pattern"], one["shared"]) for one in near] == [
+        ("a", 2, "birds", ["birds"]),
+        ("b", 2, "rivers and birds", ["rivers"]),
+    ], "neither b's birds, nor stop words and numbers, make heads alike"
+
+
 def test_what_was_searched_for_is_marked_where_it_stands() -> None:
     text = "x" * 400 + " Verbs in the PAST tense " + "y" * 400
     pieces = marked(text, query_terms("past ten"), 200)

@@ -21,12 +21,13 @@ from describe.head_record import (
     HeadRecord,
     HeadSummary,
     RelationRecord,
-    RoleRecord,
     ScoreRecord,
 )
 from describe.head_record.attention import FigureRecord
 from describe.head_record.card_evidence import worded_lines
 from describe.head_record.card_terms import card_terms
+from describe.head_record.query_key import QueryKeyPair, QueryKeyRecord
+from describe.head_record.roles import RoleShown
 from describe.mappings import MappingRow, Target
 from describe.measures import ranked
 from describe.readings import PAPER
@@ -199,7 +200,8 @@ def pack_head(head: HeadRecord, tables: Tables) -> Packed:
         "figure": head.figure and _pack_figure(head.figure),
         "attention": None if head.attention is None else _pack_attention(head.attention),
         "evidence": [_pack_evidence(found) for found in head.evidence],
-        "roles": [_pack_role(role) for role in head.roles],
+        "query_key": head.query_key and _pack_query_key(head.query_key),
+        "roles": [_pack_role(found, tokens) for found in head.several_roles],
         "provenance": {key: shared[to_json(value)] for key, value in head.provenance.to_json().items()},
         "link": head.neuronpedia,
     }
@@ -226,9 +228,10 @@ def _pack_card(card: Card) -> list[str | int | list[str]]:
 def _pack_description(description: DescriptionRecord, shared: _Table) -> Packed:
     return {
         "state": description.state,
-        **{key: getattr(description, key) for key in ("inputs", "pattern", "grouped", "reasoning", "failure")},
+        **{key: getattr(description, key) for key in ("inputs", "pattern", "grouped", "reasoning")},
         **{key: shared[to_json(getattr(description, key))] for key in ("llm", "prompt")},
-        "detail": getattr(description, "detail", None),
+        "cause": description.cause,
+        "verdict": description.verdict,
         "role": description.role,
         "scores": [
             [measure, shared[to_json(judge)], *_pack_score(score)]
@@ -238,17 +241,30 @@ def _pack_description(description: DescriptionRecord, shared: _Table) -> Packed:
     }
 
 
-def _pack_role(role: RoleRecord) -> list[Any]:
-    """Return a role as [number, sign, share, rows, claims]."""
-    return [role.role, role.sign, number(role.share), role.rows, role.claims]
+def _pack_role(found: RoleShown, tokens: _Table) -> list[Any]:
+    """Return a role as [number, sign, share, rows, claims, sources, targets, verdict]."""
+    role = found.role
+    named = [[tokens[one.token_id, one.token] for one in some] for some in (found.sources, found.targets)]
+    return [role.role, role.sign, number(role.share), len(role.rows), role.claims, *named, found.verdict]
+
+
+def _pack_query_key(found: QueryKeyRecord) -> Packed:
+    """Return the pairs of queries and keys, each as [query, key, logit], with the figures beside random heads."""
+
+    def pairs(some: Iterable[QueryKeyPair]) -> list[list[Any]]:
+        return [[one.query, one.key, number(one.logit)] for one in some]
+
+    names = ("peak", "random_peak", "agreement", "random_agreement", "agreement_at_offsets")
+    figures = {name: None if (value := getattr(found, name)) is None else number(value) for name in names}
+    shown = {"words": found.words, "offset": found.offset, **figures}
+    return shown | {"pairs": pairs(found.pairs), "at_offset": pairs(found.at_offset)}
 
 
 def _pack_score(score: ScoreRecord) -> list[Any]:
-    """Return a score as [value, low, high, wrong, n, failure, and as text with its interval, levels]."""
+    """Return a score as [value, low, high, wrong, n, cause of none, and as text with its interval, levels]."""
     figures = (score.value, score.low, score.high, score.wrong)
     packed = [None if figure is None else number(figure) for figure in figures]
-    cause = score.detail or (score.failure or "").replace("_", " ") or None
-    return [*packed, score.n, cause, score.with_interval, score.levels]
+    return [*packed, score.n, score.cause, score.with_interval, score.levels]
 
 
 def _pack_relation(relation: RelationRecord) -> list[Any]:

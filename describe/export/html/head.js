@@ -29,8 +29,8 @@ async function showHead() {
   }
   if (wanted !== selected) return;
   drawn = head;
-  const below = [inPrompts, descriptionCards, roleTable, evidenceTable, allOperations, heldOut, nearest, readBy, provenance];
-  const drawing = [whatItDoes, bothSides, ...below];
+  const below = [descriptionCards, roleTable, evidenceTable, allOperations, heldOut, nearest, readBy, provenance];
+  const drawing = [whatItDoes, implemented, bothSides, inPrompts, ...below];
   $("head").replaceChildren(headline(head), ...drawing.map((part) => part(head)));
 }
 
@@ -81,7 +81,7 @@ function wording([by, failed, statements, evidence, notes]) {
 // Left where the head looks, right what it writes; one alone where nothing is known of the other.
 function bothSides(head) {
   const looks = whereItLooks(head);
-  const written = [implemented, besideRandom, constantPart, rowTable, suppressedTable, distinctTable];
+  const written = [besideRandom, constantPart, rowTable, suppressedTable, distinctTable];
   const writes = make("section", "writes", make("h3", "", "What it writes"), ...written.map((part) => part(head)));
   return make("div", looks ? "sides" : "", looks, writes);
 }
@@ -105,26 +105,29 @@ function descriptionCards(head) {
   return make("section", "", make("h3", "", "What was said of it"), make("div", "descriptions", best), folded);
 }
 
-function descriptionCard({ state, llm, prompt, role, inputs, pattern, grouped, failure, detail, reasoning, scores, raters }) {
+function descriptionCard({ state, llm, prompt, role, inputs, pattern, grouped, cause, verdict, reasoning, scores, raters }) {
   const who = role ? [make("b", "role", `role ${role}`), prose("b", "", drawn.shared[llm])] : [prose("b", "", drawn.shared[llm])];
   const source = make("span", "", ...who, prose("span", "prompt", drawn.shared[prompt]));
-  const card = make("section", "card", make("header", "", source, make("span", "badge", state)));
+  const card = make("section", "card", make("header", "", source, make("span", "badge", overview.states[state])));
   card.dataset.state = state;
-  if (failure !== null) card.append(make("h3", "", "Cause"), prose("p", "cause", [spaced(failure), detail].filter(Boolean).join(": ")));
+  if (cause) card.append(make("h3", "", "Cause"), prose("p", "cause", cause));
   if (state === "unclear") card.append(make("p", "pattern", "No clear pattern was found."));
   else if (pattern !== null) card.append(make("h3", "", "Pattern"), prose("p", "pattern", pattern));
   if (inputs !== null && !(state === "unclear" && inputs === "Unclear")) card.append(make("h3", "", "Inputs"), prose("p", "", inputs));
   if (grouped.length) card.append(make("h3", "", "Lines"), ...grouped.map((line) => prose("p", "", line)));
+  if (state === "described") card.append(make("h3", "", "Verdict"), explain(make("p", "verdict", verdict), VERDICT));
   if (scores.length) card.append(make("h3", "", "Scores"), make("ul", "scores", ...scores.map(scoreLine)));
   if (raters) card.append(make("h3", "", "Raters"), prose("p", "", raters));
   if (reasoning) card.append(disclosure("Reasoning", prose("p", "", reasoning)));
   return card;
 }
 
+const VERDICT = "Whether the scores of the description show more than a wrong description, or shared tokens alone, would";
+
 // A score with its interval and what a wrong description of the same head gets, in numbers and, for shares, as a bar.
-function scoreLine([measure, judge, value, low, high, wrong, n, failure, withInterval, levels]) {
+function scoreLine([measure, judge, value, low, high, wrong, n, cause, withInterval, levels]) {
   const by = prose("span", "by", `${measure} by ${drawn.shared[judge]}`);
-  if (value === null) return make("li", "", by, prose("span", "cause", `no score: ${failure ?? "nobody knows why"}`));
+  if (value === null) return make("li", "", by, prose("span", "cause", `no score: ${cause}`));
   const line = make("li", "", by, make("b", "", withInterval), `, ${n} ${JUDGED_BY[measure] ?? "rows"}; wrong description: ${levels}`);
   explain(by, `${overview.measures[measure] ?? measure}; the bar: its 95 % interval, and a wrong description's mark`);
   if (measure === "likelihood") return line;
@@ -143,7 +146,7 @@ function scoreLine([measure, judge, value, low, high, wrong, n, failure, withInt
 
 const spaced = (name) => name.replaceAll("_", " ");
 
-const disclosure = (title, content) => make("details", "", make("summary", "", title), content);
+const disclosure = (title, content) => make("details", "", prose("summary", "", title), content);
 
 function heading(scope, content) {
   const cell = make("th", "", content);
@@ -174,7 +177,7 @@ function operationTable(relations) {
     return make("tr", "", name, ...values.map((value) => barCell(value, most)), ...missing);
   });
   const headings = ["Operation", "Score", "Suppression", "Without context", "With context"];
-  return table("operations", "Operations", headings.slice(0, 1 + columns), rows);
+  return table("operations", "Share of an operation's pairs whose target is among the head's highest, or lowest", headings.slice(0, 1 + columns), rows);
 }
 
 function sortedRelations(head) {
@@ -184,7 +187,7 @@ function sortedRelations(head) {
 
 function implemented(head) {
   const strong = sortedRelations(head).filter(([, values]) => Math.max(...values.slice(0, 2)) >= overview.threshold);
-  return strong.length ? operationTable(strong) : "";
+  return strong.length ? make("section", "", make("h3", "", "Operations it implements or suppresses"), operationTable(strong)) : "";
 }
 
 function allOperations(head) {
@@ -198,7 +201,12 @@ function besideRandom(head) {
 
 // ---- Where the head looks: kinds in words, contexts as shaded tokens with the same in words below, then the figures ----
 
-function whereItLooks({ attention }) {
+function whereItLooks(head) {
+  const shown = [onText(head), byWeights(head)].filter(Boolean);
+  return shown.length ? make("section", "attention", make("h3", "", "Where it looks"), ...shown) : "";
+}
+
+function onText({ attention }) {
   if (!attention) return "";
   const contexts = make("ol", "contexts", ...attention.contexts.map(contextLine));
   contexts.setAttribute("aria-label", "Places from which the head looks");
@@ -211,14 +219,31 @@ function whereItLooks({ attention }) {
   });
   const headings = ["Attention to", "On text", "Spread", "Uniform head", "Shuffled", "Random tokens"];
   return make(
-    "section",
-    "attention",
-    make("h3", "", "Where it looks"),
+    "div",
+    "",
     prose("p", "", attention.words),
     contexts,
     pairs.length ? disclosure("Pairs of tokens", table("evidence", "Strongest pairs", ["From", "At", "Attention", "Times"], pairs)) : "",
     figures.length ? disclosure("Figures", table("evidence", "Where its attention goes", headings, figures)) : "",
   );
+}
+
+// The pairs of tokens that its queries and keys connect most strongly, read from the weights, and whether text agrees.
+function byWeights({ query_key: found }) {
+  if (!found) return "";
+  const orders = [
+    [found.pairs, "Over 1 to 16 tokens apart"],
+    [found.at_offset, `${found.offset} apart`],
+  ];
+  const tables = orders.filter(([pairs]) => pairs.length).map(([pairs, caption]) => {
+    const most = Math.max(...pairs.map(([, , logit]) => Math.abs(logit)));
+    const rows = pairs.map(([from, at, logit]) => make("tr", "", heading("row", textChip(from)), make("td", "", textChip(at)), barCell(logit, most)));
+    return table("evidence", caption, ["From", "At", "Logit"], rows);
+  });
+  const r = `r ${format(found.agreement)}, by each pair's own distance ${format(found.agreement_at_offsets)}; random heads at most ${format(found.random_agreement)}`;
+  const peak = `Mean logit of the strongest pairs ${format(found.peak)} standard deviations; random heads at most ${format(found.random_peak)}.`;
+  const figures = [prose("p", "note", peak), prose("p", "note", `Agreement with attention on text: ${r}.`)];
+  return make("div", "weights", make("h4", "", "By its weights"), prose("p", "", found.words), disclosure("Pairs of queries and keys", make("div", "", ...tables, ...figures)));
 }
 
 function textChip(text) {
@@ -251,18 +276,18 @@ function evidenceTable(head) {
     return make("tr", "", ...about, ...numbers.map((text) => make("td", "measure", text)), shown);
   });
   const headings = ["About", "Claim", "Count", "Expected share", "Effect (h)", "q", "Examples"];
-  return rows.length ? disclosure("Evidence", table("evidence", "Above chance", headings, rows)) : "";
+  return rows.length ? make("section", "wide", make("h3", "", "Evidence"), table("evidence", "Above chance in its mappings", headings, rows)) : "";
 }
 
 function roleTable(head) {
-  const rows = head.roles.map(([number, sign, share, places, claims]) => {
-    const sources = make("ol", "", ...places.slice(0, 8).map((place) => tokenChip(head.rows[place][0], "li")));
-    const told = [make("td", "", sign), barCell(share, 1), make("td", "measure", `${places.length}`)];
-    const shown = [make("td", "", sources), make("td", "", prose("span", "", claims))];
-    return make("tr", "", heading("row", `${number}`), ...told, ...shown);
+  const chips = (tokens) => make("td", "", make("ol", "", ...tokens.map((token) => tokenChip(token, "li"))));
+  const rows = head.roles.map(([number, sign, share, count, claims, sources, targets, verdict]) => {
+    const does = [chips(sources), make("td", "", sign), chips(targets)];
+    const told = [barCell(share, 1), make("td", "measure", `${count}`), make("td", "", verdict), make("td", "", prose("span", "", claims))];
+    return make("tr", "", heading("row", `${number}`), ...does, ...told);
   });
-  const headings = ["Role", "It", "Share of saliency", "Rows", "Such as", "Evidence"];
-  return rows.length > 1 ? disclosure(`${rows.length} roles`, table("roles", "What its rows do", headings, rows)) : "";
+  const headings = ["Role", "Of", "It", "Tokens", "Share of saliency", "Rows", "Verdict", "Evidence"];
+  return rows.length ? make("section", "wide", make("h3", "", `${rows.length} roles`), table("roles", "Groups of its rows that do one thing", headings, rows)) : "";
 }
 
 function readBy(head) {
@@ -297,21 +322,21 @@ function mappingTable(shown, className, caption, lastHeading, targetsOf, figure 
 
 function rowTable(head) {
   const targetsOf = (i) => head.rows[i].slice(2);
-  return mappingTable(head.rows, "rows", "Most salient tokens", "Targets, highest logit first", targetsOf);
+  return mappingTable(head.rows, "rows", "Most salient tokens", "Promotes, highest logit first", targetsOf);
 }
 
 function suppressedTable(head) {
   if (!head.down.length) return "";
   const targetsOf = (i) => head.down[i];
-  const drawn = mappingTable(head.rows, "down", "What the head suppresses", "Targets, lowest logit first", targetsOf);
-  return disclosure("Pushed down", drawn);
+  const drawn = mappingTable(head.rows, "down", "What the head suppresses", "Suppresses, lowest logit first", targetsOf);
+  return disclosure("Suppressed", drawn);
 }
 
 // Rows by how far their strongest target stands out; on the side of what is suppressed where that stands out more.
 function distinctTable(head) {
   const orders = [
-    [head.distinct, "rows", "By distinctness", "Targets, most outstanding first"],
-    [head.suppressing, "down", "What it suppresses, by distinctness", "Suppressed targets, most outstanding first"],
+    [head.distinct, "rows", "By distinctness", "Promotes, most outstanding first"],
+    [head.suppressing, "down", "What it suppresses, by distinctness", "Suppresses, most outstanding first"],
   ];
   const drawn = ([shown, name, caption, last]) =>
     mappingTable(shown, name, caption, last, (i) => shown[i].slice(2), "Distinctness");
@@ -327,25 +352,31 @@ function targetChip(token, logit, strongest) {
   return chip;
 }
 
-function nestedList(value) {
-  if (value === null || typeof value !== "object") return prose("span", "", String(value ?? "none"));
-  const list = make("dl", "nested");
-  for (const [key, item] of Object.entries(value)) {
-    list.append(prose("dt", "", key), make("dd", "", nestedList(item)));
-  }
-  return list;
+// Settings in a line; what is nested in them is folded below it.
+function settings(value) {
+  const isPlain = (one) => one === null || typeof one !== "object";
+  const said = (one) => ({ null: "–", true: "yes", false: "no" })[one] ?? String(one);
+  if (isPlain(value)) return prose("span", "", said(value));
+  const named = (key, one) => (Array.isArray(value) ? said(one) : `${spaced(key)} ${said(one)}`);
+  const entries = Object.entries(value);
+  const line = entries.filter(([, one]) => isPlain(one)).map(([key, one]) => named(key, one)).join(", ");
+  const nested = entries.filter(([, one]) => !isPlain(one) && Object.keys(one).length);
+  return make("div", "", prose("span", "", line), ...nested.map(([key, one]) => disclosure(spaced(key), settings(one))));
 }
 
 function provenance(head) {
-  const values = Object.entries(head.provenance).map(([key, i]) => [key, drawn.shared[i]]);
-  return values.length ? disclosure("Provenance", nestedList(Object.fromEntries(values))) : "";
+  const list = make("dl", "nested");
+  for (const [key, i] of Object.entries(head.provenance)) {
+    list.append(prose("dt", "", spaced(key)), make("dd", "", settings(drawn.shared[i])));
+  }
+  return list.children.length ? disclosure("Provenance", list) : "";
 }
 
 // Rows that no describer sees: the app has them, a file leaves them out.
 function heldOut(head) {
   if (!head.held_out) return "";
   const drawn = head.held_out.filter(([, rows]) => rows.length).map(([words, rows]) => {
-    const shown = mappingTable(rows, "rows", words, "Targets, highest logit first", (i) => rows[i].slice(2));
+    const shown = mappingTable(rows, "rows", words, "Promotes, highest logit first", (i) => rows[i].slice(2));
     return disclosure(`${words}, which no describer sees (${rows.length})`, shown);
   });
   return make("section", "", ...drawn);

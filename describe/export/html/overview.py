@@ -184,7 +184,7 @@ def _said(head: HeadSummary) -> str:
     if head.card is not None and head.card.rests_on:
         return head.card.headline
     if head.state == "failed":
-        return f"failed: {(head.failure or '').replace('_', ' ')}"
+        return head.said
     if head.state == "unclear":
         return f"no clear pattern; inputs: {head.inputs}" if head.inputs and head.inputs != "Unclear" else ""
     return head.said

@@ -23,13 +23,34 @@ __all__ = ["Comparison", "compare", "comparison"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """The result of `compare`; the tables are described in `describe.operations.analysis`."""
+    """The result of `compare`; the tables are described in `describe.operations.analysis`.
+
+    Attributes:
+        heads: how many heads of each model were scored, by the names that the tables have.
+    """
 
     models: list[ModelInfo]
+    heads: dict[str, int]
     universality: pd.DataFrame
     depth: pd.DataFrame
     correlations: pd.DataFrame
     gqa: dict[str, GqaBias | None]
+
+    @property
+    def counts(self) -> pd.DataFrame:
+        """A row per operation and model: how many heads implement it, and their share of the model's."""
+        from describe.operations import analysis
+
+        return analysis.counts_by_model(self.universality, self.heads)
+
+    @property
+    def counted(self) -> list[tuple[str, ...]]:
+        """The counts in words, a row per operation: ``12 (4.4 %)`` for each model; and whether every model has some."""
+        counts = self.counts.set_index(["operation", "model"])
+        return [
+            (operation, *(_counted(*counts.loc[operation, name]) for name in self.heads), "yes" if every else "")
+            for operation, every in self.universality[["operation", "in_every_model"]].itertuples(index=False)
+        ]
 
     def as_json(self) -> dict[str, Any]:
         """The result as plain data."""
@@ -42,6 +63,12 @@ class Comparison:
             "correlations": plain_rows(self.correlations),
             "gqa_bias": {name: None if bias is None else asdict(bias) for name, bias in self.gqa.items()},
         }
+
+
+def _counted(heads: float, share: float) -> str:
+    import pandas as pd
+
+    return "not valid" if pd.isna(share) else f"{heads:.0f} ({share:.1%})".replace("%", " %")
 
 
 def compare(
@@ -88,6 +115,7 @@ def comparison(
     infos = [info for info, _ in scored]
     return Comparison(
         models=infos,
+        heads={name: len(table) // table["operation"].nunique() for name, table in tables.items()},
         universality=analysis.universality(tables, threshold),
         depth=analysis.depth_profile(tables, threshold),
         correlations=analysis.profile_correlations(tables, threshold),

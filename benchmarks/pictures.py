@@ -1,0 +1,220 @@
+"""Pictures of the pages, for docs/ and to look at all of them: ``python -m benchmarks.pictures CATALOGUE``.
+
+CATALOGUE: one of ``demo``, as ``make demo`` leaves it; nothing in it is changed, as a copy is served. Without more, the
+pictures of docs/ are made anew; ``--every FOLDER`` puts there every page of the app and the page of a file, at 1,440
+and 390 pixels, light and dark. Needs Chromium, and Playwright for Python.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from annotations.access import LINK_PARAMETER
+from annotations.design import new_study
+from annotations.rating import RatingDesk
+from annotations.records import StageB, Task
+from annotations.storage import invite
+from app.model_names import model_address
+from describe import pipeline
+from describe.catalog import Catalogue, study_schema
+from describe.records import ModelInfo
+from tests.browser.test_rating import as_owner, choose, serving, settled
+from tests.study_samples import answer, design, let_in, rate_all
+
+DOCS = Path(__file__).parent.parent / "docs"
+STUDY = "pilot"
+WIDTHS = {1440: 900, 390: 844}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture of docs/.
+
+    Attributes:
+        address: of the page, in the app; ``{model}`` stands for the model's.
+        size: of the window, in pixels; ``whole``: all of the page is on it, however long.
+        before: what is done on the page first.
+    """
+
+    name: str
+    address: str
+    size: tuple[int, int] = (1280, 900)
+    whole: bool = False
+    before: Callable[[Any], None] = lambda page: None
+
+
+def _scroll(text: str) -> Callable[[Any], None]:
+    """Scroll to where the page says this."""
+    return lambda page: page.get_by_text(text).first.evaluate("one => one.scrollIntoView({ block: 'start' })")
+
+
+PICTURES = (
+    Picture("page", "head?model={model}&head=23.2"),
+    Picture("browse", "./?model={model}&q=suppresses+names"),
+    Picture("head", "head?model={model}&head=25.0"),
+    Picture("operations-page", "operations?model={model}&operation=country_to_capital", (1180, 900), whole=True),
+    Picture("study-status", "studies?study=" + STUDY, (1280, 720)),
+    Picture("study-report", "report?study=" + STUDY, (1280, 720), before=_scroll("Share of answers by kind of item")),
+)
+
+PAGES = {
+    "models": "./",
+    "map": "./?model={model}",
+    "head": "head?model={model}&head=25.0",
+    "search": "./?model={model}&q=capital",
+    "operations": "operations?model={model}",
+    "checks": "checks?model={model}",
+    "runs": "runs",
+    "studies": "studies?study=" + STUDY,
+    "new-study": "new",
+    "report": "report?study=" + STUDY,
+}
+"""Every page of the app, by what its pictures are called."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("catalogue", type=Path)
+    parser.add_argument("--every", type=Path, metavar="FOLDER")
+    parser.add_argument("--only", nargs="*", default=None, metavar="NAME")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        where = Path(folder) / "catalogue.db"
+        shutil.copy(arguments.catalogue, where)
+        with Catalogue(str(where)) as catalogue, _browser() as browser:
+            code = _study(catalogue)
+            file = Path(folder) / "demo.html"
+            pipeline.export(catalogue, ["demo"], "html", file)
+            model = model_address(catalogue.find_model("demo")[1])
+            with serving(catalogue) as address:
+                if arguments.every:
+                    arguments.every.mkdir(parents=True, exist_ok=True)
+                    _every(browser, address, model, file.as_uri(), code, arguments.every, arguments.only)
+                else:
+                    _of_docs(browser, address, model, code, arguments.only)
+
+
+@contextmanager
+def _browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+
+
+def _of_docs(browser: Any, address: str, model: str, code: str, only: list[str] | None) -> None:
+    for one in PICTURES:
+        if only is None or one.name in only:
+            width, height = one.size
+            with _tab(browser, address, width, height, "light") as page:
+                _go(page, f"{address}/{one.address.format(model=model)}")
+                one.before(page)
+                page.wait_for_timeout(300)
+                page.screenshot(path=DOCS / f"{one.name}.png", full_page=one.whole)
+    if only is None or "rating" in only:
+        _rating(browser, address, code)
+
+
+def _rating(browser: Any, address: str, code: str) -> None:
+    """Both stages of an item, as a rater sees them."""
+    page = browser.new_page(viewport={"width": 1280, "height": 720})
+    page.goto(f"{address}/?{LINK_PARAMETER}={code}")
+    settled(page)
+    page.screenshot(path=DOCS / "rating.png")
+    choose(page, "1", "clear")
+    page.keyboard.press("Enter")
+    settled(page)
+    page.screenshot(path=DOCS / "rating-described.png")
+    page.close()
+
+
+def _every(browser: Any, address: str, model: str, file: str, code: str, folder: Path, only: list[str] | None) -> None:
+    pages = {name: f"{address}/{path.format(model=model)}" for name, path in PAGES.items()}
+    pages |= {"file": file, "file-head": f"{file}#25.0", "rate": f"{address}/?{LINK_PARAMETER}={code}"}
+    for scheme in ("light", "dark"):
+        for width, height in WIDTHS.items():
+            with _tab(browser, address, width, height, scheme) as page:
+                for name, where in pages.items():
+                    if only is None or name in only:
+                        _go(page, where)
+                        page.wait_for_timeout(300)
+                        page.screenshot(path=folder / f"{name}-{width}-{scheme}.png", full_page=name != "file")
+                        wide = page.evaluate("document.documentElement.scrollWidth")
+                        print(f"{name:<12} {width} {scheme:<5} {'' if wide <= width else f'{wide} pixels wide'}")
+
+
+@contextmanager
+def _tab(browser: Any, address: str, width: int, height: int, scheme: str) -> Iterator[Any]:
+    context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+    yield as_owner(context, address)
+    context.close()
+
+
+def _go(page: Any, where: str) -> None:
+    """Open an address, and wait for all that the page has to draw."""
+    page.goto("about:blank")
+    page.goto(where)
+    page.wait_for_selector("#head h2, .index, [data-testid=stApp]")
+    if page.locator("[data-testid=stApp]").count():
+        settled(page)
+        page.wait_for_timeout(1500)  # charts are drawn after all else
+        whole = "document.querySelector('[data-testid=stMain]')?.scrollHeight ?? 0"
+        _heighten(page, page.evaluate(whole))
+    else:
+        page.wait_for_timeout(300)
+
+
+def _heighten(page: Any, height: int) -> None:
+    """Make the window as high as the page, whose own part scrolls: a picture of the whole would end with the window."""
+    size = page.viewport_size
+    page.set_viewport_size({"width": size["width"], "height": max(size["height"], min(height, 6000))})
+    page.wait_for_timeout(500)
+
+
+def _study(catalogue: Catalogue) -> str:
+    """A study by three raters who are done, two on their way, one about to begin; the code of the last."""
+    info: ModelInfo = catalogue.find_model("demo")[1]
+    made = new_study(catalogue, design(name=STUDY, models=(info.name,), heads="sample:40", raters_per_item=3))
+    desk, pick = RatingDesk(catalogue), random.Random(0)
+
+    def judge(task: Task) -> StageB:
+        likely = {"real": 0.7, "catch": 1.0}.get(_kind(catalogue, task.presentation), 0.25)
+        return StageB("fits", "most") if pick.random() < likely else StageB("does not fit", "few")
+
+    invited = invite(catalogue, made, 6)
+    for number, one in enumerate(invited[:-1]):
+        if number < 3:
+            _rate(desk, one.rater.id, judge)
+        else:
+            rate_all(desk, one.rater.id, 6 * number)
+    let_in(desk, invited[-1].rater.id)
+    return invited[-1].code
+
+
+def _rate(desk: RatingDesk, rater: int, judge: Callable[[Task], StageB]) -> None:
+    turn = let_in(desk, rater)
+    while turn.state == "item" and turn.task is not None:
+        answer(desk, rater, turn.task, judge)
+        turn = desk.next_item(rater)
+
+
+def _kind(catalogue: Catalogue, presentation: int) -> str:
+    """The kind of the item that a rater sees."""
+    shown, item = study_schema.study_presentation, study_schema.study_item
+    query = select(item.c.kind).join(shown, shown.c.item_id == item.c.id).where(shown.c.id == presentation)
+    with catalogue.engine.connect() as connection:
+        return str(connection.execute(query).scalar_one())
+
+
+if __name__ == "__main__":
+    main()
