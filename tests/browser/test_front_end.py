@@ -87,7 +87,7 @@ def test_the_same_steps_in_the_app_and_in_a_file(tab: tuple[Any, str, str]) -> N
     expect(page.locator("#head .descriptions .role")).to_have_text("role 2")
     second = page.locator("#head table.roles tbody tr").nth(1).locator("td")
     expect(second.nth(2)).to_have_text("t25 t26")
-    expect(second.nth(5)).to_have_text("not supported")
+    expect(second.nth(5)).to_have_text("names outputs only")
     page.locator("#head .weights summary").focus()
     page.keyboard.press("Enter")
     expect(page.locator("#head .weights tbody tr")).to_have_count(3)
