@@ -130,6 +130,8 @@ def draw_head(head: HeadRecord, *, suppressed: bool = False) -> None:
     _draw_descriptions(head, console)
     if head.reading != PAPER:
         console.print(_text(f"read by {head.reading.words}", style="dim"))
+    for words in head.named:
+        console.print(_text(f"named      {words}", style="dim"))
     if head.neuronpedia:
         console.print(_text(f"Neuronpedia {head.neuronpedia}", style="dim"))
 

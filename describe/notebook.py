@@ -303,9 +303,12 @@ def _card_html(record: HeadRecord) -> str:
     """The headline with what it rests on, and what contradicts it."""
     if record.card is None:
         return ""
+    papers = "".join(f"<li>named in a paper: {_html(words)}</li>" for words in record.named)
     but = "".join(f"<li>but {_html(found.words)}</li>" for found in record.card.contradictions)
     basis = f"<br><small>{_html(record.card.basis)}</small>" if record.card.basis else ""
-    return f"<div><b>{_html(record.card.headline)}</b>{basis}</div>" + (f"<ul>{but}</ul>" if but else "")
+    return f"<div><b>{_html(record.card.headline)}</b>{basis}</div>" + (
+        f"<ul>{but}{papers}</ul>" if but or papers else ""
+    )
 
 
 def _roles_html(record: HeadRecord) -> str:

@@ -175,6 +175,10 @@ def head(layer: int, number: int, pick: random.Random, vocabulary: list[str], ll
         "inference": checked,
         "evidence": [evidence("plural nouns", ["cats", "dogs"])] if concentrated else [],
         "provenance": {
+            "family": "llama",
+            "shape": {
+                "n_layers": 30, "n_heads": 9, "n_kv_heads": 3, "d_model": 576, "d_head": 64, "vocab_size": 49_152,
+            },
             "extraction": {"salient_tokens": 30, "targets": 5, "fold_norm": True},
             "versions": {"headscribe": "0.1.0", "torch": "2.6.0"},
             "extracted": f"2025-06-01T10:{layer % 60:02}:{number % 60:02}Z",
@@ -242,7 +246,7 @@ def attack_heads() -> list[dict[str, Any]]:
         one["relations"] = {text: {"score": 0.5, "suppression": float("nan")} for text in ATTACKS}
         one["roles"] = [role(number, [number], evidence(text, [text])) for number, text in enumerate(ATTACKS)]
         one["evidence"] = [evidence(text, [text, text]) for text in ATTACKS]
-        one["provenance"] = {"extraction": {text: {text: [text, float("inf"), None]} for text in ATTACKS}}
+        one["provenance"]["extraction"] = {text: {text: [text, float("inf"), None]} for text in ATTACKS}
     return made
 
 

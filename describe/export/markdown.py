@@ -58,6 +58,8 @@ def _write_head(head: HeadRecord, file: TextIO) -> None:
         file.write(f"- role {found.role.role} {found.role.sign} {targets} for {sources} ({much})\n")
     if head.evidence_text:
         file.write(f"- evidence: {_md(printable(head.evidence_text))}\n")
+    for words in head.named:
+        file.write(f"- named in a paper: {_md(words)}\n")
     if head.neuronpedia:
         file.write(f"- [the same head at Neuronpedia]({head.neuronpedia})\n")
     if head.reading != PAPER:

@@ -18,6 +18,7 @@ from describe.head_record.roles import RoleShown, roles_shown
 from describe.head_record.scores import best_of_each, valued
 from describe.head_record.summary import HeadSummary
 from describe.head_record.worded import WordedRecord
+from describe.known_heads import known_heads
 from describe.mappings import ConstantPart, MappingRow
 from describe.readings import Reading
 from describe.records import THRESHOLD, HeadId, ModelInfo
@@ -288,6 +289,13 @@ class HeadRecord(Record):
     def attention_text(self) -> str:
         """The kinds of head that it is by where it looks, in words; empty where it was not looked at."""
         return "" if self.attention is None else self.attention.words
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The roles that papers gave it, with their sources; of the model itself, whatever its weights show here."""
+        shape = self.provenance.shape
+        known = known_heads(self.provenance.family, shape.n_layers, shape.n_heads, shape.d_model)
+        return tuple(one.words for one in known if one.head == self.id)
 
     @property
     def neuronpedia(self) -> str | None:

@@ -71,6 +71,14 @@ def longest_text(model: str) -> int:
     """Tokens of the longest text that MODEL runs, by its configuration."""
     from transformers import AutoConfig
 
+    from describe.weights import locate
+    from describe.weights.gguf_file import GgufFile
+
+    location = locate(model)
+    if location.is_gguf:  # transformers would read the whole vocabulary for it
+        file = GgufFile(location.path)
+        size = file.metadata(f"{file.metadata('general.architecture')}.context_length")
+        return size if isinstance(size, int) and size > 0 else UNLIMITED
     config = loaded(AutoConfig, model).get_text_config(decoder=True)
     said = (getattr(config, name, None) for name in ("max_position_embeddings", "n_positions", "max_seq_len"))
     return int(next((size for size in said if isinstance(size, int) and size > 0), UNLIMITED))

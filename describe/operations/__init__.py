@@ -1,6 +1,5 @@
 """The predefined operations: data of our own, one file each, and the loader of these or of a user's."""
 
-from describe.operations.known import KnownHead, known_heads
 from describe.operations.load import ALL, Operation, Problem, load_operations
 from describe.operations.profile import OURS, PAPER_PROFILE, PROFILES, Profile, profile_named
 
@@ -9,11 +8,9 @@ __all__ = [
     "OURS",
     "PAPER_PROFILE",
     "PROFILES",
-    "KnownHead",
     "Operation",
     "Problem",
     "Profile",
-    "known_heads",
     "load_operations",
     "profile_named",
 ]

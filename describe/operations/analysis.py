@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from describe.operations.known import known_heads
+from describe.known_heads import known_heads
 from describe.records import HeadId, ModelInfo, OperationScores
 from describe.text import spaced
 
@@ -106,7 +106,8 @@ def known_heads_found(model: ModelInfo, table: pd.DataFrame, threshold: float) -
     a paper, ``found`` by the scores, ``citation``. Empty for a model of which no named head is known.
     """
     rows = []
-    known = [entry for entry in known_heads(model) if entry.operation in set(table["operation"])]
+    all_known = known_heads(model.family, model.n_layers, model.n_heads, model.d_model)
+    known = [entry for entry in all_known if entry.operation in set(table["operation"])]
     for operation, suppression in dict.fromkeys((entry.operation, entry.suppression) for entry in known):
         by = "suppression" if suppression else "score"
         named = {e.head: e for e in reversed(known) if (e.operation, e.suppression) == (operation, suppression)}

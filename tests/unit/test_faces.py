@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 
 import describe
-from app.terminal import HeadLine
+from app.terminal import HeadLine, draw_head
 from describe import pipeline
 from describe.catalog import Catalogue
 from describe.catalog.roles import Role
+from describe.export import markdown
 from describe.export.html.data import Tables, pack_head
 from describe.head_record import HeadRecord, best_first
+from describe.head_record.head import Shape
 from describe.records import THRESHOLD, Description, Evidence, HeadId, LayerScores, ModelInfo, Score
 from tests.whole_catalogue import mapping
 
@@ -126,6 +128,24 @@ def test_the_terminal_shows_the_same(heads: list[HeadRecord]) -> None:
         assert name == str(head.id)
         assert inputs.plain == (best.inputs or "" if best else "")
         assert said.plain == (failure or role + (best.pattern or "") if best else "")
+
+
+def test_a_head_that_a_paper_named_says_so_on_every_face(
+    heads: list[HeadRecord], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    gpt2 = Shape(n_layers=12, n_heads=12, n_kv_heads=12, d_model=768, d_head=64, vocab_size=500)
+    like = heads[0].provenance.model_copy(update={"shape": gpt2})
+    head = heads[0].model_copy(update={"layer": 5, "head": 5, "provenance": like}).with_card()
+    (said,) = head.named
+    assert said.startswith("induction in GPT-2 small (Wang et al. 2022")
+    assert "arXiv 2211.00593" in said
+    draw_head(head)
+    markdown.write_file([(MODEL, [head])], tmp_path / "a.md")
+    page = json.dumps(pack_head(head, Tables())["named"])
+    drawn = describe.Head(head)._repr_html_()
+    for face in (capsys.readouterr().out, page, (tmp_path / "a.md").read_text(), drawn):
+        assert "induction in GPT" in face
+    assert heads[0].named == ()
 
 
 def test_frames_and_notebook_show_the_same(catalogue: Catalogue, heads: list[HeadRecord]) -> None:

@@ -134,7 +134,7 @@ def test_numbers_that_json_lacks_become_null_or_text() -> None:
     (one,) = heads(1, 1)
     one["salient"][0]["saliency"] = float("nan")
     one["relations"] = {"copying": {"score": float("inf"), "suppression": 0.5}}
-    one["provenance"] = {"extraction": {"limit": float("inf")}}
+    one["provenance"]["extraction"] = {"limit": float("inf")}
     data = embedded(render(model(1, 1, 1), [one]))
     assert data["heads"][0]["rows"][0][1] is None
     assert data["heads"][0]["relations"] == {"copying": [None, 0.5]}

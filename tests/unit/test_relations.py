@@ -210,5 +210,6 @@ def test_known_heads_are_reported_found_missed_and_unlisted() -> None:
     assert found.loc["9.9", ["named", "found", "role"]].tolist() == [True, True, "name mover"]
     assert found.loc["9.6", ["named", "found"]].tolist() == [True, False]
     assert found.loc["5.5", ["named", "found", "role"]].tolist() == [False, True, ""]
+    assert set(found.loc[found["named"], "role"]) == {"name mover", "backup name mover"}
     other = ModelInfo("m", "0" * 64, "llama", 12, 12, 12, 768, 64, 50257)
     assert analysis.known_heads_found(other, analysis.scores_table([scores("name_copying", values)]), 0.15).empty

@@ -203,6 +203,7 @@ def pack_head(head: HeadRecord, tables: Tables) -> Packed:
         "query_key": head.query_key and _pack_query_key(head.query_key),
         "roles": [_pack_role(found, tokens) for found in head.several_roles],
         "provenance": {key: shared[to_json(value)] for key, value in head.provenance.to_json().items()},
+        "named": list(head.named),
         "link": head.neuronpedia,
     }
 

@@ -60,13 +60,14 @@ function headline(head) {
 }
 
 // The card: what the head does in one line, the figure that this rests on, and what contradicts it.
-function whatItDoes({ card, worded }) {
+function whatItDoes({ card, worded, named }) {
   if (!card) return "";
   const [line, kind, basis, contradictions] = card;
   const said = make("section", "what", prose("p", "line", line));
   said.dataset.kind = kind;
   if (basis) said.append(prose("p", "basis", basis));
   for (const words of contradictions) said.append(make("p", "but", make("b", "", "But "), prose("span", "", words)));
+  said.append(...named.map((words) => prose("p", "named", `Named in a paper: ${words}`)));
   said.append(...worded.map(wording));
   return said;
 }
