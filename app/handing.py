@@ -73,11 +73,14 @@ def report(
 
     with Catalogue(catalog) as opened:
         found = pipeline.at_a_glance(opened, model, reading)
-    text = forms.as_html(found) if format_ is ReportForm.html else forms.as_markdown(found)
     if is_stream(output):
-        say(text.rstrip("\n"))
+        say((forms.as_html(found) if format_ is ReportForm.html else forms.as_markdown(found)).rstrip("\n"))
+    elif format_ is ReportForm.html:
+        write_atomically(output, forms.as_html(found))
     else:
-        write_atomically(output, text)
+        picture = output.with_suffix(".svg")
+        write_atomically(output, forms.as_markdown(found, picture.name))
+        write_atomically(picture, forms.as_svg(found))
 
 
 def import_command(

@@ -7,8 +7,9 @@ from itertools import takewhile
 from typing import Any
 
 from app.saying import say
+from describe.score_levels import of_whom
 
-__all__ = ["best_share", "draw_curves", "draw_heads_to_look_at", "of_whom"]
+__all__ = ["best_share", "draw_curves", "draw_heads_to_look_at"]
 
 SHARES = tuple(range(10, 101, 10))
 """Per cent of the heads."""
@@ -49,11 +50,6 @@ def best_share(points: Sequence[dict[str, float]], share: float) -> float | None
     if not points or points[-1]["coverage"] < share:
         return None
     return _score(next(point for point in points if point["coverage"] >= share))
-
-
-def of_whom(row: dict[str, Any]) -> str:
-    """The author of a row's descriptions, and whether they are of roles."""
-    return f"{row['llm']} ({row['prompt']}){', roles' if row.get('of') == 'roles' else ''}"
 
 
 def _cells(points: Sequence[dict[str, float]]) -> list[str]:

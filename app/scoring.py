@@ -11,12 +11,12 @@ import typer
 from app import options as o
 from app.llm_options import LLMOptions, exit_code, with_llm_options
 from app.saying import say
-from app.score_tables import of_whom
 from describe.measures import DEFAULT, MEASURES
 from describe.providers import CHOICES
+from describe.score_levels import estimate_text, level_lines, of_whom
 
 if TYPE_CHECKING:
-    from annotations.people import Ends, People
+    from annotations.people import People
     from describe.pipeline import ScorePlan
 
 __all__ = ["score"]
@@ -116,9 +116,7 @@ def _draw(model: str, found: list[dict[str, Any]]) -> None:
     from app.score_tables import draw_curves, draw_heads_to_look_at
     from app.terminal import draw_table
 
-    for line in dict.fromkeys(
-        line for row in found for line in (*_level_lines(row), *_beyond(row), *_people_lines(row))
-    ):
+    for line in dict.fromkeys(line for row in found for line in (*level_lines(row), *_people_lines(row))):
         say(line)
     headings = (
         "descriptions by",
@@ -138,9 +136,9 @@ def _draw(model: str, found: list[dict[str, Any]]) -> None:
             f"{row['described']} of {row['heads']}",
             str(row["scored"]),
             _value(row, row["measure"]),
-            _estimate(row["wrong"]) if row["wrong"] else NOT_RUN,
-            _estimate(row["grouping"]),
-            _estimate(row["balanced_accuracy"]),
+            estimate_text(row["wrong"]) if row["wrong"] else NOT_RUN,
+            estimate_text(row["grouping"]),
+            estimate_text(row["balanced_accuracy"]),
             str(sum(row["failures"].values())),
         )
         for row in found
@@ -159,38 +157,6 @@ def _draw(model: str, found: list[dict[str, Any]]) -> None:
         say("Placebos: headscribe describe MODEL --llm LLM --placebos 30, then score again.")
     draw_curves(found)
     draw_heads_to_look_at(found)
-
-
-def _level_lines(row: dict[str, Any]) -> Iterator[str]:
-    """An author on own heads beyond random ones: what stands before any score."""
-    level, random = row.get("level"), row["placebos"].get("random")
-    if row["of"] == "roles" or level is None or random is None:
-        return
-    excess = level["excess"]
-    yield (
-        f"{of_whom(row)}: described: own {level['described']} of {level['heads']}, random {random['described']} of"
-        f" {random['heads']}, excess {excess['value']:.2f} [{excess['low']:.2f}, {excess['high']:.2f}]"
-    )
-    if row["judge"] and level["scored"] and level["bar"] is None:
-        yield f"{of_whom(row)}: no description of a random head has a score by {row['measure']} of {row['judge']}"
-    elif row["judge"] and level["scored"]:
-        share = level["share_above"]
-        yield (
-            f"{of_whom(row)}: beats the level of random heads by {row['measure']} of {row['judge']}:"
-            f" {level['above']} of {level['scored']} descriptions ({_estimate(share)})"
-        )
-
-
-def _beyond(row: dict[str, Any]) -> Iterator[str]:
-    if row["nearest"]:
-        nearest = _estimate(row["nearest"])
-        yield f"{of_whom(row)}: naming the nearest of five tokens is right in {nearest}, by chance 0.200"
-    found = row["beyond_chance"]
-    if found:
-        yield (
-            f"{of_whom(row)}: true beyond chance by {row['measure']} of {row['judge']}: {found['descriptions']} of"
-            f" {found['of']} descriptions (q < 0.05)"
-        )
 
 
 def _people(row: dict[str, Any], found: dict[tuple[str, str], People]) -> dict[str, People | None] | None:
@@ -220,8 +186,8 @@ def _people_lines(row: dict[str, Any]) -> Iterator[str]:
         if found["auroc"] is None:
             yield f"{of}{found['note']} ({rests})"
         else:
-            luck = f", shuffled {_estimate(found['shuffled'])}" if found["shuffled"] else ""
-            yield f'{of}AUROC for "fits" {_estimate(found["auroc"])}{luck} ({rests})'
+            luck = f", shuffled {estimate_text(found['shuffled'])}" if found["shuffled"] else ""
+            yield f'{of}AUROC for "fits" {estimate_text(found["auroc"])}{luck} ({rests})'
 
 
 def _placebo_rows(found: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
@@ -231,7 +197,7 @@ def _placebo_rows(found: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
             if placebo is None:
                 yield *who, kind, f"placebo: {NOT_RUN}", NOT_RUN, ""
             else:
-                share = f"{placebo['described']} of {placebo['heads']}: {_estimate(placebo['false'])}"
+                share = f"{placebo['described']} of {placebo['heads']}: {estimate_text(placebo['false'])}"
                 pairing = "-" if placebo["pairing"] is None else str(placebo["pairing"])
                 yield *who, kind, share, _value(placebo, row["measure"]), pairing
 
@@ -239,11 +205,4 @@ def _placebo_rows(found: list[dict[str, Any]]) -> Iterator[tuple[str, ...]]:
 def _value(row: dict[str, Any], measure: str) -> str:
     """The mean score of a row, in the unit of its measure."""
     found = row[MEASURES[measure].value]
-    return f"{_estimate(found)}{MEASURES[measure].unit if found else ''}"
-
-
-def _estimate(found: dict[str, float] | Ends | None) -> str:
-    if not found:
-        return "-"
-    ends = "" if found["low"] is None or found["high"] is None else f" [{found['low']:.3f}, {found['high']:.3f}]"
-    return f"{found['value']:.3f}{ends}"
+    return f"{estimate_text(found)}{MEASURES[measure].unit if found else ''}"

@@ -10,7 +10,7 @@ from describe.kinds import CardKind
 from describe.text import markdown, printable, visible
 from describe.versions import headscribe_version
 
-__all__ = ["COLOURS", "as_html", "as_markdown"]
+__all__ = ["COLOURS", "as_html", "as_markdown", "as_svg"]
 
 COLOURS: dict[CardKind, str] = {
     "relates": "#2f6fb7",
@@ -40,8 +40,8 @@ svg { width: 100%; height: auto; } .swatch { display: inline-block; width: 10px;
 .muted { color: #59636e; font-size: 13px; } h2 { font-size: 17px; margin: 22px 0 4px; }"""
 
 
-WIDTH, ROW = 760, 14
-"""Of the picture, and of a layer in it."""
+WIDTH, ROW, LEGEND = 760, 14, 5
+"""Of the picture, of a layer in it, and how many kinds stand side by side below."""
 
 
 def as_html(found: Glance) -> str:
@@ -68,7 +68,7 @@ def as_html(found: Glance) -> str:
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{name}: attention heads at a glance</title>'
         f"<style>{STYLE}</style></head><body><h1>{name}: attention heads at a glance</h1>"
-        f'<p class="muted">{_facts(found, escape)}</p>{_picture(found)}'
+        f'<p class="muted">{_facts(found, escape)}</p>{as_svg(found)}'
         "<h2>What share of heads does what</h2><table><tr><th>kind</th><th>what it is</th><th>heads</th><th>share</th>"
         f"<th>layers</th></tr>{rows}</table><h2>Levels, and what is unknown</h2><ul>{facts}</ul>"
         f"<h2>The strongest of each kind</h2>{named}"
@@ -76,10 +76,12 @@ def as_html(found: Glance) -> str:
     )
 
 
-def as_markdown(found: Glance) -> str:
-    """The page in Markdown, with a row of the picture for every layer: a letter a head."""
+def as_markdown(found: Glance, picture: str | None = None) -> str:
+    """The page in Markdown; ``picture``: where `as_svg` is kept, to be shown."""
     name = markdown(visible(found.model.name))
     lines = [f"# {name}: attention heads at a glance", "", _facts(found, markdown), ""]
+    if picture is not None:
+        lines += [f"![Kinds of heads, a bar for each layer](<{picture}>)", ""]
     lines += ["| kind | what it is | heads | share | layers |", "| --- | --- | ---: | ---: | --- |"]
     lines += [
         f"| {one.kind} | {one.words} | {one.count} | {_share(one.count, found)} | {_layers(one)} |"
@@ -89,7 +91,7 @@ def as_markdown(found: Glance) -> str:
     lines += ["| ---: " * (1 + len(found.kinds)) + "|"]
     for layer in range(found.model.n_layers):
         lines.append(f"| {layer} | " + " | ".join(str(one.layers[layer] or "") for one in found.kinds) + " |")
-    lines += ["", *(f"- {line}" for line in (*found.levels, *_unknown(found)))]
+    lines += ["", *(f"- {markdown(printable(line))}" for line in (*found.levels, *_unknown(found)))]
     for one in found.kinds:
         if one.strongest:
             lines += ["", f"## {one.kind}", ""]
@@ -100,8 +102,8 @@ def as_markdown(found: Glance) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _picture(found: Glance) -> str:
-    """A bar for each layer, in which each kind has the share of its heads."""
+def as_svg(found: Glance) -> str:
+    """The picture: a bar for each layer, in which each kind has the share of its heads; below, what colours mean."""
     bars = []
     for layer in range(found.model.n_layers):
         at = 40.0
@@ -117,9 +119,24 @@ def _picture(found: Glance) -> str:
         bars.append(
             f'<text x="32" y="{layer * ROW + 10}" text-anchor="end" font-size="10" fill="#59636e">{layer}</text>'
         )
+    legend, height = _legend(found, found.model.n_layers * ROW + 8)
     title = "<title>Kinds of heads, a bar for each layer; the table below has their numbers</title>"
-    height = found.model.n_layers * ROW
-    return f'<svg viewBox="0 0 {WIDTH} {height}" role="img">{title}{"".join(bars)}</svg>'
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" role="img">'
+        f"{title}{''.join(bars)}{legend}</svg>"
+    )
+
+
+def _legend(found: Glance, top: int) -> tuple[str, int]:
+    """The kinds by their colours, in rows below ``top``; and where they end."""
+    entries = []
+    for place, one in enumerate(found.kinds):
+        x, y = 40 + place % LEGEND * (WIDTH - 40) // LEGEND, top + place // LEGEND * ROW
+        entries.append(
+            f'<rect x="{x}" y="{y}" width="10" height="10" fill="{COLOURS[one.kind]}"/>'
+            f'<text x="{x + 14}" y="{y + 9}" font-size="10" fill="#59636e">{escape(one.kind)}: {one.count}</text>'
+        )
+    return "".join(entries), top + -(-len(found.kinds) // LEGEND) * ROW
 
 
 def _facts(found: Glance, escaped: Callable[[str], str]) -> str:

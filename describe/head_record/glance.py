@@ -65,8 +65,15 @@ class Glance:
     not_looked_at: int
 
 
-def glance(model: ModelInfo, reading: str, summaries: Sequence[HeadSummary]) -> Glance:
-    """A model at a glance, of all its heads; ``reading``: by which they were read, in words."""
+def glance(
+    model: ModelInfo, reading: str, summaries: Sequence[HeadSummary], score_levels: Sequence[str] = ()
+) -> Glance:
+    """A model at a glance, of all its heads.
+
+    Args:
+        reading: by which they were read, in words.
+        score_levels: what placebos get in the way that the heads were described and judged, in sentences.
+    """
     by_kind: dict[str, list[HeadSummary]] = {kind: [] for kind in CARD_KINDS}
     sorts: Counter[str] = Counter()
     for summary in summaries:
@@ -78,7 +85,7 @@ def glance(model: ModelInfo, reading: str, summaries: Sequence[HeadSummary]) -> 
         reading,
         len(summaries),
         tuple(_share(kind, by_kind[kind], model.n_layers) for kind in CARD_KINDS if by_kind[kind]),
-        tuple(_levels(summaries)),
+        (*_levels(summaries), *score_levels),
         {words: sorts[sort] for sort, words in CONTRADICTIONS.items()},
         len(by_kind["unclear"]),
         len(by_kind["not looked at"]),

@@ -15,7 +15,9 @@ from describe.head_record.glance import Glance, glance
 from describe.pipeline.common import find, find_model
 from describe.pipeline.description_estimate import prompt_of
 from describe.pipeline.descriptions import load_prompt
+from describe.pipeline.score_report import score_report
 from describe.records import HeadId, ModelInfo, parse_heads
+from describe.score_levels import level_lines
 from describe.terms import query_terms
 
 __all__ = ["at_a_glance", "calls", "export", "extracted", "head_record", "report", "search"]
@@ -69,7 +71,9 @@ def extracted(catalogue: Catalogue, reading: str | None = None) -> list[tuple[Mo
 def at_a_glance(catalogue: Catalogue, model: str, reading: str | None = None) -> Glance:
     """How many heads of a model do what, in which layers, and what is unknown; by a reading as `find` takes it."""
     info, extraction_id = find(catalogue, model, reading)
-    return glance(info, catalogue.reading(extraction_id).words, catalogue.browse.heads(extraction_id))
+    judged = score_report(catalogue, model, reading)
+    levels = dict.fromkeys(f"{line}." for row in judged for line in level_lines(row))
+    return glance(info, catalogue.reading(extraction_id).words, catalogue.browse.heads(extraction_id), tuple(levels))
 
 
 def search(

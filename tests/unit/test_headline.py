@@ -210,6 +210,14 @@ def test_show_filters_by_kind_and_counts_contradictions(tmp_path: Path, capsys: 
 
 
 def test_a_model_at_a_glance(catalogue: Catalogue, tmp_path: Path) -> None:
+    random = catalogue.placebos.begin(catalogue.latest_extraction(1), "random", {"seed": 0}, {})
+    by = catalogue.register_labeller("openai:x", "p", "t", {})
+    for head, said in (
+        (HeadId(0, 0), Description("cities", "all of *them*")),
+        (HeadId(0, 1), Description("Unclear", "Unclear", unclear=True)),
+    ):
+        catalogue.save_head(random, mapping(head))
+        catalogue.save_description(random, head, by, said, {})
     found = pipeline.at_a_glance(catalogue, "m")
     counts = {one.kind: one.layers for one in found.kinds}
     assert counts == {"suppresses": (1, 0), "previous-token": (1, 0), "said": (0, 1), "not looked at": (0, 1)}
@@ -222,6 +230,9 @@ def test_a_model_at_a_glance(catalogue: Catalogue, tmp_path: Path) -> None:
         page = unescape(path.read_text())
         assert "suppresses names: 0.80 of 40 pairs" in page
         assert "Of 1 heads mappings alone are known." in page
+        assert "own 1 of 1, random 1 of 2, excess 0.50" in page
+    assert "![Kinds of heads, a bar for each layer](<markdown.svg>)" in (tmp_path / "markdown").read_text()
+    assert (tmp_path / "markdown.svg").read_text().count("<rect") == 4 + 4
 
 
 def test_kinds_have_one_colour_each_on_page_and_report() -> None:
