@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from html import escape
 
-from describe.head_record.glance import Glance, KindShare
+from describe.head_record.glance import Glance, KindShare, Strongest
 from describe.kinds import CardKind
 from describe.text import markdown, printable, visible
 from describe.versions import headscribe_version
@@ -95,10 +95,7 @@ def as_markdown(found: Glance, picture: str | None = None) -> str:
     for one in found.kinds:
         if one.strongest:
             lines += ["", f"## {one.kind}", ""]
-            lines += [
-                f"- **{h.head}** {markdown(printable(h.headline))}: {markdown(printable(h.basis))}"
-                for h in one.strongest
-            ]
+            lines += [f"- **{head.head}** {markdown(printable(_told(head)))}" for head in one.strongest]
     return "\n".join(lines) + "\n"
 
 
@@ -145,6 +142,11 @@ def _facts(found: Glance, escaped: Callable[[str], str]) -> str:
         f"{model.n_layers} layers of {model.n_heads} heads, family {family}; {found.heads} heads read by"
         f" {found.reading}; content SHA-256 {model.content_hash[:16]}…"
     )
+
+
+def _told(head: Strongest) -> str:
+    """The headline with its figure, which often begins with it."""
+    return head.basis if head.basis.startswith(head.headline) else f"{head.headline}: {head.basis}"
 
 
 def _unknown(found: Glance) -> list[str]:
