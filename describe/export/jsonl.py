@@ -9,7 +9,7 @@ from describe.text import json_text
 
 __all__ = ["write_file"]
 
-_LINE_ENDS = {char: f"\\u{char:04x}" for char in (0x85, 0x2028, 0x2029)}
+_LINE_ENDS = {char: f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"}
 """Where some readers, unlike JSON, would end a line."""
 
 
@@ -18,4 +18,7 @@ def write_file(parts: Parts, path: Path) -> None:
     with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
         for _, heads in parts:
             for head in heads:
-                file.write(json_text(head.to_json()).translate(_LINE_ENDS) + "\n")
+                line = json_text(head.to_json())
+                for end, escape in _LINE_ENDS.items():  # `translate` would look at each character
+                    line = line.replace(end, escape)
+                file.write(line + "\n")
