@@ -37,7 +37,7 @@ FUNCTION_WORDS = (
     )
 )
 
-INFLECTED = {"NNS", "VBD", "VBG", "JJR", "JJS", "RBR", "RBS"}
+INFLECTED = {"NNS", "VBZ", "VBD", "VBG", "JJR", "JJS", "RBR", "RBS"}
 """The Penn tags that are asked about; a form that equals its lemma does not count as inflected."""
 
 

@@ -24,6 +24,7 @@ class Token:
         zipf: how common the word is, 0 to about 7.5.
         tags: its parts of speech, as `describe.evidence.grammar.Grammar.tags`.
         inner: written without the space with which words of this vocabulary begin.
+        classes: of what it may mean, words of `describe.evidence.lexicon`.
     """
 
     text: str
@@ -33,6 +34,7 @@ class Token:
     tags: frozenset[str]
     lemmas: frozenset[str]
     inner: bool
+    classes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

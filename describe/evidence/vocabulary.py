@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from describe.evidence.grammar import Grammar, load_grammar
+from describe.evidence.lexicon import load_lexicon
+from describe.evidence.meaning import MEANING_RELATIONS, MEANINGS
 from describe.evidence.properties import Property, Token, properties
 from describe.evidence.relations import Keys, Relation, relations
 from describe.operations import load_operations
@@ -38,8 +40,8 @@ class Vocabulary:
     def __init__(self, tokens: Sequence[str]) -> None:
         operations, _ = load_operations()
         self.tokens = tokens
-        self.properties: list[Property] = properties(operations)
-        self.relations: list[Relation] = relations(operations)
+        self.properties: list[Property] = [*properties(operations), *MEANINGS]
+        self.relations: list[Relation] = [*MEANING_RELATIONS, *relations(operations)]
         looked_at = list(_look_at(tokens, load_grammar()))
         self.has = np.array([[p.holds(token) for p in self.properties] for token in looked_at], dtype=bool)
         self.has.shape = (len(tokens), len(self.properties))
@@ -105,12 +107,15 @@ def _look_at(tokens: Sequence[str], grammar: Grammar) -> Iterable[Token]:
         word = text.strip()
         fold = word.casefold()
         known = fold.isascii() and fold.isalpha() and len(fold) > 1
+        inner, lemmas = spaced and text == word, grammar.lemmas(fold) if known else frozenset()
+        piece = inner and word.islower()
         yield Token(
             text=text,
             word=word,
             fold=fold,
             zipf=grammar.zipf(fold),
             tags=grammar.tags(fold) if known else frozenset(),
-            lemmas=grammar.lemmas(fold) if known else frozenset(),
-            inner=spaced and text == word,
+            lemmas=lemmas,
+            inner=inner,
+            classes=frozenset() if piece else load_lexicon().classes_of(lemmas or {fold}),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from describe.evidence.meaning import MEANING_RELATIONS, MEANINGS, OPERATION_GROUPS
 from describe.evidence.properties import PROPERTIES
 from describe.evidence.relations import RELATIONS
 from describe.records import Description, Evidence
@@ -32,7 +33,8 @@ RANDOM = {"groups": 4, "heads": 64, "seed": 0}
 """The random heads that claims about one side are held against."""
 
 SETTINGS = {
-    "version": 2,
+    "version": 3,
+    "words": "WordNet 3.1",
     "max_q": MAX_Q,
     "min_effect": MIN_EFFECT,
     "min_share": MIN_SHARE,
@@ -57,9 +59,11 @@ the model's own, by the beta-binomial tail; the larger p-value counts. All tests
 _OF_ROWS = ("common_target", "one_set")
 """Evidence of outputs that is counted in rows, not in distinct outputs."""
 
-_GROUPS = {("pairing", relation.name): relation.group for relation in RELATIONS} | {
-    (kind, prop.name): prop.group for prop in PROPERTIES for kind in ("inputs", "outputs")
-}
+_GROUPS = (
+    {("pairing", relation.name): relation.group for relation in (*RELATIONS, *MEANING_RELATIONS)}
+    | {("pairing", operation): group for operation, group in OPERATION_GROUPS.items()}
+    | {(kind, prop.name): prop.group for prop in (*PROPERTIES, *MEANINGS) for kind in ("inputs", "outputs")}
+)
 
 
 def significant(evidence: Iterable[Evidence]) -> list[Evidence]:

@@ -19,6 +19,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from describe.attention import Attended, Context, HeadAttention, TokenPair
 from describe.errors import TemplateError
 from describe.labelling.answer import UNCLEAR, Answer
+from describe.labelling.gloss import glossed
 from describe.labelling.looks import LOOKS, looks_of
 from describe.records import ConstantPart, Evidence, HeadId, HeadMapping, MappingRow, Target
 from describe.text import shown
@@ -193,16 +194,17 @@ _FIELDS: dict[str, Callable[[HeadMapping], Any]] = {
 
 
 def _lines(rows: Iterable[MappingRow]) -> list[dict[str, Any]]:
-    """Rows with strengths: of a row relative to the strongest row, of a target relative to the row's strongest."""
+    """Rows with strengths: of a row relative to the strongest row, of a target relative to the row's strongest. Pieces
+    of words are followed by a word that they begin."""
     known = list(rows)
     most = max((row.saliency for row in known), default=0.0)
     return [
         {
-            "source": shown(row.token),
+            "source": glossed(row.token),
             "variants": [shown(token) for token in row.variants],
             "strength": _per_cent(row.saliency, most),
             "targets": [
-                {"token": shown(t.token), "strength": _per_cent(t.logit, row.targets[0].logit)} for t in row.targets
+                {"token": glossed(t.token), "strength": _per_cent(t.logit, row.targets[0].logit)} for t in row.targets
             ],
         }
         for row in known
@@ -251,7 +253,8 @@ DESCRIBING = Kind(
         "rows": "a head's salient mappings: each with `source` and `targets`, tokens in quotes",
         "suppressed": "the same with the tokens pushed down the most as `targets`",
         "lines": "the rows once more, with strengths: each with `source`, `variants`, `strength` and `targets`, which"
-        " have `token` and `strength`; per cent of the strongest row, and of the row's strongest target",
+        " have `token` and `strength`; per cent of the strongest row, and of the row's strongest target; behind"
+        " pieces of words a word that they begin",
         "constant": "what the head promotes whatever it reads: `tokens` and `share` (per cent of what it writes); none"
         " where the reading has no such part",
         "n_targets": "the number of targets of a row",

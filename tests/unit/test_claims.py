@@ -18,6 +18,7 @@ from describe.catalog.stated_claims import claims_stated
 from describe.evidence import Vocabulary, describe_evidence
 from describe.records import Claim, Description, Evidence, HeadId, MappingRow, Target
 from describe.scoring import Judgement, StatisticsJudge, Trial
+from describe.scoring.evidence import StatisticsWriter
 from tests.older_catalogues import at_revision
 from tests.whole_catalogue import MODEL, VERSIONS, mapping
 
@@ -137,6 +138,25 @@ def test_a_judge_reads_claims_and_says_where_there_are_none() -> None:
         assert isinstance(found, Judgement)
         assert found.failure == "no_claims"
         assert "describe the model again" in (found.detail or "")
+
+
+def test_claims_of_meaning_are_judged_and_written_from() -> None:
+    pairs = {"big": "small", "wide": "narrow", "early": "late", "strong": "weak", "rich": "poor", "light": "dark"}
+    tokens = [f" {word}" for pair in pairs.items() for word in pair] + [" cat", " colour", " labour", " under"]
+    vocabulary = Vocabulary(tokens)
+    claim = Claim("antonym", "pairing", "gives words of opposite meaning", 14, 30, 0.05, lines=(1, 2))
+    rows = tuple(MappingRow(i, tokens[i], 1.0, (Target(j, tokens[j], 1.0),), ()) for i, j in ((0, 1), (0, 3), (12, 13)))
+    trial = Trial(HEAD, rows, (HEAD, HEAD, HEAD), (False, False, False))
+    opposite, *others = StatisticsJudge(vocabulary).judge(trial, [claim]).probabilities
+    assert opposite > 0.9
+    assert max(others) < 0.5
+    writer = StatisticsWriter(vocabulary, range(len(tokens)))
+    written = dict(writer.write(HEAD, [claim]).words)
+    assert written[" wide"] == (" narrow",)
+    assert len(written) == 2 * len(pairs)
+    british = Claim("british_spelling", "outputs", "British spellings", 9, 30, 0.01)
+    outputs = {one for _, found in writer.write(HEAD, [british]).words for one in found}
+    assert outputs == {" colour", " labour"}
 
 
 def test_claims_of_an_export_are_checked(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from describe.errors import InputError
 from describe.evidence import Vocabulary, describe_evidence, hubs, model_evidence, significant
 from describe.evidence.grammar import FUNCTION_WORDS, load_grammar
+from describe.evidence.lexicon import load_lexicon
 from describe.operations import load_operations
 from describe.records import Description, Evidence, HeadId, HeadMapping, MappingRow, Target
 from describe.statistics import (
@@ -37,12 +39,38 @@ _COPIED = (
     " brick chair glass ocean piano tiger uncle voice wheat young zebra dream"
 )
 COPIED = _COPIED.split()
+OPPOSITES = {
+    "wide": "narrow", "rich": "poor", "empty": "full", "deep": "shallow", "loud": "soft", "sharp": "dull",
+    "thick": "thin", "smooth": "rough", "guilty": "innocent", "victory": "defeat", "push": "pull", "buy": "sell",
+    "increase": "decrease", "remember": "forget", "success": "failure", "love": "hate", "sweet": "sour",
+}  # fmt: skip
+KINDS = {
+    "violin": "instrument", "hammer": "tool", "oak": "tree", "apple": "fruit", "sparrow": "bird", "trout": "fish",
+    "copper": "metal", "beetle": "insect", "measles": "disease", "cabbage": "vegetable", "sofa": "furniture",
+    "surgeon": "doctor", "castle": "building", "truck": "vehicle", "gin": "drink", "ant": "insect",
+}  # fmt: skip
+NATIONS = {
+    "France": "French", "Paris": "French", "Germany": "German", "Berlin": "German", "Sweden": "Swedish",
+    "Japan": "Japanese", "Tokyo": "Japanese", "Poland": "Polish", "Warsaw": "Polish", "Spain": "Spanish",
+    "Madrid": "Spanish", "Russia": "Russian", "Moscow": "Russian", "Egypt": "Egyptian", "Cairo": "Egyptian",
+}  # fmt: skip
+REFERENCES = {
+    "king": "him", "actor": "he", "James": "his", "uncle": "himself", "queen": "her", "actress": "she", "Mary": "hers",
+    "houses": "them", "trees": "they", "players": "their", "rivers": "these", "lamp": "it", "brick": "its", "we": "our",
+    "me": "my", "I": "myself",
+}  # fmt: skip
+BRITISH = [
+    *("colour", "behaviour", "honour", "labour", "centre", "theatre"),
+    *("organise", "realise", "analyse", "travelled", "defence", "grey"),
+]
+MEANT = (OPPOSITES, KINDS, NATIONS, REFERENCES)
 
 
 def vocabulary_texts() -> list[str]:
     """A small vocabulary like a real one: words with a space before them, pieces, punctuation, attacks."""
     pairs = [pair for operation in load_operations()[0] for pair in operation.pairs]
     words = {word for pair in pairs for word in pair if " " not in word} | FUNCTION_WORDS | set(PLURALS) | set(COPIED)
+    words |= {word for pairs in MEANT for pair in pairs.items() for word in pair} | {*BRITISH, "I"}
     texts = [form for word in sorted(words) for form in (f" {word}", word, f" {word.capitalize()}")]
     return list(dict.fromkeys([*texts, *"abcdefghijklmnopqrstuvwxyz.,;:!?", *ATTACKS]))
 
@@ -98,6 +126,50 @@ def test_a_head_from_plural_nouns_to_them(vocabulary: Vocabulary) -> None:
     assert found.inputs is not None
     assert found.inputs.startswith("nearly all plural nouns (27 of 30; ")
     assert found.pattern == 'promotes " them" (30 of 30 rows), " these" (30)'
+
+
+@pytest.mark.parametrize(
+    ("pairs", "name", "words"),
+    [
+        (OPPOSITES, "antonym", "gives words of opposite meaning (17 of 30 rows;"),
+        (KINDS, "kind", "gives the kind of thing that the input is (16 of 30 rows;"),
+        (NATIONS, "place_to_nationality", "maps a place to the nationality (15 of 30 rows;"),
+        (REFERENCES, "reference", "gives pronouns that stand for the input (16 of 30 rows;"),
+    ],
+)
+def test_a_head_that_goes_by_meaning(vocabulary: Vocabulary, pairs: dict[str, str], name: str, words: str) -> None:
+    def plant(fill: list[str]) -> list[tuple[str, list[str]]]:
+        rest = [(f" {word}", fill[100 + 4 * i : 104 + 4 * i]) for i, word in enumerate(COPIED[: 30 - len(pairs)])]
+        return [*((f" {a}", [f" {b}", *fill[3 * i : 3 * i + 3]]) for i, (a, b) in enumerate(pairs.items())), *rest]
+
+    found = described(vocabulary, plant)
+    assert words in (found.pattern or "")
+    (claim,) = (claim for claim in found.claims if claim.name == name)
+    assert set(range(1, len(pairs) + 1)) <= set(claim.lines)
+
+
+def test_a_head_that_writes_british_spellings(vocabulary: Vocabulary) -> None:
+    found = described(
+        vocabulary,
+        lambda fill: [
+            (f" {w}", [f" {BRITISH[i % 12]}", f" {BRITISH[(i + 5) % 12]}", fill[i]]) for i, w in enumerate(COPIED)
+        ],
+    )
+    assert "British spellings (12 of" in (found.pattern or "") + found.reasoning
+
+
+def test_the_words_that_ship_are_those_of_wordnet() -> None:
+    lexicon = load_lexicon()
+    assert "small" in lexicon.opposites["big"]
+    assert "lesser" in lexicon.opposites["big"]
+    assert {"animal", "canine"} <= lexicon.kinds("dog")
+    assert (lexicon.classes["dog"], lexicon.classes["run"]) == ("animal", "verb_motion")
+    assert lexicon.nations["french"] == {"france"}
+    assert "japan" in lexicon.parts["tokyo"]
+    assert (lexicon.spellings["colour"], lexicon.spellings["organise"]) == ("color", "organize")
+    told = json.loads(Path("describe/evidence/wordnet.json").read_text("utf-8"))
+    assert "WordNet 3.1" in told["source"]
+    assert "Permission to use, copy, modify and distribute" in told["licence"]
 
 
 def test_a_head_from_countries_to_capitals(vocabulary: Vocabulary) -> None:

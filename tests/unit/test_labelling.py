@@ -20,6 +20,7 @@ from describe.labelling import (
     template_names,
 )
 from describe.labelling.answer import GROUPED_SCHEMA, looks_like_refusal, parse_completion
+from describe.labelling.gloss import gloss
 from describe.llm import Reply
 from describe.records import ConstantPart, Description, Evidence, HeadId, HeadMapping, MappingRow, Target
 
@@ -214,6 +215,21 @@ def test_lines_are_shown_with_their_strengths() -> None:
     assert '40 % of what it writes and has been taken off the lines below. It promotes " the".' in load_template(
         "salient-2"
     ).render(replace(GROUPED, constant=constant))
+
+
+def test_pieces_of_words_are_glossed_by_the_commonest_word_and_a_gloss_is_no_token() -> None:
+    pieces = {" strugg": "struggle", " Strugg": "Struggle", " enorm": "enormous", " achie": "achieve"}
+    assert {piece: gloss(piece) for piece in pieces} == pieces
+    whole = (" struggle", " dogs", " aren", " Richard", " went", "strugg", " st", " STR", " iPh", " zzz", "\n", " ")
+    assert [token for token in whole if gloss(token)] == []
+    row = replace(ROWS[0], token=" strugg", targets=(Target(100, " enorm", 4.0), Target(200, " more", 1.0)))
+    mapping = replace(GROUPED, salient=(row, *ROWS[1:]))
+    question = DescribeQuestion.of(load_template("salient-2"), mapping)
+    assert '1. " strugg" (as in struggle) 100 -> " enorm" (as in enormous) 100, " more" 25\n' in question.prompt
+    assert "as in" not in load_template("salient-1").render(mapping)
+    for word, stands in ((" strugg", True), ("struggle", False)):
+        groups = [{"inputs": f'"{word}"', "promoted": "", "lines": [1]}]
+        assert question.read(grouped(groups=groups), {}).groups[0].checked == stands
 
 
 @pytest.mark.parametrize(
