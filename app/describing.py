@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from app import options as o
-from app.llm_options import DEFAULTS, LLMOptions, exit_code, listed, with_llm_options
+from app.llm_options import DEFAULTS, LLMOptions, listed, with_llm_options
 from app.saying import say
 from describe.errors import InputError
 
 if TYPE_CHECKING:
     from describe.catalog import Catalogue
-    from describe.pipeline import Plan
+    from describe.head_record import HeadRecord
+    from describe.llm import LLM
+    from describe.pipeline import Batching, DescribeResult, Limits, Plan
 
 __all__ = ["describe"]
+
+Terms = Callable[["LLM"], dict[str, Any]]
+"""How each LLM is asked: the arguments of `describe.pipeline.describe`."""
 
 
 @with_llm_options
 def describe(
     model: o.Model,
-    llm: o.LLMName = None,
+    llm: o.LLMNames = None,
     catalog: o.CataloguePlace = o.DEFAULT_CATALOGUE,
     heads: o.Heads = "all",
     reading: o.Reading = None,
@@ -53,7 +59,7 @@ def describe(
     json_path: o.Json = None,
     quiet: o.Quiet = False,
 ) -> int:
-    """Describe heads by an LLM; extracts first if needed. A run that was cut short goes on where it was."""
+    """Describe heads by an LLM, or several; extracts first if needed. A run that was cut short goes on where it was."""
     from describe.catalog import Catalogue
     from describe.llm import parse_llm
 
@@ -61,62 +67,82 @@ def describe(
         return _report(catalog, model, llm, json_path)
     if show_prompt is not None:
         return _show_prompt(catalog, model, show_prompt, prompt, reading, json_path, cards)
-    named = parse_llm(llm)
-    asked = llm_options.terms(named, temperature=temperature, seed=seed)
-    asked |= {"heads": heads, "reading": reading, "prompt": prompt}
+    named = [parse_llm(one) for one in llm] if llm else [parse_llm(None)]
+    if cards and (roles or placebos):
+        raise InputError("--cards words what is known of whole heads: leave out --roles and --placebos")
+    asked: dict[str, Any] = {"heads": heads, "reading": reading, "prompt": prompt}
+    asked |= {} if cards else {"roles": roles, "placebos": placebos}
+
+    def terms(one: LLM) -> dict[str, Any]:
+        return llm_options.terms(one, temperature=temperature, seed=seed) | asked
+
     if cards:
         from app.wording import word_cards
 
-        if roles or placebos:
-            raise InputError("--cards words what is known of whole heads: leave out --roles and --placebos")
-        return word_cards(catalog, model, named, asked, llm_options, json_path, quiet)
-    asked |= {"roles": roles, "placebos": placebos}
+        return word_cards(catalog, model, named, terms, llm_options, json_path, quiet)
     with Catalogue(catalog, create=not llm_options.dry_run) as opened:
         if llm_options.dry_run:
-            return _dry_run(opened, model, named, asked, json_path)
-        asked |= {"fresh": llm_options.fresh, "device": device, "dtype": dtype}
-        return _run(opened, model, named, asked, json_path, quiet)
+            return _dry_run(opened, model, named, terms, json_path)
+        more = {"fresh": llm_options.fresh, "device": device, "dtype": dtype}
+        return _run(opened, model, named, lambda one: terms(one) | more, json_path, quiet)
 
 
-def _run(opened: Catalogue, model: str, llm: Any, asked: dict[str, Any], json_path: Path | None, quiet: bool) -> int:
+def _run(opened: Catalogue, model: str, llms: list[LLM], terms: Terms, json_path: Path | None, quiet: bool) -> int:
     import gc
 
+    from app.describers import run_each
     from app.terminal import HeadLine, draw_heads, progress_bars, write_json
     from describe import pipeline
 
     gc.freeze()  # what is there by now stays: the collector need not go through it again for every few calls,
     gc.set_threshold(50_000, 20, 100)  # nor through the many short-lived objects of each call at once
-    with progress_bars(quiet) as progress:
-        result = pipeline.describe(opened, model, llm, **asked, progress=progress)
-    if json_path or not quiet:
-        wanted = {(head.layer, head.head) for head in result.heads}
-        found = opened.head_records(result.model, result.extraction_id, labeller_id=result.labeller_id)
-        records = [record for record in found if (record.layer, record.head) in wanted]
-        if json_path:
-            write_json([record.to_json() for record in records], json_path)
-        else:
-            draw_heads(map(HeadLine.of, records))
+    results: list[DescribeResult] = []
+
+    def run(llm: LLM, limits: Limits, batch: Batching | None) -> DescribeResult:
+        with progress_bars(quiet) as progress:
+            asked = terms(llm) | {"limits": limits, "batch": batch, "progress": progress}
+            return pipeline.describe(opened, model, llm, **asked)
+
+    def show(llm: LLM, result: DescribeResult) -> None:
+        results.append(result)
+        if not (json_path or quiet):
+            if len(llms) > 1:
+                say(f"{llm}")
+            draw_heads(map(HeadLine.of, _described(opened, result, [result.labeller_id])))
             say(result.summary)
-    return exit_code(result, "heads")
+
+    code = run_each(llms, terms(llms[0]), run, show)
+    if json_path and results:
+        records = _described(opened, results[0], [result.labeller_id for result in results])
+        write_json([record.to_json() for record in records], json_path)
+    return code
 
 
-def _dry_run(opened: Catalogue, model: str, llm: Any, asked: dict[str, Any], json_path: Path | None) -> int:
-    from app.plans import amounts, waiting
-    from app.terminal import write_json
+def _described(opened: Catalogue, result: DescribeResult, labellers: Collection[int]) -> list[HeadRecord]:
+    """The heads of a run, each with the descriptions by some describers alone."""
+    wanted = {(head.layer, head.head) for head in result.heads}
+    found = opened.head_records(result.model, result.extraction_id, labellers=labellers)
+    return [record for record in found if (record.layer, record.head) in wanted]
+
+
+def _dry_run(opened: Catalogue, model: str, llms: list[LLM], terms: Terms, json_path: Path | None) -> int:
+    from app.describers import plan_each
     from describe import pipeline
 
-    found = pipeline.plan(opened, model, llm, **asked)
-    if json_path:
-        write_json(_plan_json(found), json_path)
-        return 0
-    say(
+    return plan_each(
+        llms, lambda llm: pipeline.plan(opened, model, llm, **terms(llm)), _plan_in_words, _plan_json, json_path
+    )
+
+
+def _plan_in_words(found: Plan) -> str:
+    from app.plans import waiting
+
+    return (
         f"heads    {len(found.heads)} of {found.model.name} to describe: {listed(found.heads)}"
         f"{waiting(found)}\n"
         f"prompts  {len(found.prompts)} ready, {len(found.heads) - len(found.prompts)} to extract first"
-        f"{f'; and those of {found.placebos} placebos (--placebos 0: none)' if found.placebos else ''}\n"
-        f"{amounts(found)}"
+        f"{f'; and those of {found.placebos} placebos (--placebos 0: none)' if found.placebos else ''}"
     )
-    return 0
 
 
 def _plan_json(found: Plan) -> dict[str, Any]:
@@ -149,13 +175,13 @@ def _show_prompt(
     return 0
 
 
-def _report(catalog: str, model: str, llm: str | None, json_path: Path | None) -> int:
+def _report(catalog: str, model: str, llms: list[str] | None, json_path: Path | None) -> int:
     from app.terminal import draw_table, write_json
     from describe import pipeline
     from describe.catalog import Catalogue
 
     with Catalogue(catalog) as opened:
-        found = pipeline.report(opened, model, llm)
+        found = pipeline.report(opened, model, llms)
     if json_path:
         write_json(found, json_path)
         return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Optional
@@ -31,6 +32,14 @@ def output_file(path: Optional[Path]) -> Optional[Path]:  # noqa: UP045
 def _reading(name: Optional[str]) -> Optional[str]:  # noqa: UP045
     """A reading as Typer hands it over. Raises `InputError` for one that there is not."""
     return name if name is None else reading_named(name).name
+
+
+def _llms(context: typer.Context, names: Optional[list[str]]) -> Optional[list[str]]:  # noqa: UP045
+    """The LLMs as Typer hands them over, each once; the environment names one, whose path may hold spaces."""
+    source = context.get_parameter_source("llm")
+    if source is not None and source.name == "ENVIRONMENT":
+        return [os.environ["HEADSCRIBE_LLM"]]
+    return list(dict.fromkeys(names)) if names else None
 
 
 def _profile(name: Optional[str]) -> Optional[str]:  # noqa: UP045
@@ -119,13 +128,14 @@ Json = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no table; errors still show.")]
-LLMName = Annotated[
-    Optional[str],  # noqa: UP045
+LLMNames = Annotated[
+    Optional[list[str]],  # noqa: UP045
     typer.Option(
         "--llm",
         envvar="HEADSCRIBE_LLM",
         metavar="LLM",
-        help=f"{CHOICES}.",
+        callback=_llms,
+        help=f"{CHOICES}; several times: one after the other, each a describer of its own.",
     ),
 ]
 Concurrency = Annotated[

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from describe.pipeline.llm_stage.estimate import Expected
 
-__all__ = ["amounts", "expected_json", "waiting"]
+__all__ = ["NOTHING_DONE", "amounts", "expected_json", "sums", "waiting"]
+
+NOTHING_DONE = "No LLM was asked, nothing was changed."
 
 
 _PRICE = ("tokens_in", "tokens_out", "source")
@@ -28,9 +31,20 @@ def amounts(found: Expected) -> str:
         f"tokens   about {found.tokens_in:,} in and {found.tokens_out:,} out"
         f" (in {'by the tokenizer of the endpoint' if found.counted else 'estimated: characters / 4'}, out {source})\n"
         f"money    {money}\n"
-        f"time     {time}\n"
-        "No LLM was asked, nothing was changed."
+        f"time     {time}"
     )
+
+
+def sums(plans: Sequence[Expected]) -> dict[str, float | None]:
+    """Calls, tokens, US dollars (None: not all are known) and seconds of several plans together."""
+    moneys = [found.money for found in plans if found.money is not None]
+    return {
+        "calls": sum(found.calls for found in plans),
+        "tokens_in": sum(found.tokens_in for found in plans),
+        "tokens_out": sum(found.tokens_out for found in plans),
+        "money": sum(moneys) if len(moneys) == len(plans) else None,
+        "seconds": sum(found.seconds for found in plans),
+    }
 
 
 def waiting(found: Expected) -> str:

@@ -97,7 +97,7 @@ def score(
 
 
 def _dry_run(found: ScorePlan, json_path: Path | None) -> int:
-    from app.plans import amounts, expected_json, waiting
+    from app.plans import NOTHING_DONE, amounts, expected_json, waiting
     from app.terminal import write_json
 
     if json_path:
@@ -107,7 +107,7 @@ def _dry_run(found: ScorePlan, json_path: Path | None) -> int:
     left_out = f", {found.no_rows} of them without rows to judge by" if found.no_rows else ""
     say(f"judge    {len(found.descriptions)} descriptions of {found.model.name}{left_out}{waiting(found)}")
     say(f"calls    {found.calls}, wrong descriptions of the same heads too")
-    say(amounts(found))
+    say(f"{amounts(found)}\n{NOTHING_DONE}")
     return 0
 
 

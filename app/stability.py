@@ -64,7 +64,7 @@ def stability(
 
 
 def _dry_run(found: StabilityPlan, json_path: Path | None) -> int:
-    from app.plans import amounts, expected_json, waiting
+    from app.plans import NOTHING_DONE, amounts, expected_json, waiting
     from app.terminal import write_json
 
     if json_path:
@@ -73,7 +73,7 @@ def _dry_run(found: StabilityPlan, json_path: Path | None) -> int:
         return 0
     say(f"compare  the descriptions of {len(found.heads)} heads or roles of {found.model.name}{waiting(found)}")
     say(f"calls    {found.calls}, pairs with other heads' descriptions too")
-    say(amounts(found))
+    say(f"{amounts(found)}\n{NOTHING_DONE}")
     return 0
 
 

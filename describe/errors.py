@@ -52,7 +52,13 @@ class TemplateError(InputError):
 
 
 class LLMError(InputError):
-    """The LLM cannot be used at all; no later call would fare better."""
+    """The LLM cannot be used at all; no later call would fare better.
+
+    Attributes:
+        spent: US dollars of the run that it ended, with what may still be billed.
+    """
+
+    spent: float = 0.0
 
 
 class RunEndedError(HeadscribeError):

@@ -13,7 +13,17 @@ from typing import Any, NamedTuple
 
 from describe.text import visible
 
-__all__ = ["Term", "head_terms", "marked", "prose_terms", "query_terms", "row_terms", "telling", "token_term"]
+__all__ = [
+    "FRAME",
+    "Term",
+    "head_terms",
+    "marked",
+    "prose_terms",
+    "query_terms",
+    "row_terms",
+    "telling",
+    "token_term",
+]
 
 LONGEST, MOST, FAR = 60, 2000, 50_000
 """Characters of a term, terms of a text, and characters of a text that are looked at."""
@@ -34,6 +44,18 @@ _STOP_WORDS = frozenset(
 )
 """English words that hold sentences together, and say nothing of what these are about."""
 
+FRAME = "‹"
+"""Before a term of prose that stands only in phrases around what is said. It is found, behind all that is said."""
+
+_FRAMES = re.compile(
+    r"\(\d[^()\"]*\)"  # figures: (30 of 30; 32 % of the vocabulary)
+    r"|without a (?:leading )?space(?: before (?:them|it))?"
+    r"|after a space"
+    r"|whatever (?:the input|it reads)",
+    re.IGNORECASE,
+)
+"""Phrases that describers put around what they say, and that say little of a head by their single words."""
+
 
 class Term(NamedTuple):
     """A term of a query; ``prefix``: all that begins with it counts."""
@@ -43,12 +65,16 @@ class Term(NamedTuple):
 
     def meets(self, term: str) -> bool:
         """Whether a text's term is one that this asks for."""
+        term = term.removeprefix(FRAME)
         return term.startswith(self.text) if self.prefix else term == self.text
 
 
 def prose_terms(*texts: str | None) -> list[str]:
-    """The different words of texts, in order of appearance."""
-    return _first(word for text in texts if text for word in _words(text[:FAR]))
+    """The different words of texts, in order of appearance; then those of phrases around them, behind `FRAME`."""
+    said = [text[:FAR] for text in texts if text]
+    told = dict.fromkeys(word for text in said for word in _words(_FRAMES.sub(" ", text)))
+    around = (word for text in said for phrase in _FRAMES.findall(text) for word in _words(phrase))
+    return _first([*told, *(f"{FRAME}{word}" for word in around if word not in told)])
 
 
 def token_term(token: str) -> str:
@@ -93,8 +119,9 @@ def marked(text: str, query: list[Term], width: int = 300) -> list[tuple[str, bo
 
 
 def telling(terms: Iterable[str]) -> list[str]:
-    """The words of a description that say what it is about: neither stop words nor numbers, which count its rows."""
-    return [term for term in terms if term not in _STOP_WORDS and not term.isdigit()]
+    """The words of a description that say what it is about: neither stop words, nor numbers, which count its rows, nor
+    those of phrases around it."""
+    return [term for term in terms if term not in _STOP_WORDS and not term.isdigit() and not term.startswith(FRAME)]
 
 
 def _words(text: str) -> list[str]:

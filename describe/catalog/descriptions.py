@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
@@ -57,11 +58,15 @@ def insert_description(
 
 
 def descriptions_of_layer(
-    connection: Connection, extraction_id: int, layer: int, scores: dict[int, dict[str, Any]], labeller_id: int | None
+    connection: Connection,
+    extraction_id: int,
+    layer: int,
+    scores: dict[int, dict[str, Any]],
+    labellers: Collection[int] | None,
 ) -> dict[int, list[DescriptionRecord]]:
     """The descriptions of each head of a layer, by the head's id: of the whole head first, then in order of entry.
 
-    ``scores`` are those of descriptions, by their id; ``labeller_id``: the descriptions of this one alone.
+    ``scores`` are those of descriptions, by their id; ``labellers``: the descriptions of these alone.
     """
     head, description, labeller = schema.head, schema.description, schema.labeller
     made_by = [labeller.c[name] for name in ("llm", "prompt", "template", "template_hash", "settings")]
@@ -72,8 +77,8 @@ def descriptions_of_layer(
         .where(head.c.extraction_id == extraction_id, head.c.layer == layer)
         .order_by(description.c.role, description.c.id)
     )
-    if labeller_id is not None:
-        query = query.where(labeller.c.id == labeller_id)
+    if labellers is not None:
+        query = query.where(labeller.c.id.in_(labellers))
     found: dict[int, list[DescriptionRecord]] = {}
     for row in connection.execute(query):
         found.setdefault(row.head_id, []).append(_record(row, scores.get(row.id, {})))

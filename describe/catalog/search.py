@@ -13,7 +13,7 @@ from describe.catalog.cards import CardStore, head_card
 from describe.catalog.heads import newest_extractions
 from describe.catalog.passages import matching, passage
 from describe.records import HeadId
-from describe.terms import FAR, Term, query_terms, telling
+from describe.terms import FAR, FRAME, MOST, Term, query_terms, telling
 
 __all__ = ["SearchStore"]
 
@@ -51,7 +51,8 @@ class SearchStore:
         """The heads that have all words of a query in their cards, descriptions or tokens, best first.
 
         A word stands for all that begin with it; case does not count, and nothing in a query is syntax. A head ranks by
-        the length of what its words were found in, the shorter the higher: descriptions come before tokens.
+        the length of what its words were found in, the shorter the higher: descriptions come before tokens, and both
+        before phrases that stand around what a description says.
 
         ``models``: look at these only, by id; ``reading``: as `newest_extractions` takes it; ``llm``: in its
         descriptions only, and in nothing else. Returns ``total`` and ``heads``, each with ``model`` (``NAME@HASH8``),
@@ -161,13 +162,13 @@ def _ranked(
 
 def _found_by(connection: Connection, term: Term, wanted: Sequence[ColumnElement[bool]]) -> Select[tuple[int, float]]:
     """The heads that have a term, each once, with its weight."""
-    found = matching(connection, term)
-    return (
-        select(passage.c.head_id, func.max(1.0 / (20 + passage.c.size)).label("weight"))
-        .join(found, passage.c.id == found.c.id)
-        .where(*wanted)
-        .group_by(passage.c.head_id)
-    )
+    found = []
+    for one, behind in ((term, 0), (Term(FRAME + term.text, term.prefix), MOST)):
+        there = matching(connection, one)
+        weight = (1.0 / (20 + behind + passage.c.size)).label("weight")
+        found.append(select(passage.c.head_id, weight).join(there, passage.c.id == there.c.id).where(*wanted))
+    every = union_all(*found).subquery()
+    return select(every.c.head_id, func.max(every.c.weight).label("weight")).group_by(every.c.head_id)
 
 
 def _known(
@@ -206,13 +207,14 @@ def _known(
     if llm is not None:
         by = schema.labeller
         passages = passages.join(by, told.c.labeller_id == by.c.id).where(by.c.llm == llm)
-    best: dict[int, tuple[int, bool, int]] = {}
+    best: dict[int, tuple[int, int, bool, int]] = {}
     for row in connection.execute(passages):
         found = [word for word in row.terms.split() if any(term.meets(word) for term in terms)]
         if row.description_id is None:
             known[row.head_id]["tokens"] = found
         else:
-            this = (len(found), row.role == 0, row.description_id)
+            said = [word for word in found if not word.startswith(FRAME)]
+            this = (len(found), len(said), row.role == 0, row.description_id)
             best[row.head_id] = max(best.get(row.head_id, this), this)
     for row in connection.execute(_texts([description_id for *_, description_id in best.values()])):
         known[row.head_id] |= {"llm": row.llm, "role": row.role, "inputs": row.inputs, "pattern": row.pattern}

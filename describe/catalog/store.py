@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import weakref
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from itertools import product
@@ -294,12 +294,12 @@ class Catalogue:
         extraction_id: int,
         *,
         only: HeadId | None = None,
-        labeller_id: int | None = None,
+        labellers: Collection[int] | None = None,
         held_out: bool = True,
     ) -> Iterator[HeadRecord]:
         """Everything known of each head, in order; one layer in memory at a time.
 
-        ``only`` one head, or with the descriptions of one labeller only. Without ``held_out``, which is two thirds of
+        ``only`` one head, or with the descriptions of some labellers only. Without ``held_out``, which is two thirds of
         all that is read, records lack that field: for what shows no such rows.
         """
         columns = [column for column in schema.head.c if held_out or column.name != "held_out"]
@@ -319,7 +319,7 @@ class Catalogue:
                 of_layer = (table.c.extraction_id == extraction_id, table.c.layer == layer)
                 heads = connection.execute(select(*columns).where(*of_layer).order_by(table.c.head)).all()
                 scores = self.scores.of_layer(connection, extraction_id, layer)
-                descriptions = descriptions_of_layer(connection, extraction_id, layer, scores, labeller_id)
+                descriptions = descriptions_of_layer(connection, extraction_id, layer, scores, labellers)
                 evidence = self.evidence.of_layer(connection, extraction_id, layer)
                 figures = self.figures.of_layer(connection, extraction_id, layer)
                 pairs = self.query_key.of_layer(connection, extraction_id, layer)

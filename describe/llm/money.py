@@ -156,6 +156,11 @@ class Purse:
         """Whether so much can still be set aside."""
         return self._budget is None or self.spent + self._reserved + most <= self._budget
 
+    @property
+    def reserved(self) -> float:
+        """US dollars set aside for what is under way, or waits at the server."""
+        return self._reserved
+
     def set_aside(self, most: float) -> None:
         """Set aside what a call can cost at most, to be given to `settle`."""
         self._reserved += most

@@ -2,8 +2,9 @@
 call these. Importing this package imports no torch; extracting does.
 """
 
-from describe.pipeline.cards import CardsPlan, CardsResult, card_prompt_of, plan_cards, word_cards
+from describe.pipeline.cards import CardsPlan, CardsResult, card_prompt_of, check_words, plan_cards, word_cards
 from describe.pipeline.common import Progress, find
+from describe.pipeline.describers import by_each, check_describers
 from describe.pipeline.description_estimate import Plan, plan, prompt_of
 from describe.pipeline.descriptions import DescribeResult, describe
 from describe.pipeline.diff import Differences, diff, diff_describers
@@ -65,10 +66,13 @@ __all__ = [
     "at_a_glance",
     "attend",
     "attention_rows",
+    "by_each",
     "calls",
     "card_prompt_of",
     "check_attended",
     "check_described",
+    "check_describers",
+    "check_words",
     "compare",
     "comparison",
     "correlate",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from describe.labelling import Template
     from describe.llm import LLM, Request
 
-__all__ = ["CardsPlan", "CardsResult", "card_prompt_of", "plan_cards", "word_cards"]
+__all__ = ["CardsPlan", "CardsResult", "card_prompt_of", "check_words", "plan_cards", "word_cards"]
 
 OTHERS = 20
 """Heads of the model under whose evidence the check of the statements is tried too: its level."""
@@ -93,8 +93,7 @@ class _Wording:
     ) -> None:
         from describe.llm import identity
 
-        if not llm.kind.asks:
-            raise InputError("--cards has an LLM word cards, and statistics is none: show gives headlines without one")
+        check_words(llm)
         self.stage = LLMStage(catalogue, llm, request, _template(prompt), terms)
         self.settings = request.provenance() | identity(llm)
         self.model, self.extraction_id = find(catalogue, model, reading)
@@ -138,6 +137,12 @@ class _Wording:
 
         others = [lines for head, lines in self._others.items() if head != unit] if outcome.statements else []
         return len(others), sum(passes(outcome.statements, lines) for lines in others)
+
+
+def check_words(llm: LLM) -> None:
+    """Raise `InputError` for what is no LLM, and words no cards."""
+    if not llm.kind.asks:
+        raise InputError("--cards has an LLM word cards, and statistics is none: show gives headlines without one")
 
 
 def word_cards(

@@ -139,17 +139,18 @@ def _meant(llm: str, names: Sequence[str]) -> str:
     return f": do you mean '{near[0]}'?" if near else f"; there are {', '.join(names)}" if names else ""
 
 
-def report(catalogue: Catalogue, model: str, llm: str | None = None) -> dict[str, list[dict[str, Any]]]:
+def report(catalogue: Catalogue, model: str, llms: Sequence[str] | None = None) -> dict[str, list[dict[str, Any]]]:
     """The calls about a model's heads: ``summary`` by LLM and outcome, and all ``calls`` in order.
 
-    ``llm``: those to this one only. Tokens are counted, money is in US dollars, times in seconds. Raises
-    `CatalogueError` when the model is not there, or no call was made to that LLM.
+    ``llms``: those to these only. Tokens are counted, money is in US dollars, times in seconds. Raises
+    `CatalogueError` when the model is not there, or no call was made to one of them.
     """
     model_id, _ = find_model(catalogue, model)
     found = {"summary": catalogue.ledger.summary(model_id), "calls": catalogue.ledger.calls(model_id)}
-    if llm is None:
+    if llms is None:
         return found
     names = list(dict.fromkeys(row["llm"] for row in found["summary"]))
-    if llm not in names:
-        raise CatalogueError(f"no call about {model} was made to '{llm}'{_meant(llm, names)}")
-    return {part: [row for row in rows if row["llm"] == llm] for part, rows in found.items()}
+    for llm in llms:
+        if llm not in names:
+            raise CatalogueError(f"no call about {model} was made to '{llm}'{_meant(llm, names)}")
+    return {part: [row for row in rows if row["llm"] in llms] for part, rows in found.items()}

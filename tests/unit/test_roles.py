@@ -134,7 +134,7 @@ def test_a_role_is_described_beside_its_head(tmp_path: Path) -> None:
             catalogue.save_description(extraction, HEAD._replace(role=role), labeller, told, {})
         assert set(catalogue.described_heads(extraction, labeller)) == {HEAD, HEAD._replace(role=2)}
         info = catalogue.models()[0]
-        record = next(head_records(catalogue, info, extraction, only=HEAD, labeller_id=labeller))
+        record = next(head_records(catalogue, info, extraction, only=HEAD, labellers=[labeller]))
         assert [(d["role"], d["pattern"]) for d in record["descriptions"]] == [(None, "pattern 0"), (2, "pattern 2")]
 
 
@@ -207,7 +207,7 @@ def test_descriptions_and_scores_survive_the_upgrade(tmp_path: Path) -> None:
     tables = ("model", "extraction", "head", "labeller", "description", "score", "catalogue_info")
     at_revision("0010", place, f"sqlite:///{older}", tables)
     with Catalogue(str(older)) as upgraded:
-        record = next(head_records(upgraded, upgraded.models()[0], extraction, only=HEAD, labeller_id=labeller))
+        record = next(head_records(upgraded, upgraded.models()[0], extraction, only=HEAD, labellers=[labeller]))
         (told,) = record["descriptions"]
         assert (told["pattern"], told["role"]) == ("pattern", None)
         assert told["scores"]["detection"]["openai:x"]["value"] == 0.9

@@ -191,3 +191,24 @@ def test_terms_never_have_a_space_and_are_bounded() -> None:
         terms = [*prose_terms(text), *head_terms([[0, text, 1.0, []]])]
         assert all(term and term == "".join(term.split()) and len(term) <= 60 for term in terms)
         assert len(terms) <= 4000
+
+
+def test_what_is_said_comes_before_phrases_around_it(catalogue: Catalogue) -> None:
+    extraction = begin(catalogue)
+    by = catalogue.register_labeller("statistics", "p", "t", {})
+    for head, inputs, pattern in (
+        (HeadId(0, 0), "all words without a space before them (30 of 30; 32 % of the vocabulary)", "Unclear"),
+        (HeadId(0, 1), "pronouns", 'promotes " them" (21 of 30 rows), " vocabulary" (18)'),
+        (HeadId(0, 2), "words", 'whatever the input, promotes " him"'),
+    ):
+        save(catalogue, extraction, head, *(f" t{n}" for n in range(40)), *(" them",) * (head.head == 2))
+        catalogue.save_description(extraction, head, by, Description(inputs, pattern), {})
+    assert found(catalogue, "them") == ["0.1", "0.2", "0.0"]
+    assert found(catalogue, "vocabul") == ["0.1", "0.0"]
+    assert found(catalogue, "space before") == ["0.0"], "found all the same"
+    assert catalogue.search.places("them", 1, extraction) == [HeadId(0, 1), HeadId(0, 2), HeadId(0, 0)]
+    assert prose_terms("a (1 of 2 b) a", "them without a space before them") == [
+        "a",
+        "them",
+        *["‹1", "‹of", "‹2", "‹b", "‹without", "‹space", "‹before"],
+    ]

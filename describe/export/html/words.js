@@ -4,6 +4,7 @@
 const LONGEST_TERM = 60;
 const PREFIX_FROM = 3;
 const MOST_TERMS = 12;
+const MOST_OF_PASSAGE = 2000;
 const WORD = /[\p{L}\p{N}_]+/gu;
 
 // In one case and one of Unicode's ways to write it. Both ways there and back, for letters that have several forms.
@@ -26,7 +27,12 @@ function queryTerms(text) {
   return [...new Map(all.map((term) => [term.join("\n"), term])).values()].slice(0, MOST_TERMS);
 }
 
-const meets = ([text, prefix], term) => (prefix ? term.startsWith(text) : term === text);
+const FRAME = "‹"; // before a term that stands only in phrases around what a description says: it ranks last
+
+function meets([text, prefix], term) {
+  const word = term.startsWith(FRAME) ? term.slice(FRAME.length) : term;
+  return prefix ? word.startsWith(text) : word === text;
+}
 
 // The heads that have all terms, best first: {place, found: the tokens' terms, told: the description that has most,
 // if any has one}.
@@ -36,7 +42,7 @@ function findHeads({ terms, heads }, asked) {
   heads.forEach((passages, place) => {
     let rank = 0;
     for (const ids of wanted) {
-      const best = Math.max(0, ...passages.map((passage, i) => passageWeight(passage, i, ids)));
+      const best = Math.max(0, ...passages.map((passage, i) => passageWeight(passage, i, ids, terms)));
       if (!best) return;
       rank += best;
     }
@@ -49,9 +55,12 @@ function findHeads({ terms, heads }, asked) {
 }
 
 // The shorter a passage, the more a word in it weighs. A description's begins with its place among the head's.
-function passageWeight(passage, i, ids) {
+function passageWeight(passage, i, ids, terms) {
   const start = i ? 1 : 0;
-  for (let at = start; at < passage.length; at++) if (ids[passage[at]]) return 1 / (20 + passage.length - start);
+  for (let at = start; at < passage.length; at++) {
+    const behind = terms[passage[at]]?.startsWith(FRAME) ? MOST_OF_PASSAGE : 0; // those of a passage are its last
+    if (ids[passage[at]]) return 1 / (20 + behind + passage.length - start);
+  }
   return 0;
 }
 

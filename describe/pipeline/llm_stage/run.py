@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from describe.catalog import Caller, Catalogue
-from describe.errors import InputError, RunEndedError
+from describe.errors import InputError, LLMError, RunEndedError
 from describe.pipeline.llm_stage.limits import Terms
 from describe.pipeline.llm_stage.record import TaskRecord
 from describe.pipeline.llm_stage.task import Task
@@ -35,7 +35,7 @@ class StageRun:
         records: of each task, in order, its outcomes.
         interrupted: by Ctrl-C or SIGTERM.
         stopped: why the run ended by itself before all was done, else None.
-        spent: US dollars, as far as prices are known.
+        spent: US dollars, as far as prices are known; ``promised``: as many more at most for what waits at the server.
         batches: the server's names for the batches that are to be collected.
     """
 
@@ -43,12 +43,13 @@ class StageRun:
     interrupted: bool
     stopped: str | None
     spent: float
+    promised: float
     batches: list[str]
 
     def result(self) -> dict[str, Any]:
         """The fields of a `StageResult` that are the same whatever was asked."""
         new = sum(record.done for record in self.records)
-        names = ("interrupted", "stopped", "spent", "batches")
+        names = ("interrupted", "stopped", "spent", "promised", "batches")
         return {"new": new} | {name: getattr(self, name) for name in names}
 
 
@@ -59,7 +60,7 @@ class StageResult:
     Attributes:
         new: how many outcomes this run committed.
         failures: the causes by what was asked about; ``missing``: what has no outcome.
-        interrupted, stopped, spent, batches: as in `StageRun`.
+        interrupted, stopped, spent, promised, batches: as in `StageRun`.
     """
 
     model: ModelInfo
@@ -68,6 +69,7 @@ class StageResult:
     interrupted: bool = False
     stopped: str | None = None
     spent: float = 0.0
+    promised: float = 0.0
     batches: list[str] = field(default_factory=list)
     failures: dict[Any, str] = field(default_factory=dict)
     missing: list[Any] = field(default_factory=list)
@@ -142,8 +144,12 @@ class LLMStage:
                 finished = _run_async(lambda: self._directly(records, taken, mixed))
         except RunEndedError as error:
             stopped = str(error)
+        except LLMError as error:
+            error.spent = self.purse.spent + self.purse.reserved
+            raise
         left = [found for record in self.records(tasks) for found in record.batches]
-        return StageRun(records, not finished, stopped, self.purse.spent, _at_server(left))
+        money = (self.purse.spent, self.purse.reserved)
+        return StageRun(records, not finished, stopped, *money, _at_server(left))
 
     def _check_waiting(self, records: Sequence[TaskRecord[Any]]) -> None:
         waiting = sum(len(record.waiting & set(record.pending)) for record in records)
