@@ -14,7 +14,10 @@ from describe.errors import HeadscribeError
 from describe.secrets import keep_secrets_of_environment, redacted
 from describe.text import printable
 
-__all__ = ["main", "run"]
+__all__ = ["READING_MODELS", "main", "run"]
+
+READING_MODELS = ("torch", "transformers", "accelerate", "safetensors", "gguf")
+"""Packages that reading and running models take; what only reads a catalogue does without (requirements-browse.txt)."""
 
 _UsageError: Any = typer.BadParameter.__mro__[1]  # Click's, of which Typer carries a copy that has no public name
 
@@ -47,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         named = f"'{str(error.filename)[:200]}': " if error.filename is not None else ""
         return _complain(f"{named}{error.strerror or error}")
     except Exception as error:
-        said = _of_database(error)
+        said = _of_database(error) or _of_install(error)
         if said is None:
             raise
         return _complain(said)
@@ -106,6 +109,17 @@ def _of_database(error: Exception) -> str | None:
     from describe.catalog.failures import reason
 
     return f"the catalogue {reason(error)}" if isinstance(error, DBAPIError) else None
+
+
+def _of_install(error: Exception) -> str | None:
+    """That a package is not installed without which models are not read, in a line; None for any other error."""
+    package = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if package not in READING_MODELS:
+        return None
+    return (
+        f"this reads or runs a model, which takes {package}, and that is not installed here: pip install"
+        f" {' '.join(READING_MODELS)}. What a catalogue holds can be shown, searched, exported and judged without"
+    )
 
 
 def _json_to_stdout(arguments: list[str]) -> list[str]:

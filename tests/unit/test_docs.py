@@ -15,6 +15,7 @@ import typer
 
 from app.attending import attention_tables
 from app.commands import app
+from app.main import READING_MODELS
 from app.models import family_tables
 from app.reference import all_commands
 from benchmarks.reading_tables import tables
@@ -40,6 +41,15 @@ def test_the_readme_names_every_command() -> None:
     group: Any = typer.main.get_command(app)
     for name in group.commands:
         assert f"headscribe {name}" in readme, name
+
+
+def test_to_browse_all_packages_are_listed_but_those_that_models_take() -> None:
+    core = (ROOT / "pyproject.toml").read_text().partition("\ndependencies = [\n")[2].partition("\n]")[0]
+    declared = re.findall(r'"([^"]+)"', core)
+    listed = (ROOT / "requirements-browse.txt").read_text().splitlines()
+    browsing = [line for line in declared if re.split(r"[\[><=~]", line)[0] not in READING_MODELS]
+    assert [line for line in listed if not line.startswith("#")] == browsing
+    assert len(declared) - len(browsing) == len(READING_MODELS)
 
 
 def test_the_families_are_documented() -> None:

@@ -177,3 +177,29 @@ def test_sentences_without_a_token_have_vectors_too(tiny_llama: Path) -> None:
     assert found.shape == (19, 48)
     assert not found[:17].any()
     assert found[17:].any(axis=1).all()
+
+
+WITHOUT_TORCH = """
+import sys
+from app.main import READING_MODELS, main
+sys.modules.update(dict.fromkeys(READING_MODELS))  # as if they were not installed
+*reading, needing = [line.split() for line in sys.stdin.read().splitlines()]
+for arguments in reading:
+    assert main(arguments) == 0, arguments
+assert main(needing) == 2
+"""
+
+
+def test_a_catalogue_is_read_without_torch_and_who_needs_it_is_told_so(place: str, tmp_path: Path) -> None:
+    commands = ("show m 0.1 --json", "search cities", f"export m -f html -o {tmp_path / 'm.html'}", "relations m")
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH],
+        input="\n".join(commands),
+        env=os.environ | {"HEADSCRIBE_CATALOG": place},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "headscribe: this reads or runs a model, which takes torch, and that is not installed here" in done.stderr
+    assert "Traceback" not in done.stderr
