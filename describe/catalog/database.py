@@ -7,7 +7,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, NoSuchModuleError
 
-from describe.catalog.revisions import bring_up_to_date, copy_of_an_empty_catalogue
+from describe.catalog.revisions import CannotBeUpgradedError, bring_up_to_date, copy_of_an_empty_catalogue
 from describe.catalog.sqlite_file import CatalogueMadeError, SqliteFile, forget_after_fork, path_of
 from describe.catalog.transactions import LOCK_WAIT, keep_connected, prepare_sqlite, writing
 from describe.errors import CatalogueError
@@ -31,6 +31,7 @@ class _Opened:
     file: SqliteFile
     engine: Engine
     query: str
+    copy: ExitStack
     users: int = 0
 
 
@@ -45,9 +46,9 @@ def connect(where: str, *, create: bool) -> Engine:
 
     A database that is not there or empty becomes a catalogue when ``create`` is set: a SQLite file with the first thing
     that is committed. An older catalogue is upgraded in one transaction, after a copy of a SQLite file was written
-    beside it. One file has one engine in a process, however often it is opened; `let_go` of it as often. Raises
-    `CatalogueError`, with nothing changed, for a database of something else, of a newer headscribe, or that cannot be
-    opened.
+    beside it; of one that may not be written to a copy elsewhere is upgraded and read. One file has one engine in a
+    process, however often it is opened; `let_go` of it as often. Raises `CatalogueError`, with nothing changed, for a
+    database of something else, of a newer headscribe, or that cannot be opened.
     """
     keep_secrets_of(where)
     url, where = _url(where), shown_url(where)
@@ -59,7 +60,9 @@ def connect(where: str, *, create: bool) -> Engine:
         file, query = SqliteFile(where, path, create or to_be_made), repr(sorted(url.query.items()))
         known = next((one for one in _opened if one.query == query and one.file.is_same(file)), None)
         if known is None:
-            known = _Opened(file, _open(url, where, file, create), query)
+            copy = ExitStack()  # of an older catalogue that may not be written to, and so not be upgraded
+            engine = _open_upgraded(url, where, file, create, copy)
+            known = _Opened(file, engine, query, copy)
             _opened.append(known)
         known.users += 1
         return known.engine
@@ -75,6 +78,8 @@ def let_go(engine: Engine) -> None:
                 return
             _opened.remove(known)
         engine.dispose()
+        if known is not None:
+            known.copy.close()
 
 
 @contextmanager
@@ -120,6 +125,20 @@ def write_often(engine: Engine, *, wait: float = LOCK_WAIT) -> Connection:
     return writing(engine, often=True, wait=wait).connect()
 
 
+def _open_upgraded(url: URL, where: str, file: SqliteFile, create: bool, copy: ExitStack) -> Engine:
+    """Open a SQLite file; one that is older and may not be written to is read from a copy, which is upgraded."""
+    try:
+        return _open(url, where, file, create)
+    except CannotBeUpgradedError:
+        pass
+    path = copy.enter_context(file.copied())
+    copied = SqliteFile(where, path, False)
+    engine = _open(URL.create("sqlite", database=str(path)), where, copied, False)
+    engine.dispose()
+    copied.read_only = True
+    return engine
+
+
 def _open(url: URL, where: str, file: SqliteFile | None, create: bool) -> Engine:
     try:
         engine = create_engine(url, json_deserializer=_json, pool_pre_ping=url.get_backend_name() != "sqlite")
@@ -137,7 +156,7 @@ def _open(url: URL, where: str, file: SqliteFile | None, create: bool) -> Engine
     if file is not None:
         _watch(engine, file)
     try:
-        bring_up_to_date(engine, None if file is None else file.path, where, create)
+        bring_up_to_date(engine, file, where, create)
     except DBAPIError as error:
         engine.dispose()
         said = " ".join(str(error.orig).split())

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, cast
 from sqlalchemy import Connection, Engine, StaticPool, create_engine, inspect, text
 
 from describe.catalog.creation import create_tables
+from describe.catalog.sqlite_file import SqliteFile
 from describe.catalog.transactions import prepare_sqlite, writing
 from describe.errors import CatalogueError
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-__all__ = ["bring_up_to_date", "copy_of_an_empty_catalogue", "upgrade"]
+__all__ = ["CannotBeUpgradedError", "bring_up_to_date", "copy_of_an_empty_catalogue", "upgrade"]
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -29,12 +30,18 @@ LONGEST_UPGRADE = 600.0
 _copying = threading.Lock()
 
 
-def bring_up_to_date(engine: Engine, path: Path | None, where: str, create: bool) -> None:
+class CannotBeUpgradedError(CatalogueError):
+    """An older catalogue may not be written to."""
+
+
+def bring_up_to_date(engine: Engine, file: SqliteFile | None, where: str, create: bool) -> None:
     """Make the tables of an empty database when ``create`` is set; upgrade an older one after a backup of its file.
 
     Of several processes at once one does it, and the others wait. Raises `CatalogueError` for a database of something
-    else or of a newer headscribe, with nothing changed.
+    else or of a newer headscribe, with nothing changed; `CannotBeUpgradedError` for an older file that may not be
+    written to.
     """
+    path = None if file is None else file.path
     found = _revision(engine, where)
     if found == _newest():  # nothing of Alembic is loaded
         return
@@ -45,6 +52,8 @@ def bring_up_to_date(engine: Engine, path: Path | None, where: str, create: bool
             f"the catalogue '{where}' was written by a newer headscribe (schema {found}, this one knows"
             f" {_newest()}): upgrade headscribe; the catalogue was left as it is"
         )
+    if found is not None and file is not None and not file.can_be_written:
+        raise CannotBeUpgradedError(f"the catalogue '{where}' is of an older headscribe, and may not be written to")
     if found is None and path is not None:
         _outside_transaction(engine, "PRAGMA journal_mode = WAL")  # kept in the file
     with writing(engine, wait=LONGEST_UPGRADE).begin() as connection:  # whoever is second waits here

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import unquote
 
@@ -44,6 +45,8 @@ class SqliteFile:
         path: of the file, absolute; it may be a symbolic link.
         create: begin with an empty catalogue where there is none. The file comes into being with the first thing that
             is committed, so that a command which is refused leaves nothing, and never has to delete.
+
+    ``read_only``: what is opened from now on writes nothing.
     """
 
     def __init__(self, where: str, path: Path, create: bool) -> None:
@@ -52,10 +55,25 @@ class SqliteFile:
         self.identity = self._found()
         self._seen = self._state()
         self._sound = True
+        self.read_only = False
         if self.identity is None:
             self._check_can_be_made()
         else:
             self._check_same(self.identity)
+
+    @property
+    def can_be_written(self) -> bool:
+        """Whether this user may write to the file, and make SQLite's own files beside it."""
+        return os.access(self._real, os.W_OK) and os.access(self._real.parent, os.W_OK)
+
+    @contextmanager
+    def copied(self) -> Iterator[Path]:
+        """A copy in a folder of its own, for as long as the block lasts."""
+        with TemporaryDirectory(prefix="headscribe-") as folder:
+            copy = Path(folder) / self._real.name
+            with closing(self._another()) as connection:
+                connection.execute("VACUUM INTO ?", (str(copy),))
+            yield copy
 
     @property
     def missing(self) -> bool:
@@ -185,7 +203,9 @@ class SqliteFile:
         In a folder that cannot be written to, where SQLite cannot make the files of its log, for reading only.
         """
         how = "mode=rw"
-        if not os.access(self._real.parent, os.W_OK) and not Path(f"{self._real}-wal").exists():
+        if self.read_only:
+            how = "mode=ro"
+        elif not os.access(self._real.parent, os.W_OK) and not Path(f"{self._real}-wal").exists():
             how = "mode=ro&immutable=1"
         return f"{self.path.as_uri()}?{how}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import sqlite3
 from contextlib import closing, suppress
@@ -14,6 +15,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect, text
+from sqlalchemy.exc import DBAPIError
 
 import annotations.schema
 from app.main import main
@@ -197,6 +199,27 @@ def written_by_the_first_version(place: Path) -> None:
             row = {"l": head.layer, "h": head.head, "s": '[[1, " old", 1.0, [[2, "x", 0.5]]]]', "c": moment}
             connection.execute(text("INSERT INTO head VALUES (NULL, 1, :l, :h, 1.0, :s, :c)"), row)
     engine.dispose()
+
+
+def test_an_older_catalogue_that_may_not_be_written_to_is_read_from_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "old.db"
+    written_by_the_first_version(place)
+    before, files = place.read_bytes(), sorted(tmp_path.iterdir())
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK or "headscribe-" in str(path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path.parent))
+    with Catalogue(str(place)) as opened:
+        extraction = opened.latest_extraction(1)
+        assert opened.mapping(extraction, HeadId(0, 0)).salient[0].token == " old"
+        assert opened.search.find("old")["total"] == 4
+        with pytest.raises(DBAPIError, match="readonly"):
+            opened.register_labeller("openai:x", "p-1", "text", {})
+        copies = list(tmp_path.parent.glob("headscribe-*"))
+        assert len(copies) == 1
+    assert not copies[0].exists()
+    assert place.read_bytes() == before
+    assert sorted(tmp_path.iterdir()) == files
 
 
 def test_an_older_catalogue_is_upgraded_after_a_backup(tmp_path: Path) -> None:
