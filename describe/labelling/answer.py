@@ -30,16 +30,30 @@ UNCLEAR = "Unclear"
 
 A = TypeVar("A", bound="Answer")
 
-_ABSTAINED = re.compile(
-    r"\W*("
-    r"unclear(\s*[-–—:;,.(/].*)?"  # with a reason behind it
-    r"|none|n/?\s?a|n\.a|nothing|null|not applicable|unknown|undetermined|indeterminate|inconclusive"
-    r"|(there is )?no (clear|consistent|obvious|discernible|apparent|identifiable|coherent|single|common|specific)"
-    r"[\w ,/-]{0,40}(pattern|relation|relationship|mapping|theme|function|structure|property)s?"
-    r"( (is|was|can be) \w+)?( (between|among|across|in|of|for) [\w /-]{0,60})?"
-    r")\W*",
-    re.IGNORECASE | re.DOTALL,
+_WHAT = (
+    r"(?:inputs?|patterns?|mappings?|relations?|relationships?|functions?|themes?|structures?|propert(?:y|ies)|role)"
 )
+
+_ABSTENTIONS = (
+    # It is unclear, with a reason behind it perhaps.
+    rf"(?:it is |(?:the |its )?{_WHAT}(?: is| are)? |mixed(?: and | or | ?/ ?))?"
+    rf"(?:unclear|not clear|uncertain|inconclusive|indeterminate)(?: {_WHAT})?(?:\s*[–—:;,.(/].*|\s+-.*|-\s.*)?",
+    # There is none.
+    r"none(?: (?:found|identified|apparent|discernible|clear|obvious))?|null|not applicable",
+    r"n/?\s?a(?:\s+[-–—(].*)?|n\.a",
+    r"nothing(?: (?:consistent|clear|obvious|in common|specific|discernible))?",
+    rf"(?:there (?:is|are) )?no {_WHAT}(?: (?:found|apparent|identified|discernible))?",
+    r"(?:there is )?no (?:clear|consistent|obvious|discernible|apparent|identifiable|coherent|single|common|specific)"
+    rf"[\w ,/-]{{0,40}}{_WHAT}(?: (?:is|was|can be|could be) \w+)?"
+    r"(?: (?:between|among|across|in|of|for) [\w /-]{0,60})?",
+    # Who says it cannot tell.
+    r"unknown|undetermined|unsure|not identifiable|(?:i )?(?:do not|don't) know",
+    r"(?:i |we )?(?:cannot|can't|could not|unable to)(?: be)? (?:determine|identify|identifie|tell|say|discern)\w*"
+    r"(?: \w+){0,6}",
+    r"insufficient (?:evidence|data|information)(?: \w+){0,5}",
+)
+
+_ABSTAINED = re.compile(rf"\W*(?:{'|'.join(_ABSTENTIONS)})\W*", re.IGNORECASE | re.DOTALL)
 """Ways to say that there is nothing to say."""
 
 

@@ -42,6 +42,9 @@ _CHANNEL = re.compile(
 )
 """The head of a message of gpt-oss: a reply may hold one on the channel ``analysis`` before that on ``final``."""
 
+_BARE_CHANNELS = re.compile(r"\s*analysis.*assistantfinal(?=\s*[{`])", re.DOTALL)
+"""The same where a server leaves out the marks, but not the words between them."""
+
 _ENDED = re.compile(r"<\|(?:end|return|call|im_end|eot_id)\|>")
 
 
@@ -82,7 +85,7 @@ def without_thinking(text: str) -> str:
             ended = _ENDED.search(text, start)
             if channel["channel"] != "final" and ended:
                 start = ended.end()
-        elif thought := _THINKING.match(text, start):
+        elif thought := _THINKING.match(text, start) or _BARE_CHANNELS.match(text, start):
             start = thought.end()
         else:
             return _after_unopened(text[start:])

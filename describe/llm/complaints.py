@@ -16,7 +16,10 @@ from typing import Final
 
 __all__ = ["Complaint", "complaint_inside", "complaint_of"]
 
-_WORDS = ("message", "msg", "detail", "error", "errors", "reason", "description", "title", "raw", "metadata", "data")
+_WORDS = (
+    *("message", "msg", "detail", "error", "errors", "reason", "description", "title", "raw", "metadata", "data"),
+    *("error_msg", "error_message", "errmsg", "base_resp", "status_msg"),
+)
 _CODES = ("code", "type", "status", "error_type", "innererror", "error_code", "reason")
 _TOLD = {*_WORDS, *_CODES, "param"}
 _MOST_NODES: Final = 300
@@ -50,19 +53,33 @@ _STATUS: Final = {
 }
 """The status of HTTP that a code in words stands for."""
 
-_NO_CREDIT_CODES: Final = {"insufficient_quota", "billing_error", "insufficient_balance", "insufficient_credits", "402"}
+_NO_CREDIT_CODES: Final = {
+    *("insufficient_quota", "insufficient_user_quota", "billing_error", "insufficient_balance", "insufficient_credits"),
+    *("arrearage", "accountoverdueerror", "402"),
+}
 _NO_CREDIT: Final = (
     "insufficient balance",
     "insufficient credit",
     "insufficient fund",
     "insufficient_quota",
+    "insufficient_user_quota",
+    "balance is insufficient",
     "more credits",
+    "enough credit",
+    "any credits",
+    "all available credits",
+    "included credits",
+    "credit limit",
+    "spending limit",
     "out of credits",
     "no credits",
     "credit balance is too low",
     "payment required",
     "billing hard limit",
     "account is in arrears",
+    "arrearage",
+    "account is in good standing",
+    "account has been suspended due to",
 )
 _FLAGGED_CODES: Final = {
     "content_filter",
@@ -169,7 +186,7 @@ def complaint_inside(body: object) -> Complaint | None:
     said = body.get("error") or body.get("errors")
     if said and isinstance(said, dict | list | str):
         return _read(body)
-    asked = ("detail", "message", "msg")
+    asked = ("detail", "message", "msg", "error_msg", "errmsg", "base_resp")
     if "usage" not in body and any(isinstance(body.get(key), str | list | dict) and body[key] for key in asked):
         return _read(body)
     return None

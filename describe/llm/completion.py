@@ -29,8 +29,21 @@ MOST_TOKENS: Final = 10_000_000
 """No model reads or writes so many in one call: a greater number is no count."""
 
 
-_THOUGHT = ("reasoning_content", "reasoning")
+_THOUGHT = ("reasoning_content", "reasoning", "thinking")
 """Where servers put what a model thinks."""
+
+_TRUNCATED = {"length", "max_tokens", "model_length", "max_length", "token_limit"}
+_FILTERED = {
+    "content_filter",
+    "safety",
+    "recitation",
+    "prohibited_content",
+    "blocklist",
+    "spii",
+    "sensitive",
+    "refusal",
+}
+"""Reasons why a reply ended, in small letters and up to a colon, by which it is cut off or declined."""
 
 _TEXTS = ("text", "output_text")
 """Types of the parts of a content that are the reply."""
@@ -123,15 +136,16 @@ def _judged(found: Any) -> tuple[str, str | None, str]:
     if not choices:
         return "empty", "the reply holds no choice", ""
     choice = choices[0]
-    message = choice.get("message") or {}  # a text that was gone on with has none
+    message = choice.get("message") or choice.get("delta") or {}  # a text that was gone on with has none
     if not isinstance(message, dict):
         raise NoCompletionError(NO_COMPLETION)
-    text = _text(message.get("content") or choice.get("text"))
+    text = _text(message.get("content") or choice.get("text")) or _called_with(message)
     thought = next((said for said in (_text_or_none(message.get(name)) for name in _THOUGHT) if said), "")
     refusal = message.get("refusal")
-    if refusal or choice.get("finish_reason") == "content_filter":
+    ended = string_of(choice.get("finish_reason")).lower().partition(":")[0]
+    if refusal or ended in _FILTERED:
         return "refusal", "the LLM or its filter declined to answer", string_of(refusal) or text
-    if choice.get("finish_reason") == "length":
+    if ended in _TRUNCATED:
         return "truncated", "the reply was cut off at the token limit (--max-tokens)", text
     if not text and _is_object(thought):  # some servers put all that a reasoning model says there
         return "ok", None, thought
@@ -140,6 +154,15 @@ def _judged(found: Any) -> tuple[str, str | None, str]:
     if not text:
         return "empty", "the reply holds no text", text
     return "ok", None, text
+
+
+def _called_with(message: dict[str, Any]) -> str:
+    """The arguments of the one function that a message calls: some servers make a schema a function's."""
+    calls = message.get("tool_calls")
+    only = object_of(calls[0]) if isinstance(calls, list) and len(calls) == 1 else {}
+    function = object_of(only.get("function") or message.get("function_call"))
+    arguments = function.get("arguments")
+    return json.dumps(arguments) if isinstance(arguments, dict) else string_of(arguments).strip()
 
 
 def _is_object(text: str) -> bool:
@@ -159,9 +182,12 @@ def _text_or_none(content: object) -> str:
 
 
 def _text(content: Any) -> str:
-    """The text of a message: its content, or of a content in parts those that are text."""
+    """The text of a message: its content, as an object too, or of a content in parts those that are text."""
     if content is None or isinstance(content, str):
         return (content or "").strip()
+    if isinstance(content, dict):
+        content = [content] if content.get("type") in _TEXTS else json.dumps(content)
+        return _text(content)
     if not isinstance(content, list):
         raise NoCompletionError(NO_COMPLETION)
     parts = (object_of(part) for part in content)

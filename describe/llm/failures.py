@@ -112,7 +112,7 @@ def answered_with(
     Its words are fit to be shown.
     """
     message, refused = said.words, 400 <= status < 500
-    if status == 402 or (refused and said.no_credit):
+    if status == 402 or said.no_credit:
         return LLMError(f"the account at {where} has no credit left{f': {message}' if message else ''}")
     if refused and status != 429 and said.flagged:
         return CallError("refusal", f"a filter declined the prompt: {message}")

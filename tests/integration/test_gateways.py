@@ -69,6 +69,13 @@ PLACES = {
         ]
     ),
     "parts without a type": where(content=[{"text": ANSWER}]),
+    "an object": where(content=json.loads(ANSWER)),
+    "one part": where(content={"type": "text", "text": ANSWER}),
+    "a function's arguments": where(
+        content=None, tool_calls=[{"type": "function", "function": {"name": "answer", "arguments": ANSWER}}]
+    ),
+    "thinking": where(thinking=ANSWER),
+    "a chunk": {"choices": [{"delta": {"content": ANSWER}, "finish_reason": "stop"}]},
 }
 
 
@@ -139,6 +146,24 @@ CAUSES = {
         {"error": {"message": "m requires moderation; your input was flagged"}},
         "refusal",
     ),
+    "filter in the reason (Gemini)": (
+        200,
+        completion(None, finish_reason="content_filter: PROHIBITED_CONTENT"),
+        "refusal",
+    ),
+    "sensitive (GLM)": (200, completion("", finish_reason="sensitive"), "refusal"),
+    "cut off (Gemini)": (200, completion('{"rea', finish_reason="MAX_TOKENS"), "truncated"),
+    "cut off (Mistral)": (200, completion('{"rea', finish_reason="model_length"), "truncated"),
+    "in a status of its own (MiniMax)": (
+        200,
+        {"choices": None, "base_resp": {"status_code": 1002, "status_msg": "rate limit"}},
+        "rate_limit",
+    ),
+    "in words of its own (Baidu)": (
+        200,
+        {"error_code": 336000, "error_msg": "Internal error"},
+        "server_error: Internal",
+    ),
     "risk (DeepSeek)": (400, {"error": {"message": "Content Exists Risk"}}, "refusal"),
     "words are kept": (400, {"detail": "the planets are wrong"}, "bad_request: the planets are wrong"),
     "a page": (502, b"<html><style>p {}</style><h1>Bad Gateway</h1></html>", "server_error: Bad Gateway"),
@@ -164,6 +189,11 @@ def test_what_a_complaint_comes_to(kind: str, server: FakeLLM) -> None:
         (200, {"error": {"code": 402, "message": "This request requires more credits"}}),
         (429, {"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}),
         (400, {"type": "error", "error": {"type": "billing_error", "message": "credit balance is too low"}}),
+        (403, {"error": {"message": "user quota is not enough", "code": "insufficient_user_quota"}}),
+        (500, {"error": {"message": "Sorry, your account balance is insufficient"}}),
+        (400, {"code": "Arrearage", "message": "Access denied, please make sure your account is in good standing."}),
+        (429, {"error": "Your team has either used all available credits or reached its monthly spending limit."}),
+        (200, {"choices": None, "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}),
     ],
 )
 def test_no_credit_ends_the_run(status: int, body: object, server: FakeLLM) -> None:

@@ -167,6 +167,7 @@ WHOLE = '{"reasoning": "r", "inputs": "i", "pattern": "maps <think> to <|end|>"}
     [
         f"<|channel|>analysis<|message|>so {{x}}<|end|><|start|>assistant<|channel|>final<|message|>{WHOLE}<|return|>",
         f"<|channel|>final <|constrain|>json<|message|>{WHOLE}",
+        f"analysisWe see {{x}} here.assistantfinal{WHOLE}",
         f"[THINK]perhaps {{x}}[/THINK]{WHOLE}",
         f"<thinking>perhaps {{x}}</thinking>\n```json\n{WHOLE}\n```",
         f"opened by the template {{x}} </think>\n\n{WHOLE}",
@@ -186,6 +187,26 @@ def test_thinking_and_tags_of_channels_are_no_part_of_the_answer(reply: str) -> 
         *[(said, True) for said in ("No consistent pattern.", "There is no clear relationship between the tokens")],
         *[(said, False) for said in ("None of the verbs", "Unclear words to clear ones", "Nouns", "Unknown words")],
         ("No clear pattern, but maps verbs to nouns", False),
+        *[
+            (said, True)
+            for said in (
+                *("No pattern found", "The pattern is unclear.", "Not clear", "It is unclear", "Nothing in common"),
+                *("None identified", "Cannot be determined from these lines", "Insufficient evidence", "I don't know"),
+                *("n/a - mixed tokens", "Mixed / unclear", "No discernible pattern could be found", "Uncertain"),
+            )
+        ],
+        *[
+            (said, False)
+            for said in (
+                *("Not clear-cut: verbs to their past", "uncertain words such as maybe", "the function words"),
+                *(
+                    "n/a-style placeholders to zeros",
+                    "Nothing-words such as null to zero",
+                    "input devices",
+                    "role names",
+                ),
+            )
+        ],
     ],
 )
 def test_one_table_of_abstentions_for_inputs_and_patterns(said: str, unclear: bool) -> None:
