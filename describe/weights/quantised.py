@@ -144,7 +144,7 @@ def quantisation_of(directory: Path) -> Quantisation:
     told = _told(directory)
     if told is None:
         return Quantisation(directory)
-    method = shortened(str(told.get("quant_method") or ("bitsandbytes" if "load_in_8bit" in told else "modelopt")))
+    method = shortened(str(told.get("quant_method") or _method_of(told)).lower())
     forms = (told.get(key) for key in ("format", "quant_algo", "fmt", "bnb_4bit_quant_type", "quant_type"))
     form = next((shortened(form) for form in forms if isinstance(form, str)), "")
     bits = told.get("bits")
@@ -153,12 +153,19 @@ def quantisation_of(directory: Path) -> Quantisation:
     return Quantisation(directory, method, words, _block(directory, told), bool(told.get("transform_config")))
 
 
+def _method_of(told: dict[str, object]) -> str:
+    """The method of a part that names none, by what only one says."""
+    if "load_in_8bit" in told or "load_in_4bit" in told:
+        return "bitsandbytes"
+    return "modelopt" if "quant_algo" in told or "producer" in told else "mlx" if "group_size" in told else "unknown"
+
+
 def _told(directory: Path) -> dict[str, object] | None:
     """The part of a configuration that speaks of quantisation."""
     config = read_json(directory / "config.json", LARGEST_CONFIG)
     parts = [config, config.get("text_config")] if isinstance(config, dict) else []
     for part in parts:
-        for key in ("quantization_config", "compression_config"):
+        for key in ("quantization_config", "compression_config", "quantization"):
             if isinstance(part, dict) and isinstance(part.get(key), dict):
                 found: dict[str, object] = part[key]
                 return found

@@ -298,6 +298,16 @@ REFUSED: dict[str, tuple[str, Callable[[str, Tensor], Tensors]]] = {
         "modelopt",
         lambda n, t: {n: int8(t), f"{n}_scale": t[:, :1], n.replace("weight", "pre_quant_scale"): t[0]},
     ),
+    "in halves under its own name": (
+        "bitnet",
+        lambda n, t: {n: zeros(torch.uint8, len(t) // 4, t.shape[1]), f"{n}_scale": t[:1, 0]},
+    ),
+    "torchao": (
+        "torchao",
+        lambda n, t: {n.replace("weight", "_weight_qdata"): int8(t), n.replace("weight", "_weight_scale"): t[:, 0]},
+    ),
+    "hqq": ("hqq", lambda n, t: {n.replace("weight", "W_q"): zeros(torch.uint8, 6, len(t))}),
+    "mlx": ("", lambda n, t: {n: zeros(torch.uint32, len(t), 6), n.replace("weight", "scales"): t[:, :1]}),
     "of another kind": ("a new one", lambda n, t: {n: int8(t), f"{n}_scale": t[:, :1]}),
 }
 
@@ -305,9 +315,10 @@ REFUSED: dict[str, tuple[str, Callable[[str, Tensor], Tensors]]] = {
 @pytest.mark.parametrize("form", REFUSED)
 def test_other_forms_are_refused_by_their_name(form: str, folder: Path) -> None:
     method, packed = REFUSED[form]
-    edit(folder, quantization_config={"quant_method": method, "bits": 4})
+    named = {"quant_method": method} if method else {"group_size": 64}
+    edit(folder, quantization_config=named | {"bits": 4})
     rewrite(folder, lambda whole: with_projections(whole, packed))
-    with pytest.raises(CheckpointError, match=rf"quantised \({method}.*4 bits.*dequantise it") as raised:
+    with pytest.raises(CheckpointError, match=rf"quantised \({method or 'mlx'}.*4 bits.*dequantise it") as raised:
         assert open_model(str(folder)).first_mlp
     assert "\n" not in str(raised.value)
 
