@@ -43,7 +43,7 @@ _CHANNEL = re.compile(
 """The head of a message of gpt-oss: a reply may hold one on the channel ``analysis`` before that on ``final``."""
 
 _BARE_CHANNELS = re.compile(r"\s*analysis.*assistantfinal(?=\s*[{`])", re.DOTALL)
-"""The same where a server leaves out the marks, but not the words between them."""
+"""Heads of such messages from a server that leaves out the marks, but not the words between them."""
 
 _ENDED = re.compile(r"<\|(?:end|return|call|im_end|eot_id)\|>")
 
