@@ -3,14 +3,14 @@
 For a head and a pair (s, t), the target's rank in row s of M = x W_V W_O U decides: the pair counts for the relation
 score when fewer than k tokens have a larger M[s, .] than t, and for the suppression score when fewer than k have a
 smaller one. Nearly all targets lie far from both ends, and a look at a few hundred tokens tells: as soon as k tokens
-beat the target on both sides, the pair is done. So the vocabulary is scanned in growing blocks of a fixed random order
-and only rows that are still open go on.
+beat the target on both sides, the pair is done. So the vocabulary is scanned in growing blocks, tokens whose scores
+vary most before others, and only rows that are still open go on.
 
 The first block is looked at in float32 throughout, and through W_O first: z (W_O U) takes dh numbers a token where
 (z W_O) U takes d, and all sources of a head share W_O U. A pair is dropped only when it is beaten beyond the rounding
 of all these products. For the few that are left, what the heads write is computed in float64, and its product with U
-in float32: a token counts as larger or smaller only when it is so beyond rounding; where the undecided tokens matter,
-they are settled in float64. The scores are those of the equations in float64, whatever the blocks.
+in float32: a token counts as larger or smaller only when it is so beyond rounding; where the tokens that are neither
+matter, they are settled in float64. The scores are those of the equations in float64, whatever the blocks.
 """
 
 from __future__ import annotations
@@ -27,6 +27,8 @@ from describe.weights.model import LayerWeights
 __all__ = ["PairHits", "Pairs", "Sought", "Unembedding", "head_hits", "relation_hits"]
 
 FIRST_BLOCK = 256
+SAMPLE = 1 << 12
+"""Rows that the mean row is taken from: it orders the tokens, and no score depends on it."""
 ROUNDING = 1e-5
 """Bound of the float32 product's error, relative to |y| |u|: some 80 units in the last place, where one is typical."""
 
@@ -67,7 +69,7 @@ class PairHits:
 
 
 class Unembedding:
-    """U by token, in a fixed random order, ready to be scanned.
+    """U by token, the rows farthest from the mean row first, ready to be scanned.
 
     Args:
         unembed: U transposed, (V, d), in any precision.
@@ -79,35 +81,43 @@ class Unembedding:
         self._stored, self._device = unembed, device
         self.block = block
         n_tokens, d = unembed.shape
-        self._order = torch.randperm(n_tokens, generator=torch.Generator().manual_seed(0))
-        self._kept = torch.empty(n_tokens, d, device=device) if keep else None
         self.most = n_tokens if keep else max(1, block // d)
-        place, self.longest = self._order.argsort(), 0.0
+        distance, self.longest = torch.empty(n_tokens), 0.0
+        mean = self._converted(torch.arange(0, n_tokens, -(-n_tokens // SAMPLE))).mean(0)
 
-        def read(tokens: slice) -> None:
-            rows = unembed[tokens].to(device, torch.float32)
+        def measure(tokens: slice) -> None:
+            rows = self._converted(tokens)
             self.longest = max(self.longest, float(torch.linalg.vector_norm(rows, dim=1).max()))
-            if self._kept is not None:
-                self._kept[place[tokens].to(device)] = rows
+            distance[tokens] = torch.linalg.vector_norm(rows - mean, dim=1).cpu()
 
-        in_blocks(n_tokens, d, read, numbers=block)
+        in_blocks(n_tokens, d, measure, numbers=block)
+        self._order = distance.argsort(descending=True, stable=True)
+        self._kept = torch.empty(n_tokens, d, device=device) if keep else None
+        if self._kept is not None:
+            place, kept = self._order.argsort().to(device), self._kept
+
+            def keep_rows(tokens: slice) -> None:
+                kept[place[tokens]] = self._converted(tokens)
+
+            in_blocks(n_tokens, d, keep_rows, numbers=block)
 
     def __len__(self) -> int:
         return len(self._order)
 
-    def shuffled(self, start: int, stop: int) -> Tensor:
-        """The rows at these places of the random order, in float32; not more than ``most`` at once."""
-        if self._kept is not None:
-            return self._kept[start:stop]
-        return self._stored[self._order[start:stop]].to(self._device, torch.float32)
+    def ordered(self, start: int, stop: int) -> Tensor:
+        """The rows at these places of the order, in float32; not more than ``most`` at once."""
+        return self._converted(self._order[start:stop]) if self._kept is None else self._kept[start:stop]
 
     def rows(self, tokens: Tensor) -> Tensor:
         """The rows of tokens given by id, in float64."""
         return self._stored[tokens.cpu()].to(self._device, torch.float64)
 
     def ids(self, places: Tensor) -> Tensor:
-        """The ids of the tokens at places in the random order."""
+        """The ids of the tokens at places of the order."""
         return self._order[places.to(self._order.device)].to(places.device)
+
+    def _converted(self, tokens: slice | Tensor) -> Tensor:
+        return self._stored[tokens].to(self._device, torch.float32)
 
 
 def relation_hits(pairs: Pairs, layer: LayerWeights, unembedding: Unembedding, heads: int | None = None) -> PairHits:
@@ -153,7 +163,7 @@ class _First:
     def __init__(self, pairs: Sought, unembedding: Unembedding) -> None:
         self._pairs, self._longest = pairs, unembedding.longest
         target, self._place = torch.unique(pairs.target, return_inverse=True)
-        block = unembedding.shuffled(0, min(len(unembedding), unembedding.most, FIRST_BLOCK))
+        block = unembedding.ordered(0, min(len(unembedding), unembedding.most, FIRST_BLOCK))
         self.tokens = len(block)
         self._rows = torch.cat([block, unembedding.rows(target).float()]).mT
         self._block = unembedding.block
@@ -197,8 +207,7 @@ def _hits(z: Tensor, w_o: Tensor, counts: Tensor, pairs: Sought, unembedding: Un
         own[part] = (written[row[part]] * unembedding.rows(pairs.target[pair[part]])).sum(1)
     scan = _Scan(written, row, own, pairs.target[pair], pairs.k[pair], unembedding)
     seen = min(len(unembedding), unembedding.most, FIRST_BLOCK)
-    scan.eliminate(until=len(unembedding) // 8, seen=seen, counts=counts[:, left])
-    scan.eliminate(until=len(unembedding), doubts=True)
+    scan.eliminate(seen, counts[:, left])
     scan.settle_doubts()
     top[head, pair], bottom[head, pair] = scan.hits()
     return top, bottom
@@ -223,48 +232,36 @@ class _Scan:
         # A score above `high` is larger for certain; one from `low` to `high` may be either.
         self._high, self._low = (own + margin).float(), (own - margin).float()
 
-    def eliminate(self, until: int, doubts: bool = False, seen: int = 0, counts: Tensor | None = None) -> None:
-        """Scan the first ``until`` tokens in growing blocks, dropping pairs that are beaten on both sides; behind those
-        ``seen`` already, of which (larger, smaller) ``counts`` (2, P) are known.
-
-        With ``doubts`` the tokens that may be larger or smaller are counted too: dear, so most pairs go first without.
-        """
-        zero = torch.zeros(len(self.open), dtype=torch.int32, device=self.open.device)
-        self._larger, self._smaller, self._near = zero, zero.clone(), zero.clone()
-        if counts is not None:
-            self._larger, self._smaller = counts[0].clone(), counts[1].clone()
+    def eliminate(self, seen: int, counts: Tensor) -> None:
+        """Scan the vocabulary in growing blocks behind the tokens ``seen`` already, of which the (larger, smaller)
+        ``counts`` (2, P) are known, dropping pairs that are beaten on both sides."""
+        self._larger, self._smaller = counts[0].clone(), counts[1].clone()
         start, size = seen, FIRST_BLOCK
-        while start < until and len(self.open):
+        while start < len(self._unembedding) and len(self.open):
             rows, place = torch.unique(self._row[self.open], return_inverse=True)
             width = min(size, self._unembedding.block // len(rows) + 1, self._unembedding.most)
-            block = self._unembedding.shuffled(start, min(start + width, until))
-            self._count(self._rows[rows] @ block.mT, place, doubts)
+            block = self._unembedding.ordered(start, start + width)
+            self._count(self._rows[rows] @ block.mT, place)
             k = self._k[self.open]
             keep = (self._larger < k) | (self._smaller < k)
-            self.open, self._larger, self._smaller, self._near = (
-                kept[keep] for kept in (self.open, self._larger, self._smaller, self._near)
-            )
+            self.open, self._larger, self._smaller = (kept[keep] for kept in (self.open, self._larger, self._smaller))
             start, size = start + len(block), 2 * size
 
-    def _count(self, scores: Tensor, place: Tensor, doubts: bool) -> None:
+    def _count(self, scores: Tensor, place: Tensor) -> None:
         """Add what a block's ``scores`` (rows, tokens) say of the open pairs, pair i in row ``place[i]``."""
         for part in blocks(len(self.open), scores.shape[1], self._unembedding.block):
             pair = self.open[part]
             of_pair = scores[place[part]]
-            larger = (of_pair > self._high[pair, None]).sum(1, dtype=torch.int32)
-            smaller = (of_pair < self._low[pair, None]).sum(1, dtype=torch.int32)
-            self._larger[part] += larger
-            self._smaller[part] += smaller
-            if doubts:
-                self._near[part] += scores.shape[1] - larger - smaller
+            self._larger[part] += (of_pair > self._high[pair, None]).sum(1, dtype=torch.int32)
+            self._smaller[part] += (of_pair < self._low[pair, None]).sum(1, dtype=torch.int32)
 
     def settle_doubts(self) -> None:
-        """Count in float64 the tokens within rounding of the target, for pairs whose outcome they could change."""
-        others = self._near - 1  # the target is within rounding of itself
-        k = self._k[self.open]
-        could = [(count < k) & (count + others >= k) for count in (self._larger, self._smaller)]
+        """Count anew, in float64 where float32 cannot tell, for pairs whose outcome undecided tokens could change."""
+        unembedding, k = self._unembedding, self._k[self.open]
+        near = len(unembedding) - self._larger - self._smaller - 1  # the target is within rounding of itself
+        could = [(count < k) & (count + near >= k) for count in (self._larger, self._smaller)]
         doubtful = (could[0] | could[1]).nonzero()[:, 0]
-        unembedding = self._unembedding
+        self._larger[doubtful], self._smaller[doubtful] = 0, 0
         for part in blocks(len(doubtful), min(len(unembedding), unembedding.most), unembedding.block):
             for start in range(0, len(unembedding), unembedding.most):
                 self._settle(doubtful[part], start)
@@ -272,9 +269,11 @@ class _Scan:
     def _settle(self, place: Tensor, start: int) -> None:
         """Counts for some open pairs, by their ``place`` among these, and the tokens read from ``start`` on."""
         pair = self.open[place]
-        scores = self._rows[self._row[pair]] @ self._unembedding.shuffled(start, start + self._unembedding.most).mT
-        within = (scores >= self._low[pair, None]) & (scores <= self._high[pair, None])
-        one, token = within.nonzero(as_tuple=True)
+        scores = self._rows[self._row[pair]] @ self._unembedding.ordered(start, start + self._unembedding.most).mT
+        larger, smaller = scores > self._high[pair, None], scores < self._low[pair, None]
+        self._larger[place] += larger.sum(1, dtype=torch.int32)
+        self._smaller[place] += smaller.sum(1, dtype=torch.int32)
+        one, token = (~(larger | smaller)).nonzero(as_tuple=True)
         token = self._unembedding.ids(token + start)
         for some in blocks(len(token), self._exact_rows.shape[1], self._unembedding.block):
             exact = (self._exact_rows[self._row[pair[one[some]]]] * self._unembedding.rows(token[some])).sum(1)
