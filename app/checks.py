@@ -215,7 +215,7 @@ def ablate(
     if heads is not None:
         if k or no_first_mlp or profile or row or controls is not None or plots:
             raise InputError("--heads removes the heads that it names: leave out what chooses them, and --plots")
-        numbers = {"prompts": prompts or 100, "seeds": 5 if seeds is None else seeds}
+        numbers = {"prompts": 100 if prompts is None else prompts, "seeds": 5 if seeds is None else seeds}
         return _remove(model, heads, catalog, asked | numbers | {"text": text}, (csv, latex, json_path, quiet))
     if text is not None:
         raise InputError("--text goes with --heads")

@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from tests import tiny, warm
+from tests.able import able_model
 from tests.fake_llm import FakeLLM
 
 ALL = os.environ.get("HEADSCRIBE_TEST_ALL") == "1"
@@ -75,6 +76,12 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with a random Llama of 3 layers of 4 heads."""
     return tiny.save(tiny.tiny_model("llama"), tmp_path_factory.mktemp("models") / "tiny-llama")
+
+
+@pytest.fixture(scope="session")
+def able(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a small Llama that has learnt the two tasks of `tests.able`, made once for all workers."""
+    return able_model(shared_folder(tmp_path_factory))
 
 
 @pytest.fixture(scope="session")

@@ -89,7 +89,7 @@ def _serve(address: str, owner: int) -> None:
     import pandas
     import scipy.stats
     import torch
-    import transformers.models.llama.configuration_llama
+    import transformers.models.llama.modeling_llama
     import vl_convert
     from transformers import AutoTokenizer
 

@@ -19,6 +19,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from describe.errors import InputError
 from describe.inference.ablation import Exam
 from describe.inference.prompts import Prompt
 from describe.inference.running import Runner
@@ -58,7 +59,14 @@ class Removed:
         at: Where = "last",
         seed: int = 0,
     ) -> Removed:
-        """Run the prompts once, as they are, to see what is to stand in for the heads."""
+        """Run the prompts once, as they are, to see what is to stand in for the heads.
+
+        Raises `InputError` where another prompt is to stand in and there is none.
+        """
+        if by == "resample" and len(prompts) < 2:
+            raise InputError(
+                "heads cannot be removed by 'resample' on this text: another is to stand in, and there is one alone"
+            )
         kept, unique = list(prompts), tuple(dict.fromkeys(heads))
         own = _outputs(runner, kept, unique)
         real = runner.padded(kept)["attention_mask"].bool()
@@ -76,6 +84,11 @@ class Removed:
         """Some of these heads alone."""
         places = [self.heads.index(head) for head in heads]
         return replace(self, heads=tuple(heads), instead=self.instead[places], own=self.own[places])
+
+    def part(self, prompts: slice) -> Removed:
+        """Some of the prompts alone, which must be of one length with the others."""
+        kept = self.prompts[prompts]
+        return replace(self, prompts=kept, instead=self.instead[:, prompts], own=self.own[:, prompts])
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -20,8 +20,11 @@ from scipy.stats import pearsonr
 from transformers import AutoModelForCausalLM
 
 from app.main import main
+from describe.records import HeadId
 from tests import inference_oracle, tiny
+from tests.able import TASKS
 from tests.integration.test_relations_command import WORDS, word_tokenizer
+from tests.unit.test_removal import literal
 from tests.warm import Process
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -163,37 +166,13 @@ def test_ablation_of_tasks_that_the_model_cannot_do_is_refused_with_the_reason(
     assert "base accuracy" in found["not_testable"]["shift"]
 
 
-def able_model(folder: Path, operations: Path) -> Path:
-    """A small model that has learnt to say the next word after one beginning, the fifth next after another."""
-    model = tiny.tiny_model("llama")
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.fill_(1.0) if "norm" in name else parameter.normal_(0, 0.15)
-    ids = {piece.removeprefix("Ġ"): token for piece, token in word_tokenizer().get_vocab().items()}
-    prompts, answers = [], []
-    for name, first in (("shift", "waa"), ("jump", "wab")):
-        for source, target in json.loads((operations / f"{name}.json").read_text())[:40]:
-            prompts.append([*word_tokenizer().encode(first), ids[source], *word_tokenizer().encode(" wac")])
-            answers.append(ids[target])
-    batch, wanted = torch.tensor(prompts), torch.tensor(answers)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for _ in range(150):
-        loss = torch.nn.functional.cross_entropy(model(batch).logits[:, -1], wanted)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    assert float(loss.detach()) < 0.5, "the model did not learn its tasks"
-    return tiny.save(model.eval(), folder, tokenizer=word_tokenizer())
-
-
 def test_ablation_resumes_after_a_kill_and_equals_whole_runs(
-    headscribe: Run, start: Callable[..., Process], operations: Path, tmp_path: Path
+    headscribe: Run, start: Callable[..., Process], operations: Path, tmp_path: Path, able: Path
 ) -> None:
-    model = able_model(tmp_path / "able", operations)
+    model = able
     (operations / "word_copying.json").unlink()
     tasks = tmp_path / "tasks.json"
-    tasks.write_text(json.dumps({"shift": "waa <X> wac", "jump": "wab <X> wac"}))
+    tasks.write_text(json.dumps(TASKS))
     arguments = ["ablate", model, "--operations", operations, "--templates", tasks, "--seeds", 2]
     place = tmp_path / "catalogue.db"
     environment = {**os.environ, "HEADSCRIBE_CATALOG": str(place)}
@@ -239,9 +218,58 @@ def _ablated(place: Path) -> int:
             return 0
 
 
+@pytest.mark.parametrize(("heads", "at"), [("2.1", "last"), ("2.1,0.3", "all")])
+def test_named_heads_are_removed_as_by_whole_runs(
+    headscribe: Run, small_model: Path, operations: Path, tasks: Path, tmp_path: Path, heads: str, at: str
+) -> None:
+    """One head, and several at all positions: the losses of a task and of text."""
+    words = [f" {WORDS[i * i % 40]}" for i in range(200)]
+    (tmp_path / "notes.txt").write_text("".join(words))
+    arguments = ["ablate", small_model, "--heads", heads, "--at", at, "--operations", operations, "--only", "jump"]
+    arguments += ["--templates", tasks, "--text", tmp_path / "notes.txt", "--seeds", 2, "--json", "--quiet"]
+    done = headscribe(*arguments)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (",".join(sorted(found["heads"], reverse=True)), found["not_testable"]) == (heads, {})
+    effects = {row["on"]: row for row in found["effects"]}
+    assert list(effects) == ["jump", "text"]
+    model = AutoModelForCausalLM.from_pretrained(small_model, dtype=torch.float32).eval()
+    ids = {piece.removeprefix("Ġ"): token for piece, token in word_tokenizer().get_vocab().items()}
+    removed = {HeadId(*map(int, name.split("."))): torch.zeros(64, tiny.D // tiny.HEADS) for name in found["heads"]}
+
+    def loss(prompts: list[tuple[int, ...]], following: list[list[int]], without: dict[HeadId, torch.Tensor]) -> float:
+        """Mean -log of the share of what follows the last positions, prompt by prompt."""
+        shares = []
+        for prompt, wanted in zip(prompts, following, strict=True):
+            zeros = {head: zero[: len(prompt)] for head, zero in without.items()}
+            rows = literal(model, prompt, zeros, at)[-len(wanted) :].log_softmax(-1)
+            shares.append(rows[torch.arange(len(wanted)), torch.tensor(wanted)])
+        return -float(torch.cat(shares).mean())
+
+    start, end = (tuple(word_tokenizer().encode(text)) for text in TEMPLATE.split(" <X>"))
+    pairs = json.loads((operations / "jump.json").read_text())[:40]
+    task = [(*start, ids[source], *end) for source, _ in pairs], [[ids[target]] for _, target in pairs]
+    tokens = word_tokenizer().encode("".join(words))
+    pieces = [tokens[i : i + 65] for i in range(0, len(tokens) - 64, 65)]
+    assert len(pieces) == 12
+    last = -1 if at == "last" else 1
+    text = [tuple(piece[:-1]) for piece in pieces], [piece[last:] for piece in pieces]
+    for name, (prompts, following) in (("jump", task), ("text", text)):
+        row = effects[name]
+        assert row["prompts"] == len(prompts)
+        assert row["base_loss"] == pytest.approx(loss(prompts, following, {}), rel=1e-5)
+        assert row["loss"] == pytest.approx(loss(prompts, following, removed), rel=1e-5)
+        assert row["loss"] != row["base_loss"]
+        assert None not in (row["random_loss"], row["direct_loss"])
+    assert json.loads(headscribe(*arguments).stdout) == found
+    assert f"without {', '.join(found['heads'])}" in headscribe(*arguments[:-2]).stdout
+
+
 def test_what_cannot_be_used_is_one_line(headscribe: Run, small_model: Path, operations: Path, tmp_path: Path) -> None:
     bad = tmp_path / "bad.txt"
     bad.write_text("no place for a word\n")
+    alone = tmp_path / "alone.txt"
+    alone.write_text(f" {WORDS[0]}" * 40)
     broken = tmp_path / "broken.json"
     broken.write_text('{"shift": {"text": "<X>", "shots": "many"}}')
     for arguments, message in (
@@ -253,6 +281,13 @@ def test_what_cannot_be_used_is_one_line(headscribe: Run, small_model: Path, ope
         (["ablate", small_model, "--operations", operations, "--templates", broken], "the task of 'shift'"),
         (["ablate", small_model, "--operations", operations, "--only", "nothing"], "no operation 'nothing'"),
         (["ablate", small_model, "--seeds", 0], "1 seed"),
+        (["ablate", small_model, "--heads", "9.9"], "head 9.9 is not in the model"),
+        (["ablate", small_model, "--heads", "0.1", "--profile", "paper"], "leave out what chooses them"),
+        (["ablate", small_model, "--heads", "0.1", "--by", "nothing"], "use zero, mean or resample"),
+        (["ablate", small_model, "--heads", "0.1", "--prompts", 0], "at least 1 prompt and 1 seed"),
+        (["ablate", small_model, "--heads", "0-1"], "at most half of the heads"),
+        (["ablate", small_model, "--text", bad], "--text goes with --heads"),
+        (["ablate", small_model, "--heads", "0.1", "--by", "resample", "--text", alone], "there is one alone"),
     ):
         done = headscribe(*arguments)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr

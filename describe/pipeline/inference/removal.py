@@ -29,6 +29,9 @@ TEXT = "text"
 PIECES, PIECE = 32, 64
 """Pieces of text, and tokens of each."""
 
+AT_ONCE = 8
+"""Pieces whose logits are held at once."""
+
 
 @dataclass(frozen=True)
 class RemoveResult:
@@ -143,9 +146,10 @@ def _on_text(bed: Testbed, text: str | None, sets: Sequence[Sequence[HeadId]], b
 
     pieces, following = _pieces(bed, text, at)
     losses: list[list[float]] = []
-    for start in range(0, len(pieces), 8):
-        some, wanted = pieces[start : start + 8], following[start : start + 8]
-        every = Removed.of(bed.runner, some, [head for heads in sets for head in heads], by, at)
+    whole = Removed.of(bed.runner, pieces, [head for heads in sets for head in heads], by, at)
+    for start in range(0, len(pieces), AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        some, wanted, every = pieces[part], following[part], whole.part(part)
         measure: Callable[[Tensor], float] = lambda logits: text_loss(logits, some, wanted)  # noqa: B023, E731
         row = [measure(logits_without(every.only(heads), last=at == "last")) for heads in ((), *sets)]
         direct = direct_logits(every.only(sets[0]), last=at == "last")
