@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,11 +14,9 @@ from app.main import main
 from app.paper import folder as paper_folder
 from benchmarks import paper_gpu
 from describe.catalog import Catalogue
-from describe.llm import Request, parse_llm
-from describe.pipeline.paper.experiments import chosen_experiments, paper
-from describe.pipeline.paper.records import Findings, Subject
-from tests.integration.test_checks_command import able_model
+from tests.able import TASKS
 from tests.integration.test_relations_command import WORDS
+from tests.warm import Process
 
 QUICK = "static,correlation,causal,multi-token,known,universality"
 """All but the descriptions, whose random heads take most of the time."""
@@ -24,7 +24,7 @@ QUICK = "static,correlation,causal,multi-token,known,universality"
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model, operations (one without any pair that counts), and tasks."""
+    """Operations (one without any pair that counts), and tasks."""
     place = tmp_path_factory.mktemp("paper")
     (place / "operations").mkdir()
     for name, shift in (("shift", 1), ("jump", 5)):
@@ -32,8 +32,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         long = [[f"{WORDS[i]} {WORDS[i + 1]}", WORDS[(i + shift) % 35]] for i in range(35)]
         (place / "operations" / f"{name}.json").write_text(json.dumps(pairs + (long if name == "jump" else [])))
     (place / "operations" / "never.json").write_text(json.dumps([["not there", "nor this"]]))
-    (place / "tasks.json").write_text(json.dumps({"shift": "waa <X> wac", "jump": "wab <X> wac"}))
-    able_model(place / "able", place / "operations")
+    (place / "tasks.json").write_text(json.dumps(TASKS))
     return place
 
 
@@ -47,10 +46,10 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_the_command_writes_a_table_of_each_experiment(
-    place: Path, tmp_path: Path, no_pictures: None, capsys: pytest.CaptureFixture[str]
+    place: Path, able: Path, tmp_path: Path, no_pictures: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, catalogue = tmp_path / "out", tmp_path / "c.db"
-    arguments = ["paper", place / "able", "--operations", place / "operations", "--tasks", place / "tasks.json"]
+    arguments = ["paper", able, "--operations", place / "operations", "--tasks", place / "tasks.json"]
     arguments += ["--experiments", QUICK, "--catalog", catalogue, "-o", out]
     assert main([str(argument) for argument in arguments]) == 0
     told = capsys.readouterr()
@@ -74,53 +73,61 @@ def test_the_command_writes_a_table_of_each_experiment(
     (out / "own.txt").write_text("somebody's")
     assert main([str(argument) for argument in arguments]) == 2
     assert (out / "own.txt").exists(), "a folder with somebody's file is left alone"
-    assert main(["paper", str(place / "able"), "--experiments", "nothing"]) == 2
+    for wrong in (["--experiments", "nothing"], ["--tasks", "none"], ["--dtype", "int3"], ["--operations", "none"]):
+        capsys.readouterr()
+        assert main(["paper", "no model is looked for", "--catalog", str(catalogue), *wrong]) == 2
+        assert wrong[1] in capsys.readouterr().err, "told before anything is computed"
 
 
-def test_a_run_killed_ten_times_gives_the_same_folder(place: Path, tmp_path: Path, no_pictures: None) -> None:
-    """Broken off between any two steps, on one catalogue; against a run that nobody disturbs."""
+KILLED = """
+import os, signal, sys
+from app import terminal
+from app.main import main
+from app.paper import folder
 
-    class Killed(BaseException):
-        pass
+def kill(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
 
-    def run(name: str, steps: int | None) -> list[Findings]:
-        left = iter(range(steps)) if steps is not None else None
+def step(*_):
+    if next(left, None) is None:
+        kill()
 
-        def progress(stage: str, done: int, total: int) -> None:
-            if left is not None and next(left, None) is None:
-                raise Killed
+folder.drawable = lambda: False
+where, *arguments = sys.argv[1:]
+left = iter(range(int(where))) if where.isdigit() else iter(int, 1)
+if where == "writing":
+    folder._document = kill
+with terminal.watched_by(step):
+    sys.exit(main(arguments))
+"""
+"""``headscribe ARGUMENTS``, killed by itself after so many steps of its progress, or among the files of its folder."""
 
-        with Catalogue(str(tmp_path / f"{name}.db"), create=True) as catalogue:
-            subject = Subject(
-                catalogue=catalogue,
-                model=str(place / "able"),
-                llm=parse_llm("statistics"),
-                request=Request(),
-                operations=place / "operations",
-                tasks=place / "tasks.json",
-                progress=progress,
-            )
-            found = list(paper(subject, chosen_experiments(QUICK)))
-            _, info = catalogue.find_model("able")
-            paper_folder.write_folder(tmp_path / name, info, found, subject)
-        return found
 
-    for steps in (0, 1, 2, 3, 4, 4, 5, 6, 7, 7):
-        with pytest.raises(Killed):
-            run("killed", steps)
+def test_a_run_killed_ten_times_gives_the_same_folder(
+    place: Path, able: Path, tmp_path: Path, start: Callable[..., Process]
+) -> None:
+    """With SIGKILL, on one catalogue; against a run that nobody disturbs."""
+
+    def run(name: str, where: int | str) -> int:
+        arguments = ["paper", able, "--operations", place / "operations", "--tasks", place / "tasks.json"]
+        arguments += ["--experiments", QUICK, "--catalog", tmp_path / f"{name}.db", "-o", tmp_path / name, "--quiet"]
+        return start("-c", KILLED, where, *arguments).wait(120)
+
+    for where in (1, 2, 3, 4, 5, 6, 6, 6, 6, "writing"):
+        assert run("killed", where) == -signal.SIGKILL, f"the run was whole before step {where}"
         assert not (tmp_path / "killed").exists()
-    run("killed", None)
-    run("whole", None)
+    assert [run("killed", "never"), run("whole", "never")] == [0, 0]
     assert _contents(tmp_path / "killed") == _contents(tmp_path / "whole")
+    assert {path.name.split(".")[0] for path in tmp_path.iterdir()} == {"killed", "whole"}, "nothing half-written stays"
 
 
 def _contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_the_benchmark_writes_what_came_out_in_time(place: Path, tmp_path: Path) -> None:
+def test_the_benchmark_writes_what_came_out_in_time(place: Path, able: Path, tmp_path: Path) -> None:
     out = tmp_path / "gpu.json"
-    arguments = [str(place / "able"), "--device", "cpu", "--catalog", str(tmp_path / "c.db"), "--json", str(out)]
+    arguments = [str(able), "--device", "cpu", "--catalog", str(tmp_path / "c.db"), "--json", str(out)]
     arguments += ["--experiments", "static,causal", "--operations", str(place / "operations")]
     paper_gpu.main([*arguments, "--minutes", "0"])
     found = json.loads(out.read_text())

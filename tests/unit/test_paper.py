@@ -121,7 +121,7 @@ def test_published_figures_stand_beside_ours() -> None:
 
 def test_experiments_are_named_and_go_in_their_order() -> None:
     assert chosen_experiments(None) == list(EXPERIMENTS)
-    assert chosen_experiments("causal, static") == ["static", "causal"]
+    assert chosen_experiments("causal, static,") == ["static", "causal"]
     with pytest.raises(InputError, match="no experiment 'causes'"):
         chosen_experiments("causes")
 

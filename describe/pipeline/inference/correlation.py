@@ -28,7 +28,15 @@ if TYPE_CHECKING:
     from describe.maps import Unembedding
     from describe.weights import HeadWeights
 
-__all__ = ["CorrelateResult", "Testbed", "choose_operations", "correlate", "open_testbed", "read_prompt_templates"]
+__all__ = [
+    "CorrelateResult",
+    "Testbed",
+    "check_precision",
+    "choose_operations",
+    "correlate",
+    "open_testbed",
+    "read_prompt_templates",
+]
 
 Sources = Literal["single", "multi"]
 PRECISIONS = ("float32", "float64", "bfloat16")
@@ -110,10 +118,15 @@ class Testbed:
         return DynamicHits(asked.k, len(asked.pairs), tuple(templates), in_context, of_source, seconds)
 
 
-def open_testbed(model: str, device: str, dtype: str) -> Testbed:
-    """A model to be run. Raises `InputError` for a model, device or precision that cannot be used."""
+def check_precision(dtype: str) -> None:
+    """Raises `InputError` for a precision that no model is run in."""
     if dtype not in PRECISIONS:
         raise InputError(f"cannot run a model in '{dtype}': use {', '.join(PRECISIONS)}")
+
+
+def open_testbed(model: str, device: str, dtype: str) -> Testbed:
+    """A model to be run. Raises `InputError` for a model, device or precision that cannot be used."""
+    check_precision(dtype)
     where = choose_device(device, "float64")  # what heads write is ranked in float64
 
     from describe.weights import open_model

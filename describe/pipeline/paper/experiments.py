@@ -13,7 +13,7 @@ from describe.operations.published import Published, published, published_pairs
 from describe.pipeline.descriptions import describe
 from describe.pipeline.extraction.placebos import KINDS
 from describe.pipeline.inference.ablation import ablate, ablation_rows
-from describe.pipeline.inference.correlation import correlate
+from describe.pipeline.inference.correlation import check_precision, correlate
 from describe.pipeline.operations.comparison import comparison
 from describe.pipeline.operations.relations import RelationsResult, known_scores, relations
 from describe.pipeline.paper.records import Cell, Findings, Subject, Table
@@ -42,6 +42,7 @@ def paper(subject: Subject, experiments: Sequence[str]) -> Iterator[Findings]:
     An experiment that this model is not fit for has its reason in place of tables. Raises `InputError` for what cannot
     be read or used at all.
     """
+    _check(subject)
     subject.progress("paper", 0, len(experiments))
     static = _static(subject)
     for done, name in enumerate(experiments, 1):
@@ -58,11 +59,21 @@ def chosen_experiments(names: str | None) -> list[str]:
 
     Raises `InputError` for one that there is not.
     """
-    wanted = list(EXPERIMENTS) if names is None else [name.strip() for name in names.split(",")]
+    named = [] if names is None else [name.strip() for name in names.split(",")]
+    wanted = [name for name in named if name] or list(EXPERIMENTS)
     for name in wanted:
         if name not in EXPERIMENTS:
             raise InputError(f"there is no experiment '{name}': use {', '.join(EXPERIMENTS)}")
     return [name for name in EXPERIMENTS if name in wanted]
+
+
+def _check(subject: Subject) -> None:
+    """What a user can get wrong and would hear of only when hours have passed. Raises `InputError`."""
+    from describe.inference.tasks import read_tasks
+
+    load_operations(subject.operations)
+    read_tasks(subject.tasks)
+    check_precision(subject.dtype)
 
 
 def _static(subject: Subject) -> RelationsResult:
