@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["change", "csv_table", "latex_table", "number", "p_value"]
+__all__ = ["change", "csv_table", "is_p_value", "latex_table", "number", "p_value"]
 
 
 def csv_table(rows: list[dict[str, Any]]) -> str:
@@ -36,6 +36,11 @@ def p_value(value: float | None) -> str:
     return "" if value is None else "<1e-300" if value < 1e-300 else f"{value:.0e}"
 
 
+def is_p_value(column: str) -> bool:
+    """By its name: ``p``, ``p_of_something`` or ``p of something``."""
+    return column == "p" or column.startswith(("p_", "p "))
+
+
 def change(value: float | None, by: float | None) -> str:
     """A number, and by which share it changed."""
     return number(value) + ("" if by is None else f" ({by:+.0%})")
@@ -46,8 +51,8 @@ def _cell(name: str, value: Any) -> str:
 
     if value is None:
         return ""
-    if name.startswith("p_") and value < 1e-300:
-        return "<1e-300"  # what the smallest p-values come to in double precision
+    if value == 0 and is_p_value(name):
+        return p_value(value)
     if isinstance(value, float):
         return f"{value:.2f}" if abs(value) >= 0.005 or value == 0 else f"{value:.0e}"
     return visible(value.replace("_", " ")) if isinstance(value, str) else str(value)

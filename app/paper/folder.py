@@ -9,7 +9,7 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from annotations.report.charts import drawable
-from app.tables import csv_table, latex_table, number
+from app.tables import csv_table, is_p_value, latex_table, number, p_value
 from describe.files import replacing_folder
 from describe.operations import PAPER_PROFILE, analysis
 from describe.operations.published import published_source
@@ -113,8 +113,10 @@ def _page(
     )
 
 
-def _cell(value: Cell) -> str:
+def _cell(value: Cell, column: str) -> str:
     """A cell as people read it: two decimals, or the order of what is smaller."""
     if isinstance(value, float):
+        if value == 0 and is_p_value(column):
+            return p_value(value)
         return number(value) if abs(value) >= 0.005 or value == 0 else f"{value:.0e}"
     return "" if value is None else visible(str(value).replace("_", " "))

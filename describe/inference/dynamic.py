@@ -17,6 +17,8 @@ from describe.check_records import HitCounts
 from describe.inference.prompts import Prompt
 from describe.inference.running import Attended, Runner
 from describe.maps import Sought, Unembedding, head_hits
+from describe.maps.blocks import blocks
+from describe.maps.memory import HELD
 
 __all__ = ["Asked", "dynamic_hits", "hits_of"]
 
@@ -68,16 +70,20 @@ def hits_of(
     runner: Runner, asked: Asked, attended: Attended, layers: Sequence[int], unembedding: Unembedding
 ) -> tuple[HitCounts, HitCounts]:
     """`dynamic_hits` of what heads of the layers have read."""
-    sought = asked.sought(runner.device)
+    sought, info = asked.sought(runner.device), runner.info
     n, twice = len(asked.pairs), Sought(*(side.repeat(2) for side in (sought.source, sought.target, sought.k)))
     twice.source[n:] += len(asked.sources)
     found: tuple[list[tuple[Tensor, Tensor]], ...] = ([], [])
-    for layer, in_context, of_source in zip(layers, attended.in_context, attended.of_source, strict=True):
-        # Both at once: what the heads write of the tokens that are looked at first is shared.
-        every = of_source.repeat_interleave(len(in_context) // len(of_source), dim=0)
-        hits = head_hits(torch.cat([in_context, every], dim=1), runner.output(layer), twice, unembedding)
+    each = 2 * len(asked.sources) * info.n_heads * info.d_model
+    for some in blocks(len(layers), each, HELD):
+        # Both, and several layers, at once: a part of the vocabulary is read, and multiplied, for all of them.
+        every = attended.of_source[some].repeat_interleave(info.n_heads // info.n_kv_heads, dim=1)
+        read = torch.cat([attended.in_context[some], every], dim=2).flatten(0, 1)
+        output = torch.cat([runner.output(layer) for layer in layers[some]])
+        hits = head_hits(read, output, twice, unembedding)
         for side, part in zip(found, (slice(n), slice(n, None)), strict=True):
-            side.append((hits.top[:, part].sum(1), hits.bottom[:, part].sum(1)))
+            top, bottom = (hit[:, part].sum(1).view(-1, info.n_heads) for hit in (hits.top, hits.bottom))
+            side += zip(top, bottom, strict=True)
     of_context, of_sources = (
         HitCounts(*(tuple(tuple(row.tolist()) for row in rows) for rows in zip(*side, strict=True))) for side in found
     )

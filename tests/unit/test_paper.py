@@ -133,7 +133,8 @@ def parsed(text: str) -> None:
 
 def test_tables_of_hostile_words_are_latex_csv_and_html(tmp_path: Path) -> None:
     words = "=a_{b}&%$#~^\\ </td><script>alert(1)</script>"
-    table = Table("static", f"Of {words}", ("operation", words), ((words, 0.5), ("plain", None), (words, 7)))
+    rows = ((words, 0.5, 0.0), ("plain", None, None), (words, 7, 0.02))
+    table = Table("static", f"Of {words}", ("operation", words, "p with context"), rows)
     empty = Table("causal", "Nothing", ("operation", "heads removed"), ())
     found = [Findings("static", "Operations", (table, empty), missing={words: words})]
     model = replace(GPT2_XL, name=words)
@@ -148,11 +149,13 @@ def test_tables_of_hostile_words_are_latex_csv_and_html(tmp_path: Path) -> None:
     with pytest.raises(LatexWalkerParseError):
         parsed(written["static.tex"].replace("\\end{tabular}", ""))
     body = written["static.tex"].split("\\midrule")[1].split("\\bottomrule")[0]
-    assert [row.replace("\\&", "").count("&") for row in body.strip().splitlines()] == [1, 1, 1]
+    assert [row.replace("\\&", "").count("&") for row in body.strip().splitlines()] == [2, 2, 2]
+    assert "0.50 & $<$1e-300" in body, "a p-value too small for a double is no zero"
     assert written["static.csv"].splitlines()[1].startswith("\"'=a_") or "'=a_" in written["static.csv"]
     assert written["causal.csv"] == "operation,heads removed\n"
-    assert "7\n" in written["static.csv"]
+    assert "7,0.02\n" in written["static.csv"]
     page = written["report.html"]
     assert "<script>" not in page
     assert "published" in page
+    assert "&lt;1e-300" in page
     assert written["tables.tex"].count("\\input{") == 3
