@@ -19,7 +19,6 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from describe.errors import InputError
 from describe.inference.ablation import Exam
 from describe.inference.prompts import Prompt
 from describe.inference.running import Runner
@@ -59,14 +58,7 @@ class Removed:
         at: Where = "last",
         seed: int = 0,
     ) -> Removed:
-        """Run the prompts once, as they are, to see what is to stand in for the heads.
-
-        Raises `InputError` where another prompt is to stand in and there is none.
-        """
-        if by == "resample" and len(prompts) < 2:
-            raise InputError(
-                "heads cannot be removed by 'resample' on this text: another is to stand in, and there is one alone"
-            )
+        """Run the prompts once, as they are, to see what is to stand in for the heads."""
         kept, unique = list(prompts), tuple(dict.fromkeys(heads))
         own = _outputs(runner, kept, unique)
         real = runner.padded(kept)["attention_mask"].bool()

@@ -83,6 +83,7 @@ def remove_heads(
     removed = parse_heads(heads, info.n_layers, info.n_heads)
     if 2 * len(removed) > len(info.heads):
         raise InputError("at most half of the heads can be removed: random others are to be held against them")
+    pieces, following = _pieces(bed, text, *how)
     tried = {o.name: known[o.name] for o in chosen if o.name in known}
     settings = {"heads": [str(head) for head in removed], "by": by, "at": at, "prompts": prompts, "seeds": seeds}
     run_id = catalogue.checks.begin_run(
@@ -109,7 +110,7 @@ def remove_heads(
         found = there.get(ids[name]) or catalogue.checks.load(run_id, "removal", [ids[name]])[ids[name]]
         effects[name] = removal_effect(found)
         progress("remove", done, len(ids) + 1)
-    effects[TEXT] = _on_text(bed, text, sets, *how)
+    effects[TEXT] = _on_text(bed, pieces, following, sets, *how)
     progress("remove", len(ids) + 1, len(ids) + 1)
     return RemoveResult(info, tuple(removed), effects, refused)
 
@@ -140,11 +141,17 @@ def _on_task(bed: Testbed, exam: Exam, sets: Sequence[Sequence[HeadId]], by: By,
     )
 
 
-def _on_text(bed: Testbed, text: str | None, sets: Sequence[Sequence[HeadId]], by: By, at: Where) -> RemovalEffect:
+def _on_text(
+    bed: Testbed,
+    pieces: list[Prompt],
+    following: list[list[int]],
+    sets: Sequence[Sequence[HeadId]],
+    by: By,
+    at: Where,
+) -> RemovalEffect:
     """Pieces of text: the loss at all positions, or where heads go at the last, there."""
     from describe.inference.removal import Removed, direct_logits, logits_without, text_loss
 
-    pieces, following = _pieces(bed, text, at)
     losses: list[list[float]] = []
     whole = Removed.of(bed.runner, pieces, [head for heads in sets for head in heads], by, at)
     for start in range(0, len(pieces), AT_ONCE):
@@ -164,13 +171,18 @@ def _on_text(bed: Testbed, text: str | None, sets: Sequence[Sequence[HeadId]], b
     )
 
 
-def _pieces(bed: Testbed, text: str | None, at: Where) -> tuple[list[Prompt], list[list[int]]]:
-    """Pieces of text of one length as prompts, and the tokens that follow their positions."""
+def _pieces(bed: Testbed, text: str | None, by: By, at: Where) -> tuple[list[Prompt], list[list[int]]]:
+    """Pieces of text of one length as prompts, and the tokens that follow their positions.
+
+    Raises `InputError` for a text that is too short, or of which no other piece can stand in for one.
+    """
     from describe.inference import Prompt
     from describe.inference.attention import documents, read_sources
 
     found = documents(read_sources(text), bed.weights.start_ids, PIECES * (PIECE + 1), PIECE + 1)
     longest = max(len(document.ids) for document in found)
     ids = [document.ids for document in found if len(document.ids) == longest]
+    if by == "resample" and len(ids) < 2:
+        raise InputError("heads cannot be removed by 'resample' on a text of one piece: another is to stand in for it")
     prompts = [Prompt(tuple(piece[:-1]), 0) for piece in ids]
     return prompts, [list(piece[-1:] if at == "last" else piece[1:]) for piece in ids]

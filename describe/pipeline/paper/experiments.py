@@ -68,7 +68,7 @@ def chosen_experiments(names: str | None) -> list[str]:
 
 
 def _check(subject: Subject) -> None:
-    """What a user can get wrong and would hear of only when hours have passed. Raises `InputError`."""
+    """Raises `InputError` for a user's mistakes that the experiments would tell of only when hours have passed."""
     from describe.inference.tasks import read_tasks
 
     load_operations(subject.operations)
