@@ -7,6 +7,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from app.options import DEFAULT_CATALOGUE, CataloguePlace, Json, ShownReading
+from app.saying import say
 
 __all__ = ["search"]
 
@@ -69,4 +70,5 @@ def _draw(found: dict[str, Any]) -> None:
         if head["tokens"]:
             console.print(Text(f"  {'tokens':8}" + "  ".join(quoted(token) for token in head["tokens"][:12])))
     shown = len(found["heads"])
-    typer.echo(f"{found['total']:,} heads" + (f", the first {shown} shown" if shown < found["total"] else ""), err=True)
+    meant = f"; do you mean '{found['meant']}'?" if "meant" in found else ""
+    say(f"{found['total']:,} heads{f', the first {shown} shown' if shown < found['total'] else ''}{meant}", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -19,6 +20,9 @@ __all__ = ["SearchStore"]
 
 COMMON = 1000
 """A term that more passages have than this says little: it finds no nearest heads, and weighs nothing in prose."""
+
+KNOWN = 5000
+"""Passages of prose, and as many of tokens, whose words are taken for those that a mistyped one may stand for."""
 
 POSTINGS, CANDIDATES = 15_000, 100
 """Passages that are looked at through the rarest terms, and how many of them are compared whole."""
@@ -72,6 +76,20 @@ class SearchStore:
             known = _known(connection, [row.head_id for row in rows], terms, llm)
             heads = [known[row.head_id] | {"rank": float(row.rank)} for row in rows]
             return {"total": rows[0].total if rows else 0, "heads": heads}
+
+    def meant(self, query: str) -> str | None:
+        """A query without its typos: words that nothing has, each as the most alike of those that something has.
+
+        None where every word is there, or one has none that is alike. Words of prose and of `KNOWN` heads are known.
+        """
+        terms = query_terms(query)
+        with self._engine.connect() as connection:
+            lost = [term.text for term in terms if not _is_there(connection, term)]
+            known = _known_words(connection) if lost else set()
+        near = {word: next(iter(_alike(word, known)), None) for word in lost}
+        if not lost or None in near.values():
+            return None
+        return " ".join(near.get(term.text) or term.text for term in terms)
 
     def places(self, query: str, model_id: int, extraction_id: int) -> list[HeadId]:
         """All heads of one extraction that `find` finds, best first, by their places alone."""
@@ -158,6 +176,26 @@ def _ranked(
         .having(func.count() == len(terms))
         .order_by(rank.desc(), every.c.head_id)
     )
+
+
+def _is_there(connection: Connection, term: Term) -> bool:
+    """Whether any passage has a term, in what is said or around it."""
+    either = (term, Term(FRAME + term.text, term.prefix))
+    return any(connection.execute(select(matching(connection, one).c.id).limit(1)).first() for one in either)
+
+
+def _known_words(connection: Connection) -> set[str]:
+    """Words of descriptions and cards, and of the tokens of some heads."""
+    prose = passage.c.of_card | passage.c.description_id.is_not(None)
+    some = [select(passage.c.terms).where(wanted).limit(KNOWN) for wanted in (prose, ~prose)]
+    rows = [row for query in some for row in connection.execute(query).scalars()]
+    return {term.removeprefix(FRAME) for terms in rows for term in terms.split()}
+
+
+def _alike(word: str, known: set[str]) -> list[str]:
+    """Words of about the length of one, the most alike first; of three letters at least."""
+    near = [other for other in known if abs(len(other) - len(word)) <= 2 and len(other) > 2]
+    return difflib.get_close_matches(word, sorted(near), n=1, cutoff=0.75)
 
 
 def _found_by(connection: Connection, term: Term, wanted: Sequence[ColumnElement[bool]]) -> Select[tuple[int, float]]:

@@ -87,6 +87,8 @@ def search(
 ) -> dict[str, Any]:
     """The heads that have all words of a query, as `SearchStore.find` finds them: ``query``, ``total``, ``heads``.
 
+    Where there is none and a word is mistyped: the query that may be ``meant``, too.
+
     Raises `InputError` for a query without a word, and `CatalogueError` for a model or describer that is not there.
     """
     if not query_terms(query):
@@ -94,7 +96,9 @@ def search(
     models = None if model is None else [find_model(catalogue, model)[0]]
     if llm is not None:
         _check_describer(catalogue, llm)
-    return {"query": query} | catalogue.search.find(query, models=models, llm=llm, reading=reading, limit=limit)
+    found = catalogue.search.find(query, models=models, llm=llm, reading=reading, limit=limit)
+    meant = None if found["total"] else catalogue.search.meant(query)
+    return {"query": query} | found | ({"meant": meant} if meant else {})
 
 
 def calls(catalogue: Catalogue, model: str, head: HeadId) -> list[dict[str, Any]]:

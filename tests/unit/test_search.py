@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -212,3 +213,21 @@ def test_what_is_said_comes_before_phrases_around_it(catalogue: Catalogue) -> No
         "them",
         *["‹1", "‹of", "‹2", "‹b", "‹without", "‹space", "‹before"],
     ]
+
+
+def test_a_mistyped_word_is_asked_about(
+    catalogue: Catalogue, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    extraction = begin(catalogue)
+    save(catalogue, extraction, HeadId(0, 0), " London")
+    by = catalogue.register_labeller("a", "p", "t", {})
+    catalogue.save_description(extraction, HeadId(0, 0), by, Description("cities", "their capital"), {})
+    place = ("--catalog", str(tmp_path / "c.db"))
+    assert catalogue.search.meant("captial lodnon") == "capital london"
+    assert catalogue.search.meant("capital lodnon") == "capital london"
+    assert catalogue.search.meant("capi london") is None, "all words are there"
+    assert catalogue.search.meant("xylophone") is None
+    assert main(["search", "captial", *place]) == 0
+    assert "0 heads; do you mean 'capital'?" in capsys.readouterr().err
+    assert main(["search", "captial", *place, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"query": "captial", "total": 0, "heads": [], "meant": "capital"}
