@@ -14,6 +14,7 @@ from torch import nn
 from describe.errors import CheckpointError
 from describe.weights import FAMILIES, Family
 from describe.weights.names import found_prefix
+from describe.weights.sources import finite
 
 __all__ = ["Parts", "load_network", "loaded", "loading", "longest_text"]
 
@@ -60,11 +61,14 @@ class Parts:
 def load_network(model: str, dtype: torch.dtype, **options: object) -> Any:
     """MODEL by ``transformers``, on the CPU, in evaluation mode and in this precision.
 
-    Raises `CheckpointError` when ``transformers`` cannot load it.
+    Raises `CheckpointError` when ``transformers`` cannot load it, or a parameter is not finite.
     """
     from transformers import AutoModelForCausalLM
 
-    return loaded(AutoModelForCausalLM, model, use_safetensors=True, dtype=dtype, **options).eval()
+    network = loaded(AutoModelForCausalLM, model, use_safetensors=True, dtype=dtype, **options).eval()
+    for name, parameter in network.named_parameters():
+        finite(parameter.detach(), name)
+    return network
 
 
 def longest_text(model: str) -> int:

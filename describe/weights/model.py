@@ -192,17 +192,27 @@ class HeadWeights:
         return finite(self._source.read(name), name)[value_rows(*heads)].reshape(shape.n_kv_heads, shape.d_head)
 
     def block(self, layer: int) -> Iterator[tuple[str, Tensor]]:
-        """Every tensor of a layer, by its name in the files, dequantised."""
+        """Every tensor of a layer, by its name in the files, dequantised.
+
+        Raises `CheckpointError` for values that are not finite: attention may hide them, and give zeros.
+        """
         prefix = self._names.below("", layer)
-        return ((name, self._source.read(name)) for name in self._source.readable if name.startswith(prefix))
+        return ((name, self._checked(name)) for name in self._source.readable if name.startswith(prefix))
 
     def beside_blocks(self) -> Iterator[tuple[str, Tensor]]:
-        """Every tensor of the language model that belongs to no layer, other than E and U, by its name in the files."""
+        """Every tensor of the language model that belongs to no layer, other than E and U, by its name in the files.
+
+        Raises `CheckpointError` as `block` does.
+        """
         blocks = self._names.below("", 0).rpartition("0.")[0]
         begins, others = self._names.prefix, {self._names("embed"), self._names("unembed")}
         for name in self._source.readable:
             if name.startswith(begins) and not name.startswith(blocks) and name not in others:
-                yield name, self._source.read(name)
+                yield name, self._checked(name)
+
+    def _checked(self, name: str) -> Tensor:
+        values = self._source.read(name)
+        return values if "mask" in name else finite(values, name)  # a mask may be made of infinity
 
     @property
     def architecture(self) -> str | None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from describe.errors import CheckpointError
+from describe.inference.loading import load_network
 from describe.weights import HeadWeights, content_hash, locate, open_model
 from describe.weights.safetensors_source import SafetensorsSource
 from describe.weights.vocabulary import hub_tokens
@@ -337,6 +338,8 @@ HOLES = {
     "gains": "model.layers.0.post_attention_layernorm.weight",
     "first MLP": "model.layers.0.mlp.down_proj.weight",
     "values": "model.layers.1.self_attn.v_proj.weight",
+    "queries, which attention on a CPU hides": "model.layers.1.self_attn.q_proj.weight",
+    "final gains": "model.norm.weight",
 }
 
 
@@ -350,6 +353,8 @@ def test_what_is_no_number_is_refused(hole: str, value: float, folder: Path) -> 
     rewrite(folder, change)
     with pytest.raises(CheckpointError, match=rf"'{HOLES[hole]}' holds values that are not finite"):
         read_all(folder)
+    with pytest.raises(CheckpointError, match=r"holds values that are not finite"):
+        load_network(str(folder), torch.float32)
 
 
 def read_all(folder: Path) -> None:
@@ -357,6 +362,8 @@ def read_all(folder: Path) -> None:
     assert weights.first_mlp is not None
     weights.layer(1)
     unembedding(weights)
+    for _ in (*weights.block(1), *weights.beside_blocks()):
+        pass
 
 
 # -- vocabularies -----------------------------------------------------------------------------------------------------
