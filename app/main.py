@@ -43,8 +43,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (typer.Abort, KeyboardInterrupt):
         print("headscribe: interrupted; what came in is kept, run the same command again to go on", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (
+        BrokenPipeError,
+        SystemExit,
+    ) as error:  # the reader, such as head, has seen enough: Click and rich exit then
+        if isinstance(error, SystemExit) and not isinstance(error.__context__, BrokenPipeError):
+            raise
+        _write_no_more()
         return 0
     except OSError as error:  # the system's words: a disk that is full, a file that may not be read, a name too long
         named = f"'{str(error.filename)[:200]}': " if error.filename is not None else ""
@@ -62,11 +67,30 @@ def run() -> NoReturn:
     sys.stdout, sys.stderr = _without_secrets(sys.stdout), _without_secrets(sys.stderr)
     run_id = os.environ.pop("HEADSCRIBE_RUN", None)
     code = _recorded() if run_id is None else _reported(int(run_id))
+    code = _flushed(code)
     if code == 130:
-        sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
     sys.exit(code)
+
+
+def _flushed(code: int) -> int:
+    """The exit code once all is written that was to be: another where the disk is full."""
+    output: TextIO | None = getattr(sys, "stdout", None)  # none where it was closed
+    try:
+        if output is not None:
+            output.flush()
+    except BrokenPipeError:
+        _write_no_more()
+    except OSError as error:
+        _write_no_more()
+        return code if code == 2 else _complain(f"standard output cannot be written: {error.strerror or error}")
+    return code
+
+
+def _write_no_more() -> None:
+    """Have what is still to be written to standard output go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Redacted(io.TextIOWrapper):

@@ -172,6 +172,19 @@ def test_output_in_another_encoding_ends_no_run(place: str) -> None:
             assert json.loads(done.stdout) == [{"said": "caf\u00e9 \u2192 \U0001f600"}]
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_standard_output_that_is_full_is_a_line_and_one_that_is_closed_none(place: str) -> None:
+    command = [sys.executable, "-m", "app.main", "sql", "select 1", "--catalog", place]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (2, "headscribe: No space left on device\n")
+    reader, writer = os.pipe()
+    os.close(reader)  # as by a reader that has seen enough
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_sentences_without_a_token_have_vectors_too(tiny_llama: Path) -> None:
     found = embed(str(tiny_llama), [""] * 17 + [" the cat", "a"])
     assert found.shape == (19, 48)
