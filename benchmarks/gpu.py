@@ -25,7 +25,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.extraction import LLAMA_8B
 from describe.maps import SourceVectors
-from describe.maps.screening import quickest
+from describe.maps.low_precision import quickest
 from describe.pipeline.extraction.compute import Means, Ranking, kept_sources, kept_unembed, salient_layers
 from describe.pipeline.extraction.jobs import RankJob
 from describe.weights import HeadWeights, open_model

@@ -2,8 +2,7 @@
 
     python -m benchmarks.inference [--pairs N] [--prompts N] [--json PATH]
 
-Ranking: by the first block in float32 and an order of the vocabulary, against float64 throughout up to the same scan
-in a random order.
+Ranking: by the blocks in float32 first, against float64 throughout up to the same scan, as all pairs went before.
 Correlation: the literal one runs every prompt twice, whole, the second time with the attention pattern forced onto
 the source, and ranks as ours does; "full top-k" is the same with whole rows sorted. Ablation: the literal one runs
 whole prompts at every step. Both run in batches, as ours do, and must give the same numbers.
@@ -12,7 +11,6 @@ whole prompts at every step. Both run in batches, as ours do, and must give the 
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import time
 from collections.abc import Callable
@@ -36,7 +34,8 @@ from describe.inference import (
     read_tasks,
 )
 from describe.inference.dynamic import hits_of
-from describe.maps import Unembedding, head_hits, relations
+from describe.maps import Unembedding, head_hits
+from describe.maps.counting import SIGNS, Sides
 from describe.operations import load_operations
 from describe.records import HeadId
 from describe.weights import HeadWeights, open_model
@@ -98,30 +97,26 @@ def ranked(runner: Runner, asked: Asked, z: torch.Tensor, unembedding: Unembeddi
 
 
 def in_float64(runner: Runner, asked: Asked, z: torch.Tensor, unembedding: Unembedding) -> HitCounts:
-    """Counts with what heads write, and the targets' scores, in float64 for every pair."""
+    """Counts with what heads write in float64 for every pair, and no first look through W_O."""
     sought, sides = asked.sought(CPU), ([], [])
-    vectors = unembedding.rows(sought.target)
     for layer, read in enumerate(z.double()):
         output = runner.output(layer).double()
         group = torch.arange(len(output)) // (len(output) // len(read))
         rows = (read[group] @ output).flatten(0, 1)
         row = (torch.arange(len(output))[:, None] * read.shape[1] + sought.source).flatten()
-        own = (rows[row].view(len(output), -1, rows.shape[1]) * vectors).sum(2).flatten()
         n = len(output)
-        scan = relations._Scan(rows, row, own, sought.target.repeat(n), sought.k.repeat(n), unembedding)
-        scan.eliminate(0, torch.zeros(2, len(row), dtype=torch.int32))
-        scan.settle_doubts()
-        for side, hit in zip(sides, scan.hits(), strict=True):
-            side.append(tuple(hit.view(n, -1).sum(1).tolist()))
+        for sign, side in zip(SIGNS, sides, strict=True):
+            every = Sides(
+                rows,
+                row,
+                torch.full_like(row, sign),
+                sought.target.repeat(n),
+                sought.k.repeat(n),
+                row.new_zeros(len(row)),
+                0,
+            )
+            side.append(tuple(every.hits(unembedding).view(n, -1).sum(1).tolist()))
     return HitCounts(tuple(sides[0]), tuple(sides[1]))
-
-
-def in_random_order(unembedding: Unembedding) -> Unembedding:
-    """One whose tokens are scanned at random."""
-    order = torch.randperm(len(unembedding), generator=torch.Generator().manual_seed(0))
-    found = copy.copy(unembedding)
-    found._order, found._kept = unembedding._order[order], unembedding.ordered(0, len(order))[order]
-    return found
 
 
 def sorted_whole(runner: Runner, asked: Asked, z: torch.Tensor) -> HitCounts:
@@ -159,8 +154,7 @@ def measure(n_pairs: int, n_prompts: int, steps: int) -> dict[str, float]:
     attended = runner.attend(prompts(weights, many, PAPER_TEMPLATES[0]))
     quick, hits = timed(lambda: [hits_of(runner, many, attended, range(weights.info.n_layers), unembedding)])
     both = (attended.in_context, attended.of_source)
-    at_random = in_random_order(unembedding)
-    slow, before = timed(lambda: [[in_float64(runner, many, z, at_random) for z in both]])
+    slow, before = timed(lambda: [[in_float64(runner, many, z, unembedding) for z in both]])
     exam, removals = ablation(weights, n_prompts, steps)
     stepping, last = timed(lambda: accuracies(runner, exam, removals))
     whole, every = timed(lambda: whole_steps(model, exam, removals))

@@ -49,7 +49,7 @@ import json, sys, time
 from pathlib import Path
 from describe import pipeline
 from describe.catalog import Catalogue
-from describe.pipeline import computing
+from describe.pipeline.extraction import compute as computing
 
 def status(name):
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
@@ -75,7 +75,8 @@ model, memory, catalogue = sys.argv[1], sys.argv[2] or None, sys.argv[3]
 marks = []
 with Catalogue(catalogue, create=True) as opened:
     started = time.perf_counter()
-    pipeline.extract(opened, model, device="cpu", memory=memory, progress=lambda *_: marks.append(time.perf_counter()))
+    progress = lambda *_: marks.append(time.perf_counter())
+    pipeline.extract(opened, model, device="cpu", memory=memory, reading="paper", progress=progress)
 noted["layers"] = marks[-1] - marks[0] - noted["sources"]
 noted["resident"] = status("VmHWM")
 print(json.dumps(noted))
@@ -99,7 +100,8 @@ def measure(model: Path, memory: str = "") -> Measured:
     """Extract a model in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-c", CHILD, str(model), memory, f"{folder}/c.db"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        alone = os.environ | {"XDG_CACHE_HOME": os.devnull}  # nothing is kept from one run to the next
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=alone) as child:
             own = 0.0
             while child.poll() is None:
                 own = max(own, _own_memory(child.pid))
@@ -148,7 +150,7 @@ def over_ray(folder: Path, _: argparse.Namespace) -> dict[str, Any]:
 
     def extract(engine: Engine) -> None:
         with tempfile.TemporaryDirectory() as place, Catalogue(f"{place}/c.db", create=True) as catalogue:
-            pipeline.extract_all(catalogue, [model], device="cpu", engine=engine)
+            pipeline.extract_all(catalogue, [model], reading="paper", device="cpu", engine=engine)
 
     started = time.perf_counter()
     with open_engine("ray") as cluster:

@@ -1,24 +1,29 @@
-"""How many logits a low precision decides, and the time, for the targets of one layer's heads of `demo`.
+"""How much a low precision decides, and the time, for targets, saliency and relation scores of one layer of `demo`.
 
     python -m benchmarks.screening
 
-Rows are what the heads of a layer write of their salient tokens, as extraction has them; the product in float32 over
-the whole vocabulary stands beside, without any ranking.
+Rows are what the heads of the layer write of their salient tokens, as extraction has them; the product in float32 over
+the whole vocabulary stands beside, without any ranking. All in one process, in turn.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from benchmarks.extraction import timed
-from describe.maps import SourceVectors, source_vectors
+from benchmarks.relations import as_pairs, select
+from describe.maps import SourceVectors, Unembedding, relation_hits, source_vectors
 from describe.maps.blocks import BLOCK, blocks
-from describe.maps.salient import saliencies
-from describe.maps.screening import CHUNK, WIDER, Screening, largest
+from describe.maps.low_precision import CHUNK
+from describe.maps.saliency import most_salient, saliencies
+from describe.maps.screening import WIDER, Screening, largest
+from describe.pipeline.common import N_HELD_OUT, N_SALIENT
 from describe.weights import open_model
 
 ROWS, TARGETS, LAYER = 90, 10, 20
@@ -46,20 +51,83 @@ def screened(written: torch.Tensor, unembed: torch.Tensor, screens: tuple[torch.
     return found
 
 
-def measure() -> dict[str, dict[str, float]]:
-    """Seconds, the time against the product alone, and the share of logits decided, by precision."""
+Figures = dict[str, dict[str, float]]
+"""Of each way its seconds, the time against the first way, and the share of all numbers decided without computing them
+again."""
+
+
+def compared(ways: dict[str, tuple[Callable[[], object], float]]) -> Figures:
+    """The ways, each with the share that it decides, timed in turn; the least of three times."""
+    seconds = {name: float("inf") for name in ways}
+    for _ in range(3):
+        for name, (way, _) in ways.items():
+            seconds[name] = min(seconds[name], timed(way))
+    first = next(iter(seconds.values()))
+    return {name: {"seconds": seconds[name], "ratio": seconds[name] / first, "decided": ways[name][1]} for name in ways}
+
+
+def of_targets(x: SourceVectors, unembed: torch.Tensor) -> Figures:
+    """The largest and smallest logits of a layer's rows, beside the product alone."""
+    written = written_rows(x, LAYER)
+    every = 2 * len(written) * len(unembed)
+    return compared(
+        {"the product alone, float32": (lambda: written @ unembed.mT, 0.0)}
+        | {
+            name: (
+                lambda screens=screens: screened(written, unembed, screens),
+                1 - screened(written, unembed, screens).computed / every,
+            )
+            for name, screens in SCREENS.items()
+        }
+    )
+
+
+def of_saliency(x: SourceVectors) -> Figures:
+    """The most salient tokens of a layer's heads, beside all saliencies in float32, unranked."""
+    weights = open_model("demo").layer(LAYER)
+    value, output = weights.value.float(), weights.output.float()
+    every = len(output) * len(x.norms)
+    return compared(
+        {"all saliencies, float32": (lambda: saliencies(x, value, output), 0.0)}
+        | {
+            f"{str(dtype).removeprefix('torch.')}, then float64": (
+                lambda dtype=dtype: most_salient(x, value, output, N_SALIENT + N_HELD_OUT, dtype=dtype),
+                1 - most_salient(x, value, output, N_SALIENT + N_HELD_OUT, dtype=dtype).computed / every,
+            )
+            for dtype in (torch.bfloat16, torch.float32)
+        }
+    )
+
+
+def of_relations(unembed: torch.Tensor) -> Figures:
+    """Whether targets are among the k largest or smallest of their rows, 20 operations, all heads of a layer."""
+    weights = open_model("demo")
+    layer, chosen = weights.layer(LAYER), select(weights)
+    pairs = as_pairs(chosen, weights.embed)
+    through = source_vectors(pairs.vectors, weights.first_mlp, torch.device("cpu"), torch.float64)
+    pairs = replace(pairs, vectors=through.of(slice(None)))
+    every = 2 * len(chosen) * len(layer.output) * len(unembed)
+    ways = {}
+    for name, screens in reversed(SCREENS.items()):
+        unembedding = Unembedding(unembed, torch.device("cpu"), screens=screens)
+        relation_hits(pairs, layer, unembedding)
+        ways[f"{name}, then float64"] = (
+            lambda unembedding=unembedding: relation_hits(pairs, layer, unembedding),
+            1 - unembedding.computed / every,
+        )
+    return compared(ways)
+
+
+def measure() -> dict[str, Figures]:
+    """Targets, saliency and relation scores."""
     weights = open_model("demo")
     x = source_vectors(weights.embed, weights.first_mlp, torch.device("cpu"), torch.float32)
     unembed = weights.unembed[:].float()
-    written = written_rows(x, LAYER)
-    product = min(timed(lambda: written @ unembed.mT) for _ in range(3))
-    figures = {"the product alone, float32": {"seconds": product, "ratio": 1.0, "decided": 0.0}}
-    for name, screens in SCREENS.items():
-        seconds = min(timed(lambda screens=screens: screened(written, unembed, screens)) for _ in range(3))
-        computed = screened(written, unembed, screens).computed
-        decided = 1 - computed / (2 * len(written) * len(unembed))
-        figures[name] = {"seconds": seconds, "ratio": seconds / product, "decided": decided}
-    return figures
+    return {
+        "targets": of_targets(x, unembed),
+        "saliency": of_saliency(x.rounded()),
+        "relation scores": of_relations(unembed),
+    }
 
 
 def main() -> None:
@@ -68,9 +136,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here too")
     arguments = parser.parse_args()
     figures = measure()
-    print(f"{'':28} {'seconds':>8} {'of product':>10} {'decided':>9}")
-    for name, row in figures.items():
-        print(f"{name:28} {row['seconds']:8.3f} {row['ratio']:10.2f} {row['decided']:9.3%}")
+    print(f"{'':42} {'seconds':>8} {'of first':>9} {'decided':>10}")
+    for part, rows in figures.items():
+        print(part)
+        for name, row in rows.items():
+            print(f"  {name:40} {row['seconds']:8.3f} {row['ratio']:9.2f} {row['decided']:10.4%}")
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
 

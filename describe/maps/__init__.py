@@ -3,10 +3,12 @@
 from describe.maps.blocks import BLOCK, KeptRows, Rows, ScratchRows
 from describe.maps.chance import random_operations
 from describe.maps.coordinates import HeadCoordinates, own_heads, random_heads_of
+from describe.maps.counting import Unembedding
+from describe.maps.low_precision import RoundedRows
 from describe.maps.memory import ExtractionPlan, RankingPlan, plan_extraction, plan_ranking
 from describe.maps.placebo import random_heads, shuffled
 from describe.maps.reading import ConstantParts, DirectOperations, LayerReading, RowCounts, read_layer
-from describe.maps.relations import PairHits, Pairs, Sought, Unembedding, head_hits, relation_hits
+from describe.maps.relations import PairHits, Pairs, Sought, head_hits, relation_hits
 from describe.maps.roles import OutputSpace, RandomHead, Split, cluster_rows, output_space, random_head
 from describe.maps.salient import SalientOperations, salient_operations
 from describe.maps.vectors import SourceVectors, source_vectors
@@ -26,6 +28,7 @@ __all__ = [
     "Pairs",
     "RandomHead",
     "RankingPlan",
+    "RoundedRows",
     "RowCounts",
     "Rows",
     "SalientOperations",

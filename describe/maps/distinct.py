@@ -28,7 +28,7 @@ from torch import Tensor
 
 from describe.maps.blocks import BLOCK, blocks
 from describe.maps.coordinates import HeadCoordinates
-from describe.maps.screening import quickest
+from describe.maps.low_precision import quickest
 
 __all__ = ["Standing", "distinct_sources", "in_order", "standing"]
 

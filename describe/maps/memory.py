@@ -2,7 +2,8 @@
 
 Extraction holds, in numbers of the precision computed in (docs/scale.md says the same in words):
 
-    kept    V d  the source vectors, unless they go to a scratch file;  V d  the unembedding, unless read by block
+    kept    V d  the source vectors, unless they go to a scratch file;  V d  the unembedding, unless read by block;
+            V d  both in a low precision, if there is room
     layer   d dh (H + 2 G)  of V, O and V side by side;  1.5 H V  saliency;  n H d  what the heads write
     MLP     3 d hidden / parts, and as much again as stored; before the layers, and gone when they begin
     blocks  8 temporaries of `block` numbers
@@ -10,7 +11,7 @@ Extraction holds, in numbers of the precision computed in (docs/scale.md says th
 n is the number of sources a head. Several layers at once take as many times `layer`; reading one takes the space of its
 V and O as stored, and of one W_O to factor. Relation scores hold instead of these, in float64 unless said:
 
-    kept    V d in float32, the unembedding, unless read by block
+    kept    V d in float32 or less, the unembedding, unless read by block
     layer   2 d dh (H + G)
     rows    3 S d each head done at once;  T d  of the targets;  S (2 d + G dh)  of the sources
     MLP     as above, before the layers
@@ -46,6 +47,7 @@ class ExtractionPlan:
     Attributes:
         keep_sources: the source vectors are in memory, not in a scratch file.
         keep_unembed: the unembedding is in memory, not read and converted block by block.
+        rounded: both are kept in a low precision too, not converted anew for each layer.
         layers: how many are done in one sweep over the vocabulary.
         parts: of how many parts of the first MLP one is in memory at a time.
         block: numbers in the largest temporary.
@@ -54,6 +56,7 @@ class ExtractionPlan:
 
     keep_sources: bool
     keep_unembed: bool
+    rounded: bool
     layers: int
     parts: int
     block: int
@@ -119,11 +122,13 @@ def plan_extraction(
         raise too_little(model, needed, budget)
     keep_unembed = kept + whole + least <= numbers
     kept += whole if keep_unembed else 0
+    rounded = keep_sources and keep_unembed and kept + whole + least <= numbers
+    kept += whole if rounded else 0
     at_once = 1 if keep_sources and keep_unembed else (numbers - kept - least) // (layer + TEMPORARIES * widest) + 1
     at_once = min(at_once, layers, MOST_LAYERS)
     sweep = kept + at_once * (layer + TEMPORARIES * widest) + reading
     first = (of_sources if keep_sources else spans) + 3 * d * hidden * (n_parts + 1) // n_parts + TEMPORARIES * block
-    return ExtractionPlan(keep_sources, keep_unembed, at_once, n_parts, block, max(sweep, first) * itemsize)
+    return ExtractionPlan(keep_sources, keep_unembed, rounded, at_once, n_parts, block, max(sweep, first) * itemsize)
 
 
 def plan_ranking(

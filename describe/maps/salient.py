@@ -5,8 +5,7 @@ The equations, for a source vector x = x(t) of dimension d and a head with W_V (
     saliency(t) = |x W_V W_O| / |x|          over the whole vocabulary
     M[s, t]     = x(s) W_V W_O U[:, t]       for the most salient s, and for some others drawn at random
 
-W_V W_O is never formed. With the QR decomposition W_O^T = Q R, |z W_O| = |z R^T| for every z = x W_V, so saliency costs
-dh (d + dh) multiply-adds a token and head instead of d * d; heads that share W_V share z.
+Both by way of a low precision, exactly: see `describe.maps.saliency` and `describe.maps.screening`.
 """
 
 from __future__ import annotations
@@ -18,15 +17,14 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from describe.errors import CheckpointError
-from describe.maps.blocks import BLOCK, Rows, in_blocks
-from describe.maps.screening import extreme_targets, largest
+from describe.maps.blocks import BLOCK, Rows
+from describe.maps.saliency import exact_saliency, most_salient
+from describe.maps.screening import extreme_targets
 from describe.maps.vectors import SourceVectors
 from describe.weights.model import LayerWeights
 
 __all__ = [
     "SalientOperations",
-    "saliencies",
     "salient_operations",
 ]
 
@@ -83,41 +81,17 @@ def salient_operations(
     value, output = layer.value.to(device, dtype), layer.output.to(device, dtype)
     n_heads, vocab_size = output.shape[0], x.norms.shape[0]
     n, k = min(n, vocab_size), min(k, unembed.shape[0])
-    saliency = saliencies(x, value, output, block)
-    if not bool(torch.isfinite(saliency).all()):
-        raise CheckpointError("the value or output matrices hold values that are not finite (NaN or infinity)")
-    _, sources = largest(saliency, n)
+    sources = most_salient(x, value, output, n, block).tokens
     seeds = range(seed, seed + n_heads) if isinstance(seed, int) else seed
     sources = torch.cat([sources, _drawn(sources, vocab_size, sample, seeds)], dim=1)
     written = torch.empty(*sources.shape, output.shape[2], device=device, dtype=dtype)
-    for head, group in enumerate(torch.arange(value.shape[0]).repeat_interleave(n_heads // value.shape[0])):
-        written[head] = x.of(sources[head]) @ value[group] @ output[head]
+    saliency = torch.empty(sources.shape, device=device, dtype=dtype)
+    for head in range(n_heads):
+        read = value[head // (n_heads // len(value))]
+        saliency[head] = exact_saliency(x, read, output[head], sources[head], block)
+        written[head] = x.of(sources[head]) @ read @ output[head]
     found = extreme_targets(written.flatten(0, 1), unembed, k, block)
-    return SalientOperations(
-        sources, saliency.gather(1, sources), *(column.view(*sources.shape, -1) for column in found)
-    )
-
-
-def saliencies(x: SourceVectors, value: Tensor, output: Tensor, numbers: int = BLOCK) -> Tensor:
-    """saliency(t) of every head and token, (H, V). A zero source vector has saliency 0."""
-    n_groups, d, dh = value.shape
-    per_group = output.shape[0] // n_groups
-    joined = value.transpose(0, 1).reshape(d, n_groups * dh)
-    # R^T of each head, side by side for the heads that share a group: (G, dh, per_group * rank)
-    factor = torch.stack([torch.linalg.qr(matrix.mT, mode="r").R.mT for matrix in output])
-    rank = factor.shape[-1]
-    factors = factor.reshape(n_groups, per_group, dh, rank).transpose(1, 2).flatten(2)
-    saliency = torch.empty(output.shape[0], len(x.norms), device=x.norms.device, dtype=x.norms.dtype)
-
-    def fill(block: slice) -> None:
-        read = x.of(block) @ joined
-        for group in range(n_groups):
-            written = read[:, group * dh : (group + 1) * dh] @ factors[group]
-            norms = torch.linalg.vector_norm(written.view(-1, per_group, rank), dim=2)
-            saliency[group * per_group : (group + 1) * per_group, block] = norms.T
-
-    in_blocks(len(x.norms), max(2 * output.shape[0] * rank, d), fill, numbers=numbers)
-    return saliency.div_(x.norms).masked_fill_(x.norms == 0, 0)
+    return SalientOperations(sources, saliency, *(column.view(*sources.shape, -1) for column in found))
 
 
 def _drawn(taken: Tensor, vocab_size: int, sample: int, seeds: Sequence[int]) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from describe.errors import CheckpointError
 from describe.maps.blocks import BLOCK, KeptRows, Rows, blocks, in_blocks
+from describe.maps.low_precision import RoundedRows
 from describe.weights.model import FirstMLP
 
 __all__ = ["SourceVectors", "source_vectors"]
@@ -24,8 +25,20 @@ class SourceVectors:
     def of(self, tokens: slice | Tensor) -> Tensor:
         """Those of a block of tokens, or of tokens by their ids, on the device."""
         if isinstance(tokens, Tensor):
-            tokens = tokens.to(self.vectors.device if isinstance(self.vectors, Tensor) else "cpu")
+            whole = self.vectors.whole if isinstance(self.vectors, RoundedRows) else self.vectors
+            tokens = tokens.to(whole.device if isinstance(whole, Tensor) else "cpu")
         return self.vectors[tokens].to(self.norms.device)
+
+    def rounded(self) -> SourceVectors:
+        """These with a copy in a low precision at hand, where they are kept on the device."""
+        return SourceVectors(RoundedRows.of(self.vectors), self.norms) if isinstance(self.vectors, Tensor) else self
+
+    def in_precision(self, block: slice, dtype: torch.dtype) -> Tensor:
+        """Those of a block of tokens, on the device, in a precision."""
+        vectors = self.vectors
+        if isinstance(vectors, RoundedRows) and vectors.low.rows.dtype == dtype:
+            return vectors.low.rows[block]
+        return self.of(block).to(dtype)
 
 
 def source_vectors(

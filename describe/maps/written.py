@@ -22,7 +22,7 @@ from torch import Tensor
 
 from describe.maps.blocks import BLOCK, Rows, blocks
 from describe.maps.placebo import RandomAxes
-from describe.maps.salient import saliencies
+from describe.maps.saliency import saliencies
 from describe.maps.view import LayerView
 from describe.weights.model import LayerWeights
 

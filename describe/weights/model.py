@@ -224,7 +224,7 @@ class HeadWeights:
         """Where the model lies."""
         return self._location
 
-    @property
+    @cached_property
     def hidden(self) -> int:
         """Units of the first MLP; of one expert where it is a mixture."""
         return self.first_mlp.width

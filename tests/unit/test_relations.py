@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from describe.errors import InputError
+from describe.errors import CheckpointError, InputError
 from describe.maps import Pairs, Unembedding, relation_hits
 from describe.operations import analysis, load_operations
 from describe.operations.load import CATEGORIES
@@ -78,6 +78,76 @@ def test_equal_scores_count_for_the_target() -> None:
     found = relation_hits(pairs, layer, Unembedding(unembed, CPU))
     assert bool(found.top.all())
     assert bool(found.bottom.all())
+
+
+def of_ties(vectors: torch.Tensor, output: torch.Tensor, unembed: torch.Tensor) -> None:
+    """Every tenth token has one and the same row, and some sources are nothing."""
+    unembed[::10] = unembed[10]
+    vectors[[0, 4]] = 0
+
+
+def of_tiny_gaps(vectors: torch.Tensor, output: torch.Tensor, unembed: torch.Tensor) -> None:
+    """Scores that float32 cannot tell apart, by the thousand."""
+    unembed.copy_(1 + 1e-9 * unembed)
+
+
+def of_huge_norms(vectors: torch.Tensor, output: torch.Tensor, unembed: torch.Tensor) -> None:
+    """Norms from those whose squares are none to those whose squares are too large, in all three."""
+    unembed[5::400] *= 1e12
+    unembed[8], unembed[9], unembed[12] = 1e25 * unembed[8], 1e-30 * unembed[9], 0
+    vectors[3], vectors[4], output[1] = 1e200 * vectors[3], 1e-200 * vectors[4], 1e-60 * output[1]
+
+
+HOSTILE = {
+    "ties": of_ties,
+    "tiny gaps": of_tiny_gaps,
+    "huge norms": of_huge_norms,
+    "all equal": lambda vectors, output, unembed: unembed.fill_(1.0),
+    "nothing written": lambda vectors, output, unembed: output[1:].zero_(),
+    "common": lambda vectors, output, unembed: None,
+}
+
+
+@pytest.mark.parametrize("screens", [(torch.bfloat16, torch.float32), (torch.float32,)])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_counts_are_those_of_float64_to_the_last_token(name: str, screens: tuple[torch.dtype, ...]) -> None:
+    draw = torch.Generator().manual_seed(3)
+    vectors, output, unembed = (
+        torch.randn(*shape, generator=draw).double() for shape in ((6, 24), (2, 8, 24), (1800, 24))
+    )
+    value = torch.randn(1, 24, 8, generator=draw).double()
+    HOSTILE[name](vectors, output, unembed)
+    rows = torch.stack([vectors @ value[0] @ output[head] for head in range(2)])
+    scores = torch.stack([(row * unembed).sum(1) for row in rows.flatten(0, 1)]).view(2, 6, -1)
+    ranked = scores.argsort(dim=2).flatten(0, 1)
+    target = ranked[:, [0, 1, 2, 9, 30, 900, -100, -11, -10, -1]].flatten()
+    source = torch.arange(6).repeat(2).repeat_interleave(10)
+    k = torch.tensor([1, 3, 10])[torch.arange(len(source)) % 3]
+    found = relation_hits(
+        Pairs(source, target, k, vectors), LayerWeights(value, output), Unembedding(unembed, CPU, screens=screens)
+    )
+    own = scores[:, source, target]
+    for hits, sign in ((found.top, 1), (found.bottom, -1)):
+        larger = torch.stack([(sign * scores[:, s] > sign * own[:, i, None]).sum(1) for i, s in enumerate(source)], 1)
+        assert torch.equal(hits, larger < k)
+        assert int(hits.sum()) > 0
+
+
+def test_nearly_all_pairs_are_decided_by_the_low_precision() -> None:
+    draw = torch.Generator().manual_seed(4)
+    vectors, output, unembed, value = (
+        torch.randn(*shape, generator=draw).double() for shape in ((300, 64), (2, 16, 64), (8192, 64), (1, 64, 16))
+    )
+    unembedding = Unembedding(unembed, CPU, screens=(torch.bfloat16, torch.float32))
+    relation_hits(random_pairs(vectors, 8192, 1000, 0), LayerWeights(value, output), unembedding)
+    assert 0 < unembedding.computed < 1e-3 * 2 * 1000 * 8192
+
+
+def test_what_is_not_finite_is_refused() -> None:
+    layer = LayerWeights(value=torch.eye(4)[None], output=torch.full((1, 4, 4), torch.nan))
+    pairs = Pairs(torch.tensor([0]), torch.tensor([7]), torch.tensor([1]), torch.ones(1, 4).double())
+    with pytest.raises(CheckpointError, match="not finite"):
+        relation_hits(pairs, layer, Unembedding(torch.ones(500, 4), CPU))
 
 
 def test_our_operations_are_whole() -> None:

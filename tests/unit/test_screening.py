@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from describe.maps import screening
+from describe.maps.low_precision import quickest
 from describe.maps.screening import Screening, extreme_targets
 
 LOW = (torch.bfloat16, torch.float32)
@@ -110,7 +110,7 @@ def test_fewer_targets_than_asked_for_and_blocks_of_any_size() -> None:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_on_a_gpu_it_is_what_the_products_there_say(name: str) -> None:
     a, b = (part.cuda() for part in HOSTILE[name]())
-    found = screened(a, b, K, 512, (screening.quickest("cuda"), torch.float32))
+    found = screened(a, b, K, 512, (quickest("cuda"), torch.float32))
     ids, values = literal(a, b, K)
     torch.testing.assert_close(found.highest.values, values)
     assert torch.equal(found.highest.ids, ids)

@@ -16,6 +16,7 @@ from describe.maps import (
     PairHits,
     Pairs,
     RankingPlan,
+    RoundedRows,
     Rows,
     SalientOperations,
     ScratchRows,
@@ -29,6 +30,7 @@ from describe.maps import (
 )
 from describe.pipeline.common import N_HELD_OUT, N_SALIENT, N_SAMPLED, N_TARGETS
 from describe.pipeline.extraction.jobs import RankJob
+from describe.pipeline.extraction.kept_vectors import load_vectors, save_vectors
 from describe.pipeline.extraction.memory import room
 from describe.records import ModelInfo
 from describe.weights import HeadWeights
@@ -124,7 +126,10 @@ def salient_rows(
 
 def kept_unembed(weights: HeadWeights, means: Means, plan: ExtractionPlan) -> Rows:
     """The unembedding on the device where the plan keeps it there, else as it is read."""
-    return weights.unembed.to(means.device, means.dtype) if plan.keep_unembed else weights.unembed
+    if not plan.keep_unembed:
+        return weights.unembed
+    whole = weights.unembed.to(means.device, means.dtype)
+    return RoundedRows.of(whole) if plan.rounded else whole
 
 
 def salient_layers(
@@ -180,11 +185,19 @@ class Ranking:
 
 
 def kept_sources(weights: HeadWeights, means: Means, plan: ExtractionPlan) -> SourceVectors:
-    """The source vectors of the whole vocabulary, kept where the plan has them."""
+    """The source vectors of the whole vocabulary, kept where the plan has them; not computed again where a file has
+    them."""
+    kept = load_vectors(weights.info, means.device, means.dtype) if plan.keep_sources else None
+    if kept is not None:
+        x = SourceVectors(kept, torch.linalg.vector_norm(kept, dim=1))
+        return x.rounded() if plan.rounded else x
     shape = (weights.info.vocab_size, weights.info.d_model)
     keep = None if plan.keep_sources else _place(shape, means)
     mlp = weights.first_mlp
-    return source_vectors(weights.embed, mlp, means.device, means.dtype, keep=keep, parts=plan.parts, block=plan.block)
+    x = source_vectors(weights.embed, mlp, means.device, means.dtype, keep=keep, parts=plan.parts, block=plan.block)
+    if plan.keep_sources and isinstance(x.vectors, torch.Tensor):
+        save_vectors(weights.info, x.vectors)
+    return x.rounded() if plan.rounded else x
 
 
 def _place(shape: tuple[int, int], means: Means) -> KeptRows:
