@@ -104,9 +104,11 @@ def extract(
     quiet: Quiet = False,
 ) -> None:
     """Read the salient token mappings of every head from the weights into the catalogue."""
-    from app.terminal import progress_bars, write_json
-    from describe import pipeline
-    from describe.secrets import shown_url
+    from app.terminal import progress_bars, starting, write_json
+
+    with starting(quiet):
+        from describe import pipeline
+        from describe.secrets import shown_url
 
     with pipeline.open_engine(engine, ray_address) as where, _catalogue(catalog, create=True) as opened:
         with progress_bars(quiet) as progress:

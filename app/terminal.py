@@ -31,6 +31,7 @@ __all__ = [
     "draw_table",
     "draw_worded",
     "progress_bars",
+    "starting",
     "watched_by",
     "write_json",
 ]
@@ -50,6 +51,17 @@ def watched_by(watcher: Progress) -> Iterator[None]:
 
 
 @contextmanager
+def starting(quiet: bool) -> Iterator[None]:
+    """On a terminal, something that moves on standard error, while what a command needs is loaded."""
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield
+        return
+    with console.status("starting"):
+        yield
+
+
+@contextmanager
 def progress_bars(quiet: bool) -> Iterator[Progress]:
     """A bar per stage on standard error, with heads done, time taken and time left.
 
@@ -66,12 +78,10 @@ def progress_bars(quiet: bool) -> Iterator[Progress]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    console = Console(stderr=True)
-    bars = Bars(*columns, console=console, disable=quiet)
+    bars = Bars(*columns, console=Console(stderr=True), disable=quiet)
     tasks: dict[str, Any] = {}
     opening = ExitStack()
-    if console.is_terminal and not quiet:
-        opening.enter_context(console.status("starting"))
+    opening.enter_context(starting(quiet))
 
     def progress(stage: str, done: int, total: int) -> None:
         if total == 0:

@@ -108,7 +108,7 @@ def head_hits(
     left = beaten < pairs.k
     hits = torch.zeros_like(left)
     at_once = n_sources * (at_once or max(1, HELD // (n_sources * output.shape[2])))
-    for side, head, pair in _parts(left, pairs.source, at_once):
+    for side, head, pair in _parts(left, at_once):
         rows, row = torch.unique(head * n_sources + pairs.source[pair], return_inverse=True)
         written = torch.empty(len(rows), output.shape[2], dtype=torch.float64, device=read.device)
         for number in sorted(set(head.tolist())):
@@ -120,7 +120,7 @@ def head_hits(
     return PairHits(hits[0], hits[1])
 
 
-def _parts(left: Tensor, source: Tensor, most: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def _parts(left: Tensor, most: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Side, head and pair of what is ``left`` (2, H, P), a head or more at a time, with ``most`` sides in all if these
     are several."""
     ends = left.sum(dim=(0, 2)).cumsum(0).tolist()
