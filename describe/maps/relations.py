@@ -140,7 +140,7 @@ class _First:
         self._pairs, self._dtype = pairs, unembedding.screens[0]
         target, place = torch.unique(pairs.target, return_inverse=True)
         least, most = FIRST
-        self.tokens = min(len(unembedding), most, max(least, len(pairs.source.unique()) // 2))
+        self.tokens = min(len(unembedding), most, max(least, len(torch.unique(pairs.source)) // 2))
         self._place = self.tokens + place
         tokens = unembedding.ids(torch.arange(self.tokens, device=target.device))
         self._rows = unembedding.rows(torch.cat([tokens, target])).float()
