@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import statistics
 import subprocess
@@ -25,6 +24,7 @@ from typing import Any
 
 import torch
 
+from describe.pipeline.extraction import compute
 from describe.pipeline.extraction.compute import Means, extract_layers
 from describe.weights import HeadWeights, open_model
 from tests import oracle
@@ -33,6 +33,10 @@ from tests.synthetic import Synthetic
 
 CPU = torch.device("cpu")
 LLAMA_8B = Synthetic(vocabulary=128_256, d=4096, layers=1, heads=32, groups=8, hidden=2048, d_head=128)
+
+
+def forgotten(*_: object) -> None:
+    """No source vectors are kept from one run to the next."""
 
 
 def timed(work: Callable[[], Any]) -> float:
@@ -100,6 +104,7 @@ def measure(n_heads: int) -> dict[str, float]:
     help_cpu = help_seconds()
     memory = peak_memory(
         "import tempfile\nfrom describe import pipeline\nfrom describe.catalog import Catalogue\n"
+        "from describe.pipeline.extraction import compute\ncompute.load_vectors = lambda *_: None\n"
         "with tempfile.TemporaryDirectory() as folder, Catalogue(folder + '/c.db', create=True) as catalogue:\n"
         "    pipeline.extract(catalogue, 'demo', device='cpu', reading='paper')"
     )
@@ -148,7 +153,7 @@ def main() -> None:
     parser.add_argument("--heads", type=int, default=5, help="heads given to the oracle, and runs of ours")
     parser.add_argument("--json", type=Path, help="write the figures here too")
     arguments = parser.parse_args()
-    os.environ["XDG_CACHE_HOME"] = os.devnull  # nothing is kept from one run to the next
+    vars(compute).update(load_vectors=forgotten, save_vectors=forgotten)
     figures = measure(arguments.heads)
     for name, value in figures.items():
         print(f"{name:40} {value:10.2f}   {TARGETS.get(name, '')}")

@@ -71,6 +71,7 @@ def noting_sources(*arguments, **how):
     return found
 
 computing.Means.plan, computing.source_vectors = noting_plan, noting_sources
+computing.load_vectors = computing.save_vectors = lambda *_: None  # nothing is kept from one run to the next
 model, memory, catalogue = sys.argv[1], sys.argv[2] or None, sys.argv[3]
 marks = []
 with Catalogue(catalogue, create=True) as opened:
@@ -100,8 +101,7 @@ def measure(model: Path, memory: str = "") -> Measured:
     """Extract a model in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-c", CHILD, str(model), memory, f"{folder}/c.db"]
-        alone = os.environ | {"XDG_CACHE_HOME": os.devnull}  # nothing is kept from one run to the next
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=alone) as child:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
             own = 0.0
             while child.poll() is None:
                 own = max(own, _own_memory(child.pid))
