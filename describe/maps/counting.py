@@ -85,7 +85,8 @@ class Unembedding:
     def rows(self, tokens: Tensor) -> Tensor:
         """The rows of tokens given by id, in float64."""
         distinct, place = torch.unique(tokens, return_inverse=True)
-        return self._stored[distinct.cpu()].to(self._device, torch.float64)[place]
+        rows: Tensor = self._stored[distinct.cpu()].to(self._device, torch.float64)[place]
+        return rows
 
     def ids(self, places: Tensor) -> Tensor:
         """The ids of the tokens at places of the order."""
