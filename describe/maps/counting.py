@@ -57,7 +57,8 @@ class Unembedding:
 
         in_blocks(n_tokens, d, measure, numbers=block)
         order = distance.argsort(descending=True, stable=True)
-        self._order, self._length = order.cpu(), length[order]
+        self._order: Tensor = order.cpu()
+        self._length: Tensor = length[order]
         self._kept = torch.empty(n_tokens, d, device=device, dtype=self.screens[0]) if keep else None
         if self._kept is not None:
             place, kept = order.argsort(), self._kept
@@ -85,8 +86,7 @@ class Unembedding:
     def rows(self, tokens: Tensor) -> Tensor:
         """The rows of tokens given by id, in float64."""
         distinct, place = torch.unique(tokens, return_inverse=True)
-        rows: Tensor = self._stored[distinct.cpu()].to(self._device, torch.float64)[place]
-        return rows
+        return self._stored[distinct.cpu()].to(self._device, torch.float64)[place]
 
     def ids(self, places: Tensor) -> Tensor:
         """The ids of the tokens at places of the order."""
