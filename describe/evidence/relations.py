@@ -73,7 +73,7 @@ def _lemmas(token: Token) -> Iterable[str]:
 RELATIONS = (
     Relation("copy", "word", "copies the input token", _text, _text, ""),
     Relation("variant", "word", "writes the input with other case or spacing", _fold, _fold, "token"),
-    Relation("inflection", "word", "gives another form of the same word", _lemmas, _lemmas),
+    Relation("inflection", "inflection", "gives another form of the same word", _lemmas, _lemmas),
     Relation("same_lemma", "word", "gives the same word or another form of it", _lemmas, _lemmas, ""),
     Relation("completion", "beginning", "completes the input to longer words", _piece, _prefixes),
     Relation("truncation", "beginning", "gives a beginning of the input", _prefixes, _piece),
