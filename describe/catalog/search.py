@@ -7,7 +7,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, case, func, literal, select, union_all
+from sqlalchemy import ColumnElement, Connection, Engine, Select, case, exists, func, select, union_all
 
 from describe.catalog import schema
 from describe.catalog.cards import CardStore, head_card
@@ -23,6 +23,9 @@ COMMON = 1000
 
 KNOWN = 5000
 """Passages of prose, and as many of tokens, whose words are taken for those that a mistyped one may stand for."""
+
+MANNER = 10, 0.2
+"""A word in more than so many, and so large a share, of a describer's descriptions is its way of speaking."""
 
 POSTINGS, CANDIDATES = 15_000, 100
 """Passages that are looked at through the rarest terms, and how many of them are compared whole."""
@@ -146,8 +149,7 @@ class SearchStore:
         told = list if tokens else telling
         terms = told(row.terms.split())[:300]
         counts = _counts(connection, terms)
-        passages = connection.execute(select(func.max(passage.c.id))).scalar() or 0
-        weights = {term: 1.0 if tokens else _rarity(counts[term], passages) for term in terms}
+        weights = dict.fromkeys(terms, 1.0) if tokens else _rarities(connection, terms, row.llm)
         near: dict[bool, list[_Passage]] = {True: [], False: []}
         for here, head_id, found in _candidates(connection, extraction_id, row, counts):
             near[bool(here)].append(_compared(head_id, weights, told(found.split())))
@@ -270,13 +272,16 @@ def _texts(wanted: list[int]) -> Select[Any]:
     )
 
 
-def _counts(connection: Connection, terms: list[str]) -> dict[str, int]:
-    """How many passages have each term, counted up to one more than `COMMON`."""
-    found = [select(matching(connection, Term(term, False)).c.id).limit(COMMON + 1).subquery() for term in terms]
-    counted = [
-        select(literal(n).label("n"), func.count().label("passages")).select_from(f) for n, f in enumerate(found)
-    ]
-    return {terms[row.n]: row.passages for row in connection.execute(union_all(*counted))} if terms else {}
+def _counts(connection: Connection, terms: list[str], llm: str | None = None) -> dict[str, int]:
+    """How many passages have each term, counted up to one more than `COMMON`; ``llm``: of its descriptions alone."""
+    counted: dict[str, int] = {}
+    for term in terms:  # statements of one form, which is compiled once: a union of hundreds takes longer to compile
+        query = select(matching(connection, Term(term, False)).c.id)
+        if llm is not None:
+            query = query.join(passage, passage.c.id == query.selected_columns.id).where(_by(llm))
+        few = query.limit(COMMON + 1).subquery()
+        counted[term] = connection.execute(select(func.count()).select_from(few)).scalar_one()
+    return counted
 
 
 def _candidates(connection: Connection, extraction_id: int, row: Any, counts: dict[str, int]) -> list[Any]:
@@ -301,19 +306,26 @@ def _candidates(connection: Connection, extraction_id: int, row: Any, counts: di
         .where(passage.c.head_id != row.head_id)
         .where(passage.c.extraction_id.in_(newest_extractions(connection).values()))
     )
-    if row.llm is None:
-        theirs = theirs.where(passage.c.description_id.is_(None))
-    else:
-        told, by = schema.description, schema.labeller
-        same = select(by.c.id).where(by.c.llm == row.llm)
-        theirs = theirs.join(told, passage.c.description_id == told.c.id).where(told.c.labeller_id.in_(same))
-    ranked = theirs.subquery()
+    ranked = theirs.where(passage.c.description_id.is_(None) if row.llm is None else _by(row.llm)).subquery()
     best = select(ranked.c.here, ranked.c.head_id, ranked.c.terms).where(ranked.c.place <= CANDIDATES)
     return list(connection.execute(best))
 
 
-def _rarity(count: int, passages: int) -> float:
-    return 0.0 if count > COMMON else math.log1p(passages / max(count, 1))
+def _by(llm: str) -> ColumnElement[bool]:
+    """That a passage is of a description by this describer."""
+    told, by = schema.description, schema.labeller
+    author = select(by.c.id).where(by.c.llm == llm)
+    return exists().where(told.c.id == passage.c.description_id, told.c.labeller_id.in_(author))
+
+
+def _rarities(connection: Connection, terms: list[str], llm: str) -> dict[str, float]:
+    """The weight of each term in descriptions by a describer; none of those that belong to its way of speaking."""
+    told, by = schema.description, schema.labeller
+    query = select(func.count()).select_from(told).join(by, told.c.labeller_id == by.c.id)
+    number = connection.execute(query.where(by.c.llm == llm, told.c.failure.is_(None), ~told.c.unclear)).scalar_one()
+    common = min(COMMON, max(MANNER[0], int(number * MANNER[1])))
+    counts = _counts(connection, terms, llm)
+    return {term: 0.0 if count > common else math.log1p(number / max(count, 1)) for term, count in counts.items()}
 
 
 def _compared(head_id: int, weights: dict[str, float], other: list[str]) -> _Passage:
@@ -322,7 +334,8 @@ def _compared(head_id: int, weights: dict[str, float], other: list[str]) -> _Pas
     whole = sum(weights.values())
     rest = (len(other) - len(shared)) * whole / max(len(weights), 1)
     both = sum(weights[term] for term in shared)
-    return _Passage(head_id, both / (whole + rest) if whole else 0.0, shared[:12])
+    telling_most = [term for term in shared if weights[term]][:12]
+    return _Passage(head_id, both / (whole + rest) if whole else 0.0, telling_most)
 
 
 def _best(found: list[_Passage], limit: int) -> list[_Passage]:

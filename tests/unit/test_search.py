@@ -178,6 +178,19 @@ def test_descriptions_are_alike_by_one_describer_and_by_words_that_tell(catalogu
     ], "neither b's birds, nor stop words and numbers, make heads alike"
 
 
+def test_the_way_of_speaking_of_a_describer_makes_no_heads_alike(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("describe.catalog.search.MANNER", (2, 0.2))
+    extraction = begin(catalogue)
+    by = catalogue.register_labeller("a", "p", "t", {})
+    for head, words in zip(INFO.heads, ("promotes red", "promotes blue", "promotes red ones"), strict=False):
+        save(catalogue, extraction, head, f" {head}")
+        catalogue.save_description(extraction, head, by, Description("Unclear", words), {})
+    near = catalogue.search.nearest(extraction, HeadId(0, 0))["by_description"]["here"]
+    assert [(one["head"], one["shared"]) for one in near] == [(2, ["red"])]
+
+
 def test_what_was_searched_for_is_marked_where_it_stands() -> None:
     text = "x" * 400 + " Verbs in the PAST tense " + "y" * 400
     pieces = marked(text, query_terms("past ten"), 200)
