@@ -172,9 +172,9 @@ def top_of_scale(rows: pd.DataFrame) -> float:
 def strongest_chart(best: pd.DataFrame, theme: Theme = LIGHT) -> Any:
     """Which operation each head implements most, by category; pale where hardly."""
     alt = _altair()
-    rows = _lean(best, "category", "operation", "score")
+    rows = _lean(_in_words(best), "category", "operation", "score")
     return (
-        alt.Chart(rows, title="Strongest operation of each head; pale: a low score")
+        alt.Chart(rows, title=alt.Title("Strongest operation of each head", subtitle="pale: a low score"))
         .mark_rect()
         .encode(
             tooltip=["layer:O", "head:O", "operation:N", alt.Tooltip("score:Q", format=".3f")],
@@ -190,7 +190,7 @@ def strongest_chart(best: pd.DataFrame, theme: Theme = LIGHT) -> Any:
 def _top_heads(top: pd.DataFrame) -> Any:
     """The strongest heads of each operation side by side, named, coloured by score."""
     alt = _altair()
-    named = top.assign(
+    named = _in_words(top).assign(
         name=top["layer"].astype(str) + "." + top["head"].astype(str),
         rank=top.groupby("operation")["score"].rank(method="first", ascending=False).astype(int),
     )
@@ -209,7 +209,7 @@ def _top_heads(top: pd.DataFrame) -> Any:
 def _several(rows: pd.DataFrame) -> Any:
     """Which operations the heads with several of them implement."""
     alt = _altair()
-    named = rows.assign(name=rows["layer"].astype(str) + "." + rows["head"].astype(str))
+    named = _in_words(rows).assign(name=rows["layer"].astype(str) + "." + rows["head"].astype(str))
     order = named.sort_values(["layer", "head"])["name"].drop_duplicates().tolist()
     color = alt.Color("score:Q", title="score", scale=alt.Scale(range=LIGHT.scores["score"], domain=[0, 1]))
     return (
@@ -224,7 +224,7 @@ def category_chart(share: pd.DataFrame, theme: Theme = LIGHT) -> Any:
     """The share of each layer's heads that implement an operation of a category, a line for each."""
     alt = _altair()
     return (
-        alt.Chart(share, title="Heads that implement an operation of a category, by layer")
+        alt.Chart(share, title="Heads that implement a category")
         .mark_line(point=True)
         .encode(
             x=alt.X("layer:Q", axis=alt.Axis(tickMinStep=1)),
@@ -239,7 +239,7 @@ def counts_chart(counts: pd.DataFrame, theme: Theme = LIGHT) -> Any:
     """The share of each model's heads that implement each operation, a bar for each model."""
     alt = _altair()
     return (
-        alt.Chart(counts, title="Heads that implement each operation")
+        alt.Chart(_in_words(counts), title="Heads that implement each operation")
         .mark_bar()
         .encode(
             x=alt.X("share:Q", title="share of the model's heads", axis=alt.Axis(format=".1%")),
@@ -255,7 +255,7 @@ def counts_chart(counts: pd.DataFrame, theme: Theme = LIGHT) -> Any:
 def depth_chart(depth: pd.DataFrame, theme: Theme = LIGHT) -> Any:
     """The share of heads that implement each operation by relative depth, a line for each model."""
     alt = _altair()
-    shown = depth[depth.groupby("operation")["heads"].transform("sum") > 0]
+    shown = _in_words(depth[depth.groupby("operation")["heads"].transform("sum") > 0])
     return (
         alt.Chart(shown)
         .mark_line(point=True)
@@ -268,6 +268,11 @@ def depth_chart(depth: pd.DataFrame, theme: Theme = LIGHT) -> Any:
         .facet(facet=alt.Facet("operation:N", title=None), columns=4)
         .properties(title="Heads that implement each operation, by relative depth")
     )
+
+
+def _in_words(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with operations named as people read them."""
+    return rows.assign(operation=rows["operation"].map(_named))
 
 
 def _lean(rows: pd.DataFrame, *columns: str) -> pd.DataFrame:

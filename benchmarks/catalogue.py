@@ -1,8 +1,8 @@
 """Server time of the catalogue's pages and queries: ``python -m benchmarks.catalogue [--models 100 --heads 1000]``.
 
 A made-up catalogue on SQLite: words as frequent as words are (Zipf), heads of several layers, two describers, evidence,
-scores and twenty operations. A page is what Streamlit does on the server to answer one visit: the script from its start
-to its end, with every query of the database, measured with Streamlit's own test runner in this process.
+scores and twenty operations. A page, or a part of one, is what the server does to answer a request, with every query of
+the database, in this process.
 """
 
 from __future__ import annotations
@@ -134,8 +134,9 @@ def main() -> None:
                 print(f"{options.models} models of {options.heads} heads made in {time.perf_counter() - start:.0f} s")
             print(f"{where.stat().st_size / 1e6:,.0f} MB")
             figures = dict(_timed(_queries(catalogue), options.runs))
+            models = catalogue.browse.models()
         os.environ["HEADSCRIBE_CATALOG"] = str(where)
-        figures |= dict(_timed(_pages(), options.runs))
+        figures |= dict(_timed(_pages(models[len(models) // 2]["model"]), options.runs))
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2) + "\n")
 
@@ -157,8 +158,8 @@ def _queries(catalogue: Catalogue) -> dict[str, Callable[[], Any]]:
     }
 
 
-def _pages() -> dict[str, Callable[[], Any]]:
-    """Pages and parts as the app answers with them, without a network."""
+def _pages(name: str) -> dict[str, Callable[[], Any]]:
+    """Pages and parts as the app answers with them, without a network; ``name``: of a model."""
     from starlette.responses import PlainTextResponse
     from starlette.testclient import TestClient
 
@@ -177,7 +178,6 @@ def _pages() -> dict[str, Callable[[], Any]]:
 
         return asked
 
-    name = f"org/model-050@{f'{50:064x}'[::-1][:8]}"
     return {
         "page: all models": ask("/"),
         "page: a model's map": ask("/", model=name),

@@ -181,7 +181,7 @@ def findings(operations: Sequence[OperationScores], vocab_size: int, threshold: 
     best = table.loc[table[by].idxmax()]
     does = f"{'implements' if by == 'score' else 'suppresses'} {spaced(str(best['operation']))}"
     return (
-        f"{', '.join(told)}, half of them in layers {int(layers.median())} and above;"
+        f"{'; '.join(told)}; half of them in layers {int(layers.median())} and above;"
         f" most strongly {best['layer']}.{best['head']}, which {does} ({best[by]:.2f})."
         f" Were targets ranked at random, {expected:.0f} heads would be expected to implement one."
     )

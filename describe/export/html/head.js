@@ -188,7 +188,7 @@ function sortedRelations(head) {
 
 function implemented(head) {
   const strong = sortedRelations(head).filter(([, values]) => Math.max(...values.slice(0, 2)) >= overview.threshold);
-  return strong.length ? make("section", "", make("h3", "", "Operations it implements or suppresses"), operationTable(strong)) : "";
+  return strong.length ? make("section", "wide", make("h3", "", "Operations it implements or suppresses"), operationTable(strong)) : "";
 }
 
 function allOperations(head) {
@@ -234,7 +234,7 @@ function byWeights({ query_key: found }) {
   if (!found) return "";
   const orders = [
     [found.pairs, "Over 1 to 16 tokens apart"],
-    [found.at_offset, `${found.offset} apart`],
+    [found.at_offset, `${found.offset === 1 ? "1 token" : `${found.offset} tokens`} apart`],
   ];
   const tables = orders.filter(([pairs]) => pairs.length).map(([pairs, caption]) => {
     const most = Math.max(...pairs.map(([, , logit]) => Math.abs(logit)));
