@@ -174,7 +174,10 @@ def strongest_chart(best: pd.DataFrame, theme: Theme = LIGHT) -> Any:
     alt = _altair()
     rows = _lean(_in_words(best), "category", "operation", "score")
     return (
-        alt.Chart(rows, title=alt.Title("Strongest operation of each head", subtitle="pale: a low score"))
+        alt.Chart(
+            rows,
+            title=alt.Title("Strongest operation of each head", subtitle="pale: a low score", subtitleColor="#808890"),
+        )
         .mark_rect()
         .encode(
             tooltip=["layer:O", "head:O", "operation:N", alt.Tooltip("score:Q", format=".3f")],

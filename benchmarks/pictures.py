@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,14 @@ from sqlalchemy import select
 from annotations.access import LINK_PARAMETER
 from annotations.design import new_study
 from annotations.rating import RatingDesk
-from annotations.records import StageB, Task
+from annotations.records import StageA, StageB
 from annotations.storage import invite
 from app.model_names import model_address
 from describe import pipeline
 from describe.catalog import Catalogue, study_schema
 from describe.records import ModelInfo
 from tests.browser.test_rating import as_owner, choose, serving, settled
-from tests.study_samples import answer, design, let_in, rate_all
+from tests.study_samples import design, let_in, new
 
 DOCS = Path(__file__).parent.parent / "docs"
 STUDY = "pilot"
@@ -117,7 +118,7 @@ def _of_docs(browser: Any, address: str, model: str, code: str, only: list[str] 
         if only is None or one.name in only:
             width, height = one.size
             with _tab(browser, address, width, height, "light") as page:
-                _go(page, f"{address}/{one.address.format(model=model)}")
+                _go(page, f"{address}/{one.address.format(model=model)}", whole=one.whole)
                 one.before(page)
                 page.wait_for_timeout(300)
                 page.screenshot(path=DOCS / f"{one.name}.png", full_page=one.whole)
@@ -141,16 +142,13 @@ def _rating(browser: Any, address: str, code: str) -> None:
 def _every(browser: Any, address: str, model: str, file: str, code: str, folder: Path, only: list[str] | None) -> None:
     pages = {name: f"{address}/{path.format(model=model)}" for name, path in PAGES.items()}
     pages |= {"file": file, "file-head": f"{file}#25.0", "rate": f"{address}/?{LINK_PARAMETER}={code}"}
-    for scheme in ("light", "dark"):
-        for width, height in WIDTHS.items():
-            with _tab(browser, address, width, height, scheme) as page:
-                for name, where in pages.items():
-                    if only is None or name in only:
-                        _go(page, where)
-                        page.wait_for_timeout(300)
-                        page.screenshot(path=folder / f"{name}-{width}-{scheme}.png", full_page=name != "file")
-                        wide = page.evaluate("document.documentElement.scrollWidth")
-                        print(f"{name:<12} {width} {scheme:<5} {'' if wide <= width else f'{wide} pixels wide'}")
+    wanted = {name: where for name, where in pages.items() if only is None or name in only}
+    for scheme, (width, height), (name, where) in product(("light", "dark"), WIDTHS.items(), wanted.items()):
+        with _tab(browser, address, width, height, scheme) as page:
+            _go(page, where, whole=True)
+            page.screenshot(path=folder / f"{name}-{width}-{scheme}.png", full_page=True)
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            print(f"{name:<12} {width} {scheme:<5} {'' if wide <= width else f'{wide} pixels wide'}", flush=True)
 
 
 @contextmanager
@@ -160,60 +158,55 @@ def _tab(browser: Any, address: str, width: int, height: int, scheme: str) -> It
     context.close()
 
 
-def _go(page: Any, where: str) -> None:
-    """Open an address, and wait for all that the page has to draw."""
-    page.goto("about:blank")
+def _go(page: Any, where: str, *, whole: bool) -> None:
+    """Open an address, and wait for all that the page has to draw; ``whole``: in a window as high as it all."""
     page.goto(where)
     page.wait_for_selector("#head h2, .index, [data-testid=stApp]")
     if page.locator("[data-testid=stApp]").count():
         settled(page)
         page.wait_for_timeout(1500)  # charts are drawn after all else
-        whole = "document.querySelector('[data-testid=stMain]')?.scrollHeight ?? 0"
-        _heighten(page, page.evaluate(whole))
-    else:
-        page.wait_for_timeout(300)
-
-
-def _heighten(page: Any, height: int) -> None:
-    """Make the window as high as the page, whose own part scrolls: a picture of the whole would end with the window."""
+    page.wait_for_timeout(300)
+    inner = page.evaluate("document.querySelector('[data-testid=stMain]')?.scrollHeight ?? 0")
     size = page.viewport_size
-    page.set_viewport_size({"width": size["width"], "height": max(size["height"], min(height, 6000))})
-    page.wait_for_timeout(500)
+    if whole and inner > size["height"]:  # what scrolls within the page would end with the window
+        page.set_viewport_size({"width": size["width"], "height": min(inner, 6000)})
+        page.wait_for_timeout(500)
 
 
 def _study(catalogue: Catalogue) -> str:
-    """A study by three raters who are done, two on their way, one about to begin; the code of the last."""
+    """A study by simulated raters, two who are done, one on the way, one about to begin; the code of the last."""
     info: ModelInfo = catalogue.find_model("demo")[1]
     made = new_study(catalogue, design(name=STUDY, models=(info.name,), heads="sample:40", raters_per_item=3))
     desk, pick = RatingDesk(catalogue), random.Random(0)
-
-    def judge(task: Task) -> StageB:
-        likely = {"real": 0.7, "catch": 1.0}.get(_kind(catalogue, task.presentation), 0.25)
-        return StageB("fits", "most") if pick.random() < likely else StageB("does not fit", "few")
-
-    invited = invite(catalogue, made, 6)
-    for number, one in enumerate(invited[:-1]):
-        if number < 3:
-            _rate(desk, one.rater.id, judge)
-        else:
-            rate_all(desk, one.rater.id, 6 * number)
-    let_in(desk, invited[-1].rater.id)
-    return invited[-1].code
+    *at_work, last = invite(catalogue, made, 4)
+    for one, most in zip(at_work, (1000, 1000, 30), strict=True):
+        _rate(catalogue, desk, one.rater.id, pick, most)
+    let_in(desk, last.rater.id)
+    return last.code
 
 
-def _rate(desk: RatingDesk, rater: int, judge: Callable[[Task], StageB]) -> None:
+def _rate(catalogue: Catalogue, desk: RatingDesk, rater: int, pick: random.Random, most: int) -> None:
+    """Rate so many items in made-up times: obvious ones rightly, others by chances that differ by their kind."""
     turn = let_in(desk, rater)
-    while turn.state == "item" and turn.task is not None:
-        answer(desk, rater, turn.task, judge)
+    while turn.task is not None and turn.task.position <= most:
+        kind, expected = _item(catalogue, turn.task.presentation)
+        fits = pick.random() < {"real": 0.75, "shuffled": 0.4}.get(kind, 0.2)
+        fit = expected or ("fits" if fits else pick.choice(("partly", "does not fit")))
+        presence = StageA(pick.choice(("clear", "clear", "weak") if fits else ("clear", "weak", "none")))
+        times = [round(pick.lognormvariate(median, 0.4) * 1000) for median in (2.3, 2.0)]
+        desk.answer_a(rater, turn.task.presentation, new(), presence, active_ms=times[0])
+        answer = StageB(fit, "most" if fit == "fits" else "few")
+        desk.answer_b(rater, turn.task.presentation, new(), answer, active_ms=times[1])
         turn = desk.next_item(rater)
 
 
-def _kind(catalogue: Catalogue, presentation: int) -> str:
-    """The kind of the item that a rater sees."""
+def _item(catalogue: Catalogue, presentation: int) -> tuple[str, str | None]:
+    """The kind of the item that a rater sees, and the right answer where it is an obvious one."""
     shown, item = study_schema.study_presentation, study_schema.study_item
-    query = select(item.c.kind).join(shown, shown.c.item_id == item.c.id).where(shown.c.id == presentation)
+    query = select(item.c.kind, item.c.expected).join(shown, shown.c.item_id == item.c.id)
     with catalogue.engine.connect() as connection:
-        return str(connection.execute(query).scalar_one())
+        row = connection.execute(query.where(shown.c.id == presentation)).one()
+    return str(row.kind), row.expected
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -13,10 +14,26 @@ from annotations.records import PRESENCE
 from annotations.report.figures import DESCRIBED
 from annotations.report.records import Counts, Figure, Report
 
-__all__ = ["charts", "data_uri", "drawable"]
+__all__ = ["DARK", "PAPER", "Inks", "charts", "data_uri", "drawable"]
 
-_GRADES = {"strict": "#4a84be", "lenient": "#bcd4eb"}
-_INK = "#14181d"
+
+@dataclass(frozen=True, slots=True)
+class Inks:
+    """Colours on one background: of the grades of an answer, of lines, of numbers, and of shares from 0 to 1 with the
+    numbers on the smaller and on the larger ones."""
+
+    grades: Mapping[str, str]
+    line: str
+    number: str
+    shares: tuple[str, str]
+    on_shares: tuple[str, str]
+
+
+PAPER = Inks({"strict": "#4a84be", "lenient": "#bcd4eb"}, "#14181d", "#444", ("#f4f6f9", "#08306b"), ("black", "white"))
+DARK = Inks(
+    {"strict": "#4a84be", "lenient": "#2c4a68"}, "#f2f4f6", "#b8c0c8", ("#1c2430", "#d3e6ff"), ("white", "black")
+)
+
 _TOP = {"orient": "top"}  # beside, a legend would lie on the numbers of answers
 
 
@@ -25,9 +42,9 @@ def drawable() -> bool:
     return all(importlib.util.find_spec(name) for name in ("altair", "vl_convert"))
 
 
-def charts(report: Report) -> dict[str, tuple[str, Any]]:
+def charts(report: Report, inks: Inks = PAPER) -> dict[str, tuple[str, Any]]:
     """Name -> what it shows, and the Altair chart; those for which there are no figures are left out."""
-    drawn = ((name, words, draw(report)) for name, (words, draw) in _CHARTS.items())
+    drawn = ((name, words, draw(report, inks)) for name, (words, draw) in _CHARTS.items())
     return {name: (words, chart) for name, words, chart in drawn if chart is not None}
 
 
@@ -39,15 +56,15 @@ def data_uri(chart: Any) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 
-def _plausibility(report: Report) -> Any:
-    return _shares(report, "plausibility")
+def _plausibility(report: Report, inks: Inks) -> Any:
+    return _shares(report, "plausibility", inks)
 
 
-def _layer(report: Report) -> Any:
-    return _shares(report, "layer")
+def _layer(report: Report, inks: Inks) -> Any:
+    return _shares(report, "layer", inks)
 
 
-def _calibration(report: Report) -> Any:
+def _calibration(report: Report, inks: Inks) -> Any:
     """The reliability curves: over the height of a score the share that fits, with its interval, by describer; below
     each other those of several scores."""
     import altair as alt
@@ -81,7 +98,7 @@ def _calibration(report: Report) -> Any:
     return drawn.facet(facet=each, columns=1).resolve_scale(x="independent").resolve_axis(x="independent")
 
 
-def _shares(report: Report, part: str) -> Any:
+def _shares(report: Report, part: str, inks: Inks) -> Any:
     """A bar for each share and its bootstrap interval as a line, or no line where there is none."""
     import altair as alt
 
@@ -91,23 +108,23 @@ def _shares(report: Report, part: str) -> Any:
     order = rows["group"].drop_duplicates().tolist()
     base = alt.Chart(rows).encode(
         y=alt.Y("group:N", sort=order, title=None, axis=alt.Axis(labelLimit=240)),
-        yOffset=alt.YOffset("name:N", sort=list(_GRADES)),
+        yOffset=alt.YOffset("name:N", sort=list(inks.grades)),
     )
-    scale = alt.Scale(domain=list(_GRADES), range=list(_GRADES.values()))
+    scale = alt.Scale(domain=list(inks.grades), range=list(inks.grades.values()))
     bars = base.mark_bar().encode(
         x=alt.X("value:Q", title="share of answers", axis=alt.Axis(format="%"), scale=alt.Scale(domain=[0, 1])),
-        color=alt.Color("name:N", scale=scale, sort=list(_GRADES), title=None, legend=_TOP),
+        color=alt.Color("name:N", scale=scale, sort=list(inks.grades), title=None, legend=_TOP),
     )
-    lines = base.mark_rule(strokeWidth=1.5, color=_INK).encode(x="low:Q", x2="high:Q")
+    lines = base.mark_rule(strokeWidth=1.5, color=inks.line).encode(x="low:Q", x2="high:Q")
     counts = (
         base.transform_calculate(label="'n = ' + datum.n")
-        .mark_text(align="left", dx=4, color="#444")
+        .mark_text(align="left", dx=4, color=inks.number)
         .encode(x=alt.datum(1), text="label:N")
     )
     return (bars + lines.transform_filter("isValid(datum.low)") + counts).properties(width=420, height=alt.Step(21))
 
 
-def _detection(report: Report) -> Any:
+def _detection(report: Report, inks: Inks) -> Any:
     import altair as alt
 
     rows = _rows([line.detection for line in report.raters])
@@ -116,7 +133,7 @@ def _detection(report: Report) -> Any:
     out = {line.rater for line in report.excluded}
     rows["rater"], rows["state"] = rows["name"], ["excluded" if name in out else "kept" for name in rows["name"]]
     base = alt.Chart(rows).encode(y=alt.Y("rater:N", title=None))
-    scale = alt.Scale(domain=["kept", "excluded"], range=[_GRADES["strict"], "#b9bfc7"])
+    scale = alt.Scale(domain=["kept", "excluded"], range=[inks.grades["strict"], "#b9bfc7"])
     points = base.mark_point(filled=True, size=60).encode(
         x=alt.X("value:Q", title="d', own descriptions against other heads'"),
         color=alt.Color("state:N", scale=scale, title=None, legend=_TOP),
@@ -128,7 +145,7 @@ def _detection(report: Report) -> Any:
     return (zero + lines + points).properties(width=420, height=alt.Step(20))
 
 
-def _confusion(report: Report) -> Any:
+def _confusion(report: Report, inks: Inks) -> Any:
     """Shares of each column, so that rare abstentions are seen; the counts are written in the cells."""
     import altair as alt
 
@@ -141,15 +158,16 @@ def _confusion(report: Report) -> Any:
         x=alt.X("column:N", sort=list(DESCRIBED), title="the describer said", axis=alt.Axis(labelAngle=0)),
         y=alt.Y("row:N", sort=list(PRESENCE), title="pattern seen by people"),
     )
-    scale = alt.Scale(domain=[0, 1], range=["#f4f6f9", "#08306b"])
+    scale = alt.Scale(domain=[0, 1], range=list(inks.shares))
     color = alt.Color("share:Q", scale=scale, title="share of column", legend=alt.Legend(format="%"))
-    ink = alt.when(alt.datum.share > 0.5).then(alt.value("white")).otherwise(alt.value("black"))
+    few, most = map(alt.value, inks.on_shares)
+    ink = alt.when(alt.datum.share > 0.5).then(most).otherwise(few)
     return (base.mark_rect().encode(color=color) + base.mark_text().encode(text="count:Q", color=ink)).properties(
         width=220, height=150
     )
 
 
-def _times(report: Report) -> Any:
+def _times(report: Report, inks: Inks) -> Any:
     import altair as alt
 
     rows = _cells(report.times)
@@ -157,7 +175,7 @@ def _times(report: Report) -> Any:
         return None
     return (
         alt.Chart(rows)
-        .mark_bar(color=_GRADES["strict"])
+        .mark_bar(color=inks.grades["strict"])
         .encode(
             x=alt.X(
                 "row:N", sort=list(report.times.rows), title="active seconds per item", axis=alt.Axis(labelAngle=-40)
@@ -168,11 +186,11 @@ def _times(report: Report) -> Any:
     )
 
 
-_CHARTS: dict[str, tuple[str, Callable[[Report], Any]]] = {
-    "plausibility": ("Share of answers by kind of item; black lines are 95 % bootstrap intervals", _plausibility),
+_CHARTS: dict[str, tuple[str, Callable[[Report, Inks], Any]]] = {
+    "plausibility": ("Share of answers by kind of item; lines are 95 % bootstrap intervals", _plausibility),
     "detection": ("d' of each rater with its 95 % interval; the dashed line is chance", _detection),
     "confusion": ("Answers by pattern seen and what the describer said; colour is the share of the column", _confusion),
-    "layer": ("Share of answers by layer; black lines are 95 % bootstrap intervals", _layer),
+    "layer": ("Share of answers by layer; lines are 95 % bootstrap intervals", _layer),
     "calibration": ('Share of answers "fits" by the height of the automatic score: its reliability', _calibration),
     "times": ("Answers by active time, both stages together", _times),
 }

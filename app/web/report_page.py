@@ -11,7 +11,7 @@ from annotations import schema
 from annotations.frame import ratings
 from annotations.records import Study
 from annotations.report import FORMS, Report, build, written
-from annotations.report.charts import charts
+from annotations.report.charts import DARK, PAPER, charts
 from annotations.report.sections import sections
 from app.web.chosen import chosen_study
 from app.web.drawing import paragraphs, table
@@ -44,7 +44,7 @@ def show() -> None:
 
 
 def _draw(report: Report) -> None:
-    drawn = charts(report)
+    drawn = charts(report, DARK if st.context.theme.type == "dark" else PAPER)
     for section in sections(report):
         st.subheader(section.title)
         if section.words:

@@ -59,4 +59,4 @@ class QueryKeyRecord(Record):
 
 
 def _figure(value: float | None) -> str:
-    return "none" if value is None else f"{value:.2f}"
+    return "none" if value is None else f"{round(value, 2) + 0.0:.2f}"  # no minus before a zero

@@ -30,7 +30,7 @@ async function showHead() {
   if (wanted !== selected) return;
   drawn = head;
   const below = [descriptionCards, roleTable, evidenceTable, allOperations, heldOut, nearest, readBy, provenance];
-  const drawing = [whatItDoes, implemented, bothSides, inPrompts, ...below];
+  const drawing = [whatItDoes, implemented, bothSides, ...below];
   $("head").replaceChildren(headline(head), ...drawing.map((part) => part(head)));
 }
 
@@ -79,12 +79,16 @@ function wording([by, failed, statements, evidence, notes]) {
   return make("section", "worded", prose("p", "by", `Worded by ${by}`), ...lines, rests.length ? disclosure("What it rests on", make("div", "", ...rests)) : "");
 }
 
-// Left where the head looks, right what it writes; one alone where nothing is known of the other.
+// Left where the head looks, right what it writes, in words; one alone where nothing is known of the other. Then its
+// mappings, over the full width.
 function bothSides(head) {
   const looks = whereItLooks(head);
-  const written = [besideRandom, constantPart, rowTable, suppressedTable, distinctTable];
-  const writes = make("section", "writes", make("h3", "", "What it writes"), ...written.map((part) => part(head)));
-  return make("div", looks ? "sides" : "", looks, writes);
+  const told = [besideRandom, constantPart, inPrompts].map((part) => part(head)).filter(Boolean);
+  const mappings = [rowTable, suppressedTable, distinctTable].map((part) => part(head));
+  const heading = make("h3", "", "What it writes");
+  if (!looks || !told.length) return make("div", "", looks, make("section", "writes", heading, ...told, ...mappings));
+  const sides = make("div", "sides", looks, make("section", "writes", heading, ...told));
+  return make("div", "", sides, make("section", "writes", ...mappings));
 }
 
 const JUDGED_BY = { write: "words", attention: "contexts" }; // the others by rows

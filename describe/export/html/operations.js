@@ -12,7 +12,9 @@ function operationsOverview() {
   const list = table("operations", "Heads that implement each operation", ["Operation", "Heads", "Strongest"], rows);
   const shares = [...new Set(Object.values(overview.categories))].sort().map(categoryShare);
   const about = make("p", "note", "Share of a layer's heads that implement an operation of the category, layer 0 at the left.");
-  return [list, make("h3", "", "Categories by layer"), about, ...shares];
+  const folded = disclosure("Operations of the model", make("div", "", list, make("h3", "", "Categories by layer"), about, ...shares));
+  folded.open = !matchMedia("(max-width: 860px)").matches; // on a phone it would stand between the map and the head
+  return [folded];
 }
 
 function operationRow(operation) {
