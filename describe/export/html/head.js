@@ -153,6 +153,14 @@ const spaced = (name) => name.replaceAll("_", " ");
 
 const disclosure = (title, content) => make("details", "", prose("summary", "", title), content);
 
+// A part over the full width; where it needs more it scrolls, by keyboard too.
+function widePart(title, content) {
+  const part = make("section", "wide", make("h3", "", title), content);
+  part.tabIndex = 0;
+  part.setAttribute("aria-label", title);
+  return part;
+}
+
 function heading(scope, content) {
   const cell = make("th", "", content);
   cell.scope = scope;
@@ -192,7 +200,7 @@ function sortedRelations(head) {
 
 function implemented(head) {
   const strong = sortedRelations(head).filter(([, values]) => Math.max(...values.slice(0, 2)) >= overview.threshold);
-  return strong.length ? make("section", "wide", make("h3", "", "Operations it implements or suppresses"), operationTable(strong)) : "";
+  return strong.length ? widePart("Operations it implements or suppresses", operationTable(strong)) : "";
 }
 
 function allOperations(head) {
@@ -281,7 +289,7 @@ function evidenceTable(head) {
     return make("tr", "", ...about, ...numbers.map((text) => make("td", "measure", text)), shown);
   });
   const headings = ["About", "Claim", "Count", "Expected share", "Effect (h)", "q", "Examples"];
-  return rows.length ? make("section", "wide", make("h3", "", "Evidence"), table("evidence", "Above chance in its mappings", headings, rows)) : "";
+  return rows.length ? widePart("Evidence", table("evidence", "Above chance in its mappings", headings, rows)) : "";
 }
 
 function roleTable(head) {
@@ -292,7 +300,7 @@ function roleTable(head) {
     return make("tr", "", heading("row", `${number}`), ...does, ...told);
   });
   const headings = ["Role", "Of", "It", "Tokens", "Share of saliency", "Rows", "Verdict", "Evidence"];
-  return rows.length ? make("section", "wide", make("h3", "", `${rows.length} roles`), table("roles", "Groups of its rows that do one thing", headings, rows)) : "";
+  return rows.length ? widePart(`${rows.length} roles`, table("roles", "Groups of its rows that do one thing", headings, rows)) : "";
 }
 
 function readBy(head) {
