@@ -99,10 +99,10 @@ class RelationStore:
             if rows:
                 connection.execute(table.insert(), rows)
 
-    def scores(self, run_id: int, only: set[int] | None = None) -> list[OperationScores]:
+    def scores(self, run_id: int, only: set[int] | None = None, *, layer: int | None = None) -> list[OperationScores]:
         """The newest scores of each operation of a run, by name; layers that have none yet are left out.
 
-        ``only``: the relations to look at, by id.
+        ``only``: the relations to look at, by id; ``layer``: of this one alone.
         """
         relation, operation, layers = schema.relation, schema.operation, schema.relation_layer
         query = (
@@ -113,30 +113,29 @@ class RelationStore:
         )
         with self._engine.connect() as connection:
             newest = {row.name: row for row in connection.execute(query) if only is None or row.id in only}
-            rows = connection.execute(
-                select(layers)
-                .where(layers.c.relation_id.in_([row.id for row in newest.values()]))
-                .order_by(layers.c.layer)
-            )
+            of_these = select(layers).where(layers.c.relation_id.in_([row.id for row in newest.values()]))
+            if layer is not None:
+                of_these = of_these.where(layers.c.layer == layer)
+            rows = connection.execute(of_these.order_by(layers.c.layer))
             by_relation: dict[int, list[Row[Any]]] = {}
             for row in rows:
                 by_relation.setdefault(row.relation_id, []).append(row)
         return [_operation_scores(row, by_relation.get(row.id, [])) for _, row in sorted(newest.items())]
 
-    def by_head(self, model_id: int) -> HeadRelations:
-        """The scores of a model's standard run, or else of its newest, head by head."""
+    def by_head(self, model_id: int, *, layer: int | None = None) -> HeadRelations:
+        """The scores of a model's standard run, or else of its newest, head by head; ``layer``: of this one alone."""
         run_id = self.find_run(model_id)
         if run_id is None:
             return HeadRelations()
         with self._engine.connect() as connection:
             run = connection.execute(select(schema.relation_run).where(schema.relation_run.c.id == run_id)).one()
-        operations = [operation for operation in self.scores(run_id) if operation.valid]
+        operations = [operation for operation in self.scores(run_id, layer=layer) if operation.valid]
         heads: dict[HeadId, dict[str, dict[str, float]]] = {}
         for operation in operations:
             rows = zip(operation.layers, operation.scores, operation.suppression, strict=True)
-            for layer, scores, suppression in rows:
+            for at, scores, suppression in rows:
                 for head, (score, suppressed) in enumerate(zip(scores, suppression, strict=True)):
-                    of_head = heads.setdefault(HeadId(layer, head), {})
+                    of_head = heads.setdefault(HeadId(at, head), {})
                     of_head[operation.name] = {"score": score, "suppression": suppressed}
         made = {"settings": run.settings, "standard": run.standard, "versions": run.versions}
         about = self._about(run_id)

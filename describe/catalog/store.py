@@ -305,7 +305,7 @@ class Catalogue:
         columns = [column for column in schema.head.c if held_out or column.name != "held_out"]
         with self._engine.connect() as connection:
             run = connection.execute(select(schema.extraction).where(schema.extraction.c.id == extraction_id)).one()
-            relations = self.relations.by_head(run.model_id)
+            relations = self.relations.by_head(run.model_id, layer=None if only is None else only.layer)
             checked = self.checks.by_head(run.model_id)
             made = relations.provenance
             provenance: dict[str, Record] = {}
@@ -316,7 +316,9 @@ class Catalogue:
             there = select(table.c.layer).where(table.c.extraction_id == extraction_id).distinct()
             layers = connection.execute(there.order_by(table.c.layer)).scalars().all()
             for layer in layers if only is None else [only.layer]:
-                of_layer = (table.c.extraction_id == extraction_id, table.c.layer == layer)
+                of_layer = [table.c.extraction_id == extraction_id, table.c.layer == layer]
+                if only is not None:
+                    of_layer.append(table.c.head == only.head)
                 heads = connection.execute(select(*columns).where(*of_layer).order_by(table.c.head)).all()
                 scores = self.scores.of_layer(connection, extraction_id, layer)
                 descriptions = descriptions_of_layer(connection, extraction_id, layer, scores, labellers)
@@ -328,29 +330,28 @@ class Catalogue:
                 worded = self.worded.of_layer(connection, extraction_id, layer)
                 looks = self.attention.of_layer(connection, attention[0], layer) if attention else {}
                 for row in heads:
-                    if only is None or row.head == only.head:
-                        head = HeadId(layer, row.head)
-                        of_operations = checked.heads.get(head, {})
-                        said = {"worded": worded[row.id]} if row.id in worded else {}
-                        look = {} if attention is None or row.head not in looks else {"attention": looks[row.head]}
-                        yield head_record(
-                            model,
-                            run,
-                            row,
-                            descriptions=descriptions.get(row.id, ()),
-                            relations={
-                                name: found | of_operations.get(name, {})
-                                for name, found in relations.heads.get(head, {}).items()
-                            },
-                            inference=checks.get(row.id),
-                            evidence=evidence.get(row.id),
-                            figure=figures.get(row.id),
-                            query_key=pairs.get(row.id),
-                            roles=roles.get(row.id),
-                            provenance=provenance | ({"attention": attention[1]} if attention and look else {}),
-                            **look,
-                            **said,
-                        )
+                    head = HeadId(layer, row.head)
+                    of_operations = checked.heads.get(head, {})
+                    said = {"worded": worded[row.id]} if row.id in worded else {}
+                    look = {} if attention is None or row.head not in looks else {"attention": looks[row.head]}
+                    yield head_record(
+                        model,
+                        run,
+                        row,
+                        descriptions=descriptions.get(row.id, ()),
+                        relations={
+                            name: found | of_operations.get(name, {})
+                            for name, found in relations.heads.get(head, {}).items()
+                        },
+                        inference=checks.get(row.id),
+                        evidence=evidence.get(row.id),
+                        figure=figures.get(row.id),
+                        query_key=pairs.get(row.id),
+                        roles=roles.get(row.id),
+                        provenance=provenance | ({"attention": attention[1]} if attention and look else {}),
+                        **look,
+                        **said,
+                    )
 
     @property
     def _shown(self) -> str:
