@@ -14,6 +14,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -65,7 +67,7 @@ PICTURES = (
     Picture("head", "head?model={model}&head=25.0"),
     Picture("operations-page", "operations?model={model}&operation=country_to_capital", (1180, 900), whole=True),
     Picture("study-status", "studies?study=" + STUDY, (1280, 720)),
-    Picture("study-report", "report?study=" + STUDY, (1280, 720), before=_scroll("Share of answers by kind of item")),
+    Picture("study-report", "report?study=" + STUDY, (1280, 720), before=_scroll("Strict: the share of answers")),
 )
 
 PAGES = {
@@ -133,7 +135,8 @@ def _rating(browser: Any, address: str, code: str) -> None:
     settled(page)
     page.screenshot(path=DOCS / "rating.png")
     choose(page, "1", "clear")
-    page.keyboard.press("Enter")
+    page.keyboard.press("s")
+    page.locator(".hs-description").wait_for()
     settled(page)
     page.screenshot(path=DOCS / "rating-described.png")
     page.close()
@@ -176,27 +179,34 @@ def _go(page: Any, where: str, *, whole: bool) -> None:
 def _study(catalogue: Catalogue) -> str:
     """A study by simulated raters, two who are done, one on the way, one about to begin; the code of the last."""
     info: ModelInfo = catalogue.find_model("demo")[1]
-    made = new_study(catalogue, design(name=STUDY, models=(info.name,), heads="sample:40", raters_per_item=3))
-    desk, pick = RatingDesk(catalogue), random.Random(0)
+    made = new_study(
+        catalogue, design(name=STUDY, models=(info.name,), heads="sample:40", raters_per_item=3, unclear=False)
+    )
     *at_work, last = invite(catalogue, made, 4)
     for one, most in zip(at_work, (1000, 1000, 30), strict=True):
-        _rate(catalogue, desk, one.rater.id, pick, most)
-    let_in(desk, last.rater.id)
+        _rate(catalogue, one.rater.id, most)
+    let_in(RatingDesk(catalogue), last.rater.id)
     return last.code
 
 
-def _rate(catalogue: Catalogue, desk: RatingDesk, rater: int, pick: random.Random, most: int) -> None:
+def _rate(catalogue: Catalogue, rater: int, most: int) -> None:
     """Rate so many items in made-up times: obvious ones rightly, others by chances that differ by their kind."""
+    pick, moments = random.Random(rater), [datetime.now(timezone.utc) - timedelta(hours=2)]
+    desk = RatingDesk(catalogue, clock=lambda: moments[-1])
     turn = let_in(desk, rater)
     while turn.task is not None and turn.task.position <= most:
         kind, expected = _item(catalogue, turn.task.presentation)
         fits = pick.random() < {"real": 0.75, "shuffled": 0.4}.get(kind, 0.2)
         fit = expected or ("fits" if fits else pick.choice(("partly", "does not fit")))
         presence = StageA(pick.choice(("clear", "clear", "weak") if fits else ("clear", "weak", "none")))
-        times = [round(pick.lognormvariate(median, 0.4) * 1000) for median in (2.3, 2.0)]
-        desk.answer_a(rater, turn.task.presentation, new(), presence, active_ms=times[0])
-        answer = StageB(fit, "most" if fit == "fits" else "few")
-        desk.answer_b(rater, turn.task.presentation, new(), answer, active_ms=times[1])
+        for say in (
+            partial(desk.answer_a, answer=presence),
+            partial(desk.answer_b, answer=StageB(fit, "most" if fit == "fits" else "few")),
+        ):
+            milliseconds = round(pick.lognormvariate(2.2, 0.4) * 1000)
+            moments.append(moments[-1] + timedelta(milliseconds=milliseconds))
+            say(rater, turn.task.presentation, new(), active_ms=milliseconds)
+            desk.next_item(rater)
         turn = desk.next_item(rater)
 
 

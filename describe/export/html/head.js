@@ -313,7 +313,7 @@ function constantPart(head) {
   const [share, up, down] = head.constant;
   const said = (words, all) => make("tr", "", heading("row", words), make("td", "", targetList(all, all[1] ?? 0)));
   const caption = `Whatever it reads (${(100 * share).toFixed(0)} % of what it writes)`;
-  return table("rows", caption, ["It", "Tokens"], [said("promotes", up), said("suppresses", down)]);
+  return table("rows constant", caption, ["It", "Tokens"], [said("promotes", up), said("suppresses", down)]);
 }
 
 function targetList(all, strongest) {
