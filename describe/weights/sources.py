@@ -24,6 +24,10 @@ from describe.weights.gguf_parts import gguf_parts
 __all__ = ["GgufSource", "StoredRows", "TensorSource", "finite"]
 
 
+CHECKED_AT_ONCE = 1 << 22
+"""Values that are looked at together."""
+
+
 class TensorSource(Protocol):
     """Named tensors in a file or several."""
 
@@ -52,7 +56,8 @@ class TensorSource(Protocol):
 
 def finite(values: Tensor, name: str) -> Tensor:
     """The values of a tensor. Raises `CheckpointError` when there is NaN or infinity among them."""
-    if not bool(torch.isfinite(values).all()):
+    parts = values.reshape(-1).split(CHECKED_AT_ONCE)  # to look at a value takes the room of another one for a moment
+    if not all(bool(torch.isfinite(part).all()) for part in parts):
         raise CheckpointError(f"the tensor '{shortened(name)}' holds values that are not finite (NaN or infinity)")
     return values
 
