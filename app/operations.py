@@ -202,7 +202,7 @@ def _draw_relations(result: RelationsResult, threshold: float) -> None:
 def _draw_comparison(result: Comparison) -> None:
     from app.terminal import draw_table
 
-    title = "Heads that implement each operation, and their share of the model's"
+    title = "Heads that implement each operation (share of all)"
     draw_table(("operation", *result.heads, "in every model"), result.counted, title=title)
     pairs = [
         (row.first, row.second, str(row.operations), f"{row.r_strongest:.2f}", f"{row.r_share:.2f}")
