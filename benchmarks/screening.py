@@ -20,7 +20,7 @@ from benchmarks.extraction import timed
 from benchmarks.relations import as_pairs, select
 from describe.maps import SourceVectors, Unembedding, relation_hits, source_vectors
 from describe.maps.blocks import BLOCK, blocks
-from describe.maps.low_precision import CHUNK
+from describe.maps.low_precision import CHUNK, Columns, RoundedRows
 from describe.maps.saliency import most_salient, saliencies
 from describe.maps.screening import WIDER, Screening, largest
 from describe.pipeline.common import N_HELD_OUT, N_SALIENT
@@ -42,12 +42,12 @@ def written_rows(x: SourceVectors, layer: int) -> torch.Tensor:
     return torch.cat([x.of(rows) @ value[head // group] @ output[head] for head, rows in enumerate(sources)])
 
 
-def screened(written: torch.Tensor, unembed: torch.Tensor, screens: tuple[torch.dtype, ...]) -> Screening:
-    """All logits of these rows looked at, in blocks as extraction takes them."""
+def screened(written: torch.Tensor, unembed: RoundedRows, screens: tuple[torch.dtype, ...]) -> Screening:
+    """All logits of these rows looked at, in blocks as extraction takes them, U at hand in bfloat16 as it has it."""
     found = Screening(written, TARGETS, screens)
     width = max(written.shape)
-    for block in blocks(len(unembed), width, max(WIDER * BLOCK, 8 * CHUNK * width), CHUNK):
-        found.take(unembed[block], block.start)
+    for block in blocks(len(unembed.whole), width, max(WIDER * BLOCK, 8 * CHUNK * width), CHUNK):
+        found.take(unembed[block], block.start, unembed.low[block])
     return found
 
 
@@ -69,13 +69,13 @@ def compared(ways: dict[str, tuple[Callable[[], object], float]]) -> Figures:
 def of_targets(x: SourceVectors, unembed: torch.Tensor) -> Figures:
     """The largest and smallest logits of a layer's rows, beside the product alone."""
     written = written_rows(x, LAYER)
-    every = 2 * len(written) * len(unembed)
+    every, rounded = 2 * len(written) * len(unembed), RoundedRows(unembed, Columns(unembed, torch.bfloat16))
     return compared(
         {"the product alone, float32": (lambda: written @ unembed.mT, 0.0)}
         | {
             name: (
-                lambda screens=screens: screened(written, unembed, screens),
-                1 - screened(written, unembed, screens).computed / every,
+                lambda screens=screens: screened(written, rounded, screens),
+                1 - screened(written, rounded, screens).computed / every,
             )
             for name, screens in SCREENS.items()
         }
