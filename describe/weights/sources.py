@@ -56,7 +56,8 @@ class TensorSource(Protocol):
 
 def finite(values: Tensor, name: str) -> Tensor:
     """The values of a tensor. Raises `CheckpointError` when there is NaN or infinity among them."""
-    parts = values.reshape(-1).split(CHECKED_AT_ONCE)  # to look at a value takes the room of another one for a moment
+    # In parts, since to look at a value takes the room of another one for a moment.
+    parts = torch.split(values.reshape(-1), CHECKED_AT_ONCE)
     if not all(bool(torch.isfinite(part).all()) for part in parts):
         raise CheckpointError(f"the tensor '{shortened(name)}' holds values that are not finite (NaN or infinity)")
     return values
