@@ -182,12 +182,11 @@ def _text_or_none(content: object) -> str:
 
 
 def _text(content: Any) -> str:
-    """The text of a message: its content, as an object too, or of a content in parts those that are text."""
+    """The text of a message: its content, or of a content in parts, or in one, those that are text."""
     if content is None or isinstance(content, str):
         return (content or "").strip()
-    if isinstance(content, dict):
-        content = [content] if content.get("type") in _TEXTS else json.dumps(content)
-        return _text(content)
+    if isinstance(content, dict) and content.get("type") in _TEXTS:
+        content = [content]
     if not isinstance(content, list):
         raise NoCompletionError(NO_COMPLETION)
     parts = (object_of(part) for part in content)

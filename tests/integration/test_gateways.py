@@ -69,7 +69,6 @@ PLACES = {
         ]
     ),
     "parts without a type": where(content=[{"text": ANSWER}]),
-    "an object": where(content=json.loads(ANSWER)),
     "one part": where(content={"type": "text", "text": ANSWER}),
     "a function's arguments": where(
         content=None, tool_calls=[{"type": "function", "function": {"name": "answer", "arguments": ANSWER}}]
