@@ -44,8 +44,8 @@ SLOW_FIRST = (
     "test_app_pages",
     "test_batches",
     "test_web_app",
-    "test_checks",
     "test_readme",
+    "test_checks",
     "test_app_runs",
     "test_canaries",
 )

@@ -10,31 +10,22 @@ import pytest
 
 from describe import pipeline
 from describe.catalog import Catalogue
-from describe.operations import load
 from describe.records import HeadId
 
-OPERATIONS = ("name_copying",)
+ONLY = ("name_copying",)
 
 
 @pytest.fixture(scope="module")
-def operations(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two of our operations."""
-    folder = tmp_path_factory.mktemp("operations")
-    for name in OPERATIONS:
-        shutil.copy(Path(load.__file__).parent / "data" / f"{name}.json", folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def catalogue(demo: str, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with Catalogue(str(tmp_path_factory.mktemp("demo") / "c.db"), create=True) as opened:
+def catalogue(demo_catalogue: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A catalogue that holds the relation scores."""
+    with Catalogue(str(shutil.copy(demo_catalogue, tmp_path_factory.mktemp("demo") / "c.db"))) as opened:
         yield opened
 
 
-def test_static_scores_go_with_dynamic_ones(catalogue: Catalogue, operations: Path) -> None:
-    result = pipeline.correlate(catalogue, "demo", operations=operations, pairs=30, device="cpu")
+def test_static_scores_go_with_dynamic_ones(catalogue: Catalogue) -> None:
+    result = pipeline.correlate(catalogue, "demo", only=ONLY, pairs=30, device="cpu")
     found = {(row.operation, row.side): row for row in result.correlations}
-    assert {operation for operation, _ in found} == set(OPERATIONS)
+    assert {operation for operation, _ in found} == set(ONLY)
     for row in found.values():
         assert row.points == 270 * 4
         assert row.largest > 0.4
@@ -44,13 +35,11 @@ def test_static_scores_go_with_dynamic_ones(catalogue: Catalogue, operations: Pa
         assert 0.2 < row.in_context.r < row.of_source.r
         assert row.in_context.p is not None
         assert row.in_context.p < 1e-10
-    assert pipeline.correlate(catalogue, "demo", operations=operations, pairs=30, device="cpu").new == 0
+    assert pipeline.correlate(catalogue, "demo", only=ONLY, pairs=30, device="cpu").new == 0
 
 
-def test_names_are_not_copied_without_the_heads_that_copy_names(catalogue: Catalogue, operations: Path) -> None:
-    result = pipeline.ablate(
-        catalogue, "demo", operations=operations, only=["name_copying"], prompts=40, seeds=1, controls=0, device="cpu"
-    )
+def test_names_are_not_copied_without_the_heads_that_copy_names(catalogue: Catalogue) -> None:
+    result = pipeline.ablate(catalogue, "demo", only=ONLY, prompts=40, seeds=1, controls=0, device="cpu")
     assert result.not_testable == {}
     (row,) = pipeline.ablation_rows(result.ablations)
     found = result.ablations["name_copying"]
