@@ -353,6 +353,10 @@ def test_page_fits_the_screen(page: Any, files: dict[str, str], width: int, sche
     page.set_viewport_size({"width": width, "height": 720})
     page.goto(files["small"])
     assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate("scrollY") == 0
+    page.goto("about:blank")
+    page.goto(files["small"] + "#25.0")
+    assert -1 < page.locator("#head").bounding_box()["y"] < 720, "the head of the address is in sight"
     ink, surface = (
         page.locator("#head").evaluate(f"element => getComputedStyle(element).{name}")
         for name in ("color", "backgroundColor")

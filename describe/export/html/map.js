@@ -176,7 +176,12 @@ function cellIndex(target) {
 function openCell(index) {
   if (index < 0) return;
   go({ head: nameOf(index) });
-  if (matchMedia("(max-width: 860px)").matches) $("head").scrollIntoView({ behavior: "smooth" });
+  headInSight("smooth");
+}
+
+// Where the head stands below the map, as on a phone.
+function headInSight(behavior) {
+  if (matchMedia("(max-width: 860px)").matches) $("head").scrollIntoView({ behavior });
 }
 
 // Arrows move over the map without opening what they pass; Enter and the space bar open.

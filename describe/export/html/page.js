@@ -121,6 +121,7 @@ $("operations").replaceChildren(...operationsOverview());
 show(viewOf(location)).then(() => {
   $("matches").scrollTop = history.state?.list ?? 0;
   if (history.state?.scroll) scrollTo(0, history.state.scroll);
+  else if (viewOf(location).head) headInSight("instant"); // who opens a link to a head
 });
 window.onpagehide = () => history.replaceState({ scroll: scrollY, list: $("matches").scrollTop }, "");
 performance.mark("ready");
