@@ -90,7 +90,8 @@ def ablate(
     amounts = {name: getattr(profile, name) if n is None else n for name, n in given.items()}
     if amounts["prompts"] < MIN_PAIRS or amounts["seeds"] < 1 or amounts["controls"] < 0:
         raise InputError(f"ablation needs at least {MIN_PAIRS} prompts, 1 seed and 0 controls")
-    chosen, _ = choose_operations(operations, only)
+    chosen, wanted = choose_operations(operations, only)
+    tried = chosen if amounts["controls"] else wanted  # the others are controls, or nothing
     every = read_tasks(tasks)
     known = {operation.name: every[operation.name] for operation in chosen if operation.name in every}
     bed = open_testbed(model, device, dtype)
@@ -106,11 +107,10 @@ def ablate(
         versions=bed.versions,
     )
     scores = {found.name: found for found in static.operations if found.valid}
-    refused = {o.name: f"not valid for this model: under {MIN_PAIRS} pairs" for o in chosen if o.name not in scores}
-    refused |= {name: "it has no task" for name in scores if name not in known}
+    refused = _refused(tried, scores, known)
     work = _Work(catalogue, run_id, bed, amounts["seeds"], amounts["controls"], profile, how, scores, progress)
-    exams = _exams([o for o in chosen if o.name not in refused], known, bed, amounts["prompts"])
-    refused |= {name: "its task has no prompts" for name in scores if name not in refused and name not in exams}
+    exams = _exams([operation for operation in tried if operation.name not in refused], known, bed, amounts["prompts"])
+    refused |= {o.name: "its task has no prompts" for o in tried if o.name not in refused and o.name not in exams}
     base = work.base(exams)
     refused |= {
         name: f"base accuracy {value:.2f}, under {LEAST_BASE}" for name, value in base.items() if value < LEAST_BASE
@@ -122,6 +122,15 @@ def ablate(
 
 def _hashes(operations: Sequence[Operation]) -> list[str]:
     return sorted(operation.content_hash for operation in operations)
+
+
+def _refused(
+    operations: Sequence[Operation], scores: dict[str, OperationScores], tasks: dict[str, Task]
+) -> dict[str, str]:
+    """The operations of which nothing can be tried, and why."""
+    no_scores, no_task = f"not valid for this model: under {MIN_PAIRS} pairs", "it has no task"
+    why = {operation.name: no_task if operation.name in scores else no_scores for operation in operations}
+    return {name: reason for name, reason in why.items() if name not in scores or name not in tasks}
 
 
 def _exams(
