@@ -155,7 +155,9 @@ def test_a_budget_is_never_passed(concurrency: int, catalogue: Catalogue, tiny_l
     fake_llm.misbehave = lambda call: Action(
         delay=0.05, body=completion(json.dumps(right_answer(call))) | {"usage": usage}
     )
-    result = describe(catalogue, tiny_llama, concurrency=concurrency, limits=Limits(budget=budget, **PRICES))
+    patient = replace(QUICK, timeout=30.0)  # on a busy machine no call breaks off, which would be paid in full
+    limits = Limits(budget=budget, **PRICES)
+    result = describe(catalogue, tiny_llama, concurrency=concurrency, limits=limits, request=patient)
     assert "budget" in result.stopped
     assert 3 <= result.new <= budget / cost < 12
     assert (len(result.missing), result.failures) == (12 - result.new, {})
@@ -220,9 +222,9 @@ def test_a_dry_run_counts_by_the_endpoints_tokenizer(tiny_llama: Path, fake_llm:
 def test_requests_per_minute_are_kept(catalogue: Catalogue, tiny_llama: Path, fake_llm: FakeLLM) -> None:
     arrived: list[float] = []
     fake_llm.misbehave = lambda call: arrived.append(time.monotonic())  # type: ignore[func-returns-value]
-    describe(catalogue, tiny_llama, limits=Limits(rpm=600))
+    describe(catalogue, tiny_llama, limits=Limits(rpm=300))
     assert len(arrived) == 12
-    assert arrived[-1] - arrived[1] >= 10 * 0.1 - 0.05, "a first call also connects, and arrives late"
+    assert arrived[-1] - arrived[1] >= 10 * 0.2 - 0.25, "first calls also connect, and arrive late"
 
 
 def test_limits_are_learned_from_headers(catalogue: Catalogue, tiny_llama: Path, fake_llm: FakeLLM) -> None:
