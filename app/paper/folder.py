@@ -17,7 +17,7 @@ from describe.pipeline import ablation_curves
 from describe.pipeline.paper.experiments import compared
 from describe.pipeline.paper.records import Cell, Findings, Subject, Table
 from describe.records import THRESHOLD, ModelInfo
-from describe.text import visible
+from describe.text import spaced, visible
 
 __all__ = ["write_folder"]
 
@@ -119,4 +119,4 @@ def _cell(value: Cell, column: str) -> str:
         if value == 0 and is_p_value(column):
             return p_value(value)
         return number(value) if abs(value) >= 0.005 or value == 0 else f"{value:.0e}"
-    return "" if value is None else visible(str(value).replace("_", " "))
+    return "" if value is None else visible(spaced(str(value)))

@@ -157,8 +157,7 @@ def _kinds(token: Token) -> Iterable[str]:
 
 def _stands_for(token: Token) -> Iterable[str]:
     """The person, number and gender of a noun, a name or a pronoun."""
-    of_pronoun = [name for name, listed in PERSONS.items() if token.fold in listed]
-    if of_pronoun:
+    if of_pronoun := _pronoun(token):
         return of_pronoun
     if token.fold in MEN or token.fold in WOMEN:
         return [*(["masculine"] if token.fold in MEN else ["feminine"]), *(["plural"] if "NNS" in token.tags else [])]
@@ -167,7 +166,7 @@ def _stands_for(token: Token) -> Iterable[str]:
     return ["neuter"] if "NOUN" in token.tags else []
 
 
-def _pronoun(token: Token) -> Iterable[str]:
+def _pronoun(token: Token) -> list[str]:
     return [name for name, listed in PERSONS.items() if token.fold in listed]
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 
 from describe.evidence.properties import Token
 from describe.operations import Operation
+from describe.text import spaced
 
 __all__ = ["Keys", "Relation", "relations"]
 
@@ -92,7 +93,7 @@ def relations(operations: Iterable[Operation]) -> list[Relation]:
 
 
 def _of_operation(operation: Operation) -> list[Relation]:
-    first, joined, last = operation.name.replace("_", " ").partition(" to ")
+    first, joined, last = spaced(operation.name).partition(" to ")
     if not joined:
         return []  # copying: every pair is a word with itself
     forward = [(source.casefold(), target.casefold()) for source, target in operation.pairs]
