@@ -81,14 +81,18 @@ class Vocabulary:
 class _KeyTable:
     """The keys of every token as numbers, padded to a rectangle; tokens without keys share its first row."""
 
-    def __init__(self, tokens: Iterable[Token], keys: Keys, numbers: dict[str, int]) -> None:
-        of_token = [[numbers.setdefault(key, len(numbers)) for key in keys(token)] for token in tokens]
-        rows = [[], *(found for found in of_token if found)]
-        self._table = np.full((len(rows), max(map(len, rows)) or 1), -1, dtype=np.int64)
-        for row, found in zip(self._table, rows, strict=True):
-            row[: len(found)] = found
-        some = np.array([bool(found) for found in of_token], dtype=bool)
-        self._row = np.where(some, np.cumsum(some), 0)
+    def __init__(self, tokens: Sequence[Token], keys: Keys, numbers: dict[str, int]) -> None:
+        owners: list[int] = []  # flat: a list for each token, most of them empty, costs more than the keys do
+        found: list[int] = []
+        for owner, token in enumerate(tokens):
+            for key in keys(token):
+                owners.append(owner)
+                found.append(numbers.setdefault(key, len(numbers)))
+        counts = np.bincount(np.array(owners, dtype=np.int64), minlength=len(tokens))
+        self._row = np.where(counts, np.cumsum(counts > 0), 0)
+        self._table = np.full((1 + np.count_nonzero(counts), max(counts, default=1) or 1), -1, dtype=np.int64)
+        column = np.arange(len(found)) - np.repeat(np.cumsum(counts) - counts, counts)
+        self._table[self._row[owners], column] = found
 
     def meets(self, own: Ids, other: _KeyTable, others: Ids) -> NDArray[np.bool_]:
         """S x T: whether a token of ``own`` and one of ``others`` have a key in common."""

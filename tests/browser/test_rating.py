@@ -26,7 +26,7 @@ from annotations.records import Invitation, Study
 from annotations.storage import invite
 from describe.catalog import Catalogue, schema
 from describe.catalog.database import begin_write
-from tests.browser.waiting import expect_text
+from tests.browser.waiting import expect, expect_text
 from tests.study_samples import described_catalogue, design, let_in
 
 PASSWORD = "correct horse battery"
@@ -148,6 +148,7 @@ def settled(page: Any) -> Any:
     page.wait_for_timeout(120)  # a key that was pressed just now may not have been sent yet
     page.wait_for_selector(READY)
     page.wait_for_selector("h1, .hs-mapping")
+    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)  # in place of what is not drawn yet, and hears no key
     return page
 
 
@@ -160,7 +161,8 @@ def keys(page: Any, *pressed: str) -> Any:
 
 
 def choose(page: Any, key: str, answer: str) -> None:
-    """Choose an answer by its key, and see it chosen."""
+    """Choose an answer by its key once the answer is there, and see it chosen."""
+    page.locator("button", has_text=answer).first.wait_for()
     page.keyboard.press(key)
     page.locator("button", has_text=f"✓ {answer}").wait_for()
     settled(page)
