@@ -148,7 +148,8 @@ def settled(page: Any) -> Any:
     page.wait_for_timeout(120)  # a key that was pressed just now may not have been sent yet
     page.wait_for_selector(READY)
     page.wait_for_selector("h1, .hs-mapping")
-    expect(page.get_by_test_id("stSkeleton")).to_have_count(0)  # in place of what is not drawn yet, and hears no key
+    for pending in ("[data-testid=stSkeleton]", "[data-stale=true]"):  # not drawn yet, and hears no key; still faded
+        expect(page.locator(pending)).to_have_count(0)
     return page
 
 

@@ -28,7 +28,7 @@ from tests.fake_llm import Action, Call, completion, right_answer
 from tests.integration.test_describe import assert_right, records
 from tests.warm import Process
 
-QUICK = Request(timeout=2.0, attempts=3, longest_wait=0.05, max_tokens=64)
+QUICK = Request(timeout=30.0, attempts=3, longest_wait=0.05, max_tokens=64)
 KEY = "sk-test-very-secret"
 PRICES = {"price_in": 1.0, "price_out": 10.0}
 COST = (100 * 1.0 + 20 * 10.0) / 1e6 / 2

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from tests.fake_llm import Action, Call, FakeLLM, completion, right_answer
 from tests.heads import head_record, head_records
 from tests.warm import Process
 
-QUICK = Request(timeout=1.0, attempts=4, longest_wait=0.05)
+QUICK = Request(timeout=30.0, attempts=4, longest_wait=0.05)
 
 
 def describe(
@@ -86,7 +87,7 @@ def test_a_misbehaving_server_leaves_right_descriptions_and_honest_failures(
         ("refusal", [Action(200, completion(None, refusal="I must not"))]),
         ("refusal", [Action(200, completion("I'm sorry, but I can't help with that."))] * 2),
         ("truncated", [Action(200, completion('{"reasoning": "aa', finish_reason="length"))]),
-        ("timeout", [Action(delay=1.5)] * 4),
+        ("timeout", [Action(delay=2.5)] * 4),
         (None, [Action(reset=True), ok]),
         (None, ["fenced"]),
         ("invalid", [Action(200, completion('{"pattern": "no inputs"}')), Action(200, completion("still wrong"))]),
@@ -108,7 +109,8 @@ def test_a_misbehaving_server_leaves_right_descriptions_and_honest_failures(
 
     fake_llm.misbehave = misbehave
     with Catalogue(str(tmp_path / "c.db"), create=True) as catalogue:
-        result = describe(catalogue, tiny_llama, fake_llm, monkeypatch, concurrency=1)
+        asked = {"concurrency": 1, "request": replace(QUICK, timeout=2.0)}
+        result = describe(catalogue, tiny_llama, fake_llm, monkeypatch, **asked)
         found = records(catalogue, tiny_llama)
         assert len(found) == len(scripts)
         for (cause, _), record in zip(scripts, found.values(), strict=True):

@@ -24,7 +24,7 @@ from tests.integration.test_stability import described, same
 from tests.older_catalogues import at_revision
 
 JUDGE = parse_llm("openai:judge")
-QUICK = Request(timeout=2.0, attempts=3, longest_wait=0.05)
+QUICK = Request(timeout=30.0, attempts=3, longest_wait=0.05)
 PRICES = Limits(price_in=1.0, price_out=10.0)
 
 
