@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from describe.text import visible
@@ -92,7 +93,13 @@ def row_terms(rows: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
     """The different terms of rows, each a source with its targets: the sources' first."""
     rows = list(rows)
     tokens = dict.fromkeys([source for source, _ in rows] + [target for _, targets in rows for target in targets])
-    return _first(term for token in tokens for term in (token_term(token), *_words(token[:LONGEST])))
+    return _first(term for token in tokens for term in _token_terms(token[:LONGEST]))
+
+
+@lru_cache(maxsize=1 << 16)  # the heads of a model share their tokens
+def _token_terms(token: str) -> tuple[str, ...]:
+    """A token as one term, and its words."""
+    return (token_term(token), *_words(token))
 
 
 def query_terms(query: str) -> list[Term]:

@@ -337,4 +337,10 @@ def _finite(value: Any) -> Any:
 
 def to_json(value: Any) -> str:
     """Return `value` as JSON, what JSON does not know as text."""
-    return json.dumps(_finite(value), ensure_ascii=False, default=str, separators=(",", ":"))
+    try:
+        return _encoder.encode(value)
+    except ValueError:  # a number that is none: rare, and looking for them costs more than the encoding
+        return _encoder.encode(_finite(value))
+
+
+_encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str, separators=(",", ":"))
