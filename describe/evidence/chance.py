@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from describe.evidence.table import Table, commonest
 from describe.evidence.vocabulary import Vocabulary
-from describe.statistics import Scatter, beta_binomial_tail, scatter
+from describe.statistics import Scatter, beta_binomial, beta_binomial_tail, scatter, upper_tail
 
 __all__ = ["Chance"]
 
@@ -41,14 +41,20 @@ class Chance:
             for kind, each in sides.items()
         }
         self._common = lru_cache(maxsize=None)(self._common_of)
+        self._chances = lru_cache(maxsize=None)(self._chances_of)
 
     def of_side(self, kind: str, count: Ids, rows: int) -> tuple[Floats, Floats]:
         """Of each property the share that random heads show, and the chance that one shows as many of so many rows."""
-        return _against(self._sides[kind], count, rows)
+        return self._sides[kind].mean, upper_tail(self._chances(kind, rows), count)
 
     def of_common(self, count: Ids, rows: int) -> tuple[Floats, Floats]:
         """Chances of the commonest targets by rank, last the rows that have most of them, out of so many rows."""
-        return _against(self._common(rows, len(count)), count, rows)
+        of = self._common(rows, len(count))
+        return of.mean, beta_binomial_tail(count, rows, of)
+
+    def _chances_of(self, kind: str, rows: int) -> Floats:
+        """Of each property the chance of every count out of so many rows."""
+        return beta_binomial(rows, self._sides[kind])
 
     def _common_of(self, rows: int, ranks: int) -> Scatter:
         """Fewer rows have more in common: random heads are looked at on as many, their most salient ones."""
@@ -57,7 +63,3 @@ class Chance:
             _, count, in_set = commonest(table, ranks - 1)
             found.append([*count, *[0] * (ranks - 1 - len(count)), in_set])
         return scatter(np.array(found), np.array([len(table.first(rows).sources) for table in self._tables]))
-
-
-def _against(of: Scatter, count: Ids, rows: int) -> tuple[Floats, Floats]:
-    return of.mean, beta_binomial_tail(count, rows, of)

@@ -171,6 +171,7 @@ def _sides(
     effects = cohens_h(count / rows, vocabulary.shares)
     in_random, chance_in_random = _beside(chance.of_side(kind, count, len(ids)) if chance else None, len(count))
     of_row = table.sources[:, None] if kind == "inputs" else table.targets
+    shows = (vocabulary.has[of_row] & np.isin(of_row, ids)[..., None]).any(1)
     for i, prop in enumerate(vocabulary.properties):
         yield Evidence(
             name=prop.name,
@@ -183,7 +184,7 @@ def _sides(
             p_value=float(p_values[i]),
             q_value=1.0,
             examples=tuple(quoted(vocabulary.tokens[token]) for token in ids[has[:, i]][:N_EXAMPLES]),
-            lines=table.lines(np.isin(of_row, ids[has[:, i]]).sum(1) > 0) if count[i] else (),
+            lines=table.lines(shows[:, i]),
             random_expected=in_random[i],
             random_p_value=chance_in_random[i],
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +58,12 @@ class Vocabulary:
             "word": np.array([numbers.setdefault(token.fold, len(numbers)) for token in looked_at]),
             "token": np.array([numbers.setdefault(token.text, len(numbers)) for token in looked_at]),
         }
+
+    @classmethod
+    @lru_cache(maxsize=1)
+    def of(cls, tokens: tuple[str, ...]) -> Vocabulary:
+        """That of a model's tokens: looked at once by all that one run says of it."""
+        return cls(tokens)
 
     def __len__(self) -> int:
         return len(self.tokens)

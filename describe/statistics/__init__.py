@@ -6,11 +6,13 @@ from describe.statistics.resampling import DRAWS, Resampling, resample
 from describe.statistics.significance import (
     Scatter,
     benjamini_hochberg,
+    beta_binomial,
     beta_binomial_tail,
     binomial_tail,
     cohens_h,
     scatter,
     shuffled_tail,
+    upper_tail,
 )
 
 __all__ = [
@@ -22,6 +24,7 @@ __all__ = [
     "auroc",
     "auroc_of",
     "benjamini_hochberg",
+    "beta_binomial",
     "beta_binomial_tail",
     "binomial_tail",
     "cohens_h",
@@ -31,5 +34,6 @@ __all__ = [
     "resample",
     "scatter",
     "shuffled_tail",
+    "upper_tail",
     "wilson",
 ]

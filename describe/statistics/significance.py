@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 __all__ = [
     "Scatter",
     "benjamini_hochberg",
+    "beta_binomial",
     "beta_binomial_tail",
     "binomial_tail",
     "cohens_h",
     "scatter",
     "shuffled_tail",
+    "upper_tail",
 ]
 
 Floats = NDArray[np.float64]
@@ -63,15 +65,24 @@ def scatter(count: NDArray[np.int_], n: NDArray[np.int_]) -> Scatter:
     return Scatter(mean, np.clip(rho, _LEAST_RHO, 1 - _LEAST_RHO))
 
 
-def beta_binomial_tail(count: NDArray[np.int_], n: int, of: Scatter) -> Floats:
-    """P(X >= count) for X ~ BetaBinomial(n, m (1 - rho) / rho, (1 - m) (1 - rho) / rho), m the mean; T counts."""
+def beta_binomial(n: int, of: Scatter) -> Floats:
+    """Chances of all counts, T x (n + 1): BetaBinomial(n, m (1 - rho) / rho, (1 - m) (1 - rho) / rho), m the mean."""
     from scipy.stats import betabinom
 
-    k = np.arange(n + 1)
     a, b = (share[:, None] * (1 - of.rho[:, None]) / of.rho[:, None] for share in (of.mean, 1 - of.mean))
-    chances = betabinom.pmf(k, n, a, b)
-    tail: Floats = (chances * (k >= count[:, None])).sum(1)  # betabinom.sf is 1 - cdf, and loses what is below 1e-16
-    return np.minimum(tail, 1.0)
+    chances: Floats = betabinom.pmf(np.arange(n + 1), n, a, b)
+    return chances
+
+
+def upper_tail(chances: Floats, count: NDArray[np.int_]) -> Floats:
+    """P(X >= count), T, of `beta_binomial`'s chances. (Its own ``sf`` is 1 - cdf, and loses what is below 1e-16.)"""
+    above = np.arange(chances.shape[1]) >= count[:, None]
+    return np.minimum((chances * above).sum(1), 1.0)
+
+
+def beta_binomial_tail(count: NDArray[np.int_], n: int, of: Scatter) -> Floats:
+    """P(X >= count) of T counts out of n that scatter so."""
+    return upper_tail(beta_binomial(n, of), count)
 
 
 def shuffled_tail(related: NDArray[np.bool_]) -> Floats:
