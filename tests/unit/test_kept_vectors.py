@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from describe.inference import from_files
 from describe.pipeline.extraction import compute, kept_vectors
 from describe.pipeline.extraction.compute import Means, kept_sources
+from describe.pipeline.extraction.views import stream_sources
+from describe.readings import DIRECT
 from describe.weights import HeadWeights, open_model
 from describe.weights.locate import cache_folder
 from tests import tiny
@@ -26,6 +29,11 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HeadWeights:
 def read(weights: HeadWeights, precision: str = "float32") -> torch.Tensor:
     means = Means(CPU, precision)
     return kept_sources(weights, means, means.plan(weights, layers=1)).of(slice(None))
+
+
+def streams(weights: HeadWeights, layers: list[int], n: int = 50) -> dict[int, torch.Tensor]:
+    found = stream_sources(weights, DIRECT, torch.arange(n), layers, Means(CPU, "float32"))
+    return {layer: vectors[:].clone() for layer, vectors in found}
 
 
 def files() -> list[Path]:
@@ -62,4 +70,26 @@ def test_what_is_used_least_goes(weights: HeadWeights, monkeypatch: pytest.Monke
     monkeypatch.setattr(kept_vectors, "MOST", 2 * old.stat().st_size + 1000)
     read(weights, "float64")
     assert old not in files()
+    assert len(files()) == 1
+
+
+def test_a_layers_stream_vectors_are_computed_once(weights: HeadWeights, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, others = streams(weights, [0, 2]), streams(weights, [0, 2], n=40)
+    whole = streams(weights, [0, 1, 2])
+    assert all(torch.equal(vectors, whole[layer]) for layer, vectors in first.items())
+    monkeypatch.delattr(from_files, "open_layerwise")
+    assert all(torch.equal(vectors, whole[layer]) for layer, vectors in streams(weights, [0, 1, 2]).items())
+    assert all(torch.equal(vectors, others[layer]) for layer, vectors in streams(weights, [0, 2], n=40).items())
+    with pytest.raises(ImportError):
+        streams(weights, [1, 2], n=40)
+
+
+def test_a_run_whose_layers_take_too_much_keeps_none(weights: HeadWeights, monkeypatch: pytest.MonkeyPatch) -> None:
+    streams(weights, [1])
+    one = files()[0].stat().st_size
+    files()[0].unlink()
+    monkeypatch.setattr(kept_vectors, "MOST", 2 * one)
+    streams(weights, [0, 1, 2])
+    assert not files()
+    streams(weights, [1])
     assert len(files()) == 1

@@ -15,7 +15,7 @@ from describe.inference.layerwise import LayerwiseModel
 from describe.inference.lens import _ridge
 from describe.inference.stream import stream_vectors
 from describe.maps import own_heads, salient_operations, source_vectors
-from describe.pipeline.extraction import stream_state, views
+from describe.pipeline.extraction import kept_vectors, stream_state, views
 from describe.pipeline.extraction.compute import Means
 from describe.pipeline.extraction.lenses import output_lens
 from describe.pipeline.extraction.views import layer_views, readable
@@ -88,6 +88,7 @@ def test_little_memory_changes_nothing(model: tuple[object, str], source: str, m
 
 
 def test_a_broken_run_goes_on_where_it_stood(model: tuple[object, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_vectors, "MOST", 0)
     whole = seen(model[1], ALL)
     monkeypatch.setattr(stream_state, "SECONDS", 0)
     broken: Iterator[tuple[int, object]] = layer_views(model[1], open_model(model[1]), ALL, range(3), MEANS)

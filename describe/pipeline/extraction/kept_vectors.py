@@ -1,7 +1,7 @@
-"""The paper's source vectors in a file, beside the hashes of models: stages and commands in a row compute them once.
+"""Source vectors in files, beside the hashes of models: stages and commands in a row compute them once.
 
-They depend on the model's content, the precision, and what computes them, and are kept to the last bit. What is used
-least recently goes when there are too many.
+They depend on the model's content, the precision, and what computes them (a layer's stream vectors also on the openings
+and tokens), and are kept to the last bit. What is used least recently goes when there are too many.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,37 +21,74 @@ from describe.records import ModelInfo
 from describe.versions import versions
 from describe.weights.locate import cache_folder
 
-__all__ = ["MOST", "load_vectors", "save_vectors"]
+__all__ = ["MOST", "StreamVectors", "load_vectors", "save_vectors"]
 
 MOST = 2 << 30
 """Bytes that the files take in all, at most."""
 
 FREE = 4
-"""How many times its size must be free on the disk for a file to be written."""
+"""How many times the size of what a run keeps must be free on the disk for a file of it to be written."""
+
+
+SHARE = 0.7
+"""The share of `MOST` that the layers of one run may take together: those of `demo`, all of them, do."""
 
 
 def load_vectors(model: ModelInfo, device: torch.device, dtype: torch.dtype) -> Tensor | None:
-    """The source vectors (V, d) on the device; None where they are not kept."""
+    """The paper's source vectors (V, d) on the device; None where they are not kept."""
+    return _load(_of_vocabulary(model, device, dtype), (model.vocab_size, model.d_model), device, dtype)
+
+
+def save_vectors(model: ModelInfo, x: Tensor) -> None:
+    """Keep the paper's source vectors; where there is little room, or none to write to, they are computed again next
+    time."""
+    size = x.numel() * x.element_size()
+    if size <= MOST:
+        _save(_of_vocabulary(model, x.device, x.dtype), x, size)
+
+
+class StreamVectors:
+    """The stream vectors (n, d) of tokens ``ids`` (n,) behind openings, each layer's in a file of its own."""
+
+    def __init__(
+        self, model: ModelInfo, openings: Sequence[Sequence[int]], ids: Tensor, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        behind = [list(opening) for opening in openings]
+        used = versions("torch", "transformers")
+        self._told = [model.content_hash, behind, ids.tolist(), str(dtype), device.type, used]
+        self._shape, self._device, self._dtype = (len(ids), model.d_model), device, dtype
+
+    def load(self, layer: int) -> Tensor | None:
+        """Those of a layer on the device; None where they are not kept."""
+        return _load(self._path(layer), self._shape, self._device, self._dtype)
+
+    def save(self, layer: int, vectors: Tensor, together: int) -> None:
+        """Keep those of a layer, one of so many of a run; where those together take too much, none of them."""
+        size = vectors.numel() * vectors.element_size() * together
+        if size <= SHARE * MOST:
+            _save(self._path(layer), vectors, size)
+
+    def _path(self, layer: int) -> Path:
+        return _path([*self._told, layer])
+
+
+def _load(path: Path, shape: tuple[int, int], device: torch.device, dtype: torch.dtype) -> Tensor | None:
     from safetensors import SafetensorError, safe_open
 
-    path = _path(model, device, dtype)
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
             found: Tensor = file.get_tensor("x")
         os.utime(path)
     except (OSError, SafetensorError):
         return None
-    return found if found.shape == (model.vocab_size, model.d_model) and found.dtype == dtype else None
+    return found if found.shape == shape and found.dtype == dtype else None
 
 
-def save_vectors(model: ModelInfo, x: Tensor) -> None:
-    """Keep the source vectors; where there is little room, or none to write to, they are computed again next time."""
+def _save(path: Path, x: Tensor, size: int) -> None:
+    """Write a file of a run that keeps so many bytes in all."""
     from safetensors.torch import save_file
 
-    path, size = _path(model, x.device, x.dtype), x.numel() * x.element_size()
     partial = path.with_suffix(f".{os.getpid()}")
-    if size > MOST:
-        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if shutil.disk_usage(path.parent).free < FREE * size:
@@ -73,6 +111,9 @@ def _drop(folder: Path) -> None:
             file.unlink(missing_ok=True)
 
 
-def _path(model: ModelInfo, device: torch.device, dtype: torch.dtype) -> Path:
-    told = json.dumps([model.content_hash, str(dtype), device.type, versions("torch")])
-    return cache_folder("vectors") / f"{hashlib.sha256(told.encode()).hexdigest()}.safetensors"
+def _of_vocabulary(model: ModelInfo, device: torch.device, dtype: torch.dtype) -> Path:
+    return _path([model.content_hash, str(dtype), device.type, versions("torch")])
+
+
+def _path(told: list[object]) -> Path:
+    return cache_folder("vectors") / f"{hashlib.sha256(json.dumps(told).encode()).hexdigest()}.safetensors"

@@ -19,6 +19,7 @@ from describe.maps import KeptRows, LayerView, Rows, ScratchRows, SourceVectors,
 from describe.maps.blocks import blocks
 from describe.pipeline.common import Progress, silent
 from describe.pipeline.extraction.compute import Means, kept_sources, kept_unembed
+from describe.pipeline.extraction.kept_vectors import StreamVectors
 from describe.pipeline.extraction.lenses import output_lens
 from describe.pipeline.extraction.memory import room
 from describe.pipeline.extraction.stream_state import StreamState
@@ -112,30 +113,39 @@ def stream_sources(
     progress: Progress = silent,
 ) -> Iterator[tuple[int, KeptRows]]:
     """The source vectors of tokens ``ids`` (n,) in each of the layers, ascending, (n, d), as the model reads them
-    behind the reading's openings, their mean not taken off; what was killed goes on.
+    behind the reading's openings, their mean not taken off; what was killed goes on, and what is kept is not run again.
 
     ``keep``: where they are kept, until the next layer is asked for. Raises `CheckpointError` where the model cannot
     be run.
     """
+    openings = [weights.opening_ids(text) for text in reading.openings]
+    keep = keep or (lambda shape: torch.empty(shape, device=means.device, dtype=means.dtype))
+    kept = StreamVectors(weights.info, openings, ids, means.device, means.dtype)
+    in_memory = isinstance(keep((1, weights.info.d_model)), Tensor)
+    missing, total = list(layers), max(layers) + 1
+    while missing and in_memory and (known := kept.load(missing[0])) is not None:
+        progress("read", missing[0] + 1, total)
+        yield missing.pop(0), known
+    if not missing:
+        return
     from describe.inference.from_files import open_layerwise
     from describe.inference.stream import Standing, stream_vectors
-
-    openings = [weights.opening_ids(text) for text in reading.openings]
-    before = torch.tensor([token for opening in openings for token in opening], dtype=torch.long)
-    running = open_layerwise(weights, torch.cat([ids, before]), means.device, means.dtype)
-    state = StreamState(weights.info.content_hash, openings, ids, means.dtype)
-    keep = keep or (lambda shape: torch.empty(shape, device=means.device, dtype=means.dtype))
-    standing = state.load(layers[0], keep, weights.info.d_model, means.device)
-    total = max(layers) + 1
-    progress("read", 0 if standing is None else standing.layer, total)
 
     def passed(standing: Standing) -> None:
         progress("read", standing.layer, total)
         state.keep(standing)
 
-    yield from stream_vectors(
-        running, openings, ids, layers, keep=keep, block=means.block, standing=standing, passed=passed
-    )
+    before = torch.tensor([token for opening in openings for token in opening], dtype=torch.long)
+    running = open_layerwise(weights, torch.cat([ids, before]), means.device, means.dtype)
+    state = StreamState(weights.info.content_hash, openings, ids, means.dtype)
+    standing = state.load(missing[0], keep, weights.info.d_model, means.device)
+    progress("read", 0 if standing is None else standing.layer, total)
+    for layer, vectors in stream_vectors(
+        running, openings, ids, missing, keep=keep, block=means.block, standing=standing, passed=passed
+    ):
+        if isinstance(vectors, Tensor):
+            kept.save(layer, vectors, len(layers))
+        yield layer, vectors
     state.remove()
 
 
