@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from describe.errors import CheckpointError
 from describe.text import shortened
 from describe.weights.checkpoint_files import read_json
+from describe.weights.gguf_loading import quick_gguf
 from describe.weights.sources import GgufSource
 
 if TYPE_CHECKING:
@@ -182,7 +184,8 @@ def load_tokenizer(path: Path) -> Any:
 
     folder, options = (path.parent, {"gguf_file": path.name}) if path.is_file() else (path, {})
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
+        with quick_gguf() if options else nullcontext():
+            return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # transformers raises whatever its tokenizers raise, and what is in Rust panics

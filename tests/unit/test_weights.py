@@ -8,6 +8,7 @@ import gguf
 import pytest
 import torch
 
+from describe.inference.loading import load_network
 from describe.maps import salient_operations, source_vectors
 from describe.weights import HeadWeights, open_model
 from describe.weights.vocabulary import hub_tokens
@@ -60,6 +61,30 @@ def test_quantised_gguf_is_dequantised_tensor_by_tensor(tmp_path: Path) -> None:
                 packed = gguf.quants.quantize(parameter.numpy(), kind)
                 parameter.copy_(torch.from_numpy(gguf.quants.dequantize(packed, kind)))
     assert_equals_modules(open_model(str(tiny.write_gguf(model, tmp_path / "q8.gguf", kind))), model)
+
+
+def test_a_gguf_file_is_loaded_the_same_and_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import AutoModelForCausalLM
+
+    path = tiny.write_gguf(tiny.tiny_model("llama"), tmp_path / "tiny.gguf")
+    read: list[object] = []
+
+    class Counting(gguf.GGUFReader):  # type: ignore[misc]
+        def __init__(self, *arguments: object) -> None:
+            read.append(arguments)
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(gguf, "GGUFReader", Counting)
+    options = {"gguf_file": path.name, "dtype": torch.float32}
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path, **options)
+    slow = len(read)
+    quick = load_network(str(path), torch.float32)
+    assert 1 == len(read) - slow < slow
+    assert gguf.GGUFReader is Counting, "as it was before"
+    ours, theirs = quick.state_dict(), plain.state_dict()
+    assert list(ours) == list(theirs)
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert quick.config.to_dict() == plain.config.to_dict()
 
 
 def test_shards_a_missing_wrapper_and_half_precision(tmp_path: Path) -> None:
