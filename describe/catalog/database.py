@@ -46,7 +46,8 @@ def connect(where: str, *, create: bool) -> Engine:
 
     A database that is not there or empty becomes a catalogue when ``create`` is set: a SQLite file with the first thing
     that is committed. An older catalogue is upgraded in one transaction, after a copy of a SQLite file was written
-    beside it; of one that may not be written to a copy elsewhere is upgraded and read. One file has one engine in a
+    beside it; of one that may not be written to a copy elsewhere is upgraded and read, and likewise of one whose log
+    cannot be read where it is. One file has one engine in a
     process, however often it is opened; `let_go` of it as often. Raises `CatalogueError`, with nothing changed, for a
     database of something else, of a newer headscribe, or that cannot be opened.
     """
@@ -126,11 +127,11 @@ def write_often(engine: Engine, *, wait: float = LOCK_WAIT) -> Connection:
 
 
 def _open_upgraded(url: URL, where: str, file: SqliteFile, create: bool, copy: ExitStack) -> Engine:
-    """Open a SQLite file; one that is older and may not be written to is read from a copy, which is upgraded."""
-    try:
-        return _open(url, where, file, create)
-    except CannotBeUpgradedError:
-        pass
+    """Open a SQLite file; one that may not be written to and is older, or has a log out of reach, is read from a copy,
+    which is upgraded."""
+    if not file.log_out_of_reach:
+        with suppress(CannotBeUpgradedError):
+            return _open(url, where, file, create)
     path = copy.enter_context(file.copied())
     copied = SqliteFile(where, path, False)
     engine = _open(URL.create("sqlite", database=str(path)), where, copied, False)

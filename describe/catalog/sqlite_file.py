@@ -7,6 +7,7 @@ next process to close it would delete the write-ahead log under us (https://sqli
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -66,13 +67,25 @@ class SqliteFile:
         """Whether this user may write to the file, and make SQLite's own files beside it."""
         return os.access(self._real, os.W_OK) and os.access(self._real.parent, os.W_OK)
 
+    @property
+    def log_out_of_reach(self) -> bool:
+        """Whether there is a log, but not the index that SQLite reads it by, nor a folder to make that in."""
+        index = Path(f"{self._real}-shm")
+        return self._is_logged and not (os.access(self._real.parent, os.W_OK) or os.access(index, os.R_OK))
+
     @contextmanager
     def copied(self) -> Iterator[Path]:
-        """A copy in a folder of its own, for as long as the block lasts."""
+        """A copy in a folder of its own, for as long as the block lasts.
+
+        Raises `CatalogueError` where the files of a log out of reach cannot be read, or change meanwhile.
+        """
         with TemporaryDirectory(prefix="headscribe-") as folder:
             copy = Path(folder) / self._real.name
-            with closing(self._another()) as connection:
-                connection.execute("VACUUM INTO ?", (str(copy),))
+            if self.log_out_of_reach:
+                self._copy_with_log(copy)
+            else:
+                with closing(self._another()) as connection:
+                    connection.execute("VACUUM INTO ?", (str(copy),))
             yield copy
 
     @property
@@ -197,6 +210,33 @@ class SqliteFile:
         if not os.access(parent, os.W_OK | os.X_OK):
             raise CatalogueError(f"cannot make the catalogue '{self.where}': '{parent}' cannot be written to")
 
+    @property
+    def _log(self) -> Path:
+        return Path(f"{self._real}-wal")
+
+    @property
+    def _is_logged(self) -> bool:
+        """Whether anything is in the log, which SQLite did not take into the file yet."""
+        with suppress(OSError):
+            return self._log.stat().st_size > 0
+        return False
+
+    def _copy_with_log(self, copy: Path) -> None:
+        """Copy file and log byte by byte. This process has no lock on them to lose: SQLite cannot open them."""
+        copies = {self._real: copy, self._log: Path(f"{copy}-wal")}
+        try:
+            before = [(about.st_mtime_ns, about.st_size) for about in map(os.stat, copies)]
+            for one, other in copies.items():
+                shutil.copyfile(one, other)
+            after = [(about.st_mtime_ns, about.st_size) for about in map(os.stat, copies)]
+        except OSError as error:
+            raise CatalogueError(
+                f"cannot read the catalogue '{self.where}' with its log '{self._log.name}', in a folder that cannot be"
+                f" written to: {error.strerror or error}"
+            ) from error
+        if before != after:
+            raise CatalogueError(f"the catalogue '{self.where}' is being written to: run the same again")
+
     def _address(self) -> str:
         """A URI by which SQLite opens the file, and never makes one.
 
@@ -205,7 +245,7 @@ class SqliteFile:
         how = "mode=rw"
         if self.read_only:
             how = "mode=ro"
-        elif not os.access(self._real.parent, os.W_OK) and not Path(f"{self._real}-wal").exists():
+        elif not os.access(self._real.parent, os.W_OK) and not self._is_logged:
             how = "mode=ro&immutable=1"
         return f"{self.path.as_uri()}?{how}"
 

@@ -6,9 +6,10 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import sqlite3
 from contextlib import closing, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -220,6 +221,30 @@ def test_an_older_catalogue_that_may_not_be_written_to_is_read_from_a_copy(
     assert not copies[0].exists()
     assert place.read_bytes() == before
     assert sorted(tmp_path.iterdir()) == files
+
+
+def test_a_log_that_cannot_be_read_where_it_is_is_read_with_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shared").mkdir()
+    place = tmp_path / "shared/c.db"
+    with Catalogue(str(tmp_path / "c.db"), create=True) as written:
+        written.register_model(INFO)
+        shutil.copy(tmp_path / "c.db", place)
+        written.register_model(replace(INFO, name="in the log", content_hash="log"))
+        shutil.copy(tmp_path / "c.db-wal", f"{place}-wal")
+    files = {file: file.read_bytes() for file in place.parent.iterdir()}
+    really = os.access
+    allowed = lambda path, mode: really(path, mode) and (mode != os.W_OK or "headscribe-" in str(path))  # noqa: E731
+    monkeypatch.setattr("os.access", allowed)
+    with Catalogue(str(place)) as opened:
+        assert {model.name for model in opened.models()} == {INFO.name, "in the log"}
+        with pytest.raises(DBAPIError, match="readonly"):
+            opened.register_labeller("openai:x", "p-1", "text", {})
+    assert {file: file.read_bytes() for file in place.parent.iterdir()} == files
+    monkeypatch.setattr("shutil.copyfile", lambda one, other: os.utime(place, (1, 1)))
+    with pytest.raises(CatalogueError, match="is being written to: run the same again"):
+        Catalogue(str(place))
 
 
 def test_an_older_catalogue_is_upgraded_after_a_backup(tmp_path: Path) -> None:
