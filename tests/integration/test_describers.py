@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +16,16 @@ from app.main import main
 from tests.fake_llm import Action, Call, FakeLLM, completion, right_answer
 
 PRICES = ("--price-in", "1", "--price-out", "10", "--max-tokens", "100")
+KILLED_AT_THE_6TH = """
+import itertools, os, signal, sys
+from describe.catalog import Catalogue
+save, number = Catalogue.save_description, itertools.count(1)
+def once(*given):
+    return os.kill(os.getpid(), signal.SIGKILL) if next(number) == 6 else save(*given)
+Catalogue.save_description = once
+from app.main import main
+main(sys.argv[1:])
+"""
 NO_MODEL = Action(404, {"error": {"message": "no such model"}})
 
 
@@ -79,3 +92,16 @@ def test_one_budget_and_one_plan(by: Any, fake_llm: FakeLLM, capsys: pytest.Capt
     assert f"all      {left} calls" in capsys.readouterr().out
     assert by("openai:a", "openai:b", more=PRICES) == 0, "goes on where it was"
     assert asked(fake_llm) == {"a": 12, "b": 12}
+
+
+def test_killed_during_the_second_nothing_is_paid_twice(
+    tmp_path: Path, tiny_llama: Path, fake_llm: FakeLLM, start: Callable[..., Any]
+) -> None:
+    """`kill -9` as the second reply of the second is in the ledger and its description is not in the catalogue."""
+    words = ["describe", str(tiny_llama), "--llm", "openai:a", "--llm", "openai:b", "--heads", "0"]
+    words += ["--reading", "paper", "--placebos", "0", "--concurrency", "1", "--catalog", str(tmp_path / "c.db"), "-q"]
+    environment = {**os.environ, **fake_llm.environment}
+    assert start("-c", KILLED_AT_THE_6TH, *words, env=environment).wait(60) == -signal.SIGKILL
+    assert asked(fake_llm) == {"a": 4, "b": 2}
+    assert start(*words, env=environment).wait(60) == 0
+    assert asked(fake_llm) == {"a": 4, "b": 4}
