@@ -171,7 +171,7 @@ def _sides(
     effects = cohens_h(count / rows, vocabulary.shares)
     in_random, chance_in_random = _beside(chance.of_side(kind, count, len(ids)) if chance else None, len(count))
     of_row = table.sources[:, None] if kind == "inputs" else table.targets
-    shows = (vocabulary.has[of_row] & np.isin(of_row, ids)[..., None]).any(1)
+    shows = np.asarray((vocabulary.has[of_row] & np.isin(of_row, ids)[..., None]).any(1))
     for i, prop in enumerate(vocabulary.properties):
         yield Evidence(
             name=prop.name,

@@ -77,7 +77,8 @@ def beta_binomial(n: int, of: Scatter) -> Floats:
 def upper_tail(chances: Floats, count: NDArray[np.int_]) -> Floats:
     """P(X >= count), T, of `beta_binomial`'s chances. (Its own ``sf`` is 1 - cdf, and loses what is below 1e-16.)"""
     above = np.arange(chances.shape[1]) >= count[:, None]
-    return np.minimum((chances * above).sum(1), 1.0)
+    tails: Floats = np.minimum((chances * above).sum(1), 1.0)
+    return tails
 
 
 def beta_binomial_tail(count: NDArray[np.int_], n: int, of: Scatter) -> Floats:
