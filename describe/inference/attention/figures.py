@@ -60,27 +60,32 @@ def figures(patterns: Tensor, marks: TextMarks) -> Tensor:
 
     Every mean is over the places from `FIRST_PLACE` on.
     """
-    seen = patterns[:, FIRST_PLACE:]
+    seen = patterns[:, FIRST_PLACE:].clone(memory_format=torch.contiguous_format)
+    rows = seen.shape[1]
     places = torch.arange(marks.length, device=patterns.device, dtype=seen.dtype)
     by_key = torch.stack([torch.ones_like(places), places, marks.punctuation, marks.line_break], dim=1)
     total, place, punctuation, line_break = (seen @ by_key).unbind(-1)
-    near = [patterns.diagonal(-back, 1, 2)[:, FIRST_PLACE - back :] for back in range(LOCAL)]
-    distance, explained = _distance(seen, places[FIRST_PLACE:], total, place)
+    logs = seen.clamp(min=torch.finfo(seen.dtype).tiny).log_()
+    entropy = -torch.linalg.vecdot(seen.flatten(1), logs.flatten(1)) / rows
+    first = seen[..., 0].mean(1)
+    seen[..., 0] = 0  # beside it all are told apart by their distance
+    by_distance = _by_distance(seen)
+    near = by_distance[:, :LOCAL] / rows  # which none of these places is to the first token
     found = {
-        "first": seen[..., 0].mean(1),
-        "itself": near[0].mean(1),
-        "previous": near[1].mean(1),
-        "before_previous": near[2].mean(1),
+        "first": first,
+        "itself": near[:, 0],
+        "previous": near[:, 1],
+        "before_previous": near[:, 2],
         "punctuation": punctuation.mean(1),
         "line_break": line_break.mean(1),
-        "local": torch.stack(near).sum(0).mean(1),
+        "local": near.sum(1),
         "nowhere": (1 - total).clamp(min=0).mean(1),
-        "placed": explained,
-        "distance": distance,
-        "entropy": torch.special.entr(seen).sum(-1).mean(1),
+        "placed": _placed(seen, by_distance),
+        "distance": ((places[FIRST_PLACE:] * total - place) / total.clamp(min=1e-9)).mean(1),
+        "entropy": entropy,
     }
-    for name, (rows, columns, n) in marks.pairs.items():
-        found[name] = patterns[:, rows, columns].sum(1) / (n or float("nan"))
+    for name, (of, to, n) in marks.pairs.items():
+        found[name] = patterns[:, of, to].sum(1) / (n or float("nan"))
     return torch.stack([found[figure.name] for figure in FIGURES], dim=1)
 
 
@@ -90,24 +95,27 @@ def uniform_figures(marks: TextMarks) -> Tensor:
     return figures(alike / alike.sum(-1, keepdim=True), marks)[0]
 
 
-def _distance(seen: Tensor, places: Tensor, total: Tensor, place: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean distance (H,), and how much of the squared attention beside the first token distance alone explains.
-
-    With m(d) the mean attention to what is d tokens back, over the n(d) places that have such a token,
-    the latter is the sum of n(d) m(d)^2 over the sum of all squares: 1 for a head that knows distances only.
-    """
-    mean = ((places * total - place) / total.clamp(min=1e-9)).mean(1)
+def _by_distance(seen: Tensor) -> Tensor:
+    """The attention (H, T) of the last rows (H, R, T) of causal patterns to what is 0, 1, 2, ... tokens back."""
     heads, rows, columns = seen.shape
-    first = columns - rows
     # Read as rows of T + 1 instead of T, the entries of one distance stand in one column.
-    flat, width = seen.reshape(heads, -1), columns + 1
+    flat, width = seen.flatten(1), columns + 1
     whole = flat.shape[1] // width * width
     sums = flat[:, :whole].view(heads, -1, width).sum(1)
     sums[:, : flat.shape[1] - whole] += flat[:, whole:]
+    return sums[:, (columns - rows - torch.arange(columns, device=seen.device)) % width]
+
+
+def _placed(seen: Tensor, by_distance: Tensor) -> Tensor:
+    """How much (H,) of the squared attention, that to the first token left out, distance alone explains.
+
+    With m(d) the mean attention to what is d tokens back, over the n(d) places that have such a token, this is the sum
+    of n(d) m(d)^2 over the sum of all squares: 1 for a head that knows distances only.
+    """
+    _, rows, columns = seen.shape
+    first = columns - rows
     backs = torch.arange(columns, device=seen.device)
-    by_distance = sums[:, (first - backs) % width]
-    by_distance[:, first:] -= seen[..., 0]
-    counts = (columns - torch.maximum(backs + 1, torch.tensor(first, device=seen.device))).clamp(min=1)
-    squares = seen[..., 1:].square().sum((1, 2))
-    explained = (by_distance.square() / counts).sum(1) / squares.clamp(min=1e-12)
-    return mean, explained.clamp(max=1)
+    counts = (columns - (backs + 1).clamp(min=first)).clamp(min=1)
+    flat = seen.flatten(1)
+    explained = (by_distance.square() / counts).sum(1) / torch.linalg.vecdot(flat, flat).clamp(min=1e-12)
+    return explained.clamp(max=1)
