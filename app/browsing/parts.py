@@ -21,11 +21,11 @@ from describe.catalog.figures import head_figure
 from describe.export.html import App, render_index, render_map
 from describe.export.html.data import Tables, pack_head, pack_rows
 from describe.export.html.overview import Operation, Overview, overview
-from describe.head_record import DescriptionRecord, HeadRecord
+from describe.head_record import DescriptionRecord, HeadRecord, State
 from describe.records import HeadId, ModelInfo
 from describe.text import visible
 
-__all__ = ["MOST_MATCHES", "Shown", "forget", "found", "head_part", "index_page", "model_page", "shown"]
+__all__ = ["MOST_MATCHES", "Shown", "forget", "found", "head_part", "index_page", "model_page", "models", "shown"]
 
 MOST_MATCHES = 200
 """Heads of a search that are told of; the map shows all."""
@@ -69,7 +69,8 @@ def index_page(
     catalogue: Catalogue, rows: Sequence[Part], app: App, *, generated: str, version: str, trouble: str = ""
 ) -> str:
     """The page that lists models, given as `BrowseStore.models` does; and says what is wrong with an address."""
-    outcomes = catalogue.browse.outcomes([row["extraction_id"] for row in rows])
+    of_these = tuple(row["extraction_id"] for row in rows)
+    outcomes = _outcomes(str(catalogue.engine.url), catalogue, of_these, _newest(catalogue))
     models = []
     for row in rows:
         counts, describers = outcomes[row["extraction_id"]]
@@ -132,9 +133,30 @@ def _overview(place: str, catalogue: Catalogue, one: Shown, newest: tuple[int, .
     return made
 
 
+def models(catalogue: Catalogue) -> Sequence[Part]:
+    """All models, as `BrowseStore.models` gives them, the newest first."""
+    return _models(str(catalogue.engine.url), catalogue, _newest(catalogue))
+
+
+@lru_cache(maxsize=4)
+def _models(place: str, catalogue: Catalogue, newest: tuple[int, ...]) -> Sequence[Part]:
+    """All models, counted again as `_overview`."""
+    return tuple(catalogue.browse.models()[::-1])
+
+
+@lru_cache(maxsize=4)
+def _outcomes(
+    place: str, catalogue: Catalogue, extractions: tuple[int, ...], newest: tuple[int, ...]
+) -> dict[int, tuple[dict[State, int], list[str]]]:
+    """How many heads of each extraction are in which state, and who described any; counted again as `_overview`."""
+    return catalogue.browse.outcomes(extractions)
+
+
 def forget() -> None:
-    """Make every map again at its next request."""
+    """Make every map again, and count again, at the next request."""
+    _models.cache_clear()
     _overview.cache_clear()
+    _outcomes.cache_clear()
 
 
 def _operations(catalogue: Catalogue, model_id: int) -> list[Operation]:

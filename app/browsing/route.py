@@ -119,7 +119,7 @@ def _made() -> dict[str, str]:
 
 def _map(query: Query) -> Response:
     """The map of the model in the address; without one that of the only model, or all models."""
-    models = catalogue().browse.models()[::-1]
+    models = parts.models(catalogue())
     if "model" not in query and len({one["model_id"] for one in models}) != 1:
         return _page(parts.index_page(catalogue(), models, _app(), **_made()))
     one = parts.shown(catalogue(), query.get("model") or models[0]["model"])
@@ -135,7 +135,7 @@ def _trouble(words: str, path: str) -> Response:
     """A wrong address in one line: on the page of all models, or as the answer to a page."""
     if path not in _PAGES:
         return PlainTextResponse(words + "\n", 404)
-    models = catalogue().browse.models()[::-1]
+    models = parts.models(catalogue())
     return _page(parts.index_page(catalogue(), models, _app(), **_made(), trouble=words), 404)
 
 

@@ -175,10 +175,14 @@ class AttentionStore:
             row = newest_run(connection, model_id)
         return None if row is None else (row["id"], _provenance(row))
 
-    def of_layer(self, connection: Connection, run_id: int, layer: int) -> dict[int, AttentionRecord]:
-        """The records of a layer's heads, by head."""
+    def of_layer(
+        self, connection: Connection, run_id: int, layer: int, head: int | None = None
+    ) -> dict[int, AttentionRecord]:
+        """The records of a layer's heads, by head; ``head``: of this one alone."""
         table = attention_head
         query = select(table.c.head, table.c.found).where(table.c.run_id == run_id, table.c.layer == layer)
+        if head is not None:
+            query = query.where(table.c.head == head)
         return {row.head: unpacked(row.found) for row in connection.execute(query)}
 
 

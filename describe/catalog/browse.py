@@ -97,7 +97,7 @@ class BrowseStore:
             )
             .outerjoin(told, told.c.head_id == head.c.id)
             .where(head.c.extraction_id.in_(extraction_ids))
-            .group_by(head.c.id, head.c.extraction_id)
+            .group_by(head.c.extraction_id, head.c.layer, head.c.head)  # in the order of the index
             .subquery()
         )
         counts = select(best.c.extraction_id, best.c.best, func.count()).group_by(best.c.extraction_id, best.c.best)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import ColumnElement, Connection, Engine, select
 
 from describe.catalog import schema
 from describe.catalog.heads import head_id
@@ -80,13 +80,13 @@ class CheckStore:
         with self._engine.connect() as connection:
             return {HeadId(row.layer, row.head): row.found for row in connection.execute(query)}
 
-    def of_layer(self, connection: Connection, extraction_id: int, layer: int) -> dict[int, Found]:
-        """The newest check of the mappings of each head of a layer in prompts, by the head's id in the catalogue."""
+    def of_heads(self, connection: Connection, wanted: ColumnElement[bool]) -> dict[int, Found]:
+        """The newest check of the mappings of each of some heads in prompts, by the head's id in the catalogue."""
         head, table = schema.head, schema.head_check
         query = (
             select(table.c.head_id, table.c.found, table.c.settings)
             .join(head, table.c.head_id == head.c.id)
-            .where(head.c.extraction_id == extraction_id, head.c.layer == layer)
+            .where(wanted)
             .order_by(table.c.id)
         )
         rows = connection.execute(query)

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, select
+from sqlalchemy import ColumnElement, Connection, Row, and_, bindparam, select
 
 from describe.catalog import schema
 from describe.catalog.heads import IS_HEAD, place
@@ -15,7 +15,7 @@ from describe.catalog.rows import bare, iso, now, storable
 from describe.head_record import DescriptionProvenance, DescriptionRecord
 from describe.records import Description, HeadId
 
-__all__ = ["descriptions_of_layer", "insert_description"]
+__all__ = ["descriptions_of", "insert_description"]
 
 # Built once: building it anew for every head costs more than running it.
 _BY_LABELLER = and_(
@@ -57,14 +57,13 @@ def insert_description(
         add_description(connection, extraction_id, head_id, described, fields["inputs"], fields["pattern"])
 
 
-def descriptions_of_layer(
+def descriptions_of(
     connection: Connection,
-    extraction_id: int,
-    layer: int,
+    wanted: ColumnElement[bool],
     scores: dict[int, dict[str, Any]],
     labellers: Collection[int] | None,
 ) -> dict[int, list[DescriptionRecord]]:
-    """The descriptions of each head of a layer, by the head's id: of the whole head first, then in order of entry.
+    """The descriptions of each of some heads, by the head's id: of the whole head first, then in order of entry.
 
     ``scores`` are those of descriptions, by their id; ``labellers``: the descriptions of these alone.
     """
@@ -74,7 +73,7 @@ def descriptions_of_layer(
         select(description, *made_by)
         .join(head, description.c.head_id == head.c.id)
         .join(labeller, description.c.labeller_id == labeller.c.id)
-        .where(head.c.extraction_id == extraction_id, head.c.layer == layer)
+        .where(wanted)
         .order_by(description.c.role, description.c.id)
     )
     if labellers is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import ColumnElement, Connection, Engine, select
 
 from describe.catalog import schema
 from describe.catalog.heads import head_id
@@ -54,13 +54,13 @@ class EvidenceStore:
             newest = {HeadId(row.layer, row.head): row.found for row in connection.execute(query)}
         return {found for found, evidence in newest.items() if evidence}
 
-    def of_layer(self, connection: Connection, extraction_id: int, layer: int) -> dict[int, Any]:
-        """The newest evidence of each head of a layer, ``found`` under ``settings``, by the head's id."""
+    def of_heads(self, connection: Connection, wanted: ColumnElement[bool]) -> dict[int, Any]:
+        """The newest evidence of each of some heads, ``found`` under ``settings``, by the head's id."""
         head, table = schema.head, schema.evidence
         query = (
             select(table.c.head_id, table.c.found, table.c.settings)
             .join(head, table.c.head_id == head.c.id)
-            .where(head.c.extraction_id == extraction_id, head.c.layer == layer)
+            .where(wanted)
             .order_by(table.c.id)
         )
         return {row.head_id: row for row in connection.execute(query)}

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Generic, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Engine, Select, Table, select
+from sqlalchemy import ColumnElement, Connection, Engine, Select, Table, select
 
 from describe.catalog import schema
 from describe.catalog.database import begin_write
+from describe.catalog.heads import heads_of
 from describe.catalog.rows import json_hash, now
 from describe.head_record import Json
 from describe.records import HeadId
@@ -58,22 +59,22 @@ class FindingStore(Generic[T]):
 
     def of_extraction(self, extraction_id: int, settings: Json | None = None) -> dict[HeadId, T]:
         """The newest finding of each head, or that under these settings; none of heads that have none."""
-        query = self._query(extraction_id)
+        query = self._query(heads_of(extraction_id))
         if settings is not None:
             query = query.where(self._table.c.settings_hash == json_hash(settings))
         with self._engine.connect() as connection:
             return {HeadId(row.layer, row.head): self._unpack(row.found) for row in connection.execute(query)}
 
-    def of_layer(self, connection: Connection, extraction_id: int, layer: int) -> dict[int, Finding[T]]:
-        """The newest finding of each head of a layer, by the head's id."""
-        query = self._query(extraction_id).where(schema.head.c.layer == layer)
+    def of_heads(self, connection: Connection, wanted: ColumnElement[bool]) -> dict[int, Finding[T]]:
+        """The newest finding of each of some heads, by the head's id."""
+        query = self._query(wanted)
         return {row.head_id: Finding(self._unpack(row.found), row.settings) for row in connection.execute(query)}
 
-    def _query(self, extraction_id: int) -> Select[tuple[int, int, int, Json, Json]]:
+    def _query(self, wanted: ColumnElement[bool]) -> Select[tuple[int, int, int, Json, Json]]:
         head, table = schema.head, self._table
         return (
             select(head.c.layer, head.c.head, table.c.head_id, table.c.found, table.c.settings)
             .join(head, table.c.head_id == head.c.id)
-            .where(head.c.extraction_id == extraction_id)
+            .where(wanted)
             .order_by(head.c.layer, head.c.head, table.c.id)
         )

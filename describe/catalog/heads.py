@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, and_, bindparam, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, and_, bindparam, select
 
 from describe.catalog import schema
 from describe.readings import Reading, ReadingName, unnamed
 from describe.records import HeadId, ModelInfo
 
-__all__ = ["HEAD_ID", "IS_HEAD", "head_id", "is_called", "model_info", "newest_extractions", "place"]
+__all__ = ["HEAD_ID", "IS_HEAD", "head_id", "heads_of", "is_called", "model_info", "newest_extractions", "place"]
 
 # Built once, since a head is looked for with every call.
 IS_HEAD = and_(
@@ -27,6 +27,12 @@ HEAD_ID = select(schema.head.c.id).where(IS_HEAD)
 def place(extraction_id: int, head: HeadId) -> dict[str, int]:
     """Parameters of `IS_HEAD` and `HEAD_ID`."""
     return {"of_extraction": extraction_id, "of_layer": head.layer, "of_head": head.head}
+
+
+def heads_of(extraction_id: int, layer: int | None = None, head: int | None = None) -> ColumnElement[bool]:
+    """That a row of `schema.head` is one of an extraction: any, or of this layer, or this head of the layer."""
+    known = {"extraction_id": extraction_id, "layer": layer, "head": head}
+    return and_(*(schema.head.c[name] == value for name, value in known.items() if value is not None))
 
 
 def head_id(engine: Engine, extraction_id: int, head: HeadId) -> int:

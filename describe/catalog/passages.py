@@ -10,33 +10,49 @@ Both get terms that are made here (`describe.terms`), and so find the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    JSON,
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     ForeignKey,
+    FromClause,
     Integer,
     Row,
     Subquery,
     Table,
+    TableValuedAlias,
     Text,
-    TextClause,
-    bindparam,
+    cast,
     column,
     exists,
     false,
     func,
     insert,
+    literal,
+    literal_column,
     select,
-    text,
+    table,
 )
+from sqlalchemy.dialects.postgresql import TSQUERY
 
 from describe.catalog import schema
 from describe.terms import Term, head_terms, prose_terms
 
-__all__ = ["INDEX", "add_description", "add_head", "fill", "matching", "passage", "replace_cards"]
+__all__ = [
+    "INDEX",
+    "add_description",
+    "add_head",
+    "counted",
+    "fill",
+    "matching",
+    "matching_any",
+    "passage",
+    "replace_cards",
+]
 
 passage = Table(
     "passage",
@@ -136,19 +152,67 @@ def fill(connection: Connection, rows: Sequence[str] = ("salient",)) -> None:
 
 def matching(connection: Connection, term: Term) -> Subquery:
     """The ``id`` of each passage that has a term. Nothing in the term is taken for syntax."""
-    statement, asked = _MATCHING[connection.dialect.name]
-    return statement.bindparams(bindparam("term", asked(term), unique=True)).columns(_ID).subquery()
+    index = _INDEXED[connection.dialect.name]
+    return select(index.id.label("id")).where(index.meets(literal(index.written(term)))).subquery()
 
 
-_ID = column("id", Integer)
-_MATCHING: dict[str, tuple[TextClause, Callable[[Term], str]]] = {
-    "sqlite": (
-        text("SELECT rowid AS id FROM passage_words WHERE passage_words MATCH :term"),
+def matching_any(connection: Connection, terms: Sequence[Term]) -> Subquery:
+    """The ``id`` of each passage that has one of some terms, as often as it has one."""
+    index = _INDEXED[connection.dialect.name]
+    asked = index.listed([index.written(term) for term in terms])
+    return select(index.id.label("id")).select_from(asked).join(index.table, index.meets(asked.c.value)).subquery()
+
+
+def counted(
+    connection: Connection, terms: Sequence[Term], most: int, wanted: ColumnElement[bool] | None = None
+) -> list[int]:
+    """How many passages have each of some terms, counted up to ``most``; ``wanted``: of these passages alone.
+
+    One statement: hundreds of them, or one of hundreds of parts, take longer to write than to answer.
+    """
+    index = _INDEXED[connection.dialect.name]
+    written = [index.written(term) for term in terms]
+    asked = index.listed(written)
+    having = select(index.id.label("id")).where(index.meets(asked.c.value)).correlate(asked)
+    if wanted is not None:
+        there = having.subquery()
+        having = select(passage.c.id).join(there, passage.c.id == there.c.id).where(wanted).correlate(asked)
+    number = select(func.count()).select_from(having.limit(most).subquery()).correlate(asked).scalar_subquery()
+    found: dict[str, int] = {row[0]: row[1] for row in connection.execute(select(asked.c.value, number))}
+    return [found[one] for one in written]
+
+
+class _Index(NamedTuple):
+    """How a database's index is asked.
+
+    Attributes:
+        table: whose rows are found, by their ``id``.
+        meets: that a row meets a query; ``written``: the query that a term is.
+        listed: queries as rows, each a ``value``.
+    """
+
+    table: FromClause
+    id: ColumnElement[int]
+    meets: Callable[[ColumnElement[str]], ColumnElement[bool]]
+    written: Callable[[Term], str]
+    listed: Callable[[list[str]], TableValuedAlias]
+
+
+_WORDS = table("passage_words", column("rowid", Integer))
+_INDEXED = {
+    "sqlite": _Index(
+        _WORDS,
+        _WORDS.c.rowid,
+        lambda query: literal_column("passage_words").op("MATCH", is_comparison=True)(query),
         lambda term: '"{}"{}'.format(term.text.replace('"', '""'), "*" if term.prefix else ""),
+        lambda queries: func.json_each(literal(queries, JSON)).table_valued(column("value", Text)),
     ),
-    "postgresql": (
-        text("SELECT id FROM passage WHERE words @@ CAST(:term AS tsquery)"),
+    "postgresql": _Index(
+        passage,
+        passage.c.id,
+        lambda query: literal_column("passage.words").op("@@", is_comparison=True)(cast(query, TSQUERY)),
         lambda term: "'{}'{}".format(term.text.replace("\\", "\\\\").replace("'", "''"), ":*" if term.prefix else ""),
+        lambda queries: func.json_array_elements_text(literal(queries, JSON)).table_valued(column("value", Text)),
     ),
 }
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from sqlalchemy import (
     JSON,
     Column,
+    ColumnElement,
     Connection,
     DateTime,
     Engine,
@@ -26,7 +27,7 @@ from sqlalchemy import (
 from describe.catalog import schema
 from describe.catalog.database import begin_write
 from describe.catalog.evidence import evidence_of
-from describe.catalog.heads import HEAD_ID, place
+from describe.catalog.heads import HEAD_ID, heads_of, place
 from describe.catalog.rows import json_hash, now
 from describe.head_record import RoleRecord
 from describe.records import Evidence, HeadId
@@ -123,7 +124,7 @@ class RoleStore:
         """
         found: dict[HeadId, dict[HeadId, Role]] = {}
         with self._engine.connect() as connection:
-            for row in self._rows(connection, extraction_id):
+            for row in self._rows(connection, heads_of(extraction_id)):
                 if settings is not None and row.settings_hash != json_hash(settings):
                     continue
                 outdated = row.evidence is None or (tested is not None and row.evidence["settings"] != tested)
@@ -132,10 +133,10 @@ class RoleStore:
                 found.setdefault(head, {})[head._replace(role=row.role)] = _role(row, evidence)
         return found
 
-    def of_layer(self, connection: Connection, extraction_id: int, layer: int) -> dict[int, Found]:
-        """The newest roles of each head of a layer, by the head's id: ``roles`` and their ``provenance``."""
+    def of_heads(self, connection: Connection, wanted: ColumnElement[bool]) -> dict[int, Found]:
+        """The newest roles of each of some heads, by the head's id: ``roles`` and their ``provenance``."""
         newest: dict[int, list[Row[Any]]] = {}
-        for row in self._rows(connection, extraction_id, layer):
+        for row in self._rows(connection, wanted):
             of_head = newest.setdefault(row.head_id, [])
             if of_head and of_head[-1].settings_hash != row.settings_hash:
                 of_head.clear()
@@ -152,16 +153,14 @@ class RoleStore:
             for head_id, rows in newest.items()
         }
 
-    def _rows(self, connection: Connection, extraction_id: int, layer: int | None = None) -> list[Row[Any]]:
+    def _rows(self, connection: Connection, wanted: ColumnElement[bool]) -> list[Row[Any]]:
         head = schema.head
         query = (
             select(head_role, head.c.layer, head.c.head)
             .join(head, head_role.c.head_id == head.c.id)
-            .where(head.c.extraction_id == extraction_id)
+            .where(wanted)
             .order_by(head.c.layer, head.c.head, head_role.c.role)
         )
-        if layer is not None:
-            query = query.where(head.c.layer == layer)
         return list(connection.execute(query))
 
 

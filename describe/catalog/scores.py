@@ -6,9 +6,10 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, select
+from sqlalchemy import ColumnElement, Connection, Engine, Row, select
 
 from describe.catalog import schema
+from describe.catalog.heads import heads_of
 from describe.catalog.rows import aware, iso, json_hash, now, storable
 from describe.catalog.writes import Writes
 from describe.head_record import ScoreProvenance, ScoreRecord
@@ -123,10 +124,10 @@ class ScoreStore:
     def newest(self, extraction_id: int) -> dict[int, Scores]:
         """The newest score of each description of an extraction by measure and judge, by the description's id."""
         with self._engine.connect() as connection:
-            return self.of_layer(connection, extraction_id, None)
+            return self.of_heads(connection, heads_of(extraction_id))
 
-    def of_layer(self, connection: Connection, extraction_id: int, layer: int | None) -> dict[int, Scores]:
-        """Scores of a layer alone, as `newest`; None for all."""
+    def of_heads(self, connection: Connection, wanted: ColumnElement[bool]) -> dict[int, Scores]:
+        """The newest scores of the descriptions of some heads, as `newest`."""
         head, description, judge, table = schema.head, schema.description, schema.labeller, schema.score
         query = (
             select(
@@ -140,11 +141,9 @@ class ScoreStore:
             .join(judge, table.c.judge_id == judge.c.id)
             .join(description, table.c.description_id == description.c.id)
             .join(head, description.c.head_id == head.c.id)
-            .where(head.c.extraction_id == extraction_id)
+            .where(wanted)
             .order_by(table.c.created, table.c.id)
         )
-        if layer is not None:
-            query = query.where(head.c.layer == layer)
         found: dict[int, Scores] = {}
         for row in connection.execute(query):
             found.setdefault(row.description_id, {}).setdefault(row.measure, {})[row.llm] = _record(row)

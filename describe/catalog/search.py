@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Select, case, exists, 
 from describe.catalog import schema
 from describe.catalog.cards import CardStore, head_card
 from describe.catalog.heads import newest_extractions
-from describe.catalog.passages import matching, passage
+from describe.catalog.passages import counted, matching, matching_any, passage
 from describe.records import HeadId
 from describe.terms import FAR, FRAME, MOST, Term, query_terms, telling
 
@@ -23,6 +23,9 @@ COMMON = 1000
 
 KNOWN = 5000
 """Passages of prose, and as many of tokens, whose words are taken for those that a mistyped one may stand for."""
+
+MANY = 10 * COMMON
+"""Descriptions of a describer are counted up to so many, to tell how rare a term is among them."""
 
 MANNER = 10, 0.2
 """A word in more than so many, and so large a share, of a describer's descriptions is its way of speaking."""
@@ -149,7 +152,7 @@ class SearchStore:
         told = list if tokens else telling
         terms = told(row.terms.split())[:300]
         counts = _counts(connection, terms)
-        weights = dict.fromkeys(terms, 1.0) if tokens else _rarities(connection, terms, row.llm)
+        weights = dict.fromkeys(terms, 1.0) if tokens else _rarities(connection, counts, row.llm)
         near: dict[bool, list[_Passage]] = {True: [], False: []}
         for here, head_id, found in _candidates(connection, extraction_id, row, counts):
             near[bool(here)].append(_compared(head_id, weights, told(found.split())))
@@ -272,16 +275,11 @@ def _texts(wanted: list[int]) -> Select[Any]:
     )
 
 
-def _counts(connection: Connection, terms: list[str], llm: str | None = None) -> dict[str, int]:
+def _counts(connection: Connection, terms: Sequence[str], llm: str | None = None) -> dict[str, int]:
     """How many passages have each term, counted up to one more than `COMMON`; ``llm``: of its descriptions alone."""
-    counted: dict[str, int] = {}
-    for term in terms:  # statements of one form, which is compiled once: a union of hundreds takes longer to compile
-        query = select(matching(connection, Term(term, False)).c.id)
-        if llm is not None:
-            query = query.join(passage, passage.c.id == query.selected_columns.id).where(_by(llm))
-        few = query.limit(COMMON + 1).subquery()
-        counted[term] = connection.execute(select(func.count()).select_from(few)).scalar_one()
-    return counted
+    wanted = None if llm is None else _by(llm)
+    found = counted(connection, [Term(term, False) for term in terms], COMMON + 1, wanted)
+    return dict(zip(terms, found, strict=True))
 
 
 def _candidates(connection: Connection, extraction_id: int, row: Any, counts: dict[str, int]) -> list[Any]:
@@ -295,20 +293,22 @@ def _candidates(connection: Connection, extraction_id: int, row: Any, counts: di
         rarest.append(Term(term, False))
     if not rarest:
         return []
-    every = union_all(*(select(matching(connection, term)) for term in rarest)).subquery()
+    every = matching_any(connection, rarest)
     shared = select(every.c.id, func.count().label("number")).group_by(every.c.id).subquery()
     here = passage.c.extraction_id == extraction_id
     place = func.row_number().over(partition_by=here, order_by=(shared.c.number.desc(), passage.c.id))
     theirs = (
-        select(here.label("here"), passage.c.head_id, passage.c.terms, place.label("place"))
+        select(here.label("here"), passage.c.id, place.label("place"))
         .join(shared, passage.c.id == shared.c.id)
         .where(~passage.c.of_card)
         .where(passage.c.head_id != row.head_id)
         .where(passage.c.extraction_id.in_(newest_extractions(connection).values()))
     )
-    ranked = theirs.where(passage.c.description_id.is_(None) if row.llm is None else _by(row.llm)).subquery()
-    best = select(ranked.c.here, ranked.c.head_id, ranked.c.terms).where(ranked.c.place <= CANDIDATES)
-    return list(connection.execute(best))
+    # Not "IS NULL", for which SQLite takes the index of description_id and goes through the tokens of all heads.
+    of_tokens = func.coalesce(passage.c.description_id, 0) == 0
+    ranked = theirs.where(of_tokens if row.llm is None else _by(row.llm)).subquery()
+    best = select(ranked.c.here, passage.c.head_id, passage.c.terms).join(ranked, passage.c.id == ranked.c.id)
+    return list(connection.execute(best.where(ranked.c.place <= CANDIDATES)))
 
 
 def _by(llm: str) -> ColumnElement[bool]:
@@ -318,14 +318,19 @@ def _by(llm: str) -> ColumnElement[bool]:
     return exists().where(told.c.id == passage.c.description_id, told.c.labeller_id.in_(author))
 
 
-def _rarities(connection: Connection, terms: list[str], llm: str) -> dict[str, float]:
-    """The weight of each term in descriptions by a describer; none of those that belong to its way of speaking."""
+def _rarities(connection: Connection, counts: Mapping[str, int], llm: str) -> dict[str, float]:
+    """The weight of each term in descriptions by a describer; none of those that belong to its way of speaking.
+
+    ``counts``: how many passages by anyone have each.
+    """
     told, by = schema.description, schema.labeller
-    query = select(func.count()).select_from(told).join(by, told.c.labeller_id == by.c.id)
-    number = connection.execute(query.where(by.c.llm == llm, told.c.failure.is_(None), ~told.c.unclear)).scalar_one()
+    query = select(told.c.id).join(by, told.c.labeller_id == by.c.id)
+    some = query.where(by.c.llm == llm, told.c.failure.is_(None), ~told.c.unclear).limit(MANY).subquery()
+    number = connection.execute(select(func.count()).select_from(some)).scalar_one()
     common = min(COMMON, max(MANNER[0], int(number * MANNER[1])))
-    counts = _counts(connection, terms, llm)
-    return {term: 0.0 if count > common else math.log1p(number / max(count, 1)) for term, count in counts.items()}
+    theirs = _counts(connection, [term for term, count in counts.items() if count <= COMMON], llm)
+    weights = {term: math.log1p(number / max(count, 1)) for term, count in theirs.items() if count <= common}
+    return {term: weights.get(term, 0.0) for term in counts}
 
 
 def _compared(head_id: int, weights: dict[str, float], other: list[str]) -> _Passage:

@@ -21,10 +21,10 @@ from describe.catalog.cards import CardStore
 from describe.catalog.checks import CheckStore
 from describe.catalog.claims import claimed
 from describe.catalog.database import begin_write, connect, found, let_go
-from describe.catalog.descriptions import descriptions_of_layer, insert_description
+from describe.catalog.descriptions import descriptions_of, insert_description
 from describe.catalog.evidence import EvidenceStore
 from describe.catalog.figures import FigureStore
-from describe.catalog.heads import IS_HEAD, is_called, model_info, newest_extractions, place
+from describe.catalog.heads import IS_HEAD, heads_of, is_called, model_info, newest_extractions, place
 from describe.catalog.ledger import LedgerStore
 from describe.catalog.packing import MAPPING, head_record, pack, unpack
 from describe.catalog.passages import add_head
@@ -302,6 +302,7 @@ class Catalogue:
         ``only`` one head, or with the descriptions of some labellers only. Without ``held_out``, which is two thirds of
         all that is read, records lack that field: for what shows no such rows.
         """
+        one = None if only is None else only.head
         columns = [column for column in schema.head.c if held_out or column.name != "held_out"]
         with self._engine.connect() as connection:
             run = connection.execute(select(schema.extraction).where(schema.extraction.c.id == extraction_id)).one()
@@ -316,19 +317,17 @@ class Catalogue:
             there = select(table.c.layer).where(table.c.extraction_id == extraction_id).distinct()
             layers = connection.execute(there.order_by(table.c.layer)).scalars().all()
             for layer in layers if only is None else [only.layer]:
-                of_layer = [table.c.extraction_id == extraction_id, table.c.layer == layer]
-                if only is not None:
-                    of_layer.append(table.c.head == only.head)
-                heads = connection.execute(select(*columns).where(*of_layer).order_by(table.c.head)).all()
-                scores = self.scores.of_layer(connection, extraction_id, layer)
-                descriptions = descriptions_of_layer(connection, extraction_id, layer, scores, labellers)
-                evidence = self.evidence.of_layer(connection, extraction_id, layer)
-                figures = self.figures.of_layer(connection, extraction_id, layer)
-                pairs = self.query_key.of_layer(connection, extraction_id, layer)
-                checks = self.checks.of_layer(connection, extraction_id, layer)
-                roles = self.roles.of_layer(connection, extraction_id, layer)
-                worded = self.worded.of_layer(connection, extraction_id, layer)
-                looks = self.attention.of_layer(connection, attention[0], layer) if attention else {}
+                wanted = heads_of(extraction_id, layer, one)
+                heads = connection.execute(select(*columns).where(wanted).order_by(table.c.head)).all()
+                scores = self.scores.of_heads(connection, wanted)
+                descriptions = descriptions_of(connection, wanted, scores, labellers)
+                evidence = self.evidence.of_heads(connection, wanted)
+                figures = self.figures.of_heads(connection, wanted)
+                pairs = self.query_key.of_heads(connection, wanted)
+                checks = self.checks.of_heads(connection, wanted)
+                roles = self.roles.of_heads(connection, wanted)
+                worded = self.worded.of_heads(connection, wanted)
+                looks = self.attention.of_layer(connection, attention[0], layer, one) if attention else {}
                 for row in heads:
                     head = HeadId(layer, row.head)
                     of_operations = checked.heads.get(head, {})

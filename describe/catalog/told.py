@@ -24,7 +24,7 @@ def told_of(connection: Connection, extraction_id: int, llm: str | None = None) 
     texts = [func.substr(told.c[name], 1, CUT + 1).label(name) for name in ("inputs", "pattern")]
     query = (
         select(told.c.id, told.c.head_id, by.c.llm, *texts, told.c.unclear, told.c.failure, told.c.role)
-        .add_columns(told.c.created, told.c.kind, by.c.settings)
+        .add_columns(told.c.created, told.c.kind, by.c.id.label("labeller_id"))
         .join(head, told.c.head_id == head.c.id)
         .join(by, told.c.labeller_id == by.c.id)
         .where(head.c.extraction_id == extraction_id)
@@ -33,6 +33,7 @@ def told_of(connection: Connection, extraction_id: int, llm: str | None = None) 
     if llm is not None:
         query = query.where(by.c.llm == llm)
     scores = _scores(connection, extraction_id)
+    made = {row.id: row.settings.get("shows") for row in connection.execute(select(by.c.id, by.c.settings))}
     found: dict[int, list[Told]] = {}
     for row in connection.execute(query):
         one = Told(
@@ -42,7 +43,7 @@ def told_of(connection: Connection, extraction_id: int, llm: str | None = None) 
             inputs=row.inputs,
             role=row.role or None,
             kind=row.kind,
-            tells="looks" if row.settings.get("shows") == ATTENTION else "writes",
+            tells="looks" if made[row.labeller_id] == ATTENTION else "writes",
             judged=scores.get(row.id, ()),
             described=iso(row.created),
             failure=row.failure,

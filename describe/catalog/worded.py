@@ -10,6 +10,7 @@ from typing import NamedTuple
 from sqlalchemy import (
     JSON,
     Column,
+    ColumnElement,
     Connection,
     DateTime,
     Engine,
@@ -123,14 +124,14 @@ class WordedStore:
             if now_known.get(unit := HeadId(row.layer, row.head)) == row.evidence_hash
         }
 
-    def of_layer(self, connection: Connection, extraction_id: int, layer: int) -> dict[int, list[WordedRecord]]:
-        """The wordings of each head of a layer, by the head's id, in order of entry."""
+    def of_heads(self, connection: Connection, wanted: ColumnElement[bool]) -> dict[int, list[WordedRecord]]:
+        """The wordings of each of some heads, by the head's id, in order of entry."""
         head, table, labeller = schema.head, head_worded, schema.labeller
         query = (
             select(table, *_MADE_BY)
             .join(head, table.c.head_id == head.c.id)
             .join(labeller, table.c.labeller_id == labeller.c.id)
-            .where(head.c.extraction_id == extraction_id, head.c.layer == layer)
+            .where(wanted)
             .order_by(table.c.id)
         )
         found: dict[int, list[WordedRecord]] = {}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from app.main import main
 from describe.catalog import Catalogue
@@ -140,6 +140,19 @@ def test_nearest_heads_are_those_with_the_largest_jaccard_index(catalogue: Catal
         assert got == pytest.approx(literal)
         assert list(got.values()) == sorted(got.values(), reverse=True)
     assert near["elsewhere"][0]["similarity"] == 1
+
+
+def test_nearest_heads_take_no_more_statements_for_more_tokens(catalogue: Catalogue) -> None:
+    extraction, numbers = begin(catalogue), []
+    statements: list[str] = []
+    event.listen(catalogue.engine, "before_cursor_execute", lambda *about: statements.append(about[2]))
+    for head, number in ((HeadId(0, 0), 2), (HeadId(1, 0), 20)):
+        for other in (head, head._replace(head=1)):
+            save(catalogue, extraction, other, *(f" {number}w{n}" for n in range(number)))
+        statements.clear()
+        assert len(catalogue.search.nearest(extraction, head)["by_tokens"]["here"]) == 1
+        numbers.append(len(statements))
+    assert numbers[1] == numbers[0] > 0
 
 
 def test_rare_words_make_descriptions_alike(catalogue: Catalogue) -> None:

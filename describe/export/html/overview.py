@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypedDict
 
 from describe.attention import MAPPED, MEANINGS, SAYS
@@ -154,6 +155,7 @@ def overview(model: ModelInfo, heads: Sequence[HeadSummary], operations: Iterabl
     }
 
 
+@lru_cache(maxsize=1 << 16)  # shares of so many pairs are few
 def number(value: float) -> float | None:
     """A number of four significant digits, more than a page shows; JSON has no NaN."""
     if not math.isfinite(value):
