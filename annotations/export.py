@@ -22,7 +22,7 @@ from annotations.records import COVERAGE, FIT, KINDS, PRESENCE, SCOPE, Study
 from describe.catalog import Catalogue
 from describe.catalog.rows import aware
 from describe.errors import InputError
-from describe.files import replacing, write_atomically
+from describe.files import from_home, replacing, write_atomically
 from describe.text import no_formula, visible
 
 __all__ = ["backup", "events", "export"]
@@ -90,7 +90,7 @@ def export(catalogue: Catalogue, study: Study, folder: Path) -> list[Path]:
     """
     if str(folder) == "-":
         raise InputError("six files cannot be written to standard output: name a directory with -o")
-    folder = folder.expanduser()
+    folder = from_home(folder)
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:

@@ -28,6 +28,7 @@ __all__ = [
     "MANIFEST",
     "check_output",
     "check_replaceable",
+    "from_home",
     "is_stream",
     "keep_from_outputs",
     "partial_file",
@@ -51,6 +52,11 @@ _OPEN = re.compile(r"/dev/(stdout|stderr|fd/\d+)|/proc/\w+/fd/\d+")
 _kept: set[Path] = set()
 
 
+def from_home(path: str | Path) -> Path:
+    """A path whose ``~`` is the user's home, or that of a user who is there; of nobody it is part of the name."""
+    return Path(os.path.expanduser(path))
+
+
 @contextmanager
 def replacing(path: Path, *, database: bool = False) -> Iterator[Path]:
     """A temporary file, which takes the place of ``path`` when the context ends well; removed when it does not.
@@ -59,7 +65,7 @@ def replacing(path: Path, *, database: bool = False) -> Iterator[Path]:
     where nothing can be written, and for the file of a catalogue or of its log; another ``database`` may be replaced
     by one.
     """
-    path = path.expanduser()
+    path = from_home(path)
     with _told(path):
         if is_stream(path):
             with tempfile.TemporaryDirectory(prefix="headscribe-") as folder:
@@ -86,7 +92,7 @@ def replacing_folder(path: Path, about: dict[str, Any]) -> Iterator[Path]:
     """
     if str(path) == "-":
         raise InputError("a folder cannot be written to standard output: name one with -o")
-    path = path.expanduser().resolve()
+    path = from_home(path).resolve()
     check_replaceable(path)
     with _told(path), partial_folder(path) as made:
         partial = made.path

@@ -21,6 +21,7 @@ from sqlalchemy.engine import URL
 
 from describe.errors import CatalogueError
 from describe.files import keep_from_outputs, partial_file
+from describe.text import shortened
 
 __all__ = ["CatalogueMadeError", "SqliteFile", "path_of"]
 
@@ -166,8 +167,9 @@ class SqliteFile:
             found = os.stat(self.path)
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except OSError as error:
-            raise CatalogueError(f"cannot open the catalogue '{self.where}': {error.strerror}") from error
+        except (OSError, ValueError) as error:  # a name with a NUL is no name
+            said = getattr(error, "strerror", error)
+            raise CatalogueError(f"cannot open the catalogue '{shortened(self.where)}': {said}") from error
         if stat.S_ISDIR(found.st_mode):
             raise CatalogueError(f"'{self.where}' is a directory: name a file for the catalogue")
         if not stat.S_ISREG(found.st_mode):

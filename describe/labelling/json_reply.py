@@ -45,6 +45,11 @@ _CHANNEL = re.compile(
 _BARE_CHANNELS = re.compile(r"\s*analysis.*assistantfinal(?=\s*[{`])", re.DOTALL)
 """Heads of such messages from a server that leaves out the marks, but not the words between them."""
 
+_BRACED = re.compile(r"\{[^{}\"]*\}")
+"""Words in braces, which are no object: it would have keys in quotes."""
+
+_LINE_ENDS = re.compile(r"[ \t]*(?:\r?\n|```|\Z)")
+
 _ENDED = re.compile(r"<\|(?:end|return|call|im_end|eot_id)\|>")
 
 
@@ -73,6 +78,9 @@ def reply_object(text: str, key: str, strings: Sequence[str] = ()) -> dict[str, 
             found = next((item for item in reversed(found) if isinstance(item, dict)), None)
         if isinstance(found, dict) and key in found:
             return found
+    among_prose = [found for found in _among_prose(text) if key in found]
+    if among_prose:
+        return among_prose[-1]
     raise ValueError(reason)
 
 
@@ -145,6 +153,26 @@ def _parsed(text: str, strings: Sequence[str]) -> Any:
     if not whole:
         raise ValueError("its JSON is broken: are quotes within strings escaped?")
     return found
+
+
+def _among_prose(text: str) -> Iterator[dict[str, Any]]:
+    """The well-formed objects of a reply that speaks of things in braces as well, up to the first broken one.
+
+    One that does not end with its line may be the stump of an object whose strings have quotes and braces in them.
+    """
+    start, decoder = text.find("{"), json.JSONDecoder(strict=False)
+    while start >= 0:
+        if prose := _BRACED.match(text, start):
+            end = prose.end()
+        else:
+            try:
+                found, end = decoder.raw_decode(text, start)
+            except (ValueError, RecursionError):
+                return
+            if not _LINE_ENDS.match(text, end):
+                return
+            yield found
+        start = text.find("{", end)
 
 
 def _with_quotes(text: str, keys: Sequence[str]) -> dict[str, str] | None:

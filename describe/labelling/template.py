@@ -18,6 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from describe.attention import Attended, Context, HeadAttention, TokenPair
 from describe.errors import TemplateError
+from describe.files import from_home
 from describe.labelling.answer import UNCLEAR, Answer
 from describe.labelling.gloss import glossed
 from describe.labelling.looks import LOOKS, looks_of
@@ -175,7 +176,7 @@ def _read(name: str, prefix: str) -> str:
             )
         return (resources.files("prompts") / f"{name}.jinja").read_text(encoding="utf-8")
     try:
-        return Path(name).expanduser().read_text(encoding="utf-8-sig")
+        return from_home(name).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise TemplateError(f"the prompt template '{name}' cannot be read: {reason}") from error

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from describe.errors import LLMError
+from describe.files import from_home
 from describe.llm.asking import Oversight, Request
 from describe.llm.client import ChatClient
 from describe.llm.sending import shown_address
@@ -26,7 +27,7 @@ PROMPT_TOKENS = 4096
 
 def model_file(model: str) -> Path:
     """The GGUF file of ``gguf:MODEL``. Raises `LLMError` when it is not one, or xllamacpp is not installed."""
-    path = demo_file() if model == DEMO else Path(model).expanduser()
+    path = demo_file() if model == DEMO else from_home(model)
     if not path.is_file():
         raise LLMError(f"there is no GGUF file '{model}'")
     with path.open("rb") as file:

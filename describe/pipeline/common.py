@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from describe.catalog import Catalogue
 from describe.errors import CatalogueError, InputError
+from describe.files import from_home
 from describe.records import ModelInfo
 from describe.weights import FAMILIES, content_hash, locate, model_name
 
@@ -65,7 +65,7 @@ def find_model(catalogue: Catalogue, model: str) -> tuple[int, ModelInfo]:
     try:
         return catalogue.find_model(model_name(model))
     except CatalogueError:
-        if not Path(model).expanduser().exists():
+        if not from_home(model).exists():
             raise
         return catalogue.find_model(model_name(model), content_hash(locate(model)))
 

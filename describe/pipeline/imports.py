@@ -11,6 +11,7 @@ from describe.catalog.importing import Imported, take_in
 from describe.catalog.sqlite_file import CatalogueMadeError
 from describe.errors import InputError
 from describe.export.parquet import read_heads
+from describe.files import from_home
 from describe.head_record.form import finite_json
 from describe.operations import load_operations
 
@@ -26,7 +27,7 @@ def import_heads(catalogue: Catalogue, path: Path) -> Imported:
     Raises `InputError`, with the line or row, for anything that headscribe does not export, and for heads that the
     catalogue holds with other content; then nothing was changed.
     """
-    path = path.expanduser()
+    path = from_home(path)
     if not path.exists():
         raise InputError(f"there is no file '{path}'")
     if not (path.is_file() or path.is_dir()):

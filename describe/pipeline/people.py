@@ -12,6 +12,7 @@ from describe.catalog import Catalogue
 from describe.catalog.database import begin_write
 from describe.catalog.descriptions import insert_description
 from describe.errors import InputError
+from describe.files import from_home
 from describe.head_record.form import finite_json
 from describe.labelling import UNCLEAR
 from describe.pipeline.common import find
@@ -61,7 +62,7 @@ def import_descriptions(
     `InputError`, with the line, for what cannot be taken, and for a head of which its author said something else.
     """
     info, extraction_id = find(catalogue, model or _only_model(catalogue), reading)
-    lines = [_line(where, row, info) for where, row in _rows(path.expanduser())]
+    lines = [_line(where, row, info) for where, row in _rows(from_home(path))]
     if not lines:
         raise InputError(f"'{path}' has no description")
     there = {

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from describe.errors import CheckpointError
+from describe.files import from_home
 from describe.weights.checkpoint_files import weight_file
 from describe.weights.gguf_parts import gguf_parts, whole_name
 
@@ -43,7 +44,7 @@ def locate(model: str) -> Location:
     """
     if model == DEMO:
         return Location(DEMO, demo_file())
-    path = Path(model).expanduser()
+    path = from_home(model)
     if path.is_dir() or (path.is_file() and path.suffix == ".gguf"):
         path = path.resolve()
         return Location(model_name(model), path if path.is_dir() else gguf_parts(path)[0])
@@ -56,7 +57,7 @@ def locate(model: str) -> Location:
 
 def model_name(model: str) -> str:
     """The name under which the catalogue keeps MODEL: a path's last part, anything else as it is. Touches no file."""
-    path = Path(model).expanduser()
+    path = from_home(model)
     if path.is_dir():
         return path.resolve().name
     return whole_name(path) if path.suffix == ".gguf" else model

@@ -94,6 +94,13 @@ def test_json_goes_where_it_is_asked_to(headscribe: Run, tiny_llama: Path, tmp_p
         (["describe", "MODEL", "--llm", "gguf:nowhere.gguf"], "no GGUF file 'nowhere.gguf'"),
         (["describe", "MODEL", "--llm", "gguf:MODEL/config.json"], "is not a GGUF file"),
         (["describe", "MODEL", "--llm", "gguf:demo", "--prompt", "none"], "no prompt template 'none'"),
+        (["describe", "MODEL", "--llm", "gguf:~nobody/at.gguf"], "no GGUF file '~nobody/at.gguf'"),
+        (
+            ["describe", "MODEL", "--llm", "gguf:demo", "--prompt", "~nobody/at"],
+            "the prompt template '~nobody/at' cannot be",
+        ),
+        (["extract", "~nobody/at"], "no model at '~nobody/at'"),
+        (["extract", "MODEL", "--tokens", "~nobody/at"], "--tokens: '~nobody/at' cannot be read"),
         (["extract", "nowhere/at/all"], "no model at 'nowhere/at/all'"),
         (["extract", "MODEL", "--heads", "3.0"], "head 3.0 is not in the model"),
         (["extract", "MODEL", "--heads", "x"], "'x' selects no heads"),

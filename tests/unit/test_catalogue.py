@@ -223,6 +223,12 @@ def test_an_older_catalogue_that_may_not_be_written_to_is_read_from_a_copy(
     assert sorted(tmp_path.iterdir()) == files
 
 
+def test_a_name_that_cannot_be_is_refused() -> None:
+    for name, said in {"a\0b": r"'a\\x00b': embedded null", "x" * 300: r"'x+…': File name too long"}.items():
+        with pytest.raises(CatalogueError, match=f"cannot open the catalogue {said}"):
+            Catalogue(name)
+
+
 def test_a_log_that_cannot_be_read_where_it_is_is_read_with_a_copy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -134,6 +135,24 @@ def test_an_answer_may_speak_of_thinking(pattern: str) -> None:
     said = GOOD.replace("maps to pronouns", pattern)
     for reply in (said, f"<think>{{well}} <think></think>\n{said}"):
         assert parse_answer(reply).pattern == pattern
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        f"The {{source}} is a noun:\n```json\n{GOOD}\n```\nHope it helps {{really}}.",
+        f"{GOOD}\n\nNote: {{}} and {{ were no words.",
+        f'{{"pattern": "a first try"}}\n{GOOD}\nThat is {{better}}.',
+    ],
+)
+def test_prose_around_an_answer_may_have_braces(reply: str) -> None:
+    assert parse_answer(reply).pattern == "maps to pronouns"
+
+
+@pytest.mark.parametrize("pattern", ['Maps "}" to "{" always', 'Maps "} to {" always', 'Maps "}\n to {" always'])
+def test_braces_and_quotes_leave_no_stump(pattern: str) -> None:
+    with suppress(ValueError):
+        assert parse_answer(GOOD.replace("maps to pronouns", pattern)).pattern.split() == pattern.split()
 
 
 def test_a_reply_that_is_too_long_to_read_is_not_sent_back() -> None:

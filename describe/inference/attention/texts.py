@@ -12,6 +12,7 @@ from pathlib import Path
 
 from describe.attention import TextName
 from describe.errors import InputError
+from describe.files import from_home
 from describe.text import shortened
 
 __all__ = ["Document", "Source", "TokenMarks", "documents", "random_documents", "read_sources", "shuffled"]
@@ -159,7 +160,7 @@ def read_sources(where: str | None) -> Iterator[Source]:
             found = json.loads(line)
             yield Source(found["text"], found["source"], found["kind"])
         return
-    path = Path(where).expanduser()
+    path = from_home(where)
     if path.is_dir():
         inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in _READERS and p.is_file())
         if not inside:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from describe.catalog import Catalogue
 from describe.errors import InputError
+from describe.files import from_home
 from describe.pipeline.common import N_DIRECT_TARGETS, N_SALIENT, N_TARGETS, steps
 from describe.readings import DEFAULT, PAPER, Reading, reading_named, unnamed
 from describe.records import ModelInfo
@@ -87,7 +88,7 @@ def _kept_name(tokens: str) -> str:
     if tokens in ("all", "learnt") or tokens.isdecimal():
         return tokens
     try:
-        content = Path(tokens).expanduser().read_bytes()
+        content = from_home(tokens).read_bytes()
     except (OSError, ValueError) as error:
         raise InputError(
             f"--tokens: '{shortened(tokens)}' cannot be read: write all, learnt, a number, or the path of a file"
