@@ -78,8 +78,9 @@ class Preview:
         smallest = smallest_difference(self.error)
         if smallest > 1:
             return "no difference: there are too few items, or no controls with other heads' descriptions"
-        chances = ", ".join(f"{d * 100:.0f} points with {power(d, self.error):.0%}" for d in DIFFERENCES)
-        return f"{smallest * 100:.0f} points with {WANTED:.0%}; {chances} (answers on one item alike by {ALIKE})"
+        chances = ", ".join(f"of {d * 100:.0f} with {power(d, self.error):.0%}" for d in DIFFERENCES)
+        found = f"a difference of {smallest * 100:.0f} points with {WANTED:.0%} probability; {chances}"
+        return f"{found} (answers on one item alike by {ALIKE})"
 
 
 def preview(catalogue: Catalogue, design: Design) -> Preview:

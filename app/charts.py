@@ -176,7 +176,7 @@ def strongest_chart(best: pd.DataFrame, theme: Theme = LIGHT) -> Any:
     return (
         alt.Chart(
             rows,
-            title=alt.Title("Strongest operation of each head", subtitle="pale: a low score", subtitleColor="#808890"),
+            title=alt.Title("Strongest operation of each head", subtitle="faint: a low score", subtitleColor="#808890"),
         )
         .mark_rect()
         .encode(

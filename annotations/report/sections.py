@@ -186,7 +186,7 @@ def _design(report: Report) -> Section:
     facts = [
         ("study", study.name),
         ("models", ", ".join(study.models)),
-        ("created (UTC)", study.created),
+        ("created (UTC)", study.created[:16].replace("T", " ")),
         ("seed of the sample", "" if study.seed is None else str(study.seed)),
         ("raters per item", "" if study.raters_per_item is None else str(study.raters_per_item)),
         ("raters", f"{len(report.raters):,}, {len(report.excluded):,} of them excluded by these rules"),

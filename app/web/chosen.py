@@ -6,7 +6,7 @@ import streamlit as st
 
 from annotations.records import Study
 from annotations.storage import studies
-from app.web.drawing import notice
+from app.web.drawing import notice, words_and_name
 from app.web.shared import catalogue
 
 __all__ = ["STUDY_PARAMETER", "choose", "chosen_study", "forget_study"]
@@ -53,6 +53,7 @@ def chosen_study() -> Study | None:
 
 def _chosen(names: list[str], named: str) -> str:
     if len(names) == 1:
+        st.html(words_and_name("Study:", names[0]))
         return names[0]
     before = named if named in names else st.session_state.get("study")
     index = names.index(before) if before in names else 0

@@ -36,7 +36,7 @@ def show() -> None:
     fields = _main(models) | _controls() | _more()
     st.subheader("What it comes to")
     try:
-        _preview(Design(**fields | {"name": fields["name"] or "preview"}))
+        _preview(Design(**fields | {"name": fields["name"] or "not named yet"}))
     except InputError as error:
         notice(str(error), "bad")
     if st.button("Make the study", type="primary"):
@@ -49,7 +49,7 @@ def _preview(design: Design) -> None:
     if before is None or before[0] != design:
         with st.spinner("Drawing items …"):
             before = st.session_state["preview"] = (design, preview(catalogue(), design))
-    st.html(table(("study", ""), before[1].lines()))
+    st.html(table(("study", design.name), before[1].lines()))
 
 
 def _make(fields: dict[str, Any]) -> None:

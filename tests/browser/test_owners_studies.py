@@ -60,6 +60,7 @@ def test_a_study_is_seen_before_it_is_made_and_is_right_once_raters_are_invited(
     page.get_by_role("button", name="Make the study").click()
     page.wait_for_url(lambda url: url.endswith("/studies?study=pilot+%26+more"))
     expect_text(page, "Nobody is invited yet.")
+    expect(page.locator(".hs-name").first).to_have_text("Study: pilot & more")
     page.get_by_role("spinbutton", name="New raters").press("Enter")
     settled(page)
     expect_text(page, "Nobody is invited yet.")

@@ -57,6 +57,9 @@ def test_the_index_leads_to_models_and_heads(page: Any, sites: Path) -> None:
     others.filter(has=page.get_by_text("1.0", exact=True)).first.click()
     expect(page.locator("#head h2")).to_have_text("Head 1.0")
     expect(page.locator("h1")).to_contain_text(OTHER.name)
+    words = "cells => cells.map((cell) => { const all = document.createRange(); all.selectNodeContents(cell);"
+    lines = page.locator("#head .constant tbody th").evaluate_all(f"{words} return all.getClientRects().length }})")
+    assert lines == [1, 1], "neither 'promotes' nor 'suppresses' breaks"
     page.get_by_role("link", name="All models").click()
     rows.first.locator("a").click()
     expect(page.locator("h1")).to_contain_text(MODEL.name)
