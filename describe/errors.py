@@ -3,6 +3,7 @@
     HeadscribeError
     ├── InputError            the caller asked for something that cannot be (exit code 2)
     │   ├── CheckpointError   a model's files: not found, not understood, incomplete
+    │   │   └── NotFiniteError   a tensor of it holds NaN or infinity
     │   ├── CatalogueError    a database that is not ours, newer than us, or lacks what was asked for
     │   ├── TemplateError     a prompt template that is missing, malformed or asks for unknown fields
     │   └── LLMError          an LLM that cannot be used at all: no key, unknown model, unreadable file
@@ -23,6 +24,7 @@ __all__ = [
     "HeadscribeError",
     "InputError",
     "LLMError",
+    "NotFiniteError",
     "RunEndedError",
     "TemplateError",
 ]
@@ -41,6 +43,10 @@ class InputError(HeadscribeError):
 
 class CheckpointError(InputError):
     """A model's files cannot be read as a model that headscribe knows."""
+
+
+class NotFiniteError(CheckpointError):
+    """A tensor of a model holds values that are no numbers: nothing is to be read from it in any way."""
 
 
 class CatalogueError(InputError):

@@ -36,21 +36,24 @@ _WHAT = (
 
 _ABSTENTIONS = (
     # It is unclear, with a reason behind it perhaps.
-    rf"(?:it is |(?:the |its )?{_WHAT}(?: is| are)? |mixed(?: and | or | ?/ ?))?"
+    rf"(?:it is |(?:the |its )?{_WHAT}(?: is| are)? |(?:mixed|noisy)(?: and | or | ?/ ?|, ))?"
     rf"(?:unclear|not clear|uncertain|inconclusive|indeterminate)(?: {_WHAT})?(?:\s*[–—:;,.(/].*|\s+-.*|-\s.*)?",
     # There is none.
-    r"none(?: (?:found|identified|apparent|discernible|clear|obvious))?|null|not applicable",
-    r"n/?\s?a(?:\s+[-–—(].*)?|n\.a",
+    r"none(?: (?:found|identified|apparent|discernible|clear|obvious))?|null|nil|not applicable|no answer",
+    r"n ?/?\s?a(?:\s+[-–—(].*)?|n\.a",
     r"nothing(?: (?:consistent|clear|obvious|in common|specific|discernible))?",
-    rf"(?:there (?:is|are) )?no {_WHAT}(?: (?:found|apparent|identified|discernible))?",
-    r"(?:there is )?no (?:clear|consistent|obvious|discernible|apparent|identifiable|coherent|single|common|specific)"
-    rf"[\w ,/-]{{0,40}}{_WHAT}(?: (?:is|was|can be|could be) \w+)?"
+    rf"(?:there (?:is|are) )?no {_WHAT}(?: (?:is )?(?:found|apparent|identified|discernible|evident))?",
+    rf"there (?:does not|doesn't) (?:seem|appear) to be (?:a|any)(?: [\w-]+)? {_WHAT}",
+    r"(?:there (?:is|are|seems to be|appears to be) |(?:the|this) head (?:has|shows) |i (?:see|find) )?no"
+    r" (?:clear|consistent|obvious|discern[ai]ble|apparent|identifiable|coherent|single|common|specific|meaningful"
+    rf"|systematic|strong|significant|unifying|evident|recognis?z?able)[\w ,/-]{{0,40}}{_WHAT}"
+    r"(?: (?:(?:is|was|can be|could be|to be) \w+|emerges|found|identified|apparent|evident|discern[ai]ble))?"
     r"(?: (?:between|among|across|in|of|for) [\w /-]{0,60})?",
     # Who says it cannot tell.
-    r"unknown|undetermined|unsure|not identifiable|(?:i )?(?:do not|don't) know",
+    r"unknown|undetermined|unsure|not (?:identifiable|discern[ai]ble|determinable)|(?:i )?(?:do not|don't) know",
     r"(?:i |we )?(?:cannot|can't|could not|unable to)(?: be)? (?:determine|identify|identifie|tell|say|discern)\w*"
     r"(?: \w+){0,6}",
-    r"insufficient (?:evidence|data|information)(?: \w+){0,5}",
+    r"(?:insufficient|not enough) (?:evidence|data|information)(?: \w+){0,5}",
 )
 
 _ABSTAINED = re.compile(rf"\W*(?:{'|'.join(_ABSTENTIONS)})\W*", re.IGNORECASE | re.DOTALL)

@@ -189,7 +189,7 @@ def _text(content: Any) -> str:
         content = [content]
     if not isinstance(content, list):
         raise NoCompletionError(NO_COMPLETION)
-    parts = (object_of(part) for part in content)
+    parts = ({"text": part} if isinstance(part, str) else object_of(part) for part in content)
     return "".join(string_of(part.get("text")) for part in parts if part.get("type", "text") in _TEXTS).strip()
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from describe.errors import CheckpointError
+from describe.errors import CheckpointError, NotFiniteError
 from describe.text import shortened
 from describe.weights.gguf_file import GgufFile, StoredTensor
 from describe.weights.gguf_parts import gguf_parts
@@ -55,11 +55,11 @@ class TensorSource(Protocol):
 
 
 def finite(values: Tensor, name: str) -> Tensor:
-    """The values of a tensor. Raises `CheckpointError` when there is NaN or infinity among them."""
+    """The values of a tensor. Raises `NotFiniteError` when there is NaN or infinity among them."""
     # In parts, since to look at a value takes the room of another one for a moment.
     parts = torch.split(values.reshape(-1), CHECKED_AT_ONCE)
     if not all(bool(torch.isfinite(part).all()) for part in parts):
-        raise CheckpointError(f"the tensor '{shortened(name)}' holds values that are not finite (NaN or infinity)")
+        raise NotFiniteError(f"the tensor '{shortened(name)}' holds values that are not finite (NaN or infinity)")
     return values
 
 

@@ -69,6 +69,7 @@ PLACES = {
         ]
     ),
     "parts without a type": where(content=[{"text": ANSWER}]),
+    "parts that are text": where(content=[ANSWER[:9], ANSWER[9:]]),
     "one part": where(content={"type": "text", "text": ANSWER}),
     "a function's arguments": where(
         content=None, tool_calls=[{"type": "function", "function": {"name": "answer", "arguments": ANSWER}}]

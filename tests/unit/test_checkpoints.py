@@ -18,6 +18,8 @@ from transformers import PreTrainedTokenizerFast
 
 from describe.errors import CheckpointError
 from describe.inference.loading import load_network
+from describe.pipeline.extraction.views import readable
+from describe.readings import DIRECT
 from describe.weights import HeadWeights, content_hash, locate, open_model
 from describe.weights.safetensors_source import SafetensorsSource
 from describe.weights.vocabulary import hub_tokens
@@ -341,6 +343,17 @@ HOLES = {
     "queries, which attention on a CPU hides": "model.layers.1.self_attn.q_proj.weight",
     "final gains": "model.norm.weight",
 }
+
+
+@pytest.mark.parametrize("name", ["input_layernorm", "self_attn.q_proj", "post_attention_layernorm"])
+def test_what_is_no_number_in_the_first_layer_is_not_read_past(name: str, folder: Path) -> None:
+    def change(whole: Tensors) -> Tensors:
+        whole[f"model.layers.0.{name}.weight"][-1] = float("nan")
+        return whole
+
+    rewrite(folder, change)
+    with pytest.raises(CheckpointError, match=rf"0\.{name}\.weight' holds values that are not finite"):
+        readable(open_model(str(folder)), DIRECT)
 
 
 @pytest.mark.parametrize("hole", HOLES)

@@ -204,6 +204,12 @@ def test_thinking_and_tags_of_channels_are_no_part_of_the_answer(reply: str) -> 
         *[(said, True) for said in ("None", "N/A", "n/a.", "Unknown", "Unclear (mixed)")],
         ("Unclear - no consistent pattern.", True),
         *[(said, True) for said in ("No consistent pattern.", "There is no clear relationship between the tokens")],
+        *[(said, True) for said in ("n / a", "Nil", "Noisy / unclear", "Not enough information", "Not discernible")],
+        *[(said, True) for said in ("The head has no clear function", "No meaningful relationship found")],
+        *[(said, True) for said in ("No unifying theme", "No discernable pattern", "No significant pattern emerges")],
+        *[(said, True) for said in ("There does not appear to be a pattern", "No relation is evident")],
+        *[(said, False) for said in ("No meaningful relationship words", "Words such as nil", "Noisy words")],
+        *[(said, False) for said in ("The head has words without clear function", "Nil to zero", "Not enough")],
         *[(said, False) for said in ("None of the verbs", "Unclear words to clear ones", "Nouns", "Unknown words")],
         ("No clear pattern, but maps verbs to nouns", False),
         *[

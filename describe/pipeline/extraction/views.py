@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from describe.errors import CheckpointError
+from describe.errors import CheckpointError, NotFiniteError
 from describe.inference.lens import OutputLens
 from describe.maps import KeptRows, LayerView, Rows, ScratchRows, SourceVectors, source_vectors, whole_vocabulary
 from describe.maps.blocks import blocks
@@ -38,7 +38,8 @@ SHARE = 0.4
 def readable(weights: HeadWeights, reading: Reading) -> tuple[Reading, str]:
     """The reading as far as this model can be read by it, and why not all the way, in words, or nothing.
 
-    Where the model cannot be run, heads are taken to read ``x`` instead of the residual stream.
+    Where the model cannot be run, heads are taken to read ``x`` instead of the residual stream. Raises `NotFiniteError`
+    where values of its first layer are no numbers.
     """
     if reading.source != "stream":
         return reading, ""
@@ -48,6 +49,8 @@ def readable(weights: HeadWeights, reading: Reading) -> tuple[Reading, str]:
         model = open_layerwise(weights, torch.zeros(1, dtype=torch.long), torch.device("cpu"), torch.float32)
         with model.ready(0):
             pass
+    except NotFiniteError:
+        raise
     except CheckpointError as error:
         return replace(reading, source="x", openings=()), str(error)
     return reading, ""
