@@ -117,5 +117,5 @@ def _placed(seen: Tensor, by_distance: Tensor) -> Tensor:
     backs = torch.arange(columns, device=seen.device)
     counts = (columns - (backs + 1).clamp(min=first)).clamp(min=1)
     flat = seen.flatten(1)
-    explained = (by_distance.square() / counts).sum(1) / torch.linalg.vecdot(flat, flat).clamp(min=1e-12)
+    explained: Tensor = (by_distance.square() / counts).sum(1) / torch.linalg.vecdot(flat, flat).clamp(min=1e-12)
     return explained.clamp(max=1)
