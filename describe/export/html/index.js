@@ -84,6 +84,7 @@ document.onkeydown = (event) => {
   if (event.key === "/" && event.target.tagName !== "INPUT" && !event.ctrlKey && !event.metaKey) {
     event.preventDefault();
     $("search").focus();
+    $("search").select(); // so that what is typed next takes the place of an earlier search
   } else if (event.key === "Escape") {
     $("search").value = "";
     typed();

@@ -110,6 +110,7 @@ function searchKeys(event) {
   if (event.key === "/" && !typing && !event.ctrlKey && !event.metaKey) {
     event.preventDefault();
     $("search").focus();
+    $("search").select(); // so that what is typed next takes the place of an earlier search
   } else if (event.key === "Escape") {
     $("tip").hidden = true;
     if (hiddenKinds.size) {
