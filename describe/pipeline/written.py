@@ -201,6 +201,14 @@ class _Tokens:
                 forms.setdefault(_form(self._weights.tokens[token]), []).append(token)
         return forms, {token: at for tokens in forms.values() for at, token in enumerate(tokens)}
 
+    @cached_property
+    def _by_text(self) -> dict[str, list[int]]:
+        """The source tokens by their text, without regard to spaces and case."""
+        found: dict[str, list[int]] = {}
+        for token in self._sources:
+            found.setdefault(_plain(self._weights.tokens[token]), []).append(token)
+        return found
+
     def written(self, sitting: Sitting, words: WrittenWords) -> Written | None:
         """The words that count; None where they are too few."""
         import torch
@@ -238,12 +246,8 @@ class _Tokens:
         forms, at = self._by_commonness
         alike, place = forms[_form(self._weights.tokens[token])], at[token]
         first, last = min(place // 2, place - BAND), max(2 * place, place + BAND)
-        left_out = {token, *written}
-        near = [
-            one
-            for one in alike[max(0, first) : last]
-            if one not in left_out and _plain(self._weights.tokens[one]) not in shown
-        ]
+        left_out = {token, *written, *(one for text in shown for one in self._by_text.get(text, ()))}
+        near = [one for one in alike[max(0, first) : last] if one not in left_out]
         luck = random.Random(f"{SETTINGS['seed']} {token}")  # noqa: S311  (no secret)
         return luck.sample(near, min(SETTINGS["company"], len(near)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -142,7 +143,15 @@ class StatisticsWriter:
                 members = self._common[self._vocabulary.has[self._common, self._property[claim.name]]].tolist()
                 return tuple(tokens[one] for one in luck.sample(members, min(3, len(members))))
         named = {claim.wording for claim in claims if claim.name == "common_target"}
-        return tuple(token for token in tokens if quoted(token) in named)[:3] if named else ()
+        return tuple(tokens[one] for one in sorted(one for name in named for one in self._quoted.get(name, ()))[:3])
+
+    @cached_property
+    def _quoted(self) -> dict[str, list[int]]:
+        """All tokens by the way they are quoted."""
+        found: dict[str, list[int]] = {}
+        for token, text in enumerate(self._vocabulary.tokens):
+            found.setdefault(quoted(text), []).append(token)
+        return found
 
 
 def _is_word(token: str) -> bool:
