@@ -16,8 +16,6 @@ from sqlalchemy import func, select
 from annotations.heads import judged
 from app.model_names import head_link, split_address
 from describe.catalog import Catalogue, schema
-from describe.catalog.attention import attention_head
-from describe.catalog.figures import head_figure
 from describe.export.html import App, render_index, render_map
 from describe.export.html.data import Tables, pack_head, pack_rows
 from describe.export.html.overview import Operation, Overview, overview
@@ -176,17 +174,11 @@ def _operations(catalogue: Catalogue, model_id: int) -> list[Operation]:
     ]
 
 
-_CHANGING = (
-    schema.head,
-    schema.description,
-    schema.score,
-    schema.evidence,
-    schema.relation,
-    schema.relation_layer,
-    head_figure,
-    attention_head,
-)
-"""Tables of what a map shows."""
+_CHANGING = [
+    table for table in schema.metadata.sorted_tables if "id" in table.c and not table.name.startswith("study")
+]
+"""Tables that a map may be other by: all but those of studies. A failure that gives way to an answer keeps its row, and
+shows by its call."""
 
 
 def _newest(catalogue: Catalogue) -> tuple[int, ...]:

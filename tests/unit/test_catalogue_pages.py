@@ -26,9 +26,10 @@ from app.model_names import model_address
 from app.web import shared
 from describe import pipeline
 from describe.catalog import Catalogue
+from describe.catalog.ledger import Caller
 from describe.catalog.passages import passage
 from describe.export.html.data import Words, pack
-from describe.records import HeadId, Score
+from describe.records import Call, Description, HeadId, Score
 from tests.attacks import HUGE, MODEL, attacked_catalogue
 from tests.study_samples import described_catalogue, design, rate_all
 from tests.whole_catalogue import MODEL as GPT2
@@ -226,6 +227,19 @@ def test_the_map_reads_no_mappings(tmp_path: Path, browse: Any) -> None:
     assert owner.get("/").status_code == 200
     assert statements
     assert not [statement for statement in statements if "salient" in statement or "suppressed" in statement]
+
+
+def test_a_failure_that_gives_way_is_seen_on_the_map(tmp_path: Path, browse: Any) -> None:
+    with described_catalogue(tmp_path / "c.db", 1, 4, labellers=1) as catalogue:
+        failed = HeadId(0, 3)
+        owner = browse(tmp_path / "c.db")
+        states = [head["state"] for head in map_of(owner.get("/").text)["heads"]]
+        assert states[3] == "failed"
+        by = Caller(1, 1, "openai:x", "http://localhost/v1", "t")
+        catalogue.ledger.save(by, failed, Call("hash", "ok", 1.0))
+        catalogue.save_description(1, failed, 1, Description("Unclear", "Unclear", unclear=True), {})
+        after = [head["state"] for head in map_of(owner.get("/").text)["heads"]]
+        assert after == [*states[:3], "unclear"]
 
 
 def test_the_app_and_the_page_in_a_file_show_the_same_map(tmp_path: Path, browse: Any) -> None:
