@@ -30,6 +30,9 @@ MANY = 10 * COMMON
 MANNER = 10, 0.2
 """A word in more than so many, and so large a share, of a describer's descriptions is its way of speaking."""
 
+BEGUN = 100
+"""A word that only begins with what is asked for weighs as if so many words more stood around it."""
+
 POSTINGS, CANDIDATES = 15_000, 100
 """Passages that are looked at through the rarest terms, and how many of them are compared whole."""
 
@@ -62,7 +65,8 @@ class SearchStore:
 
         A word stands for all that begin with it; case does not count, and nothing in a query is syntax. A head ranks by
         the length of what its words were found in, the shorter the higher: descriptions come before tokens, and both
-        before phrases that stand around what a description says.
+        before phrases that stand around what a description says. A word that is there as it is asked for ranks before
+        one that begins so: ``capital`` before "capitalised".
 
         ``models``: look at these only, by id; ``reading``: as `newest_extractions` takes it; ``llm``: in its
         descriptions only, and in nothing else. Returns ``total`` and ``heads``, each with ``model`` (``NAME@HASH8``),
@@ -204,12 +208,13 @@ def _alike(word: str, known: set[str]) -> list[str]:
 
 
 def _found_by(connection: Connection, term: Term, wanted: Sequence[ColumnElement[bool]]) -> Select[tuple[int, float]]:
-    """The heads that have a term, each once, with its weight."""
+    """The heads that have a term, each once, with its weight: as a word of its own before the beginning of another."""
     found = []
-    for one, behind in ((term, 0), (Term(FRAME + term.text, term.prefix), MOST)):
-        there = matching(connection, one)
-        weight = (1.0 / (20 + behind + passage.c.size)).label("weight")
-        found.append(select(passage.c.head_id, weight).join(there, passage.c.id == there.c.id).where(*wanted))
+    for mark, around in (("", 0), (FRAME, MOST)):
+        for prefix in {False, term.prefix}:
+            there = matching(connection, Term(mark + term.text, prefix))
+            weight = (1.0 / (20 + around + BEGUN * prefix + passage.c.size)).label("weight")
+            found.append(select(passage.c.head_id, weight).join(there, passage.c.id == there.c.id).where(*wanted))
     every = union_all(*found).subquery()
     return select(every.c.head_id, func.max(every.c.weight).label("weight")).group_by(every.c.head_id)
 

@@ -62,6 +62,17 @@ def test_a_head_is_found_as_soon_as_it_is_saved(catalogue: Catalogue) -> None:
     assert (head["model"], head["llm"], head["tokens"]) == ("m@abababab", "openai:x", ["london", "londoned"])
 
 
+def test_a_word_as_it_is_asked_for_ranks_before_one_that_begins_so(catalogue: Catalogue) -> None:
+    extraction = begin(catalogue)
+    by = catalogue.register_labeller("openai:x", "p", "t", {})
+    said = ("capitalised", "the capital of a country that is named before it", "words")
+    for head, pattern in zip(INFO.heads, said, strict=False):
+        save(catalogue, extraction, head, " capitals" if pattern == "words" else " x")
+        catalogue.save_description(extraction, head, by, Description("any", pattern), {})
+    assert found(catalogue, "capital") == ["0.1", "0.0", "0.2"]
+    assert found(catalogue, "capi") == ["0.0", "0.2", "0.1"], "of beginnings that in the shortest text"
+
+
 def test_to_look_for_heads_not_indexed_among_twice_as_many_takes_twice_as_long(catalogue: Catalogue) -> None:
     """By the steps of SQLite's machine."""
     extraction = begin(catalogue)

@@ -27,6 +27,8 @@ function queryTerms(text) {
   return [...new Map(all.map((term) => [term.join("\n"), term])).values()].slice(0, MOST_TERMS);
 }
 
+const WHOLE = 2; // of a term that is just what is asked for; 1 of one that begins so, which weighs less
+const BEGUN = 100;
 const FRAME = "‹"; // before a term that stands only in phrases around what a description says: it ranks last
 
 function meets([text, prefix], term) {
@@ -37,7 +39,7 @@ function meets([text, prefix], term) {
 // The heads that have all terms, best first: {place, found: the tokens' terms, told: the description that has most,
 // if any has one}.
 function findHeads({ terms, heads }, asked) {
-  const wanted = asked.map((term) => Uint8Array.from(terms, (one) => (meets(term, one) ? 1 : 0)));
+  const wanted = asked.map((term) => Uint8Array.from(terms, (one) => (meets([term[0], false], one) ? WHOLE : Number(meets(term, one)))));
   const matches = [];
   heads.forEach((passages, place) => {
     let rank = 0;
@@ -54,14 +56,18 @@ function findHeads({ terms, heads }, asked) {
   return matches.sort((a, b) => b.rank - a.rank || a.place - b.place);
 }
 
-// The shorter a passage, the more a word in it weighs. A description's begins with its place among the head's.
+// The shorter a passage, the more a word in it weighs; as it is asked for more than where one only begins so. A
+// description's passage begins with its place among the head's.
 function passageWeight(passage, i, ids, terms) {
   const start = i ? 1 : 0;
+  let behind = Infinity;
   for (let at = start; at < passage.length; at++) {
-    const behind = terms[passage[at]]?.startsWith(FRAME) ? MOST_OF_PASSAGE : 0; // those of a passage are its last
-    if (ids[passage[at]]) return 1 / (20 + behind + passage.length - start);
+    const id = passage[at];
+    if (!ids[id]) continue;
+    const around = terms[id].startsWith(FRAME) ? MOST_OF_PASSAGE : 0;
+    behind = Math.min(behind, around + (ids[id] === WHOLE ? 0 : BEGUN));
   }
-  return 0;
+  return 1 / (20 + behind + passage.length - start);
 }
 
 // What a query asks for, to be marked in texts; null where it asks for nothing.
