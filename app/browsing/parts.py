@@ -174,9 +174,7 @@ def _operations(catalogue: Catalogue, model_id: int) -> list[Operation]:
     ]
 
 
-_CHANGING = [
-    table for table in schema.metadata.sorted_tables if "id" in table.c and not table.name.startswith("study")
-]
+_CHANGING = [table for table in schema.metadata.sorted_tables if "id" in table.c and not table.name.startswith("study")]
 """Tables that a map may be other by: all but those of studies. A failure that gives way to an answer keeps its row, and
 shows by its call."""
 
