@@ -6,7 +6,7 @@ from typing import Any
 
 from describe.text import no_formula, spaced, visible
 
-__all__ = ["change", "csv_table", "is_p_value", "latex_table", "number", "p_value"]
+__all__ = ["cell", "change", "csv_table", "latex_table", "number", "p_value"]
 
 
 def csv_table(rows: list[dict[str, Any]]) -> str:
@@ -21,7 +21,7 @@ def latex_table(rows: list[dict[str, Any]]) -> str:
     """Rows of plain values as a LaTeX table with the rules of booktabs; text is escaped, numbers have two decimals."""
     import pandas as pd
 
-    plain = [{spaced(name): _cell(name, value) for name, value in row.items()} for row in rows]
+    plain = [{spaced(name): cell(value, name) for name, value in row.items()} for row in rows]
     table = str(pd.DataFrame(plain).to_latex(index=False, escape=True, na_rep=""))
     return table.replace("<", "$<$").replace(">", "$>$")
 
@@ -36,7 +36,7 @@ def p_value(value: float | None) -> str:
     return "" if value is None else "<1e-300" if value < 1e-300 else f"{value:.0e}"
 
 
-def is_p_value(column: str) -> bool:
+def _is_p_value(column: str) -> bool:
     """By its name: ``p``, ``p_of_something`` or ``p of something``."""
     return column == "p" or column.startswith(("p_", "p "))
 
@@ -46,10 +46,11 @@ def change(value: float | None, by: float | None) -> str:
     return number(value) + ("" if by is None else f" ({by:+.0%})")
 
 
-def _cell(name: str, value: Any) -> str:
+def cell(value: Any, column: str) -> str:
+    """A cell as people read it: a fraction with two decimals, or the order of what is smaller; nothing of None."""
     if value is None:
         return ""
-    if value == 0 and is_p_value(name):
+    if value == 0 and _is_p_value(column):
         return p_value(value)
     if isinstance(value, float):
         return f"{value:.2f}" if abs(value) >= 0.005 or value == 0 else f"{value:.0e}"

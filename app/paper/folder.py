@@ -9,15 +9,15 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from annotations.report.charts import drawable
-from app.tables import csv_table, is_p_value, latex_table, number, p_value
+from app.tables import cell, csv_table, latex_table
 from describe.files import replacing_folder
 from describe.operations import PAPER_PROFILE, analysis
 from describe.operations.published import published_source
 from describe.pipeline import ablation_curves
 from describe.pipeline.paper.experiments import compared
-from describe.pipeline.paper.records import Cell, Findings, Subject, Table
+from describe.pipeline.paper.records import Findings, Subject, Table
 from describe.records import THRESHOLD, ModelInfo
-from describe.text import spaced, visible
+from describe.text import visible
 
 __all__ = ["write_folder"]
 
@@ -100,7 +100,7 @@ def _page(
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters |= {"visible": visible, "cell": _cell}
+    environment.filters |= {"visible": visible, "cell": cell}
     return environment.get_template("report.html.jinja").render(
         model=model,
         found=found,
@@ -111,12 +111,3 @@ def _page(
         dtype=subject.dtype,
         source=published_source(),
     )
-
-
-def _cell(value: Cell, column: str) -> str:
-    """A cell as people read it: two decimals, or the order of what is smaller."""
-    if isinstance(value, float):
-        if value == 0 and is_p_value(column):
-            return p_value(value)
-        return number(value) if abs(value) >= 0.005 or value == 0 else f"{value:.0e}"
-    return "" if value is None else visible(spaced(str(value)))
