@@ -59,11 +59,10 @@ class Vocabulary:
             "token": np.array([numbers.setdefault(token.text, len(numbers)) for token in looked_at]),
         }
 
-    @classmethod
-    @lru_cache(maxsize=1)
-    def of(cls, tokens: tuple[str, ...]) -> Vocabulary:
+    @staticmethod
+    def of(tokens: Sequence[str]) -> Vocabulary:
         """That of a model's tokens: looked at once by all that one run says of it."""
-        return cls(tokens)
+        return _kept(tuple(tokens))
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -83,6 +82,11 @@ class Vocabulary:
             ids = self._same[relation.but_not]
             found &= ids[sources][:, None] != ids[targets]
         return found
+
+
+@lru_cache(maxsize=1)
+def _kept(tokens: tuple[str, ...]) -> Vocabulary:
+    return Vocabulary(tokens)
 
 
 class _KeyTable:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, redirect_stderr
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -108,7 +108,7 @@ def loaded(loader: _Loader[T], model: str, **options: object) -> T:
     folder = location.path.parent if location.is_gguf else location.path
     if options.get("use_safetensors"):
         check_loadable(location)
-    with loading(location.path), quick_gguf() if location.is_gguf else nullcontext():
+    with loading(location.path), quick_gguf(location.path):
         return loader.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
 
 

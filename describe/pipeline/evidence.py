@@ -163,7 +163,7 @@ def _tested(
         saved = catalogue.saved_heads(extraction)
         return [catalogue.mapping(extraction, head, suppressed=False) for head in sorted(saved)]
 
-    vocabulary = Vocabulary.of(tuple(open_model(model).tokens))
+    vocabulary = Vocabulary.of(open_model(model).tokens)
     if extraction_id == own:
         return model_evidence(vocabulary, mappings(own), random)
     return placebo_evidence(vocabulary, mappings(own), mappings(extraction_id), random)

@@ -95,7 +95,7 @@ def tested_roles(
     from describe.evidence import Vocabulary, model_evidence
     from describe.weights import open_model
 
-    vocabulary = Vocabulary.of(tuple(open_model(model).tokens))
+    vocabulary = Vocabulary.of(open_model(model).tokens)
     saved = sorted(catalogue.saved_heads(extraction_id))
     whole = {head: catalogue.mapping(extraction_id, head) for head in saved}
     evidence: dict[HeadId, list[Evidence]] = {}

@@ -238,7 +238,7 @@ class Judging:
             if not record.pending:
                 return
             if not judges:
-                judges.append(StatisticsJudge(Vocabulary.of(tuple(open_model(self._model).tokens))))
+                judges.append(StatisticsJudge(Vocabulary.of(open_model(self._model).tokens)))
             trials = task.trials
             assert isinstance(trials, Trials)
             for unit in record.pending:
@@ -265,7 +265,7 @@ class Judging:
             assert isinstance(task, JudgedTask)
             if record.pending and not writers:
                 weights = open_model(self._model)
-                writers.append(StatisticsWriter(Vocabulary.of(tuple(weights.tokens)), weights.pieces.order))
+                writers.append(StatisticsWriter(Vocabulary.of(weights.tokens), weights.pieces.order))
             for unit in record.pending:
                 record.keep(unit, writers[0].write(unit, task.trials.told[unit].claims))
 

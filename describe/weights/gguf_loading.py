@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
@@ -12,13 +13,16 @@ __all__ = ["quick_gguf"]
 
 
 @contextmanager
-def quick_gguf() -> Iterator[None]:
-    """Whatever is loaded from a GGUF file within is the same, in a third of the time.
+def quick_gguf(path: Path) -> Iterator[None]:
+    """Whatever is loaded within from a GGUF file is the same, in a third of the time; of a folder, as ever.
 
     ``transformers`` reads a file anew for the configuration, the weights and the tokenizer, by gguf's reader, which
     makes slices of a memory map, dear ones, of every element of the vocabulary; and has the table of all names of
     tensors made for each module of the network.
     """
+    if not path.is_file():
+        yield
+        return
     import gguf
 
     class Reader(gguf.GGUFReader):  # type: ignore[misc]

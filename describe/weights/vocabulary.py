@@ -9,7 +9,6 @@ from __future__ import annotations
 import codecs
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -184,7 +183,7 @@ def load_tokenizer(path: Path) -> Any:
 
     folder, options = (path.parent, {"gguf_file": path.name}) if path.is_file() else (path, {})
     try:
-        with quick_gguf() if options else nullcontext():
+        with quick_gguf(path):
             return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
     except (KeyboardInterrupt, SystemExit):
         raise
