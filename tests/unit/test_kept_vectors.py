@@ -84,6 +84,19 @@ def test_a_layers_stream_vectors_are_computed_once(weights: HeadWeights, monkeyp
         streams(weights, [1, 2], n=40)
 
 
+def test_progress_is_told_when_a_layer_was_used_whether_it_is_kept_or_not(weights: HeadWeights) -> None:
+    def steps() -> list[object]:
+        found: list[object] = []
+        asked = (weights, DIRECT, torch.arange(50), [0, 1, 2], Means(CPU, "float32"))
+        for layer, _ in stream_sources(*asked, progress=lambda *step: found.append(step)):
+            found.append(layer)
+        return found
+
+    used = [0, ("read", 1, 3), 1, ("read", 2, 3), 2, ("read", 3, 3)]
+    assert steps() == [("read", 0, 3), *used]
+    assert steps() == used
+
+
 def test_a_run_whose_layers_take_too_much_keeps_none(weights: HeadWeights, monkeypatch: pytest.MonkeyPatch) -> None:
     streams(weights, [1])
     one = files()[0].stat().st_size

@@ -127,8 +127,9 @@ def stream_sources(
     in_memory = isinstance(keep((1, weights.info.d_model)), Tensor)
     missing, total = list(layers), max(layers) + 1
     while missing and in_memory and (known := kept.load(missing[0])) is not None:
-        progress("read", missing[0] + 1, total)
-        yield missing.pop(0), known
+        layer = missing.pop(0)
+        yield layer, known
+        progress("read", layer + 1, total)
     if not missing:
         return
     from describe.inference.from_files import open_layerwise
