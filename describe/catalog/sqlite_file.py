@@ -53,8 +53,8 @@ class SqliteFile:
 
     def __init__(self, where: str, path: Path, create: bool) -> None:
         self.where, self.path, self.create = where, path, create
-        keep_from_outputs(path)
         self.identity = self._found()
+        keep_from_outputs(path)
         self._seen = self._state()
         self._sound = True
         self.read_only = False

@@ -26,6 +26,7 @@ from describe.catalog.revisions import _newest, _revisions, upgrade
 from describe.catalog.rows import json_hash
 from describe.catalog.schema import metadata
 from describe.errors import CatalogueError
+from describe.files import check_output
 from describe.head_record import headline
 from describe.records import Description, HeadId, HeadMapping, MappingRow, ModelInfo, Score, Target
 from tests.heads import head_records
@@ -223,10 +224,13 @@ def test_an_older_catalogue_that_may_not_be_written_to_is_read_from_a_copy(
     assert sorted(tmp_path.iterdir()) == files
 
 
-def test_a_name_that_cannot_be_is_refused() -> None:
+def test_a_name_that_cannot_be_is_refused(tmp_path: Path) -> None:
     for name, said in {"a\0b": r"'a\\x00b': embedded null", "x" * 300: r"'x+…': File name too long"}.items():
         with pytest.raises(CatalogueError, match=f"cannot open the catalogue {said}"):
             Catalogue(name)
+    output = tmp_path / "heads.csv"
+    output.touch()
+    check_output(output)  # is no catalogue, whatever was refused before
 
 
 def test_a_log_that_cannot_be_read_where_it_is_is_read_with_a_copy(
