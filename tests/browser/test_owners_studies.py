@@ -15,7 +15,7 @@ from annotations.storage import find_study, studies
 from describe.catalog import Catalogue
 from tests.browser.test_raters_pages import choose
 from tests.browser.test_rating import as_owner, keys, serving, settled, until
-from tests.browser.waiting import expect, expect_text
+from tests.browser.waiting import expect, expect_description, expect_text
 from tests.study_samples import described_catalogue, design, rate_all
 
 PROLIFIC = "5f1a2b3c4d5e6f7a8b9c0d1e"
@@ -108,7 +108,7 @@ def test_a_participant_enters_by_the_link_and_leaves_with_the_code(
     for number in range(1, 5):
         expect_text(page, f"Practice {number} of 4")
         choose(page, "1", "clear")
-        keys(page, "s").locator(".hs-description").wait_for()
+        expect_description(keys(page, "s"))
         choose(page, "1", "fits")
         if page.locator("button", has_text="most").count():
             choose(page, "7", "most")
@@ -126,7 +126,7 @@ def test_a_participant_enters_by_the_link_and_leaves_with_the_code(
         keys(page, "s")
     choose(page, "1", "clear")
     assert "C0DE" not in page.content()
-    keys(page, "s").locator(".hs-description").wait_for()
+    expect_description(keys(page, "s"))
     choose(page, "1", "fits")
     choose(page, "8", "all")
     keys(page, "s")

@@ -16,7 +16,7 @@ from annotations.storage import invite
 from describe.catalog import Catalogue, schema
 from describe.catalog.database import begin_write
 from tests.browser.test_rating import POLICY_HELD, keys, serving, settled, until
-from tests.browser.waiting import expect, expect_text
+from tests.browser.waiting import expect, expect_description, expect_text
 from tests.study_samples import described_catalogue, design, let_in
 
 WORDS = ("Firstly", "internationalisation", "Donaudampfschifffahrt", "well-known", "a b c")
@@ -133,7 +133,7 @@ def test_text_is_left_by_enter_and_esc_and_outlives_a_reload(
     page.get_by_role("textbox").press_sequentially("es")
     page.get_by_role("textbox").press("Enter")
     settled(page)
-    keys(page, "s").locator(".hs-description").wait_for()
+    expect_description(keys(page, "s"))
     choose(page, "4", "can't tell")
     page.get_by_role("textbox").press_sequentially("hm")
     page.get_by_role("textbox").press("Escape")

@@ -26,7 +26,7 @@ from annotations.records import Invitation, Study
 from annotations.storage import invite
 from describe.catalog import Catalogue, schema
 from describe.catalog.database import begin_write
-from tests.browser.waiting import expect, expect_text
+from tests.browser.waiting import expect, expect_description, expect_text
 from tests.study_samples import described_catalogue, design, let_in
 
 PASSWORD = "correct horse battery"
@@ -220,7 +220,7 @@ def test_two_raters_finish_a_study_side_by_side(
         for key in "1s" * 4:  # nothing waits for the server
             first.keyboard.press(key)
         until(lambda: open_item(catalogue, hasty).stage_a is not None, lambda: keys(first, "1", "s"))
-        first.locator(".hs-description").wait_for()
+        expect_description(first)
         settled(first)
         shown = open_item(catalogue, hasty)
         assert shown.position == number
@@ -234,8 +234,8 @@ def test_two_raters_finish_a_study_side_by_side(
         assert answers(catalogue, hasty) == ["answered_a", "answered_b"] * number
 
         click_twice(second, "weak")
-        second.locator(".hs-description").wait_for()
-        settled(second.reload() and second).locator(".hs-description").wait_for()
+        expect_description(second)
+        expect_description(settled(second.reload() and second))
         click(second, "partly")
         click_twice(second, "most")
         until(lambda all_=2 * number: len(answers(catalogue, on_phone)) == all_)
@@ -267,7 +267,7 @@ def test_tokens_and_descriptions_are_text(invited: list[Invitation], tab: Callab
     assert page.locator(".hs-mapping thead th[scope=col]").count() == 3
     assert page.locator(".hs-mapping tbody th[scope=row]").count() == len(HOSTILE)
     choose(page, "1", "clear")
-    keys(page, "s").locator(".hs-description").wait_for()
+    expect_description(keys(page, "s"))
     settled(page)
     told = page.locator(".hs-description").inner_text()
     assert all(token.strip().replace("\u202e", "\\u202e") in told for token in HOSTILE[:-1])
@@ -280,7 +280,7 @@ def test_tokens_and_descriptions_are_text(invited: list[Invitation], tab: Callab
 def test_everything_needed_is_seen_without_scrolling(invited: list[Invitation], tab: Callable[..., Any]) -> None:
     page = tab(f"/?code={invited[1].code}")
     choose(page, "1", "clear")
-    keys(page, "s").locator(".hs-description").wait_for()
+    expect_description(keys(page, "s"))
     settled(page)
     for label in ("fits", "all", "too broad", "Save and go on"):
         box = page.locator("button", has_text=label).last.bounding_box()

@@ -21,6 +21,13 @@ def expect_text(page: Any, text: str) -> None:
     expect(page.locator("body")).to_contain_text(text, use_inner_text=True)
 
 
+def expect_description(page: Any) -> None:
+    """Wait until a rater sees a description, and none beside it: while a page is drawn again it may be there twice."""
+    shown = page.locator(".hs-description")
+    expect(shown).to_have_count(1)
+    expect(shown).to_be_visible()
+
+
 def search(page: Any, text: str) -> None:
     """Search an exported page for a text, and wait until what is listed is what was found for it."""
     page.fill("#search", "")
