@@ -32,11 +32,13 @@ def write_folder(place: Path, model: ModelInfo, found: Sequence[Findings], subje
     against = compared(model, found)
     tables = [table for findings in found for table in findings.tables] + ([against] if against else [])
     with replacing_folder(place, {"model": model.name, "content_hash": model.content_hash}) as folder:
+        latex = {f"{table.name}.tex": _captioned(table) for table in tables}
+        latex["tables.tex"] = _document(tables, "".join(latex.values()))
+        for name, text in latex.items():
+            (folder / name).write_text(text, encoding="utf-8")
         for table in tables:
             text = csv_table(table.as_dicts()) if table.rows else ",".join(table.columns) + "\n"
             (folder / f"{table.name}.csv").write_text(text, encoding="utf-8")
-            (folder / f"{table.name}.tex").write_text(_captioned(table), encoding="utf-8")
-        (folder / "tables.tex").write_text(_document(tables), encoding="utf-8")
         pictures = {findings.experiment: _draw(findings, folder) for findings in found} if drawable() else {}
         (folder / "report.html").write_text(
             _page(model, found, subject, against, pictures), encoding="utf-8", errors="backslashreplace"
@@ -46,12 +48,23 @@ def write_folder(place: Path, model: ModelInfo, found: Sequence[Findings], subje
 # -- LaTeX ------------------------------------------------------------------------------------------------------------
 
 _PREAMBLE = r"""\documentclass{article}
+\usepackage{iftex}
+\ifPDFTeX
 \usepackage[utf8]{inputenc}
 \usepackage[T1]{fontenc}
+\fi
 \usepackage{booktabs}
 \usepackage{graphicx}
-\begin{document}
 """
+
+_OTHER_CHARACTERS = r"""%% Characters that pdflatex cannot set stand by their numbers. lualatex and xelatex
+%% set them, by a font that has them:
+%% \usepackage{fontspec}\setmainfont{Noto Sans CJK SC}
+\ifPDFTeX
+%s\fi
+"""
+
+_OTHER_CHARACTER = r"\ifcsname u8:\detokenize{%s}\endcsname\else\DeclareUnicodeCharacter{%04X}{[U+%04X]}\fi"
 
 
 def _captioned(table: Table) -> str:
@@ -64,9 +77,16 @@ def _captioned(table: Table) -> str:
     )
 
 
-def _document(tables: Sequence[Table]) -> str:
-    """A document of all the tables, each read from its file."""
-    return _PREAMBLE + "".join(f"\\input{{{table.name}.tex}}\n\\clearpage\n" for table in tables) + "\\end{document}\n"
+def _document(tables: Sequence[Table], written: str) -> str:
+    """A document of all the tables, each read from its file; ``written`` is the text of these files.
+
+    Names of operations may be in any script, and it compiles all the same.
+    """
+    others = sorted({character for character in written if ord(character) > 127})
+    shown = "".join(_OTHER_CHARACTER % (one, ord(one), ord(one)) + "\n" for one in others)
+    inputs = "".join(f"\\input{{{table.name}.tex}}\n\\clearpage\n" for table in tables)
+    preamble = _PREAMBLE + (_OTHER_CHARACTERS % shown if others else "")
+    return f"{preamble}\\begin{{document}}\n{inputs}\\end{{document}}\n"
 
 
 # -- pictures ---------------------------------------------------------------------------------------------------------

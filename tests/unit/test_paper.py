@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -159,3 +161,15 @@ def test_tables_of_hostile_words_are_latex_csv_and_html(tmp_path: Path) -> None:
     assert "published" in page
     assert "&lt;1e-300" in page
     assert written["tables.tex"].count("\\input{") == 3
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs pdflatex: the others read LaTeX by a parser")
+def test_tables_in_any_script_compile(tmp_path: Path) -> None:
+    words = "首都 → Łódź, ŉ, Жук, ‘q’"
+    table = Table("static", f"Of {words}", ("operation", words), ((words, 0.5), ("plain", None)))
+    with Catalogue(str(tmp_path / "c.db"), create=True) as catalogue:
+        subject = Subject(catalogue, "m", parse_llm("statistics"), Request())
+        write_folder(tmp_path / "out", GEMMA, [Findings("static", "Operations", (table,))], subject)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
+    run = subprocess.run(command, cwd=tmp_path / "out", capture_output=True, check=False)
+    assert run.returncode == 0, run.stdout.decode(errors="replace")[-2000:]
