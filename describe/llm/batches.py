@@ -229,7 +229,7 @@ class BatchClient:
         except CallError as error:
             if error.cause not in UNREACHED or self._sender.heard:
                 raise
-            unreached = never_reached(error, tries, self.wire.row)
+            unreached = never_reached(error, tries, self.wire.row, self.wire.where)
         else:
             return done
         raise unreached

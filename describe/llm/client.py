@@ -85,7 +85,7 @@ class ChatClient:
         except CallError as error:
             if error.cause not in UNREACHED or self._sender.heard:
                 raise
-            unreached = never_reached(error, tries, self._wire.row)
+            unreached = never_reached(error, tries, self._wire.row, self._wire.where)
         else:
             return call, tries
         raise unreached

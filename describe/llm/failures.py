@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from tenacity import RetryCallState, retry_if_exception, stop_after_attempt, wait_random_exponential
 
@@ -28,6 +30,7 @@ __all__ = [
     "never_reached",
     "package_of",
     "persistence",
+    "proxy_of",
     "refused_parameter",
     "retry_after",
     "translate",
@@ -147,11 +150,21 @@ def persistence(request: Request) -> dict[str, Any]:
     }
 
 
-def never_reached(error: CallError, tries: int, row: Provider) -> LLMError:
+def never_reached(error: CallError, tries: int, row: Provider, where: str) -> LLMError:
     """A server that could not be reached from the start: more likely a wrong address than a server that is down."""
     if error.cause == "redirect":
         return LLMError(f"{error}: set {row.address} to where the server is")
-    return LLMError(f"{error} (tried {tries} times): is {row.address} right, and the server up?")
+    proxy = proxy_of(where)
+    asked = f"are {row.address} and {proxy[0]} right, and both servers up?" if proxy else ""
+    return LLMError(f"{error} (tried {tries} times): {asked or f'is {row.address} right, and the server up?'}")
+
+
+def proxy_of(where: str) -> tuple[str, str] | None:
+    """The environment's proxy for an address: the variable, such as ``HTTPS_PROXY``, and its value; None without."""
+    address, proxies = urlsplit(where), getproxies()
+    if proxy_bypass(address.netloc):
+        return None
+    return next(((f"{name.upper()}_PROXY", proxies[name]) for name in (address.scheme, "all") if name in proxies), None)
 
 
 def refused_parameter(complaint: str, sent: Iterable[str], *, guess: bool = True) -> str | None:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from describe.errors import CallError, LLMError
-from describe.llm.failures import package_of
+from describe.llm.failures import package_of, proxy_of
 from describe.llm.wire import Answer, Wire
 from describe.providers import Provider
 from describe.secrets import keep_secret, keep_secrets_of
@@ -59,6 +59,10 @@ class Sender:
         keep_secrets_of(base_url)
         self._wire = wire
         self._door = asyncio.Lock()
+        name, proxy = proxy_of(wire.where) or ("", "")
+        if "://" in proxy and not proxy.startswith("http"):
+            scheme = proxy.split("://")[0]
+            raise LLMError(f"{name} names a {scheme} proxy, which is not supported: set it to one of HTTP, or unset it")
         self.heard = False
         try:
             self._client = _client(wire.row, base_url, api_key, self._within(most))

@@ -1,4 +1,4 @@
-"""`describe.llm.sending`: how answers that come in together are handed over."""
+"""`describe.llm.sending`: how answers that come in together are handed over, and settings that lead nowhere."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from describe.errors import CallError, LLMError
 from describe.llm import Request
+from describe.llm.failures import never_reached
 from describe.llm.sending import Answer, Sender
 from describe.llm.wire import Wire
+from describe.providers import PROVIDERS
 
 
 def test_answers_that_come_together_are_taken_up_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,3 +44,19 @@ def test_answers_that_come_together_are_taken_up_one_by_one(monkeypatch: pytest.
 
     asyncio.run(talk())
     assert seen == [(what, caller) for caller in range(5) for what in ("answered", "out")]
+
+
+def test_a_proxy_of_the_environment_is_named_where_a_server_is_never_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    error, row, where = CallError("connection", "cannot be reached"), PROVIDERS["openai"], "http://example.org/v1"
+    assert "is OPENAI_BASE_URL right, and" in str(never_reached(error, 4, row, where))
+    monkeypatch.setenv("ALL_PROXY", "socks5://localhost:1080")
+    assert "are OPENAI_BASE_URL and ALL_PROXY right, and" in str(never_reached(error, 4, row, where))
+    with pytest.raises(LLMError, match=r"ALL_PROXY names a socks5 proxy.*unset it"):
+        Sender(where, "key", Wire("m", where, Request()))
+    monkeypatch.setenv("HTTP_PROXY", "http://localhost:3128")
+    assert "HTTP_PROXY right" in str(never_reached(error, 4, row, where)), "that of the scheme goes first"
+    monkeypatch.setenv("NO_PROXY", "example.org")
+    assert "is OPENAI_BASE_URL right, and" in str(never_reached(error, 4, row, where))
