@@ -18,7 +18,7 @@ from app.model_names import head_link, split_address
 from describe.catalog import Catalogue, schema
 from describe.export.html import App, render_index, render_map
 from describe.export.html.data import Tables, pack_head, pack_rows
-from describe.export.html.overview import Operation, Overview, overview
+from describe.export.html.overview import Operation, OperationFigures, Overview, operation_figures, overview
 from describe.head_record import DescriptionRecord, HeadRecord, State
 from describe.records import HeadId, ModelInfo
 from describe.text import visible
@@ -126,7 +126,8 @@ def _match(head: Mapping[str, Any]) -> Part:
 def _overview(place: str, catalogue: Catalogue, one: Shown, newest: tuple[int, ...]) -> Overview:
     """The map of a model, made again once the catalogue has anything new."""
     heads = catalogue.browse.heads(one.extraction_id)
-    made = overview(one.info, heads, _operations(catalogue, one.model_id))
+    cells = tuple((head.layer, head.head) for head in heads)
+    made = overview(one.info, heads, _operations(place, catalogue, one.model_id, cells, newest[: len(_OF_OPERATIONS)]))
     made["model"]["address"] = one.address
     return made
 
@@ -152,14 +153,17 @@ def _outcomes(
 
 def forget() -> None:
     """Make every map again, and count again, at the next request."""
-    _models.cache_clear()
-    _overview.cache_clear()
-    _outcomes.cache_clear()
+    for cached in (_models, _overview, _operations, _outcomes):
+        cached.cache_clear()
 
 
-def _operations(catalogue: Catalogue, model_id: int) -> list[Operation]:
+@lru_cache(maxsize=16)
+def _operations(
+    place: str, catalogue: Catalogue, model_id: int, cells: tuple[tuple[int, int], ...], newest: tuple[int, ...]
+) -> OperationFigures:
+    """What operations add to the map, counted again when there is a new score: descriptions come far more often."""
     run_id = catalogue.relations.find_run(model_id)
-    return [
+    operations = [
         Operation(
             one.name,
             one.category,
@@ -172,9 +176,18 @@ def _operations(catalogue: Catalogue, model_id: int) -> list[Operation]:
         for one in (catalogue.relations.scores(run_id) if run_id is not None else [])
         if one.valid
     ]
+    return operation_figures(cells, operations)
 
 
-_CHANGING = [table for table in schema.metadata.sorted_tables if "id" in table.c and not table.name.startswith("study")]
+_OF_OPERATIONS = [schema.operation, schema.relation_run, schema.relation, schema.relation_layer]
+
+_OTHERS = [
+    table
+    for table in schema.metadata.sorted_tables
+    if "id" in table.c and not table.name.startswith("study") and table not in _OF_OPERATIONS
+]
+
+_CHANGING = [*_OF_OPERATIONS, *_OTHERS]
 """Tables that a map may be other by: all but those of studies. A failure that gives way to an answer keeps its row, and
 shows by its call."""
 

@@ -29,7 +29,7 @@ from describe.catalog import Catalogue
 from describe.catalog.ledger import Caller
 from describe.catalog.passages import passage
 from describe.export.html.data import Words, pack
-from describe.records import Call, Description, HeadId, Score
+from describe.records import Call, Description, HeadId, LayerScores, Score
 from tests.attacks import HUGE, MODEL, attacked_catalogue
 from tests.study_samples import described_catalogue, design, rate_all
 from tests.whole_catalogue import MODEL as GPT2
@@ -240,6 +240,26 @@ def test_a_failure_that_gives_way_is_seen_on_the_map(tmp_path: Path, browse: Any
         catalogue.save_description(1, failed, 1, Description("Unclear", "Unclear", unclear=True), {})
         after = [head["state"] for head in map_of(owner.get("/").text)["heads"]]
         assert after == [*states[:3], "unclear"]
+
+
+def test_the_map_has_a_layers_scores_once_they_are_there_and_keeps_them(tmp_path: Path, browse: Any) -> None:
+    with described_catalogue(tmp_path / "c.db", 2, 2, labellers=1) as catalogue:
+        owner = browse(tmp_path / "c.db")
+
+        def scores() -> list[list[float | None]]:
+            figures = map_of(owner.get("/").text)["figures"]
+            return [one["values"] for one in figures if one["label"] == "Operation: word copying"]
+
+        assert scores() == []
+        operation = {"name": "word_copying", "content_hash": "h", "category": "c", "direction": "", "pairs": []}
+        run = catalogue.relations.begin_run(1, {"k": 1}, True, {})
+        relation = catalogue.relations.begin_relation(run, operation, 1, 30, True)
+        catalogue.relations.save_layer(0, {relation: LayerScores([0.5, 0.25], [0.0, 0.0], 1.0)})
+        assert scores() == [[0.5, 0.25, None, None]]
+        catalogue.save_description(1, HeadId(1, 1), 1, Description("Unclear", "Unclear", unclear=True), {})
+        assert scores() == [[0.5, 0.25, None, None]]
+        catalogue.relations.save_layer(1, {relation: LayerScores([0.75, 1.0], [0.0, 0.0], 1.0)})
+        assert scores() == [[0.5, 0.25, 0.75, 1]]
 
 
 def test_the_app_and_the_page_in_a_file_show_the_same_map(tmp_path: Path, browse: Any) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from describe.attention import MEANINGS, TEXTS
-from describe.export.html.overview import Operation, Overview, number, overview
+from describe.export.html.overview import Operation, Overview, number, operation_figures, overview
 from describe.figures import PARTS, HeadFigure
 from describe.head_record import (
     STATES,
@@ -110,7 +110,7 @@ def pack(model: ModelInfo, heads: Iterable[HeadRecord]) -> PackedModel:
         for name in names
     ]
     return PackedModel(
-        overview(model, [packed[cell][0] for cell in cells], operations),
+        overview(model, [packed[cell][0] for cell in cells], operation_figures(cells, operations)),
         tables.to_json(),
         [packed[cell][1] for cell in cells],
         words.to_json(cells),

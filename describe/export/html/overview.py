@@ -15,7 +15,7 @@ from describe.kinds import CARD_KINDS
 from describe.measures import VERDICTS
 from describe.records import THRESHOLD, ModelInfo
 
-__all__ = ["LONGEST", "Operation", "Overview", "number", "overview"]
+__all__ = ["LONGEST", "Operation", "OperationFigures", "Overview", "number", "operation_figures", "overview"]
 
 LONGEST = 300
 """Characters of a description that the map and lists of heads show."""
@@ -102,6 +102,21 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
+class OperationFigures:
+    """What operations add to a map: it stays as it is while heads are described.
+
+    Attributes:
+        figures: each operation implemented, then suppressed, then how many a head implements.
+        strongest: of each head the highest score.
+        categories: of each operation.
+    """
+
+    figures: list[Figure]
+    strongest: list[float]
+    categories: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class _Column:
     """A figure that any head may have: one row here."""
 
@@ -131,14 +146,13 @@ _COLUMNS = (
 )
 
 
-def overview(model: ModelInfo, heads: Sequence[HeadSummary], operations: Iterable[Operation]) -> Overview:
-    """The map of a model's heads, which are in order of layer and head."""
+def overview(model: ModelInfo, heads: Sequence[HeadSummary], operations: OperationFigures) -> Overview:
+    """The map of a model's heads, which are in order of layer and head, as they are in the figures of operations."""
     described = any(head.state != "none" for head in heads)
     state = _word_figure("Description state", "What became of the head's best description", STATES, heads, _state)
     state["words"] = [STATE_WORDS[one] for one in STATES]
     first = [*_headlines(heads), *([state] if described else [])]
-    scored = list(operations)
-    figures = [*_score_figures(heads), *_plain_figures(heads), *_operation_figures(heads, scored)]
+    figures = [*_score_figures(heads), *_plain_figures(heads), *operations.figures]
     describers = sorted({llm for head in heads for llm in head.describers})
     return {
         "model": {"name": model.name, "n_layers": model.n_layers, "n_heads": model.n_heads},
@@ -147,11 +161,11 @@ def overview(model: ModelInfo, heads: Sequence[HeadSummary], operations: Iterabl
         "measures": MEASURE_NOTES,
         "kinds": {str(kind): words for kind, words in CARD_KINDS.items()},
         "facts": FACTS,
-        "first": max(range(len(heads)), key=lambda i: (_telling(heads[i], scored), -i), default=None),
+        "first": max(range(len(heads)), key=lambda i: (_telling(heads[i], operations.strongest[i]), -i), default=None),
         "describers": describers,
         "heads": [_glance(head, describers) for head in heads],
         "figures": [*first, *figures, *([] if described else [state])],
-        "categories": {one.name: one.category for one in scored},
+        "categories": operations.categories,
     }
 
 
@@ -192,10 +206,9 @@ def _said(head: HeadSummary) -> str:
     return head.said
 
 
-def _telling(head: HeadSummary, operations: Sequence[Operation]) -> tuple[float, ...]:
+def _telling(head: HeadSummary, strongest: float) -> tuple[float, ...]:
     """The order of heads by how much they tell: by the trust in what their headline rests on, then by how strongly."""
     margin = -1.0 if head.score is None or head.wrong is None else head.score - head.wrong
-    strongest = max((max(one.scores.get((head.layer, head.head), (0.0,))) for one in operations), default=0.0)
     shows = 0.0 if head.figure is None else max((part.share for part in head.figure.above.values()), default=0.0)
     rests = -head.card.rank if head.card and head.card.rests_on else -99
     found = (
@@ -287,10 +300,6 @@ def _plain_figures(heads: Sequence[HeadSummary]) -> Iterator[Figure]:
             yield _figure(label, f"{label}, on text", looks, "not looked at", of_descriptions=False)
 
 
-def _card_kind(head: HeadSummary) -> str | None:
-    return head.card.kind if head.card else None
-
-
 def _kind(head: HeadSummary) -> str | None:
     return None if head.kinds is None else next((kind for kind in head.kinds if kind in SAYS), "no kind")
 
@@ -301,16 +310,19 @@ _SIDES = (
 )
 
 
-def _operation_figures(heads: Sequence[HeadSummary], operations: Sequence[Operation]) -> Iterator[Figure]:
+def operation_figures(cells: Sequence[tuple[int, int]], operations: Sequence[Operation]) -> OperationFigures:
+    """The figures of operations; ``cells``: layer and head of each head on the map, in order."""
+    found = [[one.scores.get(cell) for cell in cells] for one in operations]
+    figures = []
     for side, (kind, note) in enumerate(_SIDES):
-        for one in operations:
-            scores = (one.scores.get((head.layer, head.head)) for head in heads)
-            values = (None if found is None else found[side] for found in scores)
+        for one, scores in zip(operations, found, strict=True):
+            values = (None if both is None else both[side] for both in scores)
             label = f"{kind}: {one.name.replace('_', ' ')}"
-            yield _figure(label, note, values, "not scored", of_descriptions=False)
+            figures.append(_figure(label, note, values, "not scored", of_descriptions=False))
+    of_heads = [[both for both in of_head if both] for of_head in zip(*found, strict=True)] or [[] for _ in cells]
     if operations:
-        counts = (
-            sum(one.scores.get((head.layer, head.head), (0.0,))[0] >= THRESHOLD for one in operations) for head in heads
-        )
+        counts = (sum(score >= THRESHOLD for score, _ in of_head) for of_head in of_heads)
         note = f"Operations with a score of {THRESHOLD:g} or more"
-        yield _figure("Operations implemented", note, counts, "not scored", of_descriptions=False)
+        figures.append(_figure("Operations implemented", note, counts, "not scored", of_descriptions=False))
+    strongest = [max((max(both) for both in of_head), default=0.0) for of_head in of_heads]
+    return OperationFigures(figures, strongest, {one.name: one.category for one in operations})
