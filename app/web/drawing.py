@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from html import escape
@@ -33,6 +34,8 @@ _ORDINALS = ("1st", "2nd", "3rd")
 
 LONGEST_UNBROKEN = 32
 """Characters of a token that is shown on one line, whatever the width."""
+
+_QUOTATION = re.compile("(" + "|".join(f"{a}[^{b}\\n]{{1,{LONGEST_UNBROKEN}}}{b}" for a, b in ('""', "“”", "``")) + ")")
 
 
 def token(text: str) -> str:
@@ -71,7 +74,9 @@ def description(inputs: str, pattern: str, unclear: bool) -> str:
     else:
         shared = "Unclear: nothing is named that they have in common." if inputs.strip() == "Unclear" else inputs
         parts = [("The inputs are", shared), ("What happens to them", pattern)]
-    told = "".join(f'<dt>{name}</dt><dd class="hs-told"><bdi>{_plain(text)}</bdi></dd>' for name, text in parts if text)
+    told = "".join(
+        f'<dt>{name}</dt><dd class="hs-told"><bdi>{_quoting(text)}</bdi></dd>' for name, text in parts if text
+    )
     return f'<dl class="hs-description" tabindex="0">{told}</dl>'
 
 
@@ -158,6 +163,15 @@ def _plain(text: object) -> str:
     if isinstance(text, Markup):
         return str(text)
     return escape("".join(char if char in "\\\n" else visible(char) for char in str(text)))
+
+
+def _quoting(text: str) -> str:
+    """Words of others in which a short quotation stays on one line: it is a token, and its spaces are part of it."""
+    parts = _QUOTATION.split(text)  # every other one is a quotation
+    return "".join(
+        f'<span class="hs-quoted">{_plain(part)}</span>' if place % 2 else _plain(part)
+        for place, part in enumerate(parts)
+    )
 
 
 def _ordinal(number: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
@@ -34,7 +35,7 @@ from app.front_door.ownership import TOKEN_PARAMETER, ownership
 from app.main import main
 from app.serving import SCRIPT
 from app.web import gate, shared
-from app.web.drawing import mapping_table, token
+from app.web.drawing import description, mapping_table, token
 from app.web.questions import mistaken_keys
 from app.web.shared import desk as shared_desk
 from describe.catalog import Catalogue
@@ -479,6 +480,14 @@ def test_tokens_are_text_with_what_is_not_seen_made_visible() -> None:
 
 
 # -- the launcher ----------------------------------------------------------------------------------------------------
+
+
+def test_a_quoted_token_of_a_description_does_not_break_at_its_space() -> None:
+    drawn = description(f'words such as " free", “ big” <b> and "{"x" * 40}', 'another " 12 "', False)
+    quoted = re.findall('<span class="hs-quoted">(.*?)</span>', drawn)
+    assert quoted == ["&quot; free&quot;", "“ big”", "&quot; 12 &quot;"]
+    assert "<b>" not in drawn
+    assert re.sub("<.*?>", "", drawn).count("&quot;") == 5, "the words are all there"
 
 
 def test_the_app_refuses_to_start_where_strangers_would_be_owners(
