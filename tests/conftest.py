@@ -65,11 +65,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No test reads or writes the user's keys, catalogue, cache or the hub."""
+    """No test reads or writes the user's keys, catalogue, cache or the hub; all workers have one cache."""
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "HEADSCRIBE_CATALOG", "HEADSCRIBE_LLM"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(shared_folder(tmp_path_factory) / "cache"))
 
 
 @pytest.fixture(scope="session")
