@@ -161,7 +161,7 @@ def forget() -> None:
 def _operations(
     place: str, catalogue: Catalogue, model_id: int, cells: tuple[tuple[int, int], ...], newest: tuple[int, ...]
 ) -> OperationFigures:
-    """What operations add to the map, counted again when there is a new score: descriptions come far more often."""
+    """The map's figures of operations, made again when there is a new score: descriptions come far more often."""
     run_id = catalogue.relations.find_run(model_id)
     operations = [
         Operation(

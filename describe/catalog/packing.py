@@ -15,14 +15,17 @@ from describe.head_record.query_key import QueryKeyRecord
 from describe.mappings import ConstantPart, MappingRow, Target
 from describe.records import HeadId, HeadMapping, ModelInfo
 
-__all__ = ["MAPPING", "head_record", "pack", "unpack"]
+__all__ = ["DISTINCT", "MAPPING", "head_record", "pack", "unpack"]
 
 Rows = tuple[MappingRow, ...]
 
 _BY_DISTINCTNESS = {"distinct": "distinct_rows", "suppressing": "suppressing_rows"}
 """Rows of another order than saliency, and their columns."""
 
-MAPPING = ("salient", "suppressed", "held_out", *_BY_DISTINCTNESS.values(), "constant")
+DISTINCT = tuple(_BY_DISTINCTNESS.values())
+"""The columns that hold the rows that stand out most."""
+
+MAPPING = ("salient", "suppressed", "held_out", *DISTINCT, "constant")
 """The columns that hold a head's mapping."""
 
 

@@ -26,7 +26,7 @@ from describe.catalog.evidence import EvidenceStore
 from describe.catalog.figures import FigureStore
 from describe.catalog.heads import IS_HEAD, heads_of, is_called, model_info, newest_extractions, place
 from describe.catalog.ledger import LedgerStore
-from describe.catalog.packing import MAPPING, head_record, pack, unpack
+from describe.catalog.packing import DISTINCT, MAPPING, head_record, pack, unpack
 from describe.catalog.passages import add_head
 from describe.catalog.placebos import PlaceboStore
 from describe.catalog.query_key import QueryKeyStore
@@ -214,14 +214,21 @@ class Catalogue:
             connection.execute(table.update().where(table.c.id == head_id, ~_COMPLETE).values(**found))
 
     def mapping(
-        self, extraction_id: int, head: HeadId, *, suppressed: bool = True, held_out: bool = False
+        self,
+        extraction_id: int,
+        head: HeadId,
+        *,
+        suppressed: bool = True,
+        distinct: bool = True,
+        held_out: bool = False,
     ) -> HeadMapping:
-        """One head's mapping, with or without what it suppresses, and the rows that no describer sees.
+        """One head's mapping, with or without what it suppresses, the rows that stand out most, and those that no
+        describer sees.
 
         Raises `CatalogueError` when it was not extracted.
         """
         with self._engine.connect() as connection:
-            row = connection.execute(_MAPPING[suppressed, held_out], place(extraction_id, head)).first()
+            row = connection.execute(_MAPPING[suppressed, distinct, held_out], place(extraction_id, head)).first()
         if row is None:
             raise CatalogueError(f"head {head} is not in the catalogue yet: run headscribe extract")
         return unpack(head, row)
@@ -364,12 +371,16 @@ class Catalogue:
 
 
 # Statements that run for every head are built once: building them anew costs more than running them.
-_OPTIONAL = ("suppressed", "held_out")
+_OPTIONAL = (("suppressed",), DISTINCT, ("held_out",))
 _MAPPING = {
     wanted: select(
-        *(schema.head.c[name] for name in MAPPING if name not in _OPTIONAL),
-        *(schema.head.c[name] if there else null().label(name) for name, there in zip(_OPTIONAL, wanted, strict=True)),
+        *(
+            null().label(name)
+            if any(name in names and not there for names, there in zip(_OPTIONAL, wanted, strict=True))
+            else schema.head.c[name]
+            for name in MAPPING
+        )
     ).where(IS_HEAD)
-    for wanted in product((True, False), repeat=2)
+    for wanted in product((True, False), repeat=len(_OPTIONAL))
 }
 _COMPLETE = and_(schema.head.c.suppressed.is_not(None), schema.head.c.held_out.is_not(None))

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 from jinja2 import StrictUndefined, TemplateSyntaxError, meta
 from jinja2 import Template as JinjaTemplate
 from jinja2.exceptions import TemplateError as JinjaError
+from jinja2.runtime import LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from describe.attention import Attended, Context, HeadAttention, TokenPair
@@ -43,7 +44,23 @@ of lines that show where it looks."""
 ECHO = 0.85
 """The share of letters in common from which on two answers say the same."""
 
-_ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=StrictUndefined, keep_trailing_newline=False, autoescape=False)
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """A sandbox that asks no questions about what templates ask for most: a loop's place, and fields of a row."""
+
+    def getattr(self, obj: object, attribute: str) -> object:
+        """The attribute or item of that name, as the sandbox gives it."""
+        if type(obj) is dict and attribute in obj and attribute not in _OF_DICTS:
+            return obj[attribute]
+        if type(obj) is LoopContext and attribute in _OF_LOOPS:
+            return getattr(obj, attribute)
+        return super().getattr(obj, attribute)
+
+
+_OF_LOOPS = frozenset({"first", "last", "index", "index0"})
+_OF_DICTS = frozenset(dir(dict))
+
+_ENVIRONMENT = _Sandbox(undefined=StrictUndefined, keep_trailing_newline=False, autoescape=False)
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ def material(
     own = extraction_id if own is None else own
 
     def plain(head: HeadId) -> HeadMapping:
-        return catalogue.mapping(extraction_id, head, suppressed="suppressed" in template.uses)
+        return catalogue.mapping(extraction_id, head, suppressed="suppressed" in template.uses, distinct=False)
 
     shows = {"shows": "suppressed"} if "suppressed" in template.uses and "rows" not in template.uses else {}
     if template.uses & LOOKS:

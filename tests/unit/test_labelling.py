@@ -52,6 +52,15 @@ def test_templates_are_strict() -> None:
 
 
 @pytest.mark.parametrize(
+    "asked", ["rows.__class__", "rows[0].__class__", "rows[0].update({1: 2})", "loop.__init__", "loop._iterator"]
+)
+def test_rows_and_loops_give_no_way_out_of_the_sandbox(asked: str) -> None:
+    text = f"{{% for row in rows %}}{{{{ loop.index }}}}{{{{ row.source }}}}{{{{ {asked} }}}}{{% endfor %}}"
+    with pytest.raises(TemplateError, match=r"cannot be rendered.*(unsafe|not safely callable|undefined)"):
+        Template("mine", text).render(MAPPING)
+
+
+@pytest.mark.parametrize(
     ("text", "complaint"),
     [
         (None, "cannot be read"),

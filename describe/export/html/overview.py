@@ -103,7 +103,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class OperationFigures:
-    """What operations add to a map: it stays as it is while heads are described.
+    """The figures of operations on a map, which stay as they are while heads are described.
 
     Attributes:
         figures: each operation implemented, then suppressed, then how many a head implements.
