@@ -74,7 +74,8 @@ function legendOf(figure, scale) {
 function kindLegend() {
   const items = Object.entries(overview.kinds).map(([kind, words]) => {
     const count = heads.filter((head) => head.kind === kind).length;
-    const button = make("button", "", make("b", "", formatCount(count)), ` ${kind}`);
+    const name = ["supported", "said"].includes(kind) ? words : kind; // these two names say nothing by themselves
+    const button = make("button", "", make("b", "", formatCount(count)), ` ${name}`);
     button.dataset.tip = words;
     button.type = "button";
     button.setAttribute("aria-pressed", String(!hiddenKinds.has(kind)));
