@@ -101,7 +101,7 @@ def test_a_killed_worker_changes_nothing(
     done = threading.Event()
 
     def kill() -> None:
-        while not (killed or done.is_set()):
+        while not (killed or done.wait(0.05)):
             for process in psutil.Process().children(recursive=True):
                 if "ray::_extract" in " ".join(_command(process)):
                     os.kill(process.pid, signal.SIGKILL)
