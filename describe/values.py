@@ -99,7 +99,7 @@ def left_out_where_nothing(source: object, handler: GetCoreSchemaHandler) -> Cor
 
 def moment_text(moment: datetime) -> str:
     """A moment in UTC as records have it: ``2026-11-28T14:43:27Z``."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def moment(text: str) -> datetime:

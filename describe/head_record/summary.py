@@ -75,6 +75,8 @@ class HeadSummary:
 
     def cut(self, most: int) -> HeadSummary:
         """The summary with words of at most so many characters."""
+        if max(len(self.inputs or ""), len(self.pattern or "")) <= most:
+            return self
         return replace(self, inputs=_cut(self.inputs, most), pattern=_cut(self.pattern, most))
 
 
