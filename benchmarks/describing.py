@@ -123,19 +123,8 @@ def calls(folder: Path, n_heads: int, server: int) -> dict[str, float]:
 
 
 def _calls(place: Path, model: Path, server: int) -> dict[str, float]:
-    arguments = [
-        "describe",
-        str(model),
-        "--llm",
-        "openai:fixed",
-        "--catalog",
-        str(place),
-        "--max-tokens",
-        "64",
-        "--placebos",
-        "0",
-        "-q",
-    ]
+    options = ["--llm", "openai:fixed", "--max-tokens", "64", "--placebos", "0", "-q"]
+    arguments = ["describe", str(model), "--catalog", str(place), *options]
     main([*arguments, "--heads", "0.0,0.1"])  # imports
     parts = {
         "read": Timed(Catalogue, "mapping"),
