@@ -180,14 +180,12 @@ def _operations(
 
 
 _OF_OPERATIONS = [schema.operation, schema.relation_run, schema.relation, schema.relation_layer]
+"""Tables that figures of operations are made of; they lead `_CHANGING`, so that their newest rows are told apart."""
 
-_OTHERS = [
-    table
-    for table in schema.metadata.sorted_tables
-    if "id" in table.c and not table.name.startswith("study") and table not in _OF_OPERATIONS
-]
-
-_CHANGING = [*_OF_OPERATIONS, *_OTHERS]
+_CHANGING = sorted(
+    (table for table in schema.metadata.sorted_tables if "id" in table.c and not table.name.startswith("study")),
+    key=lambda table: table not in _OF_OPERATIONS,
+)
 """Tables that a map may be other by: all but those of studies. A failure that gives way to an answer keeps its row, and
 shows by its call."""
 

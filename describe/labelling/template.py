@@ -45,6 +45,10 @@ ECHO = 0.85
 """The share of letters in common from which on two answers say the same."""
 
 
+_OF_LOOPS = frozenset({"first", "last", "index", "index0"})
+_OF_DICTS = frozenset(dir(dict))
+
+
 class _Sandbox(ImmutableSandboxedEnvironment):
     """A sandbox that asks no questions about what templates ask for most: a loop's place, and fields of a row."""
 
@@ -56,9 +60,6 @@ class _Sandbox(ImmutableSandboxedEnvironment):
             return getattr(obj, attribute)
         return super().getattr(obj, attribute)
 
-
-_OF_LOOPS = frozenset({"first", "last", "index", "index0"})
-_OF_DICTS = frozenset(dir(dict))
 
 _ENVIRONMENT = _Sandbox(undefined=StrictUndefined, keep_trailing_newline=False, autoescape=False)
 

@@ -155,8 +155,11 @@ def never_reached(error: CallError, tries: int, row: Provider, where: str) -> LL
     if error.cause == "redirect":
         return LLMError(f"{error}: set {row.address} to where the server is")
     proxy = proxy_of(where)
-    asked = f"are {row.address} and {proxy[0]} right, and both servers up?" if proxy else ""
-    return LLMError(f"{error} (tried {tries} times): {asked or f'is {row.address} right, and the server up?'}")
+    if proxy is None:
+        asked = f"is {row.address} right, and the server up?"
+    else:
+        asked = f"are {row.address} and {proxy[0]} right, and both servers up?"
+    return LLMError(f"{error} (tried {tries} times): {asked}")
 
 
 def proxy_of(where: str) -> tuple[str, str] | None:

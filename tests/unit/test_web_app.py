@@ -479,15 +479,15 @@ def test_tokens_are_text_with_what_is_not_seen_made_visible() -> None:
     assert "<img" not in table
 
 
-# -- the launcher ----------------------------------------------------------------------------------------------------
-
-
 def test_a_quoted_token_of_a_description_does_not_break_at_its_space() -> None:
     drawn = description(f'words such as " free", “ big” <b> and "{"x" * 40}', 'another " 12 "', False)
     quoted = re.findall('<span class="hs-quoted">(.*?)</span>', drawn)
     assert quoted == ["&quot; free&quot;", "“ big”", "&quot; 12 &quot;"]
     assert "<b>" not in drawn
     assert re.sub("<.*?>", "", drawn).count("&quot;") == 5, "the words are all there"
+
+
+# -- the launcher ----------------------------------------------------------------------------------------------------
 
 
 def test_the_app_refuses_to_start_where_strangers_would_be_owners(
