@@ -91,8 +91,8 @@ def of_saliency(x: SourceVectors) -> Figures:
         {"all saliencies, float32": (lambda: saliencies(x, value, output), 0.0)}
         | {
             f"{str(dtype).removeprefix('torch.')}, then float64": (
-                lambda dtype=dtype: most_salient(x, value, output, N_SALIENT + N_HELD_OUT, dtype=dtype),
-                1 - most_salient(x, value, output, N_SALIENT + N_HELD_OUT, dtype=dtype).computed / every,
+                lambda dtype=dtype: most_salient(x, value, output, N_SALIENT + N_HELD_OUT, screens=(dtype,)),
+                1 - most_salient(x, value, output, N_SALIENT + N_HELD_OUT, screens=(dtype,)).computed / every,
             )
             for dtype in (torch.bfloat16, torch.float32)
         }

@@ -9,7 +9,8 @@ In a low precision, marked ~, with u its unit of rounding and g that of sums (as
     u |x| |W_V R^T| + |x| |(W_V - W_V~) R^T| + g |x| |W_V| |R| + |z| (u |R| + |R - R~| + g |R|)
 
 and by u of itself as it is returned (|.| of a matrix: a bound of its largest singular value, but beside g the root of
-the sum of squares). Tokens that may be among the most salient for all that are computed again in float64.
+the sum of squares). Tokens that may be among the most salient for all that are computed again in float64; where there
+are very many of them, as in random weights, whose saliencies are nearly equal, all are looked at in float32 before.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ from describe.maps.low_precision import SLACK, full_sums, quickest, scaled, unit
 from describe.maps.screening import largest
 from describe.maps.vectors import SourceVectors
 
-__all__ = ["MostSalient", "exact_saliency", "most_salient", "saliencies"]
+__all__ = ["MostSalient", "exact_saliency", "factor_of", "most_salient", "saliencies"]
+
+CROWDED = 4
+"""One in so many tokens a group of heads is the most that a precision may leave open, before the next one looks."""
 
 ODD = 1e12
 """Source vectors so many times longer or shorter than 1 are taken in float64 at once: their squares may be none."""
@@ -33,50 +37,63 @@ ODD = 1e12
 
 @dataclass(frozen=True)
 class MostSalient:
-    """The most salient tokens of each head, strongest first, (H, n); ``computed``: how many saliencies were computed
-    in full."""
+    """The most salient tokens of each head, strongest first, (H, n), and their saliency; ``computed``: how many were
+    computed in full."""
 
     tokens: Tensor
+    saliency: Tensor
     computed: int
 
 
 def most_salient(
-    x: SourceVectors, value: Tensor, output: Tensor, n: int, numbers: int = BLOCK, dtype: torch.dtype | None = None
+    x: SourceVectors,
+    value: Tensor,
+    output: Tensor,
+    n: int,
+    numbers: int = BLOCK,
+    screens: tuple[torch.dtype, ...] | None = None,
 ) -> MostSalient:
     """The n most salient tokens of heads with ``value`` (G, d, dh) and ``output`` (H, dh, d); equal ones by id.
 
-    ``dtype``: the precision to look in; by default the device's quickest. Raises `CheckpointError` when the matrices
-    are not finite.
+    ``screens``: the precisions to look in, each where the one before leaves too much open; by default the device's
+    quickest and that of ``x``. Raises `CheckpointError` when the matrices are not finite.
     """
-    heads = _Heads(value, output, dtype or quickest(x.norms.device.type, x.norms.dtype))
-    about, off = heads.look(x, numbers)
-    if not bool(torch.isfinite(about).all()):
-        raise CheckpointError("the value or output matrices hold values that are not finite (NaN or infinity)")
-    reached = about.topk(n, dim=1).values[:, -1]
-    bar = (reached * (1 - heads.returned) - 2 * off) / (1 + heads.returned)
-    found, computed = [], 0
-    for head in range(len(output)):
-        tokens = ((about[head] >= bar[head]) | odd(x.norms)).nonzero()[:, 0]
-        exact = exact_saliency(x, value[head // heads.per_group], output[head], tokens, numbers)
-        found.append(tokens[largest(exact[None], n)[1][0]])
-        computed += len(tokens)
-    return MostSalient(torch.stack(found), computed)
+    kinds = (quickest(x.norms.device.type, x.norms.dtype), x.norms.dtype) if screens is None else screens
+    factors = [factor_of(matrix) for matrix in output]
+    candidates: list[Tensor] = []
+    for dtype in dict.fromkeys(kinds):
+        candidates = _Heads(value, factors, dtype).open(x, n, numbers)
+        if CROWDED * sum(len(tokens) for tokens in candidates) <= len(value) * len(x.norms):
+            break
+    per_group, found, saliency = len(output) // len(value), [], []
+    for head, tokens in enumerate(candidates):
+        exact = exact_saliency(x, value[head // per_group], factors[head], tokens, numbers)
+        largest_of, places = largest(exact[None], n)
+        found.append(tokens[places[0]])
+        saliency.append(largest_of[0])
+    return MostSalient(torch.stack(found), torch.stack(saliency), sum(len(tokens) for tokens in candidates))
 
 
-def exact_saliency(x: SourceVectors, value: Tensor, output: Tensor, tokens: Tensor, numbers: int = BLOCK) -> Tensor:
-    """saliency of a head with ``value`` (d, dh) and ``output`` (dh, d) at tokens (p,), in float64 where the device has
-    it, returned in the precision of ``x``. A zero source vector has saliency 0."""
-    full, factor = _full(x.norms), _factor(output)
-    through = value.to(full)
+def exact_saliency(x: SourceVectors, value: Tensor, factor: Tensor, tokens: Tensor, numbers: int = BLOCK) -> Tensor:
+    """saliency of a head with ``value`` (d, dh) and the ``factor`` of its output at tokens (p,), in float64 where the
+    device has it, returned in the precision of ``x``. A zero source vector has saliency 0."""
+    through = value.to(factor)
     found = torch.empty(len(tokens), device=x.norms.device, dtype=x.norms.dtype)
 
     def fill(block: slice) -> None:
-        rows = x.of(tokens[block]).to(full)
+        rows = x.of(tokens[block]).to(factor)
         lengths = torch.linalg.vector_norm(rows, dim=1)
         found[block] = torch.linalg.vector_norm(rows @ through @ factor, dim=1).div_(lengths).to(found)
 
     in_blocks(len(tokens), len(value), fill, numbers=numbers)
     return found.masked_fill_(x.norms[tokens] == 0, 0)
+
+
+def factor_of(output: Tensor) -> Tensor:
+    """R^T (dh, rank) of a head with ``output`` (dh, d), in float64 where the device has it."""
+    full = output.dtype if output.device.type == "mps" else torch.float64
+    found: Tensor = torch.linalg.qr(output.to(full).mT, mode="r").R
+    return found.mT
 
 
 def odd(norms: Tensor) -> Tensor:
@@ -92,11 +109,11 @@ class _Heads:
         returned: how far a saliency may be off of itself.
     """
 
-    def __init__(self, value: Tensor, output: Tensor, dtype: torch.dtype) -> None:
+    def __init__(self, value: Tensor, factors: list[Tensor], dtype: torch.dtype) -> None:
         n_groups, d, dh = value.shape
-        full = _full(value)
-        self.per_group, self._dtype = len(output) // n_groups, dtype
-        factor = torch.stack([scaled(_factor(matrix).flatten()).view(dh, -1) for matrix in output])
+        self.per_group, self._dtype = len(factors) // n_groups, dtype
+        factor = torch.stack([scaled(each.flatten()).view(dh, -1) for each in factors])
+        full = factor.dtype
         self._rank = factor.shape[2]
         low_factor = factor.to(dtype)
         by_group = low_factor.view(n_groups, self.per_group, dh, self._rank)
@@ -119,7 +136,17 @@ class _Heads:
         self._of_x += (d + 16) * sums * size_of_value * of_factor
         self._of_z = self._lost * of_factor + of_lost + (dh + 16) * sums * torch.linalg.matrix_norm(factor)
 
-    def look(self, x: SourceVectors, numbers: int) -> tuple[Tensor, Tensor]:
+    def open(self, x: SourceVectors, n: int, numbers: int) -> list[Tensor]:
+        """The tokens of each head that may be among its n most salient."""
+        about, off = self._look(x, numbers)
+        if not bool(torch.isfinite(about).all()):
+            raise CheckpointError("the value or output matrices hold values that are not finite (NaN or infinity)")
+        reached = about.topk(n, dim=1).values[:, -1]
+        bar = (reached * (1 - self.returned) - 2 * off) / (1 + self.returned)
+        extraordinary = odd(x.norms)
+        return [((of >= least) | extraordinary).nonzero()[:, 0] for of, least in zip(about, bar, strict=True)]
+
+    def _look(self, x: SourceVectors, numbers: int) -> tuple[Tensor, Tensor]:
         """Saliencies times a factor of each head, (H, V), and how far those of a head may be off, (H,)."""
         n_heads = len(self._of_x)
         n_groups, _, of_group = self._factors.shape
@@ -153,17 +180,6 @@ def spectral(squares: Tensor) -> Tensor:
         powers = powers @ powers
     found: Tensor = torch.linalg.matrix_norm(powers).pow(0.125).mul(scale).sqrt()
     return found * SLACK
-
-
-def _full(like: Tensor) -> torch.dtype:
-    """The precision to compute again in: float64 where the device has it."""
-    return like.dtype if like.device.type == "mps" else torch.float64
-
-
-def _factor(output: Tensor) -> Tensor:
-    """R^T of a head, (dh, rank)."""
-    found: Tensor = torch.linalg.qr(output.to(_full(output)).mT, mode="r").R
-    return found.mT
 
 
 def saliencies(x: SourceVectors, value: Tensor, output: Tensor, numbers: int = BLOCK) -> Tensor:

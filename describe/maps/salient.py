@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from describe.maps.blocks import BLOCK, Rows
-from describe.maps.saliency import exact_saliency, most_salient
+from describe.maps.saliency import exact_saliency, factor_of, most_salient
 from describe.maps.screening import extreme_targets
 from describe.maps.vectors import SourceVectors
 from describe.weights.model import LayerWeights
@@ -81,15 +81,17 @@ def salient_operations(
     value, output = layer.value.to(device, dtype), layer.output.to(device, dtype)
     n_heads, vocab_size = output.shape[0], x.norms.shape[0]
     n, k = min(n, vocab_size), min(k, unembed.shape[0])
-    sources = most_salient(x, value, output, n, block).tokens
+    most = most_salient(x, value, output, n, block)
     seeds = range(seed, seed + n_heads) if isinstance(seed, int) else seed
-    sources = torch.cat([sources, _drawn(sources, vocab_size, sample, seeds)], dim=1)
+    drawn = _drawn(most.tokens, vocab_size, sample, seeds)
+    sources = torch.cat([most.tokens, drawn], dim=1)
     written = torch.empty(*sources.shape, output.shape[2], device=device, dtype=dtype)
-    saliency = torch.empty(sources.shape, device=device, dtype=dtype)
+    of_drawn = torch.empty(drawn.shape, device=device, dtype=dtype)
     for head in range(n_heads):
         read = value[head // (n_heads // len(value))]
-        saliency[head] = exact_saliency(x, read, output[head], sources[head], block)
+        of_drawn[head] = exact_saliency(x, read, factor_of(output[head]), drawn[head], block)
         written[head] = x.of(sources[head]) @ read @ output[head]
+    saliency = torch.cat([most.saliency, of_drawn], dim=1)
     found = extreme_targets(written.flatten(0, 1), unembed, k, block)
     return SalientOperations(sources, saliency, *(column.view(*sources.shape, -1) for column in found))
 

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from describe.errors import CheckpointError
 from describe.maps import SourceVectors
-from describe.maps.saliency import most_salient, saliencies, spectral
+from describe.maps.saliency import CROWDED, most_salient, saliencies, spectral
 
 VOCABULARY, WIDTH, N = 2000, 48, 9
+LOW = (torch.bfloat16, torch.float32)
 
 
 def of_ties(x: Tensor, value: Tensor, output: Tensor) -> None:
@@ -48,26 +49,37 @@ def drawn(*shape: int, seed: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("screens", [(torch.bfloat16,), (torch.float32,), (torch.bfloat16, torch.float32)])
 @pytest.mark.parametrize("name", HOSTILE)
-def test_the_most_salient_are_those_of_float64_to_the_last_id(name: str, dtype: torch.dtype) -> None:
+def test_the_most_salient_are_those_of_float64_to_the_last_id(name: str, screens: tuple[torch.dtype, ...]) -> None:
     vectors, value, output = drawn(VOCABULARY, WIDTH, seed=0), drawn(2, WIDTH, 8, seed=1), drawn(4, 8, WIDTH, seed=2)
     HOSTILE[name](vectors, value, output)
     x = SourceVectors(vectors, torch.linalg.vector_norm(vectors.double(), dim=1).float())
     written = vectors.double() @ value.double().repeat_interleave(2, 0) @ output.double()
     lengths = torch.linalg.vector_norm(vectors.double(), dim=1)
     exact = torch.linalg.vector_norm(written, dim=2).div(lengths).nan_to_num(0).float()
-    expected = exact.sort(dim=1, descending=True, stable=True).indices[:, :N]
-    found = most_salient(x, value, output, N, numbers=40_000, dtype=dtype)
-    assert torch.equal(found.tokens, expected)
+    expected = exact.sort(dim=1, descending=True, stable=True)
+    found = most_salient(x, value, output, N, numbers=40_000, screens=screens)
+    assert torch.equal(found.tokens, expected.indices[:, :N])
+    torch.testing.assert_close(found.saliency, expected.values[:, :N])
 
 
 def test_few_are_computed_in_full() -> None:
     vectors, value, output = drawn(8192, 256, seed=0), drawn(1, 256, 32, seed=1), drawn(2, 32, 256, seed=2)
     x = SourceVectors(vectors, torch.linalg.vector_norm(vectors, dim=1))
-    found = most_salient(x, value, output, 60, dtype=torch.bfloat16)
+    found = most_salient(x, value, output, 60, screens=(torch.bfloat16,))
     assert 120 <= found.computed < 0.1 * 2 * 8192
     assert torch.equal(found.tokens, saliencies(x, value, output).sort(dim=1, descending=True).indices[:, :60])
+
+
+def test_where_a_low_precision_leaves_most_open_the_next_one_looks() -> None:
+    """Of vectors that are nearly one and the same a head writes about as much."""
+    vectors, value, output = 1 + 0.01 * drawn(8192, 64, seed=0), drawn(1, 64, 8, seed=1), drawn(2, 8, 64, seed=2)
+    x = SourceVectors(vectors, torch.linalg.vector_norm(vectors, dim=1))
+    once, again = (most_salient(x, value, output, 60, screens=LOW[:looks]) for looks in (1, 2))
+    assert once.computed > 8192 / CROWDED
+    assert again.computed < 300
+    assert torch.equal(once.tokens, again.tokens)
 
 
 def test_matrices_that_are_not_finite_are_refused() -> None:
