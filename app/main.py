@@ -11,6 +11,7 @@ from typing import Any, NoReturn, TextIO
 import typer
 
 from describe.errors import HeadscribeError
+from describe.process import prepare_process
 from describe.secrets import keep_secrets_of_environment, redacted
 from describe.text import printable
 
@@ -65,9 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run() -> NoReturn:
     """The console script. After an interrupt the process ends at once, whatever its other threads still do."""
     sys.stdout, sys.stderr = _without_secrets(sys.stdout), _without_secrets(sys.stderr)
-    # torch's threads wait for each other in a loop of some milliseconds. Where another program has a core too, each
-    # small product takes that long; of a shorter loop a quiet machine notices nothing. Read when torch is imported.
-    os.environ.setdefault("GOMP_SPINCOUNT", "3000")
+    prepare_process()
     run_id = os.environ.pop("HEADSCRIBE_RUN", None)
     code = _recorded() if run_id is None else _reported(int(run_id))
     code = _flushed(code)

@@ -47,6 +47,8 @@ GROWN = {
 CHILD = """
 import json, sys, time
 from pathlib import Path
+from describe.process import prepare_process
+prepare_process()
 from describe import pipeline
 from describe.catalog import Catalogue
 from describe.pipeline.extraction import compute as computing

@@ -66,7 +66,8 @@ def own_heads(view: LayerView, layer: LayerWeights, *, block: int = BLOCK) -> It
                 always = view.mean.to(value) @ value[group]
                 bias = 0 if layer.value_bias is None else layer.value_bias[group].to(value)
                 constant = (always + bias) @ triangles[head].mT
-            yield HeadCoordinates(read, writes[:, place * width : (place + 1) * width], constant)
+            write = writes[:, place * width : (place + 1) * width].contiguous()
+            yield HeadCoordinates(read, write, constant)
 
 
 def random_heads_of(view: LayerView, singular: Tensor, *, seed: int, block: int = BLOCK) -> Iterator[HeadCoordinates]:
@@ -89,14 +90,14 @@ def random_heads_of(view: LayerView, singular: Tensor, *, seed: int, block: int 
             mean = None if mean is None else mean[across]
         some = slice(start, start + width)
         constant = None if mean is None else mean[some] * spectrum
-        yield HeadCoordinates(taken[:, some] * spectrum, writes[:, some], constant)
+        yield HeadCoordinates(taken[:, some] * spectrum, writes[:, some].contiguous(), constant)
 
 
 def _sources_times(view: LayerView, matrix: Tensor, block: int) -> Tensor:
     found = matrix.new_empty(len(view.x.norms), matrix.shape[1])
 
     def fill(rows: slice) -> None:
-        found[rows] = view.x.of(rows) @ matrix
+        torch.mm(view.x.of(rows), matrix, out=found[rows])
 
     in_blocks(len(found), max(matrix.shape), fill, numbers=block)
     return found
@@ -107,7 +108,7 @@ def _times(rows: Rows, matrix: Tensor, block: int) -> Tensor:
     found = matrix.new_empty(rows.shape[0], matrix.shape[1])
 
     def fill(part: slice) -> None:
-        found[part] = rows[part].to(matrix) @ matrix
+        torch.mm(rows[part].to(matrix), matrix, out=found[part])
 
     in_blocks(len(found), max(matrix.shape), fill, numbers=block)
     return found

@@ -21,6 +21,7 @@ compared in single precision, so that rows which differ in rounding alone are or
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -28,7 +29,7 @@ from torch import Tensor
 
 from describe.maps.blocks import BLOCK, blocks
 from describe.maps.coordinates import HeadCoordinates
-from describe.maps.low_precision import quickest
+from describe.maps.low_precision import IN_CACHE, quickest
 
 __all__ = ["Standing", "distinct_sources", "in_order", "standing"]
 
@@ -38,10 +39,17 @@ TILE = (1024, 1024)
 
 @dataclass(frozen=True)
 class Standing:
-    """How far cells stand out: z[s, t] = sources[s] . targets[t], of ``sources`` (n, r) and ``targets`` (m, r)."""
+    """How far cells stand out: z[s, t] = sources[s] . targets[t].
+
+    Attributes:
+        sources: (n, r).
+        targets: (m, r).
+        variance: that of M over the targets of a row, as a mean over rows; one number.
+    """
 
     sources: Tensor
     targets: Tensor
+    variance: Tensor
 
     def cells(self, sources: Tensor, targets: Tensor) -> Tensor:
         """z of some sources (n,) and the targets of each (n, k), by their places; (n, k) in float32."""
@@ -61,18 +69,23 @@ def standing(head: HeadCoordinates) -> Standing:
     least = 8 * torch.finfo(head.read.dtype).eps
     read, write = (rows.to(torch.float64, copy=True) for rows in (head.read, head.write))
     size = torch.linalg.vector_norm(read) / len(read) ** 0.5
-    read -= read.mean(dim=0)
+    mean = read.mean(dim=0)
+    read -= mean
     values, axes = _covariance(read)
-    spread = torch.linalg.vector_norm(write @ (axes * values.sqrt()), dim=1, keepdim=True)
+    along = axes * values.sqrt()
+    spread = write.new_empty(len(write), 1)
+    for part in _parts(write):
+        torch.linalg.vector_norm(write[part] @ along, dim=1, keepdim=True, out=spread[part])
+    variance = spread.square().mean() - (write.mean(dim=0) @ along).square().sum() + (write @ mean).var(unbiased=False)
     least_spread = least * size * torch.linalg.vector_norm(head.write, dim=1, keepdim=True)
     write /= spread.masked_fill_(spread <= least_spread, torch.inf)
     write -= write.mean(dim=0)
     values, axes = _covariance(write)
-    sources, targets = read @ (axes * values.sqrt()), write @ (axes / values.sqrt())
+    sources, targets = _times(read, axes * values.sqrt()), _times(write, axes / values.sqrt())
     spread = torch.linalg.vector_norm(sources, dim=1, keepdim=True)
     least_spread = least * size * values.max().sqrt() if len(values) else size
     sources /= spread.masked_fill_(spread <= least_spread, torch.inf)
-    return Standing(sources, targets)
+    return Standing(sources, targets, variance)
 
 
 def _covariance(rows: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,6 +93,19 @@ def _covariance(rows: Tensor) -> tuple[Tensor, Tensor]:
     values, axes = torch.linalg.eigh(rows.mT @ rows / len(rows))
     kept = values > 1e-13 * values[-1].clamp_min(0)
     return values[kept], axes[:, kept]
+
+
+def _times(rows: Tensor, matrix: Tensor) -> Tensor:
+    """Rows (n, r) times a matrix (r, r'), in the memory of the rows: a new block of memory takes longer than this."""
+    found = rows[:, : matrix.shape[1]]
+    for part in _parts(rows):
+        found[part] = rows[part] @ matrix
+    return found
+
+
+def _parts(rows: Tensor) -> Iterator[slice]:
+    """The rows in parts that a processor's cache holds."""
+    return blocks(len(rows), rows.shape[1], IN_CACHE if rows.device.type == "cpu" else BLOCK)
 
 
 def distinct_sources(found: Standing, words: Tensor, n: int, *, block: int = BLOCK) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,9 @@ spacing), it is named in that row and takes none of its own.
 
 The share of the constant part c is that of the variance of logits over targets which it makes, as a mean over sources:
 
-    share = c C c^T / (c C c^T + mean of r C r^T over the rows r of ``read``),       C = covariance of ``write``'s rows
+    share = variance of c W^T / (variance of c W^T + mean of the variance of r W^T over the rows r of ``read``)
+
+W being ``write``.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import torch
 from torch import Tensor
 
 from describe.errors import CheckpointError
-from describe.maps.blocks import BLOCK
+from describe.maps.blocks import BLOCK, blocks
 from describe.maps.coordinates import HeadCoordinates
 from describe.maps.distinct import distinct_sources, in_order, standing
 from describe.maps.salient import SalientOperations
@@ -26,6 +28,9 @@ from describe.maps.screening import extreme_targets, largest
 from describe.maps.view import LayerView
 
 __all__ = ["ConstantParts", "DirectOperations", "LayerReading", "RowCounts", "read_layer"]
+
+DRAWN = 256
+"""Places drawn at random that are looked at together: nearly always enough."""
 
 Variants = tuple[tuple[tuple[int, ...], ...], ...]
 
@@ -178,11 +183,9 @@ class _Head:
         return sides[0], sides[1]
 
     def _share(self, constant: Tensor) -> Tensor:
-        read, write = self._head.read, self._head.write - self._head.write.mean(dim=0)
-        covariance = write.mT @ write / len(write)
-        own = constant @ covariance @ constant
-        whole = own + ((read.mT @ read / len(read)) * covariance).sum()
-        return torch.where(whole > 0, own / whole, 0)
+        own = (self._head.write @ constant).double().var(unbiased=False)
+        whole = own + self._standing.variance
+        return torch.where(whole > 0, own / whole, 0).to(constant)
 
     def _operations(
         self,
@@ -223,15 +226,16 @@ class _Head:
 
     def _drawn(self, taken: Tensor, sample: int, seed: int) -> Tensor:
         """The places of ``sample`` other words, one variant of each, drawn at random."""
-        words = self._words.tolist()
-        seen = {words[place] for place in taken.tolist()}
-        drawn: list[int] = []
-        for place in torch.randperm(len(words), generator=torch.Generator().manual_seed(seed)).tolist():
+        seen, drawn = set(self._words[taken].tolist()), list[int]()
+        shuffled = torch.randperm(len(self._words), generator=torch.Generator().manual_seed(seed))
+        for part in blocks(len(shuffled), 1, DRAWN):
+            places = shuffled[part].to(self._words.device)
+            for place, word in zip(places.tolist(), self._words[places].tolist(), strict=True):
+                if word not in seen and len(drawn) < sample:
+                    seen.add(word)
+                    drawn.append(place)
             if len(drawn) == sample:
                 break
-            if words[place] not in seen:
-                seen.add(words[place])
-                drawn.append(place)
         return torch.tensor(drawn, dtype=torch.long, device=taken.device)
 
 

@@ -54,7 +54,7 @@ def gating(activation: str) -> Gating:
 
 
 def _gated(activation: Callable[[Tensor], Tensor], gate: Tensor | None, hidden: Tensor) -> Tensor:
-    return activation(hidden) if gate is None else activation(gate) * hidden
+    return activation(hidden) if gate is None else activation(gate).mul_(hidden)
 
 
 def clamped_gating(alpha: float, limit: float) -> Gating:
