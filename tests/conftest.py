@@ -17,12 +17,14 @@ from typing import Any
 import pytest
 import torch
 
+from describe.process import prepare_process
 from tests import tiny, warm
 from tests.able import able_model
 from tests.fake_llm import FakeLLM
 
 ALL = os.environ.get("HEADSCRIBE_TEST_ALL") == "1"
 
+prepare_process()
 if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores: one thread each, in the processes they start too
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from describe.errors import CheckpointError
-from describe.maps.blocks import BLOCK, in_blocks
+from describe.maps.blocks import BLOCK, blocks, in_blocks
 from describe.maps.low_precision import SLACK, full_sums, quickest, scaled, unit
 from describe.maps.screening import largest
 from describe.maps.vectors import SourceVectors
@@ -30,6 +30,10 @@ __all__ = ["MostSalient", "exact_saliency", "factor_of", "most_salient", "salien
 
 CROWDED = 4
 """One in so many tokens a group of heads is the most that a precision may leave open, before the next one looks."""
+
+SUMMED = 512
+"""Numbers that are summed in one go in float32: the bound on rounding grows with them, and of a wide model it would
+leave nearly everything open. In bfloat16 each part would be rounded as it is returned."""
 
 ODD = 1e12
 """Source vectors so many times longer or shorter than 1 are taken in float64 at once: their squares may be none."""
@@ -133,7 +137,9 @@ class _Heads:
         size_of_value = kept.diagonal(dim1=1, dim2=2).sum(1).sqrt()
         of_factor, of_lost = (spectral(part.mT @ part) for part in (factor, factor - low_factor.to(full)))
         self._of_x = self._lost * spectral(factor.mT @ kept @ factor) + spectral(factor.mT @ gone @ factor)
-        self._of_x += (d + 16) * sums * size_of_value * of_factor
+        self._parts = [slice(0, d)] if dtype == torch.bfloat16 else list(blocks(d, 1, SUMMED))
+        summed = self._parts[0].stop + len(self._parts) + 16
+        self._of_x += summed * sums * size_of_value * of_factor
         self._of_z = self._lost * of_factor + of_lost + (dh + 16) * sums * torch.linalg.matrix_norm(factor)
 
     def open(self, x: SourceVectors, n: int, numbers: int) -> list[Tensor]:
@@ -154,8 +160,11 @@ class _Heads:
         lengths = x.norms.new_zeros(n_groups)
 
         def fill(block: slice) -> None:
+            rows = x.in_precision(block, self._dtype)
             with full_sums():
-                read = x.in_precision(block, self._dtype) @ self._joined
+                read = rows[:, self._parts[0]] @ self._joined[self._parts[0]]
+                for part in self._parts[1:]:
+                    read += rows[:, part] @ self._joined[part]
             by_group = read.view(len(read), n_groups, -1)
             norms = torch.linalg.vector_norm(by_group.float(), dim=2).to(x.norms) / x.norms[block, None]
             torch.maximum(lengths, norms.nan_to_num_(0, 0, 0).amax(dim=0), out=lengths)

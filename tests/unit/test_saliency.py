@@ -82,6 +82,13 @@ def test_where_a_low_precision_leaves_most_open_the_next_one_looks() -> None:
     assert torch.equal(once.tokens, again.tokens)
 
 
+def test_a_wide_model_leaves_few_open_in_float32() -> None:
+    """A bound on sums of 8,192 numbers in one go would leave nearly all open."""
+    vectors, value, output = drawn(2048, 8192, seed=0), drawn(1, 8192, 32, seed=1), drawn(1, 32, 8192, seed=2)
+    x = SourceVectors(vectors, torch.linalg.vector_norm(vectors, dim=1))
+    assert most_salient(x, value, output, 20, screens=(torch.float32,)).computed < 100
+
+
 def test_matrices_that_are_not_finite_are_refused() -> None:
     vectors, value, output = drawn(100, 16, seed=0), drawn(1, 16, 4, seed=1), drawn(1, 4, 16, seed=2)
     value[0, 3, 2] = torch.nan
