@@ -39,6 +39,7 @@ BASE = {
     "versions",
 }
 MAY_IMPORT = {
+    "process": set(),
     "errors": {"secrets"},
     "secrets": {"providers"},
     "providers": set(),
