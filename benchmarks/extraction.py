@@ -73,7 +73,8 @@ def floor(operations: float) -> float:
 
 
 def peak_memory(code: str) -> int:
-    """Peak resident memory in MiB of a process that runs the code."""
+    """Peak resident memory in MiB of a process that runs the code, set up as the command line sets its own up."""
+    code = f"from describe.process import prepare_process\nprepare_process()\n{code}"
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
 

@@ -24,7 +24,7 @@ from tests.fake_llm import FakeLLM
 
 ALL = os.environ.get("HEADSCRIBE_TEST_ALL") == "1"
 
-prepare_process()
+prepare_process()  # as the command line does
 if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores: one thread each, in the processes they start too
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)

@@ -26,7 +26,7 @@ from describe.maps.low_precision import SLACK, full_sums, quickest, scaled, unit
 from describe.maps.screening import largest
 from describe.maps.vectors import SourceVectors
 
-__all__ = ["MostSalient", "exact_saliency", "factor_of", "most_salient", "saliencies"]
+__all__ = ["MostSalient", "exact_saliency", "most_salient", "saliencies"]
 
 CROWDED = 4
 """One in so many tokens a group of heads is the most that a precision may leave open, before the next one looks."""
@@ -41,11 +41,17 @@ ODD = 1e12
 
 @dataclass(frozen=True)
 class MostSalient:
-    """The most salient tokens of each head, strongest first, (H, n), and their saliency; ``computed``: how many were
-    computed in full."""
+    """The most salient tokens of each head.
+
+    Attributes:
+        tokens: strongest first, (H, n), and ``saliency`` theirs.
+        factors: R^T of each head, (dh, rank), by which that of other tokens is computed.
+        computed: how many were computed in full.
+    """
 
     tokens: Tensor
     saliency: Tensor
+    factors: list[Tensor]
     computed: int
 
 
@@ -63,7 +69,7 @@ def most_salient(
     quickest and that of ``x``. Raises `CheckpointError` when the matrices are not finite.
     """
     kinds = (quickest(x.norms.device.type, x.norms.dtype), x.norms.dtype) if screens is None else screens
-    factors = [factor_of(matrix) for matrix in output]
+    factors = [_factor(matrix) for matrix in output]
     candidates: list[Tensor] = []
     for dtype in dict.fromkeys(kinds):
         candidates = _Heads(value, factors, dtype).open(x, n, numbers)
@@ -75,7 +81,8 @@ def most_salient(
         largest_of, places = largest(exact[None], n)
         found.append(tokens[places[0]])
         saliency.append(largest_of[0])
-    return MostSalient(torch.stack(found), torch.stack(saliency), sum(len(tokens) for tokens in candidates))
+    computed = sum(len(tokens) for tokens in candidates)
+    return MostSalient(torch.stack(found), torch.stack(saliency), factors, computed)
 
 
 def exact_saliency(x: SourceVectors, value: Tensor, factor: Tensor, tokens: Tensor, numbers: int = BLOCK) -> Tensor:
@@ -93,7 +100,7 @@ def exact_saliency(x: SourceVectors, value: Tensor, factor: Tensor, tokens: Tens
     return found.masked_fill_(x.norms[tokens] == 0, 0)
 
 
-def factor_of(output: Tensor) -> Tensor:
+def _factor(output: Tensor) -> Tensor:
     """R^T (dh, rank) of a head with ``output`` (dh, d), in float64 where the device has it."""
     full = output.dtype if output.device.type == "mps" else torch.float64
     found: Tensor = torch.linalg.qr(output.to(full).mT, mode="r").R

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from describe.maps.blocks import BLOCK, Rows
-from describe.maps.saliency import exact_saliency, factor_of, most_salient
+from describe.maps.saliency import exact_saliency, most_salient
 from describe.maps.screening import extreme_targets
 from describe.maps.vectors import SourceVectors
 from describe.weights.model import LayerWeights
@@ -89,7 +89,7 @@ def salient_operations(
     of_drawn = torch.empty(drawn.shape, device=device, dtype=dtype)
     for head in range(n_heads):
         read = value[head // (n_heads // len(value))]
-        of_drawn[head] = exact_saliency(x, read, factor_of(output[head]), drawn[head], block)
+        of_drawn[head] = exact_saliency(x, read, most.factors[head], drawn[head], block)
         written[head] = x.of(sources[head]) @ read @ output[head]
     saliency = torch.cat([most.saliency, of_drawn], dim=1)
     found = extreme_targets(written.flatten(0, 1), unembed, k, block)
