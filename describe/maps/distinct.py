@@ -21,7 +21,6 @@ compared in single precision, so that rows which differ in rounding alone are or
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -29,7 +28,7 @@ from torch import Tensor
 
 from describe.maps.blocks import BLOCK, blocks
 from describe.maps.coordinates import HeadCoordinates
-from describe.maps.low_precision import IN_CACHE, quickest
+from describe.maps.low_precision import cache_blocks, quickest
 
 __all__ = ["Standing", "distinct_sources", "in_order", "standing"]
 
@@ -74,7 +73,7 @@ def standing(head: HeadCoordinates) -> Standing:
     values, axes = _covariance(read)
     along = axes * values.sqrt()
     spread = write.new_empty(len(write), 1)
-    for part in _parts(write):
+    for part in cache_blocks(len(write), write):
         torch.linalg.vector_norm(write[part] @ along, dim=1, keepdim=True, out=spread[part])
     variance = spread.square().mean() - (write.mean(dim=0) @ along).square().sum() + (write @ mean).var(unbiased=False)
     least_spread = least * size * torch.linalg.vector_norm(head.write, dim=1, keepdim=True)
@@ -98,14 +97,9 @@ def _covariance(rows: Tensor) -> tuple[Tensor, Tensor]:
 def _times(rows: Tensor, matrix: Tensor) -> Tensor:
     """Rows (n, r) times a matrix (r, r'), in the memory of the rows: a new block of memory takes longer than this."""
     found = rows[:, : matrix.shape[1]]
-    for part in _parts(rows):
+    for part in cache_blocks(len(rows), rows):
         found[part] = rows[part] @ matrix
     return found
-
-
-def _parts(rows: Tensor) -> Iterator[slice]:
-    """The rows in parts that a processor's cache holds."""
-    return blocks(len(rows), rows.shape[1], IN_CACHE if rows.device.type == "cpu" else BLOCK)
 
 
 def distinct_sources(found: Standing, words: Tensor, n: int, *, block: int = BLOCK) -> tuple[Tensor, Tensor]:

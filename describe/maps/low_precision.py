@@ -21,16 +21,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from describe.maps.blocks import blocks
+from describe.maps.blocks import BLOCK, blocks
 
 __all__ = [
     "CHUNK",
-    "IN_CACHE",
     "SLACK",
     "Columns",
     "Products",
     "RoundedRows",
     "Screen",
+    "cache_blocks",
     "full_sums",
     "norms",
     "quickest",
@@ -204,6 +204,11 @@ def norms(rows: Tensor) -> Tensor:
     small = (found < TINY).nonzero()[:, 0]
     found[small] = TINY * (rows[small] != 0).any(dim=1).to(found)
     return found
+
+
+def cache_blocks(rows: int, like: Tensor) -> Iterator[slice]:
+    """Slices over so many rows as wide as those of ``like``, each of which its processor's cache holds."""
+    return blocks(rows, like.shape[1], IN_CACHE if like.device.type == "cpu" else BLOCK)
 
 
 def scaled(rows: Tensor) -> Tensor:

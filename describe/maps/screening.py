@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from describe.maps.blocks import BLOCK, Rows, blocks, in_blocks
-from describe.maps.low_precision import CHUNK, IN_CACHE, Columns, Products, RoundedRows, Screen, quickest
+from describe.maps.blocks import BLOCK, Rows, in_blocks
+from describe.maps.low_precision import CHUNK, Columns, Products, RoundedRows, Screen, cache_blocks, quickest
 
 __all__ = ["Screening", "extreme_targets", "largest"]
 
@@ -79,7 +79,7 @@ class Screening:
     def _exact(self, rows: Tensor, columns: Tensor, b: Tensor) -> Tensor:
         """Products in full, (p,), each by itself, so that equal rows of ``b`` give equal ones."""
         values = b.new_empty(len(rows))
-        for part in blocks(len(rows), b.shape[1], IN_CACHE if b.device.type == "cpu" else BLOCK):
+        for part in cache_blocks(len(rows), b):
             torch.sum(
                 self._a.index_select(0, rows[part]).mul_(b.index_select(0, columns[part])), dim=1, out=values[part]
             )
