@@ -140,7 +140,7 @@ class Screen:
 
 
 class Products:
-    """Products (r, n) by chunks, each of ``chunk`` columns as far apart as there are chunks.
+    """Products (r, n) by chunks, each of ``chunk`` columns one after another.
 
     In bfloat16 they are kept as whole numbers in the same order, which are compared ten times as fast.
 
@@ -155,10 +155,10 @@ class Products:
         self._whole = products.dtype == torch.bfloat16
         self._kept = products.view(torch.int16) if self._whole else products
         self._slack, self.real = slack, real
-        self._grid = len(products), chunk, products.shape[1] // chunk
+        self._grid = len(products), products.shape[1] // chunk, chunk
         self._length = length.view(self._grid[1:])
-        self.reach = slack[:, None] * self._length.amax(dim=0)
-        self._high = self._kept.new_empty(self._grid[0], self._grid[2])
+        self.reach = slack[:, None] * self._length.amax(dim=1)
+        self._high = self._kept.new_empty(self._grid[:2])
         self._low = torch.empty_like(self._high)
         limits = torch.iinfo(torch.int16) if self._whole else torch.finfo(products.dtype)
         for part in blocks(len(products), max(products.shape[1], 1), 4 * IN_CACHE):
@@ -169,7 +169,7 @@ class Products:
             for found, extreme, none in ((self._low, torch.amin, limits.max), (self._high, torch.amax, limits.min)):
                 if real < some.shape[1]:
                     some[:, real:] = none
-                found[part] = extreme(by_chunk, dim=1)
+                found[part] = extreme(by_chunk, dim=2)
 
     def peaks(self, sign: int) -> Tensor:
         """The largest of each chunk, or with ``sign`` -1 the negative of the smallest, (r, chunks)."""
@@ -177,12 +177,35 @@ class Products:
 
     def of(self, row: Tensor, chunk: Tensor) -> tuple[Tensor, Tensor]:
         """The products in some chunks, and how far they may be off, each (p, ``chunk``)."""
-        values = self._read(self._kept.view(self._grid)[row, :, chunk])
-        return values, self._slack[row, None] * self._length.mT[chunk]
+        return self._read(self._chunks(row, chunk)), self._slack[row, None] * self._length.index_select(0, chunk)
+
+    def past(self, sign: int, row: Tensor, chunk: Tensor, bar: Tensor) -> tuple[Tensor, Tensor]:
+        """Which products of some chunks (p,), or with ``sign`` -1 their negatives, may be larger than the bar of each
+        (p,): in which of these chunks they are, and which column."""
+        limit = sign * (bar - self.reach[row, chunk])
+        if self._whole:
+            limit = _ordered(limit, sign)
+        some = self._chunks(row, chunk)
+        # What is not finite stays open, the way in which this is asked.
+        closed = (some < limit[:, None]) if sign == 1 else (some > limit[:, None])
+        entry, place = closed.logical_not_().nonzero(as_tuple=True)
+        column = self.column(chunk[entry], place)
+        real = column < self.real
+        return entry[real], column[real]
+
+    def at(self, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
+        """Single products, and how far they may be off, each (p,)."""
+        _, chunks, size = self._grid
+        values = self._read(self._kept.view(-1).index_select(0, row * (chunks * size) + column))
+        return values, self._slack[row] * self._length.view(-1)[column]
 
     def column(self, chunk: Tensor, place: Tensor) -> Tensor:
         """The columns at places in chunks; those from ``real`` on are none."""
-        return place * self._grid[2] + chunk
+        return chunk * self._grid[2] + place
+
+    def _chunks(self, row: Tensor, chunk: Tensor) -> Tensor:
+        _, chunks, size = self._grid
+        return self._kept.view(-1, size).index_select(0, row * chunks + chunk)
 
     def _read(self, kept: Tensor) -> Tensor:
         if not self._whole:
@@ -196,6 +219,17 @@ def _order(bits: Tensor) -> Tensor:
     signs &= torch.iinfo(torch.int16).max
     bits ^= signs
     return bits
+
+
+def _ordered(limits: Tensor, sign: int) -> Tensor:
+    """``limits`` (p,) as whole numbers in the order of `_order`: a number in bfloat16 that is larger than its limit, or
+    with ``sign`` -1 smaller, is at least as large there, or as small. Where the limit is not finite, every number is."""
+    bits = limits.float().view(torch.int32)
+    # The upper half of the bits of a number are those of one in bfloat16, and shifting rounds down, as this order goes.
+    ordered = (bits ^ ((bits >> 31) & torch.iinfo(torch.int32).max)) >> 16
+    ends = torch.iinfo(torch.int16)
+    ordered[~(sign * limits > -torch.inf)] = ends.min if sign == 1 else ends.max
+    return ordered.to(torch.int16)
 
 
 def norms(rows: Tensor) -> Tensor:

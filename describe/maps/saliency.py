@@ -8,9 +8,10 @@ In a low precision, marked ~, with u its unit of rounding and g that of sums (as
 
     u |x| |W_V R^T| + |x| |(W_V - W_V~) R^T| + g |x| |W_V| |R| + |z| (u |R| + |R - R~| + g |R|)
 
-and by u of itself as it is returned (|.| of a matrix: a bound of its largest singular value, but beside g the root of
-the sum of squares). Tokens that may be among the most salient for all that are computed again in float64; where there
-are very many of them, as in random weights, whose saliencies are nearly equal, all are looked at in float32 before.
+and by u of itself twice, as x W_V R^T is returned and then its norm (|.| of a matrix: a bound of its largest singular
+value, but beside g the root of the sum of squares). Tokens that may be among the most salient for all that are computed
+again in float64; where there are very many of them, as in random weights, whose saliencies are nearly equal, all are
+looked at in float32 before.
 """
 
 from __future__ import annotations
@@ -139,7 +140,7 @@ class _Heads:
                 found[group] = part.mT @ part
         sums = torch.finfo(torch.promote_types(dtype, torch.float32)).eps
         self._lost = unit(dtype) if dtype == torch.bfloat16 else 0.0
-        self.returned = self._lost + (self._rank + 16) * sums
+        self.returned = 2 * self._lost + (self._rank + 16) * sums
         kept, gone = squares.repeat_interleave(self.per_group, 1)
         size_of_value = kept.diagonal(dim1=1, dim2=2).sum(1).sqrt()
         of_factor, of_lost = (spectral(part.mT @ part) for part in (factor, factor - low_factor.to(full)))
@@ -173,18 +174,18 @@ class _Heads:
                 for part in self._parts[1:]:
                     read += rows[:, part] @ self._joined[part]
             by_group = read.view(len(read), n_groups, -1)
-            norms = torch.linalg.vector_norm(by_group.float(), dim=2).to(x.norms) / x.norms[block, None]
+            norms = torch.linalg.vector_norm(by_group, dim=2).to(x.norms) / x.norms[block, None]
             torch.maximum(lengths, norms.nan_to_num_(0, 0, 0).amax(dim=0), out=lengths)
             for group in range(n_groups):
                 with full_sums():
                     written = by_group[:, group] @ self._factors[group]
-                norms = torch.linalg.vector_norm(written.float().view(-1, self.per_group, self._rank), dim=2)
+                norms = torch.linalg.vector_norm(written.view(-1, self.per_group, self._rank), dim=2)
                 found[group * self.per_group : (group + 1) * self.per_group, block] = norms.T.to(found)
 
         in_blocks(len(x.norms), max(2 * n_groups * of_group, self._joined.shape[0]), fill, numbers=numbers)
         found.div_(x.norms).masked_fill_((x.norms == 0) | odd(x.norms), 0)
         longest = lengths.repeat_interleave(self.per_group)
-        return found, (SLACK + 3 * self._lost) * (self._of_x.to(found) + longest * self._of_z.to(found))
+        return found, (SLACK + 4 * self._lost) * (self._of_x.to(found) + longest * self._of_z.to(found))
 
 
 def spectral(squares: Tensor) -> Tensor:

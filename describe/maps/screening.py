@@ -117,12 +117,10 @@ def _open(screen: Screen, products: Products, sign: int, known: Tensor, k: int) 
     bar = _bar(screen, known, peaks - products.reach, k)
     # What is not finite stays open, the way in which this is asked.
     row, chunk = (~(peaks + products.reach <= bar[:, None])).nonzero(as_tuple=True)
-    value, off = products.of(row, chunk)
-    entry, place = (~(off.add(value, alpha=sign) <= bar[row, None])).nonzero(as_tuple=True)
-    column = products.column(chunk[entry], place)
-    real = column < products.real
-    entry, place, column = entry[real], place[real], column[real]
-    row, value, off = row[entry], sign * value[entry, place], off[entry, place]
+    entry, column = products.past(sign, row, chunk, bar[row])
+    row = row[entry]
+    value, off = products.at(row, column)
+    value *= sign
     kept = _again(screen, known, row, (value - off, value + off), k)
     return row[kept], column[kept]
 
