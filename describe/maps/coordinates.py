@@ -66,7 +66,7 @@ def own_heads(view: LayerView, layer: LayerWeights, *, block: int = BLOCK) -> It
                 always = view.mean.to(value) @ value[group]
                 bias = 0 if layer.value_bias is None else layer.value_bias[group].to(value)
                 constant = (always + bias) @ triangles[head].mT
-            write = writes[:, place * width : (place + 1) * width].contiguous()
+            write = writes[:, place * width : (place + 1) * width]
             yield HeadCoordinates(read, write, constant)
 
 
@@ -90,7 +90,7 @@ def random_heads_of(view: LayerView, singular: Tensor, *, seed: int, block: int 
             mean = None if mean is None else mean[across]
         some = slice(start, start + width)
         constant = None if mean is None else mean[some] * spectrum
-        yield HeadCoordinates(taken[:, some] * spectrum, writes[:, some].contiguous(), constant)
+        yield HeadCoordinates(taken[:, some] * spectrum, writes[:, some], constant)
 
 
 def _sources_times(view: LayerView, matrix: Tensor, block: int) -> Tensor:

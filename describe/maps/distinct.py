@@ -13,6 +13,10 @@ coordinates M = read write^T all this is exact from covariances of r numbers: wi
     row spread(s)    = |B^T R[s]|,           B B^T = covariance of V[t] = write[t] / column spread(t) over the targets
     z[s, t]          = p(s) . q(t),          p(s) = B^T R[s] / row spread(s), q(t) = B^-1 (V[t] - mean V)
 
+The share of the constant part c is that of the variance of logits over targets which it makes, as a mean over sources:
+
+    share = variance of c write^T / (variance of c write^T + mean of the variance of M[s] over the sources s)
+
 The vectors p are of length one, so z changes by no more than |q| times the error of p, and the other way round. By this
 bound the largest cell of each row is looked for in the precision in which the machine is quickest, with the matrix
 product's blocks kept in its caches; the rows that may be among the first are then computed in float64. Distinctness is
@@ -28,7 +32,7 @@ from torch import Tensor
 
 from describe.maps.blocks import BLOCK, blocks
 from describe.maps.coordinates import HeadCoordinates
-from describe.maps.low_precision import cache_blocks, quickest
+from describe.maps.low_precision import IN_CACHE, cache_blocks, quickest
 
 __all__ = ["Standing", "distinct_sources", "in_order", "standing"]
 
@@ -43,12 +47,12 @@ class Standing:
     Attributes:
         sources: (n, r).
         targets: (m, r).
-        variance: that of M over the targets of a row, as a mean over rows; one number.
+        share: of the constant part, one number; None where there is none.
     """
 
     sources: Tensor
     targets: Tensor
-    variance: Tensor
+    share: Tensor | None
 
     def cells(self, sources: Tensor, targets: Tensor) -> Tensor:
         """z of some sources (n,) and the targets of each (n, k), by their places; (n, k) in float32."""
@@ -60,7 +64,11 @@ class Standing:
 
     def highest(self, sources: Tensor) -> Tensor:
         """The largest z of some sources (n,) by their places, in float32, computed in it."""
-        return (self.sources[sources].float() @ self.targets.float().mT).amax(dim=1)
+        rows = self.sources[sources].float()
+        found = rows.new_full((len(rows),), -torch.inf)
+        for part in blocks(len(self.targets), self.targets.shape[1], 2 * IN_CACHE):
+            torch.maximum(found, (rows @ self.targets[part].float().mT).amax(dim=1), out=found)
+        return found
 
 
 def standing(head: HeadCoordinates) -> Standing:
@@ -75,7 +83,11 @@ def standing(head: HeadCoordinates) -> Standing:
     spread = write.new_empty(len(write), 1)
     for part in cache_blocks(len(write), write):
         torch.linalg.vector_norm(write[part] @ along, dim=1, keepdim=True, out=spread[part])
-    variance = spread.square().mean() - (write.mean(dim=0) @ along).square().sum() + (write @ mean).var(unbiased=False)
+    share = None
+    if head.constant is not None:
+        always, own = (write @ torch.stack([mean, head.constant.to(mean)], dim=1)).var(dim=0, unbiased=False)
+        whole = own + always + spread.square().mean() - (write.mean(dim=0) @ along).square().sum()
+        share = torch.where(whole > 0, own / whole, 0).to(head.constant)
     least_spread = least * size * torch.linalg.vector_norm(head.write, dim=1, keepdim=True)
     write /= spread.masked_fill_(spread <= least_spread, torch.inf)
     write -= write.mean(dim=0)
@@ -84,7 +96,7 @@ def standing(head: HeadCoordinates) -> Standing:
     spread = torch.linalg.vector_norm(sources, dim=1, keepdim=True)
     least_spread = least * size * values.max().sqrt() if len(values) else size
     sources /= spread.masked_fill_(spread <= least_spread, torch.inf)
-    return Standing(sources, targets, variance)
+    return Standing(sources, targets, share)
 
 
 def _covariance(rows: Tensor) -> tuple[Tensor, Tensor]:

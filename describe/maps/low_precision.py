@@ -61,8 +61,8 @@ class Columns:
     """Rows b on the right of a product, in one precision.
 
     Attributes:
-        rows: (n, d).
-        length: at least the norm of each, (n,), in the precision they had.
+        rows: (n, d), or (G, n, d) for G groups of rows on the left, each with columns of its own.
+        length: at least the norm of each, (n,) or (G, n), in the precision they had.
     """
 
     def __init__(self, b: Tensor, dtype: torch.dtype, length: Tensor | None = None) -> None:
@@ -71,7 +71,7 @@ class Columns:
         self.length = norms(b) if length is None else length
 
     def __getitem__(self, places: slice) -> Columns:
-        """Some of them."""
+        """Some of them, where there are no groups."""
         return Columns(self.rows[places], self.rows.dtype, self.length[places])
 
 
@@ -121,14 +121,25 @@ class Screen:
         return self._unit + self.sums
 
     def look(self, b: Columns, rows: Tensor | None = None, chunk: int = CHUNK) -> Products:
-        """The products with ``b``, of these of the rows."""
+        """The products with ``b``, of these of the rows, ascending. Each group has as many, in a row."""
+        by_group, lengths = (of if b.rows.dim() == 3 else of[None] for of in (b.rows, b.length))
+        n_groups, real = lengths.shape
         left, length, lost = (part if rows is None else part[rows] for part in (self._rows, self.length, self._lost))
         slack = (lost + length * self.unit) * (SLACK + 3 * self._stored)
-        slack[~(length * b.length.amax() < HUGE)] = torch.inf
-        missing = -len(b.rows) % chunk
+        slack[~(length * lengths.amax() < HUGE)] = torch.inf
+        missing = -real % chunk
+        if missing:
+            by_group = F.pad(by_group, (0, 0, 0, missing))
+        every = torch.arange(len(self._rows), device=left.device) if rows is None else rows
+        group = every // max(1, len(self._rows) // n_groups)
+        products = left.new_empty(len(left), real + missing)
+        sizes = [len(left)] if n_groups == 1 else torch.bincount(group, minlength=n_groups).tolist()
         with full_sums():
-            products = left @ (F.pad(b.rows, (0, 0, 0, missing)) if missing else b.rows).mT
-        return Products(products, len(b.rows), slack, F.pad(b.length, (0, missing)), chunk)
+            start = 0
+            for columns, size in zip(by_group, sizes, strict=True):
+                torch.mm(left[start : start + size], columns.mT, out=products[start : start + size])
+                start += size
+        return Products(products, real, slack, (F.pad(lengths, (0, missing)), group), chunk)
 
     def below(self, value: Tensor) -> Tensor:
         """The least that a product as returned can be, but for its own slack, if the product itself is as large."""
@@ -149,15 +160,18 @@ class Products:
         real: how many columns there are.
     """
 
-    def __init__(self, products: Tensor, real: int, slack: Tensor, length: Tensor, chunk: int) -> None:
+    def __init__(self, products: Tensor, real: int, slack: Tensor, lengths: tuple[Tensor, Tensor], chunk: int) -> None:
         """``products``: (r, a multiple of ``chunk``), of which columns from ``real`` on are none; ``slack`` (r,) times
-        ``length`` (columns,) is how far each may be off."""
+        a length is how far each may be off: ``lengths`` are those of the columns by group, and each row's group."""
         self._whole = products.dtype == torch.bfloat16
         self._kept = products.view(torch.int16) if self._whole else products
         self._slack, self.real = slack, real
         self._grid = len(products), products.shape[1] // chunk, chunk
-        self._length = length.view(self._grid[1:])
-        self.reach = slack[:, None] * self._length.amax(dim=1)
+        length, group = lengths
+        self._length = length.view(-1, chunk)
+        self._first = group * self._grid[1]  # of its group's chunks, for each row
+        longest = self._length.amax(dim=1).view(len(length), -1)
+        self.reach = slack[:, None] * longest[group]
         self._high = self._kept.new_empty(self._grid[:2])
         self._low = torch.empty_like(self._high)
         limits = torch.iinfo(torch.int16) if self._whole else torch.finfo(products.dtype)
@@ -177,7 +191,8 @@ class Products:
 
     def of(self, row: Tensor, chunk: Tensor) -> tuple[Tensor, Tensor]:
         """The products in some chunks, and how far they may be off, each (p, ``chunk``)."""
-        return self._read(self._chunks(row, chunk)), self._slack[row, None] * self._length.index_select(0, chunk)
+        length = self._length.index_select(0, self._first[row] + chunk)
+        return self._read(self._chunks(row, chunk)), self._slack[row, None] * length
 
     def past(self, sign: int, row: Tensor, chunk: Tensor, bar: Tensor) -> tuple[Tensor, Tensor]:
         """Which products of some chunks (p,), or with ``sign`` -1 their negatives, may be larger than the bar of each
@@ -197,7 +212,7 @@ class Products:
         """Single products, and how far they may be off, each (p,)."""
         _, chunks, size = self._grid
         values = self._read(self._kept.view(-1).index_select(0, row * (chunks * size) + column))
-        return values, self._slack[row] * self._length.view(-1)[column]
+        return values, self._slack[row] * self._length.view(-1)[self._first[row] * size + column]
 
     def column(self, chunk: Tensor, place: Tensor) -> Tensor:
         """The columns at places in chunks; those from ``real`` on are none."""
@@ -222,8 +237,8 @@ def _order(bits: Tensor) -> Tensor:
 
 
 def _ordered(limits: Tensor, sign: int) -> Tensor:
-    """``limits`` (p,) as whole numbers in the order of `_order`: a number in bfloat16 that is larger than its limit, or
-    with ``sign`` -1 smaller, is at least as large there, or as small. Where the limit is not finite, every number is."""
+    """``limits`` (p,) as whole numbers in the order of `_order`: a number in bfloat16 larger than its limit, or with
+    ``sign`` -1 smaller, is at least as large there, or as small; and where the limit is not finite, every number is."""
     bits = limits.float().view(torch.int32)
     # The upper half of the bits of a number are those of one in bfloat16, and shifting rounds down, as this order goes.
     ordered = (bits ^ ((bits >> 31) & torch.iinfo(torch.int32).max)) >> 16
@@ -233,10 +248,10 @@ def _ordered(limits: Tensor, sign: int) -> Tensor:
 
 
 def norms(rows: Tensor) -> Tensor:
-    """The norm of each row, or a little more; 0 only where all of it is 0."""
-    found: Tensor = torch.linalg.vector_norm(rows, dim=1).mul_(SLACK)
-    small = (found < TINY).nonzero()[:, 0]
-    found[small] = TINY * (rows[small] != 0).any(dim=1).to(found)
+    """The norm of each row (..., d), or a little more; 0 only where all of it is 0."""
+    found: Tensor = torch.linalg.vector_norm(rows, dim=-1).mul_(SLACK)
+    small = found < TINY
+    found[small] = TINY * (rows[small] != 0).any(dim=-1).to(found)
     return found
 
 

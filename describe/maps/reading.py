@@ -3,17 +3,12 @@ the constant part, which a head writes whatever it reads.
 
 A row stands for a word: where the order comes upon another variant of a word that has a row already (other case, other
 spacing), it is named in that row and takes none of its own.
-
-The share of the constant part c is that of the variance of logits over targets which it makes, as a mean over sources:
-
-    share = variance of c W^T / (variance of c W^T + mean of the variance of r W^T over the rows r of ``read``)
-
-W being ``write``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -22,15 +17,21 @@ from torch import Tensor
 from describe.errors import CheckpointError
 from describe.maps.blocks import BLOCK, blocks
 from describe.maps.coordinates import HeadCoordinates
-from describe.maps.distinct import distinct_sources, in_order, standing
+from describe.maps.distinct import Standing, distinct_sources, in_order, standing
 from describe.maps.salient import SalientOperations
-from describe.maps.screening import extreme_targets, largest
+from describe.maps.screening import Stacked, extreme_targets, largest
 from describe.maps.view import LayerView
 
 __all__ = ["ConstantParts", "DirectOperations", "LayerReading", "RowCounts", "read_layer"]
 
 DRAWN = 256
 """Places drawn at random that are looked at together: nearly always enough."""
+
+TOGETHER = 1 << 24
+"""Numbers in the targets of heads that are looked at together: 64 MiB in float32."""
+
+Extremes = tuple[Tensor, Tensor, Tensor, Tensor]
+"""As `extreme_targets` gives them."""
 
 Variants = tuple[tuple[tuple[int, ...], ...], ...]
 
@@ -70,7 +71,8 @@ class DirectOperations(SalientOperations):
 
 @dataclass(frozen=True)
 class ConstantParts:
-    """The constant part of each head of a layer: ids and logits of k targets either way, (H, k), its share (H,)."""
+    """The constant part of each head of a layer: ids and logits of k targets either way, (H, k), and its share of the
+    variance of logits, (H,)."""
 
     targets: Tensor
     logits: Tensor
@@ -124,12 +126,15 @@ def read_layer(
         targets=min(counts.targets, len(view.targets)),
     )
     salient, distinct, constant = [], [], []
-    for place, each in enumerate(heads):
-        head = _Head(view, each, words, counts.targets, block)
-        rows, part = head.salient(counts, place if seeds is None else seeds[place])
-        salient.append(rows)
-        constant.append(part)
-        distinct.append(head.distinct(counts.distinct) if counts.distinct else ())
+    numbers = iter(itertools.count() if seeds is None else seeds)
+    for some in _batches(heads):
+        chosen = [_Head(view, head, words, counts, next(numbers), block) for head in some]
+        for head, extremes in zip(chosen, _extremes(chosen, counts.targets, block), strict=True):
+            standing_of = standing(head.coordinates)
+            rows, part = head.salient(standing_of, extremes)
+            salient.append(rows)
+            constant.append(part)
+            distinct.append(head.distinct(standing_of, counts.distinct) if counts.distinct else ())
     promoting, suppressing = zip(*distinct, strict=True) if counts.distinct else (None, None)
     return LayerReading(
         _stacked(salient),
@@ -139,56 +144,78 @@ def read_layer(
     )
 
 
-class _Head:
-    """One head over the tokens of a view; what it gives has no dimension of heads. ``words`` (n,), k targets."""
+def _batches(heads: Iterable[HeadCoordinates]) -> Iterator[list[HeadCoordinates]]:
+    """Heads whose targets are looked at together: many small products are one large one, and as fast as that."""
+    some: list[HeadCoordinates] = []
+    for head in heads:
+        some.append(head)
+        if (len(some) + 1) * head.write.numel() > TOGETHER:
+            yield some
+            some = []
+    if some:
+        yield some
 
-    def __init__(self, view: LayerView, head: HeadCoordinates, words: Tensor, k: int, block: int) -> None:
-        self._view, self._head, self._words, self._k, self._block = view, head, words, k, block
-        self._standing = standing(head)
+
+def _extremes(heads: Sequence[_Head], k: int, block: int) -> Iterator[Extremes]:
+    """The k highest and lowest targets of all that each head wrote."""
+    written = torch.stack([head.written() for head in heads])
+    found = extreme_targets(written.flatten(0, 1), Stacked([head.coordinates.write for head in heads]), k, block)
+    return zip(*(column.view(*written.shape[:2], -1) for column in found), strict=True)
+
+
+class _Head:
+    """One head over the tokens of a view; what it gives has no dimension of heads.
+
+    Attributes:
+        coordinates: the head.
+    """
+
+    def __init__(
+        self, view: LayerView, head: HeadCoordinates, words: Tensor, counts: RowCounts, seed: int, block: int
+    ) -> None:
+        """``words`` (n,); ``seed``: what the drawing of rows depends on. Raises `CheckpointError` when what the head
+        writes is not finite."""
+        self.coordinates, self._view, self._words = head, view, words
+        self._k, self._block = counts.targets, block
         norms = view.x.norms
         written = torch.linalg.vector_norm(head.read, dim=1)
         self._saliency = torch.where(norms > 0, written / norms, 0)
         if not bool(torch.isfinite(self._saliency).all()):
             raise CheckpointError("what a head writes is not finite: its weights, or what it reads, are too large")
+        every = torch.arange(len(words), device=words.device)
+        places, self._variants = self._merged(in_order(self._saliency, every, words, counts.salient))
+        self._places = torch.cat([places, self._drawn(places, counts.sampled, seed)])
 
-    def salient(self, counts: RowCounts, seed: int) -> tuple[DirectOperations, ConstantParts | None]:
-        """The most salient rows, and others drawn at random; and the part that the head writes whatever it reads."""
-        every = torch.arange(len(self._words), device=self._words.device)
-        order = in_order(self._saliency, every, self._words, counts.salient)
-        places, variants = self._merged(order)
-        places = torch.cat([places, self._drawn(places, counts.sampled, seed)])
-        written, constant, targets = self._head.read[places], self._head.constant, self._view.targets
-        if constant is not None:
-            written = torch.cat([written, constant[None]])
-        found = extreme_targets(written, self._head.write, self._k, self._block)
-        of_rows = (column[: len(places)] for column in found)
-        rows = self._operations(places, variants, self._standing.highest(places), *of_rows)
-        if constant is None:
+    def written(self) -> Tensor:
+        """For the most salient rows and others drawn at random; and last what the head writes whatever it reads."""
+        read, constant = self.coordinates.read[self._places], self.coordinates.constant
+        return read if constant is None else torch.cat([read, constant[None]])
+
+    def salient(self, found: Standing, extremes: Extremes) -> tuple[DirectOperations, ConstantParts | None]:
+        """These rows and the constant part, by the ``extremes`` of what was written."""
+        n, targets = len(self._places), self._view.targets
+        highest = found.highest(self._places)
+        rows = self._operations(found, self._places, self._variants, highest, *(column[:n] for column in extremes))
+        if found.share is None:
             return rows, None
-        high, logits, low, low_logits = (column[-1] for column in found)
-        return rows, ConstantParts(targets[high], logits, targets[low], low_logits, self._share(constant))
+        high, logits, low, low_logits = (column[n] for column in extremes)
+        return rows, ConstantParts(targets[high], logits, targets[low], low_logits, found.share)
 
-    def distinct(self, n: int) -> tuple[DirectOperations, DirectOperations]:
+    def distinct(self, found: Standing, n: int) -> tuple[DirectOperations, DirectOperations]:
         """The n rows that promote the most distinctly, and those that suppress so."""
         sides = []
-        for side, order in zip(
-            (1, -1), distinct_sources(self._standing, self._words, n, block=self._block), strict=True
-        ):
+        for side, order in zip((1, -1), distinct_sources(found, self._words, n, block=self._block), strict=True):
             places, variants = self._merged(order)
-            z = self._standing.rows(places)
+            z = found.rows(places)
             highest, lowest = largest(z, self._k)[1], largest(-z, self._k)[1]
             logits = (self._logits(places, highest), self._logits(places, lowest))
-            found = self._operations(places, variants, (side * z).amax(dim=1), highest, logits[0], lowest, logits[1])
-            sides.append(found)
+            strongest = (side * z).amax(dim=1)
+            sides.append(self._operations(found, places, variants, strongest, highest, logits[0], lowest, logits[1]))
         return sides[0], sides[1]
-
-    def _share(self, constant: Tensor) -> Tensor:
-        own = (self._head.write @ constant).double().var(unbiased=False)
-        whole = own + self._standing.variance
-        return torch.where(whole > 0, own / whole, 0).to(constant)
 
     def _operations(
         self,
+        found: Standing,
         places: Tensor,
         variants: list[list[int]],
         distinctness: Tensor,
@@ -199,7 +226,7 @@ class _Head:
     ) -> DirectOperations:
         """Rows by their places, with the places of their highest and lowest targets and these's logits."""
         names = self._view.sources
-        ids = [tuple(names[torch.tensor(row, dtype=torch.long)].tolist()) for row in variants]
+        ids = [tuple(names[torch.tensor(row)].tolist()) if row else () for row in variants]
         return DirectOperations(
             sources=names[places],
             saliency=self._saliency[places],
@@ -207,14 +234,14 @@ class _Head:
             logits=logits,
             suppressed=self._view.targets[low],
             suppressed_logits=low_logits,
-            z=self._standing.cells(places, high),
-            suppressed_z=self._standing.cells(places, low),
+            z=found.cells(places, high),
+            suppressed_z=found.cells(places, low),
             distinctness=distinctness,
             variants=(tuple(ids) + ((),) * (len(places) - len(ids)),),
         )
 
     def _logits(self, places: Tensor, targets: Tensor) -> Tensor:
-        return (self._head.read[places, None] * self._head.write[targets]).sum(dim=2)
+        return (self.coordinates.read[places, None] * self.coordinates.write[targets]).sum(dim=2)
 
     def _merged(self, order: Tensor) -> tuple[Tensor, list[list[int]]]:
         """The first place of each word in this order, and the places of its variants further on."""

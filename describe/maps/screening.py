@@ -7,6 +7,8 @@ the result, and rounding, ties and tiny differences only leave more open.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +17,7 @@ from torch import Tensor
 from describe.maps.blocks import BLOCK, Rows, in_blocks
 from describe.maps.low_precision import CHUNK, Columns, Products, RoundedRows, Screen, cache_blocks, quickest
 
-__all__ = ["Screening", "extreme_targets", "largest"]
+__all__ = ["Screening", "Stacked", "extreme_targets", "largest"]
 
 WIDER = 2
 """How many numbers of a low precision take the place of one: the wider a block, the fewer entries come to be open."""
@@ -31,7 +33,7 @@ def extreme_targets(
     of the k smallest and these, each (m, k), the strongest first; equal ones by id.
 
     ``unembed``: U transposed, (V, d), moved to the device and precision of ``written`` block by block, of about
-    ``numbers`` numbers.
+    ``numbers`` numbers. Where groups of rows have one each, as many rows a group, one after another: `Stacked`.
     """
     screening = Screening(written, k)
 
@@ -39,11 +41,24 @@ def extreme_targets(
         low = unembed.low[block] if isinstance(unembed, RoundedRows) else None
         screening.take(unembed[block].to(written), block.start, low)
 
-    width = max(written.shape)
+    n_tokens, *of_token = unembed.shape
+    width = max(len(written), math.prod(of_token))
     numbers_of_block = max(WIDER * numbers, 8 * CHUNK * width)
-    in_blocks(unembed.shape[0], width, scan, numbers=numbers_of_block, multiple=CHUNK)
+    in_blocks(n_tokens, width, scan, numbers=numbers_of_block, multiple=CHUNK)
     high, low = screening.highest, screening.lowest
     return high.ids, high.values, low.ids, -low.values
+
+
+class Stacked:
+    """Matrices of one shape (n, d), one for each group of rows, read side by side: (G, rows, d)."""
+
+    def __init__(self, matrices: Sequence[Tensor]) -> None:
+        self._matrices = matrices
+        n, d = matrices[0].shape
+        self.shape = n, len(matrices), d
+
+    def __getitem__(self, rows: slice | Tensor) -> Tensor:
+        return torch.stack([matrix[rows] for matrix in self._matrices])
 
 
 class Screening:
@@ -65,8 +80,9 @@ class Screening:
         self.computed = 0
 
     def take(self, b: Tensor, start: int, low: Columns | None = None) -> None:
-        """Take rows ``b`` (n, d) in, whose ids begin at ``start``: all of them or, where memory ends, none.
+        """Take rows ``b`` in, whose ids begin at ``start``: all of them or, where memory ends, none.
 
+        ``b``: (n, d), or (G, n, d) where the rows of ``a`` are of G groups, one after another, each with its own.
         ``low``: these in a low precision, if that is at hand.
         """
         sides = []
@@ -78,16 +94,18 @@ class Screening:
 
     def _exact(self, rows: Tensor, columns: Tensor, b: Tensor) -> Tensor:
         """Products in full, (p,), each by itself, so that equal rows of ``b`` give equal ones."""
-        values = b.new_empty(len(rows))
-        for part in cache_blocks(len(rows), b):
+        values, flat = b.new_empty(len(rows)), b.view(-1, b.shape[-1])
+        if b.dim() == 3:
+            columns = rows // (len(self._a) // len(b)) * b.shape[1] + columns
+        for part in cache_blocks(len(rows), flat):
             torch.sum(
-                self._a.index_select(0, rows[part]).mul_(b.index_select(0, columns[part])), dim=1, out=values[part]
+                self._a.index_select(0, rows[part]).mul_(flat.index_select(0, columns[part])), dim=1, out=values[part]
             )
         return values
 
     def _open(self, b: Tensor, low: Columns | None) -> list[tuple[Tensor, Tensor]]:
         """The rows and columns of the entries that may be among the k largest, and the k smallest, row by row."""
-        rows = torch.arange(len(self._a), device=b.device)
+        rows, n = torch.arange(len(self._a), device=b.device), b.shape[-2]
         found: list[list[tuple[Tensor, Tensor]]] = [[], []]
         for place, screen in enumerate(self._screens):
             of_b = Columns(b, screen.dtype) if low is None or low.rows.dtype != screen.dtype else low
@@ -100,14 +118,14 @@ class Screening:
             crowded = rows.new_zeros(len(rows), dtype=torch.bool)
             if place + 1 < len(self._screens):
                 for of, _ in sides:
-                    crowded |= torch.bincount(of, minlength=len(rows)) * CROWDED > max(len(b), CROWDED * 2 * self._k)
+                    crowded |= torch.bincount(of, minlength=len(rows)) * CROWDED > max(n, CROWDED * 2 * self._k)
             for side, (of, columns) in zip(found, sides, strict=True):
                 kept = ~crowded[of]
                 side.append((rows[of[kept]], columns[kept]))
             rows = rows[crowded]
             if not len(rows):
                 break
-        return [_in_order(side, len(b)) for side in found]
+        return [_in_order(side, n) for side in found]
 
 
 def _open(screen: Screen, products: Products, sign: int, known: Tensor, k: int) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from describe.maps import HeadCoordinates, LayerView, RowCounts, SourceVectors, own_heads, random_heads_of, read_layer
 from describe.maps import distinct as distinct_module
+from describe.maps import reading as reading_module
 from describe.weights import LayerWeights
 from tests import oracle
 
@@ -83,6 +84,16 @@ def test_both_orders_equal_the_literal_equations() -> None:
                 assert torch.equal(columns, (way * by[at]).argsort(dim=1, descending=True)[:, :5])
                 torch.testing.assert_close(logits, cells[at].gather(1, columns))
                 torch.testing.assert_close(stands.double(), z[at].gather(1, columns), rtol=1e-5, atol=1e-6)
+
+
+def test_how_many_heads_are_looked_at_together_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = planted()
+    whole = read_layer(made.view, own_heads(made.view, made.layer), COUNTS)
+    for together in (1, 3 * M * DH):
+        monkeypatch.setattr(reading_module, "TOGETHER", together)
+        found = read_layer(made.view, own_heads(made.view, made.layer), COUNTS)
+        for name in ("sources", "targets", "suppressed", "logits", "z"):
+            assert torch.equal(getattr(found.salient, name), getattr(whole.salient, name))
 
 
 def test_the_constant_part_is_what_the_mean_source_writes() -> None:

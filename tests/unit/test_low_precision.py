@@ -15,7 +15,8 @@ BARS = (-torch.inf, -3e38, -1.00001, -1.0, -1e-40, -0.0, 0.0, 1e-40, 0.3, 1.0, 3
 def past(sign: int, bar: float, off: float) -> Tensor:
     """Where products may be past the bar, (4, n), each of them off by so much at most."""
     rows, columns = EVERY.shape
-    products = Products(EVERY.clone(), columns, torch.full((rows,), off), torch.ones(columns), CHUNK)
+    lengths = torch.ones(1, columns), torch.zeros(rows, dtype=torch.long)
+    products = Products(EVERY.clone(), columns, torch.full((rows,), off), lengths, CHUNK)
     row, chunk = (each.flatten() for each in torch.meshgrid(*map(torch.arange, products.reach.shape), indexing="ij"))
     entry, column = products.past(sign, row, chunk, torch.full((len(row),), bar))
     found = torch.zeros(EVERY.shape, dtype=torch.bool)

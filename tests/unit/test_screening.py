@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from describe.maps.low_precision import quickest
-from describe.maps.screening import Screening, extreme_targets
+from describe.maps.screening import Screening, Stacked, extreme_targets
 
 LOW = (torch.bfloat16, torch.float32)
 WIDTH, VOCABULARY, K = 64, 3000, 7
@@ -78,6 +78,20 @@ def test_equal_to_ranking_all_products_to_the_last_id(name: str, block: int) -> 
         ids, values = literal(sign * a, b, K)
         assert torch.equal(best.ids, ids)
         assert torch.equal(best.values, values)
+
+
+@pytest.mark.parametrize("block", [VOCABULARY, 512, 100])
+def test_groups_of_rows_have_columns_of_their_own(block: int) -> None:
+    """Some groups are decided by bfloat16 and others are not, so that parts of some are looked at again."""
+    groups = [HOSTILE[name]() for name in ("common", "tiny gaps", "below zero", "nothing written", "huge norms")]
+    a, stacked = torch.cat([rows for rows, _ in groups]), Stacked([columns for _, columns in groups])
+    found = Screening(a, K, LOW)
+    for start in range(0, VOCABULARY, block):
+        found.take(stacked[start : start + block], start)
+    for best, sign in ((found.highest, 1), (found.lowest, -1)):
+        literally = [literal(sign * rows, columns, K) for rows, columns in groups]
+        assert torch.equal(best.ids, torch.cat([ids for ids, _ in literally]))
+        assert torch.equal(best.values, torch.cat([values for _, values in literally]))
 
 
 @pytest.mark.parametrize("screens", [(torch.float32,), (torch.bfloat16,), (torch.bfloat16, torch.float32)])
