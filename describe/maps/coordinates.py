@@ -20,10 +20,10 @@ from describe.maps.placebo import orthonormal
 from describe.maps.view import LayerView
 from describe.weights.model import LayerWeights
 
-__all__ = ["HeadCoordinates", "own_heads", "random_heads_of"]
+__all__ = ["TOGETHER", "HeadCoordinates", "own_heads", "random_heads_of"]
 
-MOST = 1 << 24
-"""Numbers in what the heads that are read together write: 64 MiB in float32."""
+TOGETHER = 1 << 24
+"""Numbers in what the heads that are looked at together write: 64 MiB in float32."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def own_heads(view: LayerView, layer: LayerWeights, *, block: int = BLOCK) -> It
     per_group, n = len(output) // len(value), len(view.targets)
     bases, triangles = torch.linalg.qr(output.mT)
     width = bases.shape[2]
-    together = max(1, MOST // max(1, n * width))
+    together = max(1, TOGETHER // max(1, n * width))
     for first in range(0, len(output), together):
         some = range(first, min(first + together, len(output)))
         groups = range(some.start // per_group, (some.stop - 1) // per_group + 1)

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from describe.maps.blocks import BLOCK, blocks
 from describe.maps.coordinates import HeadCoordinates
-from describe.maps.low_precision import IN_CACHE, cache_blocks, quickest
+from describe.maps.low_precision import cache_blocks, quickest
 
 __all__ = ["Standing", "distinct_sources", "in_order", "standing"]
 
@@ -66,7 +66,7 @@ class Standing:
         """The largest z of some sources (n,) by their places, in float32, computed in it."""
         rows = self.sources[sources].float()
         found = rows.new_full((len(rows),), -torch.inf)
-        for part in blocks(len(self.targets), self.targets.shape[1], 2 * IN_CACHE):
+        for part in cache_blocks(len(self.targets), self.targets):
             torch.maximum(found, (rows @ self.targets[part].float().mT).amax(dim=1), out=found)
         return found
 

@@ -32,6 +32,7 @@ __all__ = [
     "Screen",
     "cache_blocks",
     "full_sums",
+    "group_of",
     "norms",
     "quickest",
     "scaled",
@@ -131,7 +132,7 @@ class Screen:
         if missing:
             by_group = F.pad(by_group, (0, 0, 0, missing))
         every = torch.arange(len(self._rows), device=left.device) if rows is None else rows
-        group = every // max(1, len(self._rows) // n_groups)
+        group = group_of(every, len(self._rows), n_groups)
         products = left.new_empty(len(left), real + missing)
         sizes = [len(left)] if n_groups == 1 else torch.bincount(group, minlength=n_groups).tolist()
         with full_sums():
@@ -228,10 +229,16 @@ class Products:
         return _order(kept.clone()).view(torch.bfloat16).to(self._slack)
 
 
+def group_of(rows: Tensor, n_rows: int, n_groups: int) -> Tensor:
+    """Of which group each of some rows is, where ``n_rows`` are of groups as large, one after another."""
+    return rows // max(1, n_rows // n_groups)
+
+
 def _order(bits: Tensor) -> Tensor:
-    """Of numbers in bfloat16, by their bits, whole numbers in the same order; and of these the bits. In place."""
-    signs = bits >> 15
-    signs &= torch.iinfo(torch.int16).max
+    """Of floating-point numbers, by their bits, whole numbers in the same order; and of these the bits. In place."""
+    whole = torch.iinfo(bits.dtype)
+    signs = bits >> whole.bits - 1
+    signs &= whole.max
     bits ^= signs
     return bits
 
@@ -239,9 +246,8 @@ def _order(bits: Tensor) -> Tensor:
 def _ordered(limits: Tensor, sign: int) -> Tensor:
     """``limits`` (p,) as whole numbers in the order of `_order`: a number in bfloat16 larger than its limit, or with
     ``sign`` -1 smaller, is at least as large there, or as small; and where the limit is not finite, every number is."""
-    bits = limits.float().view(torch.int32)
     # The upper half of the bits of a number are those of one in bfloat16, and shifting rounds down, as this order goes.
-    ordered = (bits ^ ((bits >> 31) & torch.iinfo(torch.int32).max)) >> 16
+    ordered = _order(limits.to(torch.float32, copy=True).view(torch.int32)) >> 16
     ends = torch.iinfo(torch.int16)
     ordered[~(sign * limits > -torch.inf)] = ends.min if sign == 1 else ends.max
     return ordered.to(torch.int16)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from describe.errors import CheckpointError
 from describe.maps.blocks import BLOCK, blocks
-from describe.maps.coordinates import HeadCoordinates
+from describe.maps.coordinates import TOGETHER, HeadCoordinates
 from describe.maps.distinct import Standing, distinct_sources, in_order, standing
 from describe.maps.salient import SalientOperations
 from describe.maps.screening import Stacked, extreme_targets, largest
@@ -26,9 +26,6 @@ __all__ = ["ConstantParts", "DirectOperations", "LayerReading", "RowCounts", "re
 
 DRAWN = 256
 """Places drawn at random that are looked at together: nearly always enough."""
-
-TOGETHER = 1 << 24
-"""Numbers in the targets of heads that are looked at together: 64 MiB in float32."""
 
 Extremes = tuple[Tensor, Tensor, Tensor, Tensor]
 """As `extreme_targets` gives them."""

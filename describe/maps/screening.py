@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from describe.maps.blocks import BLOCK, Rows, in_blocks
-from describe.maps.low_precision import CHUNK, Columns, Products, RoundedRows, Screen, cache_blocks, quickest
+from describe.maps.low_precision import CHUNK, Columns, Products, RoundedRows, Screen, cache_blocks, group_of, quickest
 
 __all__ = ["Screening", "Stacked", "extreme_targets", "largest"]
 
@@ -94,9 +94,8 @@ class Screening:
 
     def _exact(self, rows: Tensor, columns: Tensor, b: Tensor) -> Tensor:
         """Products in full, (p,), each by itself, so that equal rows of ``b`` give equal ones."""
-        values, flat = b.new_empty(len(rows)), b.view(-1, b.shape[-1])
-        if b.dim() == 3:
-            columns = rows // (len(self._a) // len(b)) * b.shape[1] + columns
+        values, flat, n = b.new_empty(len(rows)), b.view(-1, b.shape[-1]), b.shape[-2]
+        columns = columns + n * group_of(rows, len(self._a), len(flat) // n)
         for part in cache_blocks(len(rows), flat):
             torch.sum(
                 self._a.index_select(0, rows[part]).mul_(flat.index_select(0, columns[part])), dim=1, out=values[part]
