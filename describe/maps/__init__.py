@@ -2,7 +2,7 @@
 
 from describe.maps.blocks import BLOCK, KeptRows, Rows, ScratchRows
 from describe.maps.chance import random_operations
-from describe.maps.coordinates import HeadCoordinates, own_heads, random_heads_of
+from describe.maps.coordinates import HeadCoordinates, HeadsTogether, own_heads, random_heads_of
 from describe.maps.counting import Unembedding
 from describe.maps.low_precision import RoundedRows
 from describe.maps.memory import ExtractionPlan, RankingPlan, plan_extraction, plan_ranking
@@ -20,6 +20,7 @@ __all__ = [
     "DirectOperations",
     "ExtractionPlan",
     "HeadCoordinates",
+    "HeadsTogether",
     "KeptRows",
     "LayerReading",
     "LayerView",

@@ -62,8 +62,8 @@ class Columns:
     """Rows b on the right of a product, in one precision.
 
     Attributes:
-        rows: (n, d), or (G, n, d) for G groups of rows on the left, each with columns of its own.
-        length: at least the norm of each, (n,) or (G, n), in the precision they had.
+        rows: (n, d), or (n, G, d) for G groups of rows on the left, each with columns of its own.
+        length: at least the norm of each, (n,) or (n, G), in the precision they had.
     """
 
     def __init__(self, b: Tensor, dtype: torch.dtype, length: Tensor | None = None) -> None:
@@ -123,24 +123,24 @@ class Screen:
 
     def look(self, b: Columns, rows: Tensor | None = None, chunk: int = CHUNK) -> Products:
         """The products with ``b``, of these of the rows, ascending. Each group has as many, in a row."""
-        by_group, lengths = (of if b.rows.dim() == 3 else of[None] for of in (b.rows, b.length))
-        n_groups, real = lengths.shape
+        by_group, lengths = (of if b.rows.dim() == 3 else of[:, None] for of in (b.rows, b.length))
+        real, n_groups = lengths.shape
         left, length, lost = (part if rows is None else part[rows] for part in (self._rows, self.length, self._lost))
         slack = (lost + length * self.unit) * (SLACK + 3 * self._stored)
         slack[~(length * lengths.amax() < HUGE)] = torch.inf
         missing = -real % chunk
         if missing:
-            by_group = F.pad(by_group, (0, 0, 0, missing))
+            by_group = F.pad(by_group, (0, 0, 0, 0, 0, missing))
         every = torch.arange(len(self._rows), device=left.device) if rows is None else rows
         group = group_of(every, len(self._rows), n_groups)
         products = left.new_empty(len(left), real + missing)
         sizes = [len(left)] if n_groups == 1 else torch.bincount(group, minlength=n_groups).tolist()
         with full_sums():
             start = 0
-            for columns, size in zip(by_group, sizes, strict=True):
+            for columns, size in zip(by_group.unbind(1), sizes, strict=True):
                 torch.mm(left[start : start + size], columns.mT, out=products[start : start + size])
                 start += size
-        return Products(products, real, slack, (F.pad(lengths, (0, missing)), group), chunk)
+        return Products(products, real, slack, (F.pad(lengths.mT, (0, missing)), group), chunk)
 
     def below(self, value: Tensor) -> Tensor:
         """The least that a product as returned can be, but for its own slack, if the product itself is as large."""
@@ -169,7 +169,7 @@ class Products:
         self._slack, self.real = slack, real
         self._grid = len(products), products.shape[1] // chunk, chunk
         length, group = lengths
-        self._length = length.view(-1, chunk)
+        self._length = length.reshape(-1, chunk)
         self._first = group * self._grid[1]  # of its group's chunks, for each row
         longest = self._length.amax(dim=1).view(len(length), -1)
         self.reach = slack[:, None] * longest[group]

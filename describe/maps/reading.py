@@ -8,7 +8,7 @@ spacing), it is named in that row and takes none of its own.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
 import torch
@@ -16,19 +16,16 @@ from torch import Tensor
 
 from describe.errors import CheckpointError
 from describe.maps.blocks import BLOCK, blocks
-from describe.maps.coordinates import TOGETHER, HeadCoordinates
+from describe.maps.coordinates import HeadCoordinates, HeadsTogether
 from describe.maps.distinct import Standing, distinct_sources, in_order, standing
 from describe.maps.salient import SalientOperations
-from describe.maps.screening import Stacked, extreme_targets, largest
+from describe.maps.screening import extreme_targets, largest
 from describe.maps.view import LayerView
 
 __all__ = ["ConstantParts", "DirectOperations", "LayerReading", "RowCounts", "read_layer"]
 
 DRAWN = 256
 """Places drawn at random that are looked at together: nearly always enough."""
-
-Extremes = tuple[Tensor, Tensor, Tensor, Tensor]
-"""As `extreme_targets` gives them."""
 
 Variants = tuple[tuple[tuple[int, ...], ...], ...]
 
@@ -97,7 +94,7 @@ class LayerReading:
 
 def read_layer(
     view: LayerView,
-    heads: Iterable[HeadCoordinates],
+    heads: Iterable[HeadsTogether],
     counts: RowCounts,
     *,
     seeds: Sequence[int] | None = None,
@@ -106,7 +103,7 @@ def read_layer(
     """The rows of some heads over the tokens of a view, and their constant parts.
 
     Args:
-        heads: own ones or random ones, one after another.
+        heads: own ones or random ones, as many together as there are.
         seeds: what the drawing of rows depends on, a head; by default on its place.
         block: numbers in the largest temporary.
 
@@ -124,9 +121,16 @@ def read_layer(
     )
     salient, distinct, constant = [], [], []
     numbers = iter(itertools.count() if seeds is None else seeds)
-    for some in _batches(heads):
-        chosen = [_Head(view, head, words, counts, next(numbers), block) for head in some]
-        for head, extremes in zip(chosen, _extremes(chosen, counts.targets, block), strict=True):
+    for some in heads:
+        saliency = _saliency(view, some)
+        chosen = [
+            _Head(view, head, of_head, words, counts, next(numbers), block)
+            for head, of_head in zip(some, saliency, strict=True)
+        ]
+        written = torch.stack([head.written() for head in chosen])
+        found = extreme_targets(written.flatten(0, 1), some.write, counts.targets, block)
+        extremes_of = zip(*(column.view(*written.shape[:2], -1) for column in found), strict=True)
+        for head, extremes in zip(chosen, extremes_of, strict=True):
             standing_of = standing(head.coordinates)
             rows, part = head.salient(standing_of, extremes)
             salient.append(rows)
@@ -141,23 +145,14 @@ def read_layer(
     )
 
 
-def _batches(heads: Iterable[HeadCoordinates]) -> Iterator[list[HeadCoordinates]]:
-    """Heads whose targets are looked at together: many small products are one large one, and as fast as that."""
-    some: list[HeadCoordinates] = []
-    for head in heads:
-        some.append(head)
-        if (len(some) + 1) * head.write.numel() > TOGETHER:
-            yield some
-            some = []
-    if some:
-        yield some
-
-
-def _extremes(heads: Sequence[_Head], k: int, block: int) -> Iterator[Extremes]:
-    """The k highest and lowest targets of all that each head wrote."""
-    written = torch.stack([head.written() for head in heads])
-    found = extreme_targets(written.flatten(0, 1), Stacked([head.coordinates.write for head in heads]), k, block)
-    return zip(*(column.view(*written.shape[:2], -1) for column in found), strict=True)
+def _saliency(view: LayerView, heads: HeadsTogether) -> Tensor:
+    """Of each head and source, (H, n). Raises `CheckpointError` when what a head writes is not finite."""
+    norms = view.x.norms
+    written = torch.linalg.vector_norm(heads.read, dim=2).mT
+    found = torch.where(norms > 0, written / norms, 0).contiguous()
+    if not bool(torch.isfinite(found.amax())):
+        raise CheckpointError("what a head writes is not finite: its weights, or what it reads, are too large")
+    return found
 
 
 class _Head:
@@ -168,17 +163,18 @@ class _Head:
     """
 
     def __init__(
-        self, view: LayerView, head: HeadCoordinates, words: Tensor, counts: RowCounts, seed: int, block: int
+        self,
+        view: LayerView,
+        head: HeadCoordinates,
+        saliency: Tensor,
+        words: Tensor,
+        counts: RowCounts,
+        seed: int,
+        block: int,
     ) -> None:
-        """``words`` (n,); ``seed``: what the drawing of rows depends on. Raises `CheckpointError` when what the head
-        writes is not finite."""
+        """``saliency`` and ``words`` (n,); ``seed``: what the drawing of rows depends on."""
         self.coordinates, self._view, self._words = head, view, words
-        self._k, self._block = counts.targets, block
-        norms = view.x.norms
-        written = torch.linalg.vector_norm(head.read, dim=1)
-        self._saliency = torch.where(norms > 0, written / norms, 0)
-        if not bool(torch.isfinite(self._saliency).all()):
-            raise CheckpointError("what a head writes is not finite: its weights, or what it reads, are too large")
+        self._k, self._block, self._saliency = counts.targets, block, saliency
         every = torch.arange(len(words), device=words.device)
         places, self._variants = self._merged(in_order(self._saliency, every, words, counts.salient))
         self._places = torch.cat([places, self._drawn(places, counts.sampled, seed)])
@@ -188,8 +184,8 @@ class _Head:
         read, constant = self.coordinates.read[self._places], self.coordinates.constant
         return read if constant is None else torch.cat([read, constant[None]])
 
-    def salient(self, found: Standing, extremes: Extremes) -> tuple[DirectOperations, ConstantParts | None]:
-        """These rows and the constant part, by the ``extremes`` of what was written."""
+    def salient(self, found: Standing, extremes: Sequence[Tensor]) -> tuple[DirectOperations, ConstantParts | None]:
+        """These rows and the constant part, by the ``extremes`` of what was written, as `extreme_targets` has them."""
         n, targets = len(self._places), self._view.targets
         highest = found.highest(self._places)
         rows = self._operations(found, self._places, self._variants, highest, *(column[:n] for column in extremes))

@@ -8,7 +8,6 @@ the result, and rounding, ties and tiny differences only leave more open.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +16,7 @@ from torch import Tensor
 from describe.maps.blocks import BLOCK, Rows, in_blocks
 from describe.maps.low_precision import CHUNK, Columns, Products, RoundedRows, Screen, cache_blocks, group_of, quickest
 
-__all__ = ["Screening", "Stacked", "extreme_targets", "largest"]
+__all__ = ["Screening", "extreme_targets", "largest"]
 
 WIDER = 2
 """How many numbers of a low precision take the place of one: the wider a block, the fewer entries come to be open."""
@@ -33,7 +32,7 @@ def extreme_targets(
     of the k smallest and these, each (m, k), the strongest first; equal ones by id.
 
     ``unembed``: U transposed, (V, d), moved to the device and precision of ``written`` block by block, of about
-    ``numbers`` numbers. Where groups of rows have one each, as many rows a group, one after another: `Stacked`.
+    ``numbers`` numbers. Where the rows are of G groups, as many of each, one after another: (V, G, d).
     """
     screening = Screening(written, k)
 
@@ -47,18 +46,6 @@ def extreme_targets(
     in_blocks(n_tokens, width, scan, numbers=numbers_of_block, multiple=CHUNK)
     high, low = screening.highest, screening.lowest
     return high.ids, high.values, low.ids, -low.values
-
-
-class Stacked:
-    """Matrices of one shape (n, d), one for each group of rows, read side by side: (G, rows, d)."""
-
-    def __init__(self, matrices: Sequence[Tensor]) -> None:
-        self._matrices = matrices
-        n, d = matrices[0].shape
-        self.shape = n, len(matrices), d
-
-    def __getitem__(self, rows: slice | Tensor) -> Tensor:
-        return torch.stack([matrix[rows] for matrix in self._matrices])
 
 
 class Screening:
@@ -82,7 +69,7 @@ class Screening:
     def take(self, b: Tensor, start: int, low: Columns | None = None) -> None:
         """Take rows ``b`` in, whose ids begin at ``start``: all of them or, where memory ends, none.
 
-        ``b``: (n, d), or (G, n, d) where the rows of ``a`` are of G groups, one after another, each with its own.
+        ``b``: (n, d), or (n, G, d) where the rows of ``a`` are of G groups, one after another, each with its own.
         ``low``: these in a low precision, if that is at hand.
         """
         sides = []
@@ -94,8 +81,9 @@ class Screening:
 
     def _exact(self, rows: Tensor, columns: Tensor, b: Tensor) -> Tensor:
         """Products in full, (p,), each by itself, so that equal rows of ``b`` give equal ones."""
-        values, flat, n = b.new_empty(len(rows)), b.view(-1, b.shape[-1]), b.shape[-2]
-        columns = columns + n * group_of(rows, len(self._a), len(flat) // n)
+        values, flat = b.new_empty(len(rows)), b.reshape(-1, b.shape[-1])
+        n_groups = len(flat) // len(b)
+        columns = columns * n_groups + group_of(rows, len(self._a), n_groups)
         for part in cache_blocks(len(rows), flat):
             torch.sum(
                 self._a.index_select(0, rows[part]).mul_(flat.index_select(0, columns[part])), dim=1, out=values[part]
@@ -104,7 +92,7 @@ class Screening:
 
     def _open(self, b: Tensor, low: Columns | None) -> list[tuple[Tensor, Tensor]]:
         """The rows and columns of the entries that may be among the k largest, and the k smallest, row by row."""
-        rows, n = torch.arange(len(self._a), device=b.device), b.shape[-2]
+        rows, n = torch.arange(len(self._a), device=b.device), len(b)
         found: list[list[tuple[Tensor, Tensor]]] = [[], []]
         for place, screen in enumerate(self._screens):
             of_b = Columns(b, screen.dtype) if low is None or low.rows.dtype != screen.dtype else low

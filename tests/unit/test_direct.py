@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from describe.maps import HeadCoordinates, LayerView, RowCounts, SourceVectors, own_heads, random_heads_of, read_layer
+from describe.maps import coordinates as coordinates_module
 from describe.maps import distinct as distinct_module
-from describe.maps import reading as reading_module
 from describe.weights import LayerWeights
 from tests import oracle
 
@@ -90,7 +90,7 @@ def test_how_many_heads_are_looked_at_together_changes_nothing(monkeypatch: pyte
     made = planted()
     whole = read_layer(made.view, own_heads(made.view, made.layer), COUNTS)
     for together in (1, 3 * M * DH):
-        monkeypatch.setattr(reading_module, "TOGETHER", together)
+        monkeypatch.setattr(coordinates_module, "TOGETHER", together)
         found = read_layer(made.view, own_heads(made.view, made.layer), COUNTS)
         for name in ("sources", "targets", "suppressed", "logits", "z"):
             assert torch.equal(getattr(found.salient, name), getattr(whole.salient, name))
@@ -191,7 +191,7 @@ def test_random_heads_have_these_spectra_between_random_axes() -> None:
     squares = torch.zeros(2, D, D, dtype=torch.float64)
     heads: list[HeadCoordinates] = []
     for seed in range(8):
-        heads = list(random_heads_of(view, singular, seed=seed))
+        heads = [head for some in random_heads_of(view, singular, seed=seed) for head in some]
         for head, spectrum in zip(heads, singular, strict=True):
             w_vo = head.read @ head.write.T
             torch.testing.assert_close(torch.linalg.svdvals(w_vo)[:DH], spectrum)
@@ -201,5 +201,5 @@ def test_random_heads_have_these_spectra_between_random_axes() -> None:
             squares += torch.stack([w_vo @ w_vo.T, w_vo.T @ w_vo]) / 320
     expected = torch.eye(D, dtype=torch.float64) * singular.square().sum(dim=1).mean() / D
     assert (squares - expected).abs().max() < 0.25 * expected.max()
-    again = list(random_heads_of(view, singular, seed=7))
+    again = [head for some in random_heads_of(view, singular, seed=7) for head in some]
     assert torch.equal(heads[-1].read, again[-1].read)

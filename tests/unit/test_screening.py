@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from describe.maps.low_precision import quickest
-from describe.maps.screening import Screening, Stacked, extreme_targets
+from describe.maps.screening import Screening, extreme_targets
 
 LOW = (torch.bfloat16, torch.float32)
 WIDTH, VOCABULARY, K = 64, 3000, 7
@@ -84,10 +84,10 @@ def test_equal_to_ranking_all_products_to_the_last_id(name: str, block: int) -> 
 def test_groups_of_rows_have_columns_of_their_own(block: int) -> None:
     """Some groups are decided by bfloat16 and others are not, so that parts of some are looked at again."""
     groups = [HOSTILE[name]() for name in ("common", "tiny gaps", "below zero", "nothing written", "huge norms")]
-    a, stacked = torch.cat([rows for rows, _ in groups]), Stacked([columns for _, columns in groups])
+    a, beside = torch.cat([rows for rows, _ in groups]), torch.stack([columns for _, columns in groups], dim=1)
     found = Screening(a, K, LOW)
     for start in range(0, VOCABULARY, block):
-        found.take(stacked[start : start + block], start)
+        found.take(beside[start : start + block], start)
     for best, sign in ((found.highest, 1), (found.lowest, -1)):
         literally = [literal(sign * rows, columns, K) for rows, columns in groups]
         assert torch.equal(best.ids, torch.cat([ids for ids, _ in literally]))

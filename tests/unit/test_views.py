@@ -111,7 +111,7 @@ def test_the_constant_part_holds_the_bias_of_values(tmp_path: Path) -> None:
     assert bias is not None
     for _, view in layer_views(path, weights, ALL, [1], MEANS):
         assert view.mean is not None
-        for head, found in enumerate(own_heads(view, layer)):
+        for head, found in enumerate(head for some in own_heads(view, layer) for head in some):
             group = head // (weights.info.n_heads // weights.info.n_kv_heads)
             literal = (view.mean @ layer.value[group] + bias[group]) @ layer.output[head] @ view.unembed[:].mT
             assert found.constant is not None

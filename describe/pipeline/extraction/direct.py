@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from describe.maps import HeadCoordinates, LayerReading, LayerView, RowCounts, own_heads, read_layer
+from describe.maps import HeadsTogether, LayerReading, LayerView, RowCounts, own_heads, read_layer
 from describe.maps.reading import DirectOperations
 from describe.pipeline.common import N_DIRECT_TARGETS, N_HELD_OUT, N_SALIENT, N_SAMPLED, N_TARGETS, Progress, silent
 from describe.pipeline.extraction.compute import Means, seeds_of
@@ -34,7 +34,7 @@ def direct_layers(
 ) -> Iterator[tuple[int, LayerReading]]:
     """Each layer and its heads' rows and constant parts, on the CPU, in order."""
 
-    def own(layer: int, view: LayerView, read: LayerWeights) -> Iterator[HeadCoordinates]:
+    def own(layer: int, view: LayerView, read: LayerWeights) -> Iterator[HeadsTogether]:
         if beside is not None and layer in beside.layers:
             beside.take(layer, _read(weights, layer, view, beside.heads, beside.counts, means))
         return own_heads(view, read, block=means.block)

@@ -11,7 +11,7 @@ from describe.readings import PAPER, Reading
 from describe.records import ModelInfo
 
 if TYPE_CHECKING:
-    from describe.maps import HeadCoordinates, LayerReading, LayerView, RowCounts
+    from describe.maps import HeadsTogether, LayerReading, LayerView, RowCounts
     from describe.weights import HeadWeights
     from describe.weights.model import LayerWeights
 
@@ -19,7 +19,7 @@ __all__ = ["Beside", "Job", "Opener", "RankJob", "StandIns", "opener"]
 
 Opener = Callable[[str], "HeadWeights"]
 
-StandIns = Callable[[int, "LayerView", "LayerWeights"], Iterable["HeadCoordinates"]]
+StandIns = Callable[[int, "LayerView", "LayerWeights"], Iterable["HeadsTogether"]]
 """The heads that are read in a layer, over its view, from its own weights."""
 
 

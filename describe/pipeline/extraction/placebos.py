@@ -16,7 +16,7 @@ from describe.records import HeadId, HeadMapping
 from describe.versions import versions
 
 if TYPE_CHECKING:
-    from describe.maps import HeadCoordinates, LayerView
+    from describe.maps import HeadsTogether, LayerView
     from describe.pipeline.extraction.compute import Found, Means
     from describe.weights import HeadWeights
     from describe.weights.model import LayerWeights
@@ -139,7 +139,7 @@ def _random(
     else:
         from describe.pipeline.extraction.direct import read_views
 
-        def drawn(layer: int, view: LayerView, read: LayerWeights) -> Iterator[HeadCoordinates]:
+        def drawn(layer: int, view: LayerView, read: LayerWeights) -> Iterator[HeadsTogether]:
             return own_heads(view, made(layer, read), block=means.block)
 
         rows = read_views(model, weights, reading, list(in_layers), means, drawn, progress=progress)

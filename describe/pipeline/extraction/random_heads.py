@@ -20,7 +20,7 @@ from describe.versions import versions
 if TYPE_CHECKING:
     import torch
 
-    from describe.maps import HeadCoordinates, LayerReading, LayerView, RowCounts
+    from describe.maps import HeadsTogether, LayerReading, LayerView, RowCounts
     from describe.pipeline.extraction.compute import Means
     from describe.weights import HeadWeights
     from describe.weights.model import LayerWeights
@@ -171,7 +171,7 @@ def _stand_ins(drawn: dict[HeadId, HeadId], means: Means) -> StandIns:
 
     names = _of_layers(drawn)
 
-    def heads(layer: int, view: LayerView, read: LayerWeights) -> Iterator[HeadCoordinates]:
+    def heads(layer: int, view: LayerView, read: LayerWeights) -> Iterator[HeadsTogether]:
         spectra = [singular_values(read, drawn[name].head, torch.empty(0)) for name in names[layer]]
         return random_heads_of(view, torch.stack(spectra), seed=RANDOM["seed"] + layer, block=means.block)
 
