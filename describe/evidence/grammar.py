@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib.metadata import PackageNotFoundError
 from typing import Any
 
 from describe.errors import InputError
@@ -88,6 +89,8 @@ def load_grammar() -> Grammar:
 
 
 def grammar_versions() -> dict[str, str]:
-    """The versions of what the evidence depends on."""
-    load_grammar()
-    return versions("lemminflect", "wordfreq", "numpy")
+    """The versions of what the evidence depends on. Raises `InputError` where it is not installed."""
+    try:
+        return versions("lemminflect", "wordfreq", "numpy")
+    except PackageNotFoundError as error:
+        raise InputError(f"statistics need {error.name}: pip install 'headscribe[evidence]'") from error

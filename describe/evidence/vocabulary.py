@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from describe.evidence.grammar import Grammar, load_grammar
+import describe.operations
+from describe.evidence.grammar import Grammar, grammar_versions, load_grammar
 from describe.evidence.lexicon import load_lexicon
 from describe.evidence.meaning import MEANING_RELATIONS, MEANINGS
 from describe.evidence.properties import Property, Token, properties
 from describe.evidence.relations import Keys, Relation, relations
 from describe.operations import load_operations
 
-__all__ = ["Vocabulary"]
+__all__ = ["Looks", "Vocabulary", "looked_by"]
 
 Ids = NDArray[np.int_]
 
@@ -23,46 +26,55 @@ MARKED = 0.05
 """Where at least this share of the tokens begins with a space, a space is what words begin with."""
 
 
+class Looks(NamedTuple):
+    """All that was seen in the V tokens of a vocabulary, in numbers, which can be kept.
+
+    Attributes:
+        has: (V, P), whether a token has a property.
+        same: (2, V), a number for each word, whatever its case and spacing, and for each token.
+        owners: of all keys of all K kinds, kind by kind, the token that has it; ``keys`` a number for each key.
+        ends: (K,), where each kind ends in these.
+    """
+
+    has: NDArray[np.bool_]
+    same: NDArray[np.int32]
+    owners: NDArray[np.int32]
+    keys: NDArray[np.int32]
+    ends: NDArray[np.int64]
+
+
 class Vocabulary:
     """The tokens of a model with their properties and keys; made once, then shared by all heads.
 
     Args:
         tokens: the text of each of the V tokens.
+        looks: what was seen in them before, by what `looked_by` names.
 
     Attributes:
         properties: P properties.
-        has: V x P, whether a token has a property.
-        shares: P, the share of the vocabulary that has it.
+        looks: what was seen in the tokens; ``has`` is that of it.
+        shares: P, the share of the vocabulary that has a property.
         relations: R relations.
 
     Raises `InputError` when the dictionaries are not installed.
     """
 
-    def __init__(self, tokens: Sequence[str]) -> None:
+    def __init__(self, tokens: Sequence[str], looks: Looks | None = None) -> None:
         operations, _ = load_operations()
         self.tokens = tokens
         self.properties: list[Property] = [*properties(operations), *MEANINGS]
         self.relations: list[Relation] = [*MEANING_RELATIONS, *relations(operations)]
-        looked_at = list(_look_at(tokens, load_grammar()))
-        self.has = np.array([[p.holds(token) for p in self.properties] for token in looked_at], dtype=bool)
-        self.has.shape = (len(tokens), len(self.properties))
+        kinds = list(dict.fromkeys(keys for one in self.relations for keys in (one.source, one.target)))
+        self.looks = _looks(tokens, self.properties, kinds) if looks is None else looks
+        self.has = self.looks.has
         self.shares = self.has.sum(0) / max(len(tokens), 1)
-        numbers: dict[str, int] = {}
-        made: dict[Keys, _KeyTable] = {}
-        for relation in self.relations:
-            for keys in (relation.source, relation.target):
-                if keys not in made:
-                    made[keys] = _KeyTable(looked_at, keys, numbers)
-        self._keys = [(made[relation.source], made[relation.target]) for relation in self.relations]
-        self._same = {
-            "word": np.array([numbers.setdefault(token.fold, len(numbers)) for token in looked_at]),
-            "token": np.array([numbers.setdefault(token.text, len(numbers)) for token in looked_at]),
+        starts = [0, *self.looks.ends[:-1].tolist()]
+        made = {
+            keys: _KeyTable(self.looks.owners[start:end], self.looks.keys[start:end], len(tokens))
+            for keys, start, end in zip(kinds, starts, self.looks.ends.tolist(), strict=True)
         }
-
-    @staticmethod
-    def of(tokens: Sequence[str]) -> Vocabulary:
-        """That of a model's tokens: looked at once by all that one run says of it."""
-        return _kept(tuple(tokens))
+        self._keys = [(made[relation.source], made[relation.target]) for relation in self.relations]
+        self._same = dict(zip(("word", "token"), self.looks.same, strict=True))
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -84,26 +96,49 @@ class Vocabulary:
         return found
 
 
-@lru_cache(maxsize=1)
-def _kept(tokens: tuple[str, ...]) -> Vocabulary:
-    return Vocabulary(tokens)
+def looked_by() -> dict[str, str]:
+    """Of what a look at a vocabulary depends on, the versions; of our own words and rules a hash."""
+    digest = hashlib.sha256()
+    for part in (Path(__file__).parent, Path(describe.operations.__file__).parent):
+        for file in sorted(part.rglob("*")):
+            if file.suffix in (".py", ".json", ".txt"):
+                digest.update(file.read_bytes())
+    return grammar_versions() | {"words and rules": digest.hexdigest()}
+
+
+def _looks(tokens: Sequence[str], of_token: Sequence[Property], kinds: Sequence[Keys]) -> Looks:
+    looked_at = list(_look_at(tokens, load_grammar()))
+    has = np.array([[one.holds(token) for one in of_token] for token in looked_at], dtype=bool)
+    numbers: dict[str, int] = {}
+    owners: list[int] = []  # flat: a list for each token, most of them empty, costs more than the keys do
+    found: list[int] = []
+    ends = []
+    for keys in kinds:
+        for owner, token in enumerate(looked_at):
+            for key in keys(token):
+                owners.append(owner)
+                found.append(numbers.setdefault(key, len(numbers)))
+        ends.append(len(owners))
+    same = [[numbers.setdefault(key, len(numbers)) for key in (token.fold, token.text)] for token in looked_at]
+    return Looks(
+        has.reshape(len(tokens), len(of_token)),
+        np.array(same, dtype=np.int32).reshape(len(tokens), 2).T.copy(),
+        np.array(owners, dtype=np.int32),
+        np.array(found, dtype=np.int32),
+        np.array(ends, dtype=np.int64),
+    )
 
 
 class _KeyTable:
     """The keys of every token as numbers, padded to a rectangle; tokens without keys share its first row."""
 
-    def __init__(self, tokens: Sequence[Token], keys: Keys, numbers: dict[str, int]) -> None:
-        owners: list[int] = []  # flat: a list for each token, most of them empty, costs more than the keys do
-        found: list[int] = []
-        for owner, token in enumerate(tokens):
-            for key in keys(token):
-                owners.append(owner)
-                found.append(numbers.setdefault(key, len(numbers)))
-        counts = np.bincount(np.array(owners, dtype=np.int64), minlength=len(tokens))
+    def __init__(self, owners: NDArray[np.int32], keys: NDArray[np.int32], n_tokens: int) -> None:
+        """``owners``: the token of each key, ascending."""
+        counts = np.bincount(owners, minlength=n_tokens)
         self._row = np.where(counts, np.cumsum(counts > 0), 0)
-        self._table = np.full((1 + np.count_nonzero(counts), max(counts, default=1) or 1), -1, dtype=np.int64)
-        column = np.arange(len(found)) - np.repeat(np.cumsum(counts) - counts, counts)
-        self._table[self._row[owners], column] = found
+        self._table = np.full((1 + np.count_nonzero(counts), max(counts, default=1) or 1), -1, dtype=np.int32)
+        column = np.arange(len(keys)) - np.repeat(np.cumsum(counts) - counts, counts)
+        self._table[self._row[owners], column] = keys
 
     def meets(self, own: Ids, other: _KeyTable, others: Ids) -> NDArray[np.bool_]:
         """S x T: whether a token of ``own`` and one of ``others`` have a key in common."""

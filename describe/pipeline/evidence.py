@@ -156,14 +156,15 @@ def _tested(
     catalogue: Catalogue, model: str, extraction_id: int, own: int, random: list[HeadMapping]
 ) -> dict[HeadId, list[Evidence]]:
     """The evidence of all heads of an extraction; placebos each in the place of the model's own head."""
-    from describe.evidence import Vocabulary, model_evidence, placebo_evidence
+    from describe.evidence import model_evidence, placebo_evidence
+    from describe.pipeline.vocabulary import vocabulary_of
     from describe.weights import open_model
 
     def mappings(extraction: int) -> list[HeadMapping]:
         saved = catalogue.saved_heads(extraction)
         return [catalogue.mapping(extraction, head, suppressed=False) for head in sorted(saved)]
 
-    vocabulary = Vocabulary.of(open_model(model).tokens)
+    vocabulary = vocabulary_of(open_model(model).tokens)
     if extraction_id == own:
         return model_evidence(vocabulary, mappings(own), random)
     return placebo_evidence(vocabulary, mappings(own), mappings(extraction_id), random)

@@ -92,10 +92,11 @@ def tested_roles(
     likewise by what is suppressed. A head that is not split yet stands beside them as a whole. ``random`` heads are
     taken by what they promote: what they suppress is distributed alike.
     """
-    from describe.evidence import Vocabulary, model_evidence
+    from describe.evidence import model_evidence
+    from describe.pipeline.vocabulary import vocabulary_of
     from describe.weights import open_model
 
-    vocabulary = Vocabulary.of(open_model(model).tokens)
+    vocabulary = vocabulary_of(open_model(model).tokens)
     saved = sorted(catalogue.saved_heads(extraction_id))
     whole = {head: catalogue.mapping(extraction_id, head) for head in saved}
     evidence: dict[HeadId, list[Evidence]] = {}

@@ -219,7 +219,7 @@ class Judging:
 
     def by_statistics(self) -> Callable[[TaskRecord[Score]], None]:
         """The judge that asks nobody: judges what is pending of a task."""
-        from describe.evidence import Vocabulary
+        from describe.pipeline.vocabulary import vocabulary_of
         from describe.scoring import StatisticsJudge, questions_of
         from describe.weights import open_model
 
@@ -238,7 +238,7 @@ class Judging:
             if not record.pending:
                 return
             if not judges:
-                judges.append(StatisticsJudge(Vocabulary.of(open_model(self._model).tokens)))
+                judges.append(StatisticsJudge(vocabulary_of(open_model(self._model).tokens)))
             trials = task.trials
             assert isinstance(trials, Trials)
             for unit in record.pending:
@@ -254,7 +254,7 @@ class Judging:
 
     def _written_by_statistics(self) -> Callable[[TaskRecord[Score]], None]:
         """The judge that asks nobody, where words are to be written: members of the classes that are claimed."""
-        from describe.evidence import Vocabulary
+        from describe.pipeline.vocabulary import vocabulary_of
         from describe.scoring.evidence import StatisticsWriter
         from describe.weights import open_model
 
@@ -265,7 +265,7 @@ class Judging:
             assert isinstance(task, JudgedTask)
             if record.pending and not writers:
                 weights = open_model(self._model)
-                writers.append(StatisticsWriter(Vocabulary.of(weights.tokens), weights.pieces.order))
+                writers.append(StatisticsWriter(vocabulary_of(weights.tokens), weights.pieces.order))
             for unit in record.pending:
                 record.keep(unit, writers[0].write(unit, task.trials.told[unit].claims))
 

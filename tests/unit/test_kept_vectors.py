@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from describe.cached import cache_folder
 from describe.inference import from_files
 from describe.pipeline.extraction import compute, kept_vectors
 from describe.pipeline.extraction.compute import Means, kept_sources
 from describe.pipeline.extraction.views import stream_sources
 from describe.readings import DIRECT
 from describe.weights import HeadWeights, open_model
-from describe.weights.locate import cache_folder
 from tests import tiny
 
 CPU = torch.device("cpu")

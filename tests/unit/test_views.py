@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from describe.cached import cache_folder
 from describe.inference import Runner
 from describe.inference.from_files import open_layerwise
 from describe.inference.layerwise import LayerwiseModel
@@ -101,7 +102,7 @@ def test_a_broken_run_goes_on_where_it_stood(model: tuple[object, str], monkeypa
     for layer, view in again:
         assert torch.equal(view.x.vectors[:], whole[layer][0])
     assert told == [1, 2, 3], "layer 0 is not run again"
-    assert not list(stream_state.cache_folder("streams").iterdir()), "what is done needs nothing to go on from"
+    assert not list(cache_folder("streams").iterdir()), "what is done needs nothing to go on from"
 
 
 def test_the_constant_part_holds_the_bias_of_values(tmp_path: Path) -> None:

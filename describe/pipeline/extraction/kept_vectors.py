@@ -6,29 +6,21 @@ and tokens), and are kept to the last bit. What is used least recently goes when
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import shutil
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from describe.cached import cached_file, keep_file
 from describe.records import ModelInfo
 from describe.versions import versions
-from describe.weights.locate import cache_folder
 
 __all__ = ["MOST", "StreamVectors", "load_vectors", "save_vectors"]
 
 MOST = 2 << 30
 """Bytes that the files take in all, at most."""
-
-FREE = 4
-"""How many times the size of what a run keeps must be free on the disk for a file of it to be written."""
-
 
 SHARE = 0.7
 """The share of `MOST` that the layers of one run may take together: those of `demo`, all of them, do."""
@@ -88,27 +80,7 @@ def _save(path: Path, x: Tensor, size: int) -> None:
     """Write a file of a run that keeps so many bytes in all."""
     from safetensors.torch import save_file
 
-    partial = path.with_suffix(f".{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if shutil.disk_usage(path.parent).free < FREE * size:
-            return
-        save_file({"x": x}, partial)
-        partial.replace(path)
-        _drop(path.parent)
-    except OSError:
-        with suppress(OSError):
-            partial.unlink()
-
-
-def _drop(folder: Path) -> None:
-    """Remove the files that were used before all those that there is room for."""
-    files = sorted(((file.stat(), file) for file in folder.iterdir()), key=lambda one: -one[0].st_mtime_ns)
-    total = 0
-    for about, file in files:
-        total += about.st_size
-        if total > MOST:
-            file.unlink(missing_ok=True)
+    keep_file(path, lambda partial: save_file({"x": x}, partial), size=size, most=MOST)
 
 
 def _of_vocabulary(model: ModelInfo, device: torch.device, dtype: torch.dtype) -> Path:
@@ -116,4 +88,4 @@ def _of_vocabulary(model: ModelInfo, device: torch.device, dtype: torch.dtype) -
 
 
 def _path(told: list[object]) -> Path:
-    return cache_folder("vectors") / f"{hashlib.sha256(json.dumps(told).encode()).hexdigest()}.safetensors"
+    return cached_file("vectors", told, ".safetensors")

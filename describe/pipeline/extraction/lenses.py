@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from describe.cached import cached_file, keep_file
 from describe.inference.lens import OutputLens, fit_lens
 from describe.inference.stream import Standing
 from describe.maps import ScratchRows
@@ -16,7 +15,6 @@ from describe.pipeline.common import Progress, silent
 from describe.pipeline.extraction.compute import Means
 from describe.readings import Reading
 from describe.weights import HeadWeights
-from describe.weights.locate import cache_folder
 
 __all__ = ["output_lens"]
 
@@ -31,8 +29,8 @@ def output_lens(
     from describe.inference.from_files import open_layerwise
 
     openings = [weights.opening_ids(text) for text in reading.openings or ("",)]
-    told = json.dumps([weights.info.content_hash, openings, ids.tolist(), means.precision])
-    path = cache_folder("lenses") / f"{hashlib.sha256(told.encode()).hexdigest()}.safetensors"
+    told = [weights.info.content_hash, openings, ids.tolist(), means.precision]
+    path = cached_file("lenses", told, ".safetensors")
     kept = _load(weights, path)
     if kept is not None:
         return kept
@@ -50,7 +48,7 @@ def output_lens(
     return found
 
 
-def _load(weights: HeadWeights, path: os.PathLike[str]) -> OutputLens | None:
+def _load(weights: HeadWeights, path: Path) -> OutputLens | None:
     """The lens in a file; None where there is none of this model's shape."""
     from safetensors import SafetensorError, safe_open
 
@@ -63,15 +61,8 @@ def _load(weights: HeadWeights, path: os.PathLike[str]) -> OutputLens | None:
     return OutputLens(maps, tuple(fit.tolist())) if maps.shape == (n_layers, d, d) and len(fit) == n_layers else None
 
 
-def _save(lens: OutputLens, path: os.PathLike[str]) -> None:
-    """Keep a lens; a full disk only costs the time to fit it again."""
+def _save(lens: OutputLens, path: Path) -> None:
     from safetensors.torch import save_file
 
-    partial = f"{os.fspath(path)}.{os.getpid()}"
-    try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        save_file({"maps": lens.maps, "fit": torch.tensor(lens.fit)}, partial)
-        os.replace(partial, path)
-    except OSError:
-        if os.path.exists(partial):
-            os.unlink(partial)
+    kept = {"maps": lens.maps, "fit": torch.tensor(lens.fit)}
+    keep_file(path, lambda partial: save_file(kept, partial))

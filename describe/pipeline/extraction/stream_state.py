@@ -5,20 +5,19 @@ Kept beside the hashes of files, once a minute at most: what takes less is done 
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from describe.cached import cached_file, keep_file
 from describe.inference.stream import Standing
 from describe.maps import KeptRows
 from describe.maps.blocks import blocks
-from describe.weights.locate import cache_folder
 
 __all__ = ["StreamState"]
 
@@ -32,8 +31,8 @@ class StreamState:
     def __init__(
         self, content_hash: str, openings: Sequence[Sequence[int]], tokens: Tensor, dtype: torch.dtype
     ) -> None:
-        told = json.dumps([content_hash, [list(opening) for opening in openings], tokens.tolist(), str(dtype)])
-        self._path = cache_folder("streams") / hashlib.sha256(told.encode()).hexdigest()
+        told = [content_hash, [list(opening) for opening in openings], tokens.tolist(), str(dtype)]
+        self._path = cached_file("streams", told)
         self._shape, self._dtype = (len(openings), len(tokens)), dtype
         self._kept = time.monotonic()
 
@@ -41,18 +40,16 @@ class StreamState:
         """Write where tokens stand, if the last time is long ago; a full disk only costs what it would have saved."""
         if time.monotonic() - self._kept < SECONDS:
             return
-        partial = self._path.with_suffix(f".{os.getpid()}")
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+
+        def write(partial: Path) -> None:
             with partial.open("wb") as file:
                 lengths = [opening.shape[1] for opening in standing.openings]
                 file.write(json.dumps({"layer": standing.layer, "lengths": lengths}).encode() + b"\n")
                 for rows in (*(opening[0] for opening in standing.openings), *standing.tokens):
                     for part in blocks(*rows.shape):
                         file.write(rows[part].to("cpu", self._dtype).contiguous().numpy().tobytes())
-            partial.replace(self._path)
-        except OSError:
-            partial.unlink(missing_ok=True)
+
+        keep_file(self._path, write)
         self._kept = time.monotonic()
 
     def load(
