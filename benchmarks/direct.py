@@ -113,12 +113,12 @@ def measure(n_heads: int) -> dict[str, float]:
         """Seconds, and those of the spreads in them."""
         before = spreads
         seconds = timed(
-            lambda: [read_layer(view, own_heads(view, layer), RowCounts(60, 30, distinct, 10)) for layer in layers]
+            lambda: [read_layer(view, own_heads(view, layer), RowCounts(30, 30, 30, distinct, 10)) for layer in layers]
         )
         return seconds, spreads - before
 
     def random(distinct: int) -> None:
-        read_layer(view, random_heads_of(view, spectra[:RANDOM], seed=0), RowCounts(30, 0, distinct, 10))
+        read_layer(view, random_heads_of(view, spectra[:RANDOM], seed=0), RowCounts(30, 0, 0, distinct, 10))
 
     def paper_rows() -> None:
         vectors = source_vectors(embed, weights.first_mlp, CPU, torch.float32)

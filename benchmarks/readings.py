@@ -222,7 +222,7 @@ class _Figure:
         """The rows that promote the most distinctly, and those that suppress so, apart."""
         own: Sides = [[], []]
         null: Sides = [[], []]
-        counts = RowCounts(salient=1, sampled=0, distinct=ROWS, targets=TARGETS)
+        counts = RowCounts(salient=1, held_out=0, sampled=0, distinct=ROWS, targets=TARGETS)
         for layer, weights in enumerate(self._layers):
             view = self._subject.view(variant, layer)
             heads = [(own, own_heads(view, weights))]

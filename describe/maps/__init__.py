@@ -7,7 +7,7 @@ from describe.maps.counting import Unembedding
 from describe.maps.low_precision import RoundedRows
 from describe.maps.memory import ExtractionPlan, RankingPlan, plan_extraction, plan_ranking
 from describe.maps.placebo import random_heads, shuffled
-from describe.maps.reading import ConstantParts, DirectOperations, LayerReading, RowCounts, read_layer
+from describe.maps.reading import ConstantParts, DirectOperations, LayerReading, RowCounts, WordOperations, read_layer
 from describe.maps.relations import PairHits, Pairs, Sought, head_hits, relation_hits
 from describe.maps.roles import OutputSpace, RandomHead, Split, cluster_rows, output_space, random_head
 from describe.maps.salient import SalientOperations, salient_operations
@@ -38,6 +38,7 @@ __all__ = [
     "SourceVectors",
     "Split",
     "Unembedding",
+    "WordOperations",
     "cluster_rows",
     "head_hits",
     "output_space",

@@ -67,6 +67,8 @@ def own_heads(view: LayerView, layer: LayerWeights, *, block: int = BLOCK) -> It
     """
     value, output = layer.value.to(view.x.norms), layer.output.to(view.x.norms)
     bases, triangles = torch.linalg.qr(output.mT)  # (H, d, r), (H, r, dh)
+    if not bool(torch.isfinite(value.sum() + triangles.sum())):
+        raise CheckpointError("the value or output matrices hold values that are not finite (NaN or infinity)")
     per_group, always = len(output) // len(value), None
     if view.mean is not None:
         always = view.mean.to(value) @ value
@@ -76,8 +78,6 @@ def own_heads(view: LayerView, layer: LayerWeights, *, block: int = BLOCK) -> It
         groups = [head // per_group for head in range(len(output))[some]]
         read = _reads(view, value, groups, triangles[some], block)
         write = _times(view.unembed, _beside(bases[some]), block).view(-1, len(groups), bases.shape[2])
-        if not bool(torch.isfinite(value.sum() + triangles.sum() + write.sum())):
-            raise CheckpointError("the value or output matrices hold values that are not finite (NaN or infinity)")
         constant = None if always is None else (triangles[some] @ always[groups][:, :, None])[:, :, 0]
         yield HeadsTogether(read, write, constant)
 

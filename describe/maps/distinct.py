@@ -54,22 +54,9 @@ class Standing:
     targets: Tensor
     share: Tensor | None
 
-    def cells(self, sources: Tensor, targets: Tensor) -> Tensor:
-        """z of some sources (n,) and the targets of each (n, k), by their places; (n, k) in float32."""
-        found = self.targets.index_select(0, targets.flatten()).view(*targets.shape, -1)
-        return found.mul_(self.sources[sources, None]).sum(dim=2).float()
-
     def rows(self, sources: Tensor) -> Tensor:
         """z of some sources (n,) by their places, and all targets, (n, m) in float32."""
         return (self.sources[sources] @ self.targets.mT).float()
-
-    def highest(self, sources: Tensor) -> Tensor:
-        """The largest z of some sources (n,) by their places, in float32, computed in it."""
-        rows = self.sources[sources].float()
-        found = rows.new_full((len(rows),), -torch.inf)
-        for part in blocks(len(self.targets), max(rows.shape)):
-            torch.maximum(found, (rows @ self.targets[part].float().mT).amax(dim=1), out=found)
-        return found
 
 
 def standing(head: HeadCoordinates) -> Standing:

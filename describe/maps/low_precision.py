@@ -69,7 +69,7 @@ class Columns:
     def __init__(self, b: Tensor, dtype: torch.dtype, length: Tensor | None = None) -> None:
         """``length``: larger than the norms where ``b`` itself is off, by the unit of ``dtype`` for each of it."""
         self.rows = b.to(dtype)
-        self.length = norms(b) if length is None else length
+        self.length = norms(b, self.rows) if length is None else length
 
     def __getitem__(self, places: slice) -> Columns:
         """Some of them, where there are no groups."""
@@ -253,9 +253,11 @@ def _ordered(limits: Tensor, sign: int) -> Tensor:
     return ordered.to(torch.int16)
 
 
-def norms(rows: Tensor) -> Tensor:
-    """The norm of each row (..., d), or a little more; 0 only where all of it is 0."""
-    found: Tensor = torch.linalg.vector_norm(rows, dim=-1).mul_(SLACK)
+def norms(rows: Tensor, low: Tensor | None = None) -> Tensor:
+    """The norm of each row (..., d), or a little more; 0 only where all of it is 0. ``low``: these in a low precision,
+    which is quicker to read: what it rounds, and the norm as it is returned, is in the little."""
+    lost = 0.0 if low is None or low.dtype == rows.dtype else 3 * unit(low.dtype)
+    found: Tensor = torch.linalg.vector_norm(rows if low is None else low, dim=-1).to(rows).mul_(SLACK + lost)
     small = found < TINY
     found[small] = TINY * (rows[small] != 0).any(dim=-1).to(found)
     return found

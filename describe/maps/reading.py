@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,12 +23,15 @@ from describe.maps.salient import SalientOperations
 from describe.maps.screening import extreme_targets, largest
 from describe.maps.view import LayerView
 
-__all__ = ["ConstantParts", "DirectOperations", "LayerReading", "RowCounts", "read_layer"]
+__all__ = ["ConstantParts", "DirectOperations", "LayerReading", "RowCounts", "WordOperations", "read_layer"]
 
 DRAWN = 256
 """Places drawn at random that are looked at together: nearly always enough."""
 
 Variants = tuple[tuple[tuple[int, ...], ...], ...]
+"""Of each head and row the ids of other tokens of the same word."""
+
+Operations = TypeVar("Operations", "WordOperations", "DirectOperations")
 
 
 @dataclass(frozen=True)
@@ -35,32 +39,44 @@ class RowCounts:
     """How many rows to show of a head, and targets of a row either way.
 
     Attributes:
-        salient: the most salient words, those held out among them; ``sampled``: others, drawn at random.
+        salient: the most salient words.
+        held_out: the next, and ``sampled`` others, drawn at random: of these it is not asked how far targets stand out.
         distinct: the most distinct, of either side; with 0 this order is not computed.
         targets: k, either way.
     """
 
     salient: int
+    held_out: int
     sampled: int
     distinct: int
     targets: int
 
 
 @dataclass(frozen=True)
-class DirectOperations(SalientOperations):
-    """Rows of each head of a layer, in the order named where they are; n sources a head and k targets each way.
+class WordOperations(SalientOperations):
+    """Rows of each head of a layer that stand for words, in the order named where they are; n sources a head and k
+    targets each way.
+
+    Attributes:
+        variants: of each row the ids of other tokens of the same word, for which it stands too.
+    """
+
+    variants: Variants
+
+
+@dataclass(frozen=True)
+class DirectOperations(WordOperations):
+    """Such rows, with how far their targets stand out.
 
     Attributes:
         z: how far the targets stand out, (H, n, k), and ``suppressed_z``, which are negative.
         distinctness: the largest z of the row over all targets, or where rows are those that suppress the most
             distinctly, its negative of the lowest; (H, n).
-        variants: of each row the ids of other tokens of the same word, for which it stands too.
     """
 
     z: Tensor
     suppressed_z: Tensor
     distinctness: Tensor
-    variants: Variants
 
 
 @dataclass(frozen=True)
@@ -80,13 +96,15 @@ class LayerReading:
     """The heads of a layer, on the CPU.
 
     Attributes:
-        salient: the most salient rows, strongest first, then those drawn at random; their targets by logit.
+        salient: the most salient rows, strongest first; their targets by logit.
+        held_out: the next, likewise, then those drawn at random.
         promoting: the rows whose largest cell stands out most, and ``suppressing``, those whose lowest does; their
             targets by z. None where they are not asked for.
         constant: None where the mean source is not apart.
     """
 
     salient: DirectOperations
+    held_out: WordOperations
     promoting: DirectOperations | None
     suppressing: DirectOperations | None
     constant: ConstantParts | None
@@ -112,36 +130,37 @@ def read_layer(
     words = torch.arange(len(view.sources)) if view.words is None else view.words
     words = words.to(view.sources.device)
     n_words = len(set(words.tolist()))
-    shown = min(counts.salient, n_words)
+    salient = min(counts.salient, n_words)
+    held_out = min(counts.held_out, n_words - salient)
     counts = RowCounts(
-        salient=shown,
-        sampled=min(counts.sampled, n_words - shown),
+        salient=salient,
+        held_out=held_out,
+        sampled=min(counts.sampled, n_words - salient - held_out),
         distinct=min(counts.distinct, n_words),
         targets=min(counts.targets, len(view.targets)),
     )
-    salient, distinct, constant = [], [], []
+    readings: list[LayerReading] = []
     numbers = iter(itertools.count() if seeds is None else seeds)
     for some in heads:
-        saliency = _saliency(view, some)
         chosen = [
-            _Head(view, head, of_head, words, counts, next(numbers), block)
-            for head, of_head in zip(some, saliency, strict=True)
+            _Head(view, head, saliency, words, counts, next(numbers), block)
+            for head, saliency in zip(some, _saliency(view, some), strict=True)
         ]
         written = torch.stack([head.written() for head in chosen])
         found = extreme_targets(written.flatten(0, 1), some.write, counts.targets, block)
+        if not bool(torch.isfinite(found[1].sum() + found[3].sum())):
+            raise CheckpointError("the unembedding, or what a head writes, is not finite, or too large")
         extremes_of = zip(*(column.view(*written.shape[:2], -1) for column in found), strict=True)
-        for head, extremes in zip(chosen, extremes_of, strict=True):
-            standing_of = standing(head.coordinates)
-            rows, part = head.salient(standing_of, extremes)
-            salient.append(rows)
-            constant.append(part)
-            distinct.append(head.distinct(standing_of, counts.distinct) if counts.distinct else ())
-    promoting, suppressing = zip(*distinct, strict=True) if counts.distinct else (None, None)
+        readings += [head.reading(extremes) for head, extremes in zip(chosen, extremes_of, strict=True)]
+    constants = [one.constant for one in readings if one.constant is not None]
+    promoting = [one.promoting for one in readings if one.promoting is not None]
+    suppressing = [one.suppressing for one in readings if one.suppressing is not None]
     return LayerReading(
-        _stacked(salient),
-        None if promoting is None else _stacked(promoting),
-        None if suppressing is None else _stacked(suppressing),
-        _constants([each for each in constant if each is not None]),
+        _stacked([one.salient for one in readings]),
+        _stacked([one.held_out for one in readings]),
+        _stacked(promoting) if promoting else None,
+        _stacked(suppressing) if suppressing else None,
+        ConstantParts(**_tensors(constants)) if constants else None,
     )
 
 
@@ -155,12 +174,20 @@ def _saliency(view: LayerView, heads: HeadsTogether) -> Tensor:
     return found
 
 
-class _Head:
-    """One head over the tokens of a view; what it gives has no dimension of heads.
+class _Rows(NamedTuple):
+    """Rows of a head by their places and those of their words' other variants, with the places of their highest and
+    lowest targets and these's logits."""
 
-    Attributes:
-        coordinates: the head.
-    """
+    places: Tensor
+    variants: Sequence[Sequence[int]]
+    high: Tensor
+    logits: Tensor
+    low: Tensor
+    low_logits: Tensor
+
+
+class _Head:
+    """One head over the tokens of a view; what it gives has no dimension of heads."""
 
     def __init__(
         self,
@@ -173,68 +200,69 @@ class _Head:
         block: int,
     ) -> None:
         """``saliency`` and ``words`` (n,); ``seed``: what the drawing of rows depends on."""
-        self.coordinates, self._view, self._words = head, view, words
-        self._k, self._block, self._saliency = counts.targets, block, saliency
+        self._head, self._view, self._words = head, view, words
+        self._counts, self._block, self._saliency = counts, block, saliency
         every = torch.arange(len(words), device=words.device)
-        places, self._variants = self._merged(in_order(self._saliency, every, words, counts.salient))
+        first = in_order(saliency, every, words, counts.salient + counts.held_out)
+        places, self._variants = self._merged(first)
         self._places = torch.cat([places, self._drawn(places, counts.sampled, seed)])
 
     def written(self) -> Tensor:
         """For the most salient rows and others drawn at random; and last what the head writes whatever it reads."""
-        read, constant = self.coordinates.read[self._places], self.coordinates.constant
+        read, constant = self._head.read[self._places], self._head.constant
         return read if constant is None else torch.cat([read, constant[None]])
 
-    def salient(self, found: Standing, extremes: Sequence[Tensor]) -> tuple[DirectOperations, ConstantParts | None]:
-        """These rows and the constant part, by the ``extremes`` of what was written, as `extreme_targets` has them."""
-        n, targets = len(self._places), self._view.targets
-        highest = found.highest(self._places)
-        rows = self._operations(found, self._places, self._variants, highest, *(column[:n] for column in extremes))
-        if found.share is None:
-            return rows, None
-        high, logits, low, low_logits = (column[n] for column in extremes)
-        return rows, ConstantParts(targets[high], logits, targets[low], low_logits, found.share)
+    def reading(self, extremes: Sequence[Tensor]) -> LayerReading:
+        """All rows, by the ``extremes`` of what was written, as `extreme_targets` has them."""
+        n_salient, n = self._counts.salient, len(self._places)
+        first, rest = (
+            _Rows(self._places[part], self._variants[part], *(column[part] for column in extremes))
+            for part in (slice(0, n_salient), slice(n_salient, n))
+        )
+        found = standing(self._head)
+        salient = self._direct(first, found.rows(first.places))
+        promoting, suppressing = self._distinct(found) if self._counts.distinct else (None, None)
+        constant = None
+        if found.share is not None:
+            high, logits, low, low_logits = (column[n] for column in extremes)
+            names = self._view.targets
+            constant = ConstantParts(names[high], logits, names[low], low_logits, found.share)
+        return LayerReading(salient, self._words_of(rest), promoting, suppressing, constant)
 
-    def distinct(self, found: Standing, n: int) -> tuple[DirectOperations, DirectOperations]:
-        """The n rows that promote the most distinctly, and those that suppress so."""
+    def _distinct(self, found: Standing) -> tuple[DirectOperations, DirectOperations]:
+        """The rows that promote the most distinctly, and those that suppress so."""
         sides = []
-        for side, order in zip((1, -1), distinct_sources(found, self._words, n, block=self._block), strict=True):
+        orders = distinct_sources(found, self._words, self._counts.distinct, block=self._block)
+        for side, order in zip((1, -1), orders, strict=True):
             places, variants = self._merged(order)
             z = found.rows(places)
-            highest, lowest = largest(z, self._k)[1], largest(-z, self._k)[1]
-            logits = (self._logits(places, highest), self._logits(places, lowest))
-            strongest = (side * z).amax(dim=1)
-            sides.append(self._operations(found, places, variants, strongest, highest, logits[0], lowest, logits[1]))
+            high, low = (largest(way * z, self._counts.targets)[1] for way in (1, -1))
+            rows = _Rows(places, variants, high, self._logits(places, high), low, self._logits(places, low))
+            sides.append(self._direct(rows, z, side))
         return sides[0], sides[1]
 
-    def _operations(
-        self,
-        found: Standing,
-        places: Tensor,
-        variants: list[list[int]],
-        distinctness: Tensor,
-        high: Tensor,
-        logits: Tensor,
-        low: Tensor,
-        low_logits: Tensor,
-    ) -> DirectOperations:
-        """Rows by their places, with the places of their highest and lowest targets and these's logits."""
-        names = self._view.sources
-        ids = [tuple(names[torch.tensor(row)].tolist()) if row else () for row in variants]
-        return DirectOperations(
-            sources=names[places],
-            saliency=self._saliency[places],
-            targets=self._view.targets[high],
-            logits=logits,
-            suppressed=self._view.targets[low],
-            suppressed_logits=low_logits,
-            z=found.cells(places, high),
-            suppressed_z=found.cells(places, low),
-            distinctness=distinctness,
-            variants=(tuple(ids) + ((),) * (len(places) - len(ids)),),
+    def _direct(self, rows: _Rows, z: Tensor, side: int = 1) -> DirectOperations:
+        """Rows with their ``z``, (n, m), distinct by what they promote, or with ``side`` -1 by what they suppress."""
+        high, low = (z.gather(1, targets) for targets in (rows.high, rows.low))
+        strongest = z.amax(dim=1) if side == 1 else -z.amin(dim=1)
+        return DirectOperations(**vars(self._words_of(rows)), z=high, suppressed_z=low, distinctness=strongest)
+
+    def _words_of(self, rows: _Rows) -> WordOperations:
+        names, targets = self._view.sources, self._view.targets
+        others = iter(names[[place for row in rows.variants for place in row]].tolist())
+        ids = [tuple(itertools.islice(others, len(row))) for row in rows.variants]
+        return WordOperations(
+            sources=names[rows.places],
+            saliency=self._saliency[rows.places],
+            targets=targets[rows.high],
+            logits=rows.logits,
+            suppressed=targets[rows.low],
+            suppressed_logits=rows.low_logits,
+            variants=(tuple(ids) + ((),) * (len(rows.places) - len(ids)),),
         )
 
     def _logits(self, places: Tensor, targets: Tensor) -> Tensor:
-        return (self.coordinates.read[places, None] * self.coordinates.write[targets]).sum(dim=2)
+        return (self._head.read[places, None] * self._head.write[targets]).sum(dim=2)
 
     def _merged(self, order: Tensor) -> tuple[Tensor, list[list[int]]]:
         """The first place of each word in this order, and the places of its variants further on."""
@@ -259,18 +287,12 @@ class _Head:
         return torch.tensor(drawn, dtype=torch.long, device=taken.device)
 
 
-def _stacked(found: Sequence[DirectOperations]) -> DirectOperations:
+def _stacked(found: Sequence[Operations]) -> Operations:
     """The rows of several heads, head by head, on the CPU."""
-    tensors = {name: torch.stack([getattr(each, name) for each in found]).cpu() for name in _tensors(found[0])}
-    return DirectOperations(**tensors, variants=tuple(each.variants[0] for each in found))
+    return type(found[0])(**_tensors(found), variants=tuple(each.variants[0] for each in found))
 
 
-def _constants(found: Sequence[ConstantParts]) -> ConstantParts | None:
-    """The constant parts of several heads likewise; None where there are none."""
-    if not found:
-        return None
-    return ConstantParts(*(torch.stack([getattr(each, name) for each in found]).cpu() for name in _tensors(found[0])))
-
-
-def _tensors(record: DirectOperations | ConstantParts) -> list[str]:
-    return [each.name for each in fields(record) if each.name != "variants"]
+def _tensors(found: Sequence[WordOperations | ConstantParts]) -> dict[str, Tensor]:
+    """Their tensors likewise."""
+    names = [each.name for each in fields(found[0]) if each.name != "variants"]
+    return {name: torch.stack([getattr(each, name) for each in found]).cpu() for name in names}

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from describe.errors import CheckpointError
 from describe.maps import HeadCoordinates, LayerView, RowCounts, SourceVectors, own_heads, random_heads_of, read_layer
 from describe.maps import coordinates as coordinates_module
 from describe.maps import distinct as distinct_module
@@ -54,7 +55,7 @@ def literal_z(cells: Tensor) -> Tensor:
     return cells
 
 
-COUNTS = RowCounts(salient=20, sampled=9, distinct=12, targets=5)
+COUNTS = RowCounts(salient=14, held_out=6, sampled=9, distinct=12, targets=5)
 
 
 def test_both_orders_equal_the_literal_equations() -> None:
@@ -67,7 +68,7 @@ def test_both_orders_equal_the_literal_equations() -> None:
         cells = made.cells(head)
         z = literal_z(cells)
         literal = oracle.salient(made.view.x.of(slice(None)), made.w_vo(head), made.view.unembed[:], N)
-        places = (found.salient.sources[head] - 1000) // 2
+        places = (torch.cat([found.salient.sources[head], found.held_out.sources[head]]) - 1000) // 2
         assert torch.equal(places[:20], literal.sources[:20])
         assert len(set(places.tolist())) == 29, "what is drawn is another"
         assert torch.equal((promoting.sources[head] - 1000) // 2, z.amax(1).argsort(descending=True)[:12])
@@ -84,6 +85,14 @@ def test_both_orders_equal_the_literal_equations() -> None:
                 assert torch.equal(columns, (way * by[at]).argsort(dim=1, descending=True)[:, :5])
                 torch.testing.assert_close(logits, cells[at].gather(1, columns))
                 torch.testing.assert_close(stands.double(), z[at].gather(1, columns), rtol=1e-5, atol=1e-6)
+        at, out = (found.held_out.sources[head] - 1000) // 2, found.held_out
+        torch.testing.assert_close(out.saliency[head], literal.saliency[at])
+        for ids, logits, way in (
+            (out.targets[head], out.logits[head], 1),
+            (out.suppressed[head], out.suppressed_logits[head], -1),
+        ):
+            assert torch.equal((ids - 7) // 3, (way * cells[at]).argsort(dim=1, descending=True)[:, :5])
+            torch.testing.assert_close(logits, cells[at].gather(1, (ids - 7) // 3))
 
 
 def test_how_many_heads_are_looked_at_together_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +169,7 @@ def test_looking_in_little_precision_misses_nothing(
 def test_few_tokens_are_read_as_they_are(n: int) -> None:
     """One token has no spread over sources: nothing stands out, and it is shown all the same."""
     made = planted(n=n)
-    found = read_layer(made.view, own_heads(made.view, made.layer), RowCounts(30, 30, 30, 400))
+    found = read_layer(made.view, own_heads(made.view, made.layer), RowCounts(30, 30, 30, 30, 400))
     assert found.promoting is not None
     assert found.promoting.sources.shape == (HEADS, n)
     assert found.salient.sources.shape == (HEADS, n)
@@ -173,13 +182,13 @@ def test_few_tokens_are_read_as_they_are(n: int) -> None:
 def test_what_is_drawn_is_no_variant_of_what_is_shown() -> None:
     words = torch.arange(N) // 3 * 3
     made = planted(words=words)
-    rows = read_layer(made.view, own_heads(made.view, made.layer), RowCounts(20, 15, 0, 5), seeds=range(5, 9))
+    rows = read_layer(made.view, own_heads(made.view, made.layer), RowCounts(12, 8, 15, 0, 5), seeds=range(5, 9))
     assert rows.promoting is None
     for head in range(HEADS):
-        shown = words[(rows.salient.sources[head] - 1000) // 2].tolist()
+        shown = words[(torch.cat([rows.salient.sources[head], rows.held_out.sources[head]]) - 1000) // 2].tolist()
         assert len(set(shown)) == 35
-        assert any(rows.salient.variants[head][:20])
-        assert not any(rows.salient.variants[head][20:])
+        assert any(rows.salient.variants[head] + rows.held_out.variants[head])
+        assert not any(rows.held_out.variants[head][8:])
 
 
 def test_random_heads_have_these_spectra_between_random_axes() -> None:
@@ -203,3 +212,22 @@ def test_random_heads_have_these_spectra_between_random_axes() -> None:
     assert (squares - expected).abs().max() < 0.25 * expected.max()
     again = [head for some in random_heads_of(view, singular, seed=7) for head in some]
     assert torch.equal(heads[-1].read, again[-1].read)
+
+
+@pytest.mark.parametrize(
+    ("where", "named"),
+    [
+        ("value", "value or output"),
+        ("output", "value or output"),
+        ("x", "what a head writes"),
+        ("unembed", "the unembedding"),
+    ],
+)
+def test_what_is_not_finite_is_named(where: str, named: str) -> None:
+    made = planted(dtype=torch.float32)
+    view, layer = made.view, made.layer
+    matrix = {"value": layer.value, "output": layer.output, "x": view.x.vectors, "unembed": view.unembed}[where]
+    assert isinstance(matrix, Tensor)
+    matrix[1, 3] = torch.nan if where != "x" else 3e38
+    with pytest.raises(CheckpointError, match=named):
+        read_layer(view, own_heads(view, layer), COUNTS)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from describe.maps.low_precision import CHUNK, Products
+from describe.maps.low_precision import CHUNK, TINY, Products, norms
 
 EVERY = torch.arange(1 << 16).to(torch.int16).view(torch.bfloat16).view(4, -1)
 BARS = (-torch.inf, -3e38, -1.00001, -1.0, -1e-40, -0.0, 0.0, 1e-40, 0.3, 1.0, 3e38, torch.inf, torch.nan)
@@ -42,3 +42,17 @@ def test_what_may_be_past_a_bar_is_left_open_and_little_else(bar: float, off: fl
 @pytest.mark.parametrize("sign", [1, -1])
 def test_all_is_left_open_where_it_is_not_known_how_far_products_are_off(sign: int) -> None:
     assert bool(past(sign, 0.0, torch.inf).all())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", [1e15, 1.0, 1e-15, 1e-30, 1e-42])
+def test_a_norm_is_at_least_as_large_and_hardly_larger_whichever_precision_is_read(
+    scale: float, dtype: torch.dtype
+) -> None:
+    rows = (scale * torch.randn(200, 64, generator=torch.Generator().manual_seed(0), dtype=torch.float64)).to(dtype)
+    rows[7] = 0
+    true = rows.double().square().sum(dim=1).sqrt()
+    for found in (norms(rows), norms(rows, rows.bfloat16())):
+        assert bool((found.double() >= true).all())
+        assert found[7] == 0
+        assert bool((found.double() <= 1.02 * true.clamp_min(TINY)).all())

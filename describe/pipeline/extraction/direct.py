@@ -4,8 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from describe.maps import HeadsTogether, LayerReading, LayerView, RowCounts, own_heads, read_layer
-from describe.maps.reading import DirectOperations
+from describe.maps import (
+    DirectOperations,
+    HeadsTogether,
+    LayerReading,
+    LayerView,
+    RowCounts,
+    WordOperations,
+    own_heads,
+    read_layer,
+)
 from describe.pipeline.common import N_DIRECT_TARGETS, N_HELD_OUT, N_SALIENT, N_SAMPLED, N_TARGETS, Progress, silent
 from describe.pipeline.extraction.compute import Means, seeds_of
 from describe.pipeline.extraction.jobs import Beside, StandIns
@@ -17,7 +25,7 @@ from describe.weights.model import LayerWeights
 
 __all__ = ["direct_layers", "direct_mapping", "read_views"]
 
-COUNTS = RowCounts(N_SALIENT + N_HELD_OUT, N_SAMPLED, N_SALIENT, N_DIRECT_TARGETS)
+COUNTS = RowCounts(N_SALIENT, N_HELD_OUT, N_SAMPLED, N_SALIENT, N_DIRECT_TARGETS)
 
 MOST = 1 << 16
 """Heads that are read in a layer, at most."""
@@ -71,11 +79,9 @@ def direct_mapping(found: LayerReading, head: HeadId, place: int, tokens: list[s
     """One head's part of a layer, at its ``place`` there, token ids with their text.
 
     Rows by distinctness that suppress are of heads whose suppressed side stands out more. Held-out rows have as few
-    targets as those of the paper's reading, and strengths for none.
+    targets as those of the paper's reading.
     """
-    rows = _rows(found.salient, place, tokens, (N_DIRECT_TARGETS, N_TARGETS))
-    held_out = _rows(found.salient, place, tokens, (N_TARGETS, N_TARGETS), strengths=False)
-    shown = N_SALIENT + N_HELD_OUT
+    held_out = _rows(found.held_out, place, tokens, (N_TARGETS, N_TARGETS))
     distinct, suppressing, constant = found.promoting, found.suppressing, found.constant
     outstanding = (
         distinct is not None
@@ -84,9 +90,9 @@ def direct_mapping(found: LayerReading, head: HeadId, place: int, tokens: list[s
     )
     return HeadMapping(
         head,
-        rows[:N_SALIENT],
-        held_out=held_out[N_SALIENT:shown],
-        sampled=held_out[shown:],
+        _rows(found.salient, place, tokens, (N_DIRECT_TARGETS, N_TARGETS)),
+        held_out=held_out[:N_HELD_OUT],
+        sampled=held_out[N_HELD_OUT:],
         distinct=() if distinct is None else _rows(distinct, place, tokens, (N_DIRECT_TARGETS, N_TARGETS)),
         suppressing=_rows(suppressing, place, tokens, (N_TARGETS, N_DIRECT_TARGETS))
         if outstanding and suppressing is not None
@@ -101,28 +107,32 @@ def direct_mapping(found: LayerReading, head: HeadId, place: int, tokens: list[s
     )
 
 
-def _rows(
-    found: DirectOperations, place: int, tokens: list[str], targets: tuple[int, int], *, strengths: bool = True
-) -> tuple[MappingRow, ...]:
+def _rows(found: WordOperations, place: int, tokens: list[str], targets: tuple[int, int]) -> tuple[MappingRow, ...]:
     """A head's rows, with so many promoted and suppressed targets of each."""
     up, down = targets
-    promoted = zip(*(column[place, :, :up].tolist() for column in (found.targets, found.logits, found.z)), strict=True)
-    lowest = (found.suppressed, found.suppressed_logits, found.suppressed_z)
-    suppressed = zip(*(column[place, :, :down].tolist() for column in lowest), strict=True)
-    of_rows = (column[place].tolist() for column in (found.sources, found.saliency, found.distinctness))
+    promoted, lowest = [found.targets, found.logits], [found.suppressed, found.suppressed_logits]
+    of_rows = [found.sources, found.saliency]
+    if isinstance(found, DirectOperations):
+        promoted.append(found.z)
+        lowest.append(found.suppressed_z)
+        of_rows.append(found.distinctness)
+    columns = (
+        zip(*(column[place].tolist() for column in of_rows), strict=True),
+        zip(*(column[place, :, :up].tolist() for column in promoted), strict=True),
+        zip(*(column[place, :, :down].tolist() for column in lowest), strict=True),
+        found.variants[place],
+    )
     return tuple(
         MappingRow(
             token_id=source,
             token=tokens[source],
             saliency=saliency,
-            targets=_targets(tokens, *(high if strengths else high[:2])),
-            suppressed=_targets(tokens, *(low if strengths else low[:2])),
-            distinctness=distinctness if strengths else None,
+            targets=_targets(tokens, *high),
+            suppressed=_targets(tokens, *low),
+            distinctness=distinctness[0] if distinctness else None,
             variants=tuple(tokens[other] for other in variants),
         )
-        for source, saliency, distinctness, high, low, variants in zip(
-            *of_rows, promoted, suppressed, found.variants[place], strict=True
-        )
+        for (source, saliency, *distinctness), high, low, variants in zip(*columns, strict=True)
     )
 
 

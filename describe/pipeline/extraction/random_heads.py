@@ -181,7 +181,7 @@ def _stand_ins(drawn: dict[HeadId, HeadId], means: Means) -> StandIns:
 def _counts() -> RowCounts:
     from describe.maps import RowCounts
 
-    return RowCounts(N_SALIENT, 0, N_SALIENT, N_DIRECT_TARGETS)
+    return RowCounts(N_SALIENT, held_out=0, sampled=0, distinct=N_SALIENT, targets=N_DIRECT_TARGETS)
 
 
 def _settings() -> Json:
