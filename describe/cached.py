@@ -30,13 +30,17 @@ def cached_file(folder: str, told: object, suffix: str = "") -> Path:
     return cache_folder(folder) / f"{hashlib.sha256(json.dumps(told).encode()).hexdigest()}{suffix}"
 
 
-def keep_file(path: Path, write: Callable[[Path], object], *, size: int = 0, most: int | None = None) -> OSError | None:
-    """Have a file written, whole or not at all; give back what kept it from being written.
+def keep_file(
+    path: Path, write: Callable[[Path], object], *, size: int = 0, most: int | None = None
+) -> Exception | None:
+    """Have a file written, whole or not at all; give back what kept it from being written: no room, no permission.
 
     Args:
         size: bytes of it and of what is kept with it, for which the disk must have ample room.
         most: bytes that all files of its folder may take; those used least recently go.
     """
+    from safetensors import SafetensorError  # its own name for every error of a file
+
     partial = path.with_suffix(f".{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,7 +49,7 @@ def keep_file(path: Path, write: Callable[[Path], object], *, size: int = 0, mos
             partial.replace(path)
             if most is not None:
                 _drop(path.parent, most)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         with suppress(OSError):
             partial.unlink()
         return error

@@ -52,7 +52,7 @@ class Vocabulary:
 
     Attributes:
         properties: P properties.
-        looks: what was seen in the tokens; ``has`` is that of it.
+        looks: what was seen in the tokens; ``has``, which has which property, is a part of it.
         shares: P, the share of the vocabulary that has a property.
         relations: R relations.
 
