@@ -32,6 +32,7 @@ from describe import pipeline
 from describe.catalog import Catalogue, study_schema
 from describe.records import ModelInfo
 from tests.browser.test_rating import as_owner, choose, serving, settled
+from tests.chromium import chromium
 from tests.study_samples import design, let_in, new
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -94,7 +95,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         where = Path(folder) / "catalogue.db"
         shutil.copy(arguments.catalogue, where)
-        with Catalogue(str(where)) as catalogue, _browser() as browser:
+        with Catalogue(str(where)) as catalogue, chromium() as browser:
             code = _study(catalogue)
             file = Path(folder) / "demo.html"
             pipeline.export(catalogue, ["demo"], "html", file)
@@ -105,14 +106,6 @@ def main() -> None:
                     _every(browser, address, model, file.as_uri(), code, arguments.every, arguments.only)
                 else:
                     _of_docs(browser, address, model, code, arguments.only)
-
-
-@contextmanager
-def _browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
 
 
 def _of_docs(browser: Any, address: str, model: str, code: str, only: list[str] | None) -> None:

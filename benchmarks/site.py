@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.chromium import chromium
 from tests.html_samples import WORDS, heads, model, render
 
 MEASURES = {
@@ -53,11 +54,8 @@ def _heads(n_layers: int, n_heads: int) -> list[dict[str, Any]]:
 
 
 def _in_chromium(path: Path) -> dict[str, list[float]]:
-    from playwright.sync_api import sync_playwright
-
     times: dict[str, list[float]] = {name: [] for name in ("ready", "drawn", *MEASURES)}
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+    with chromium() as browser:
         for _ in range(3):
             page = browser.new_page()
             page.add_init_script(  # the first frame after the script has run is laid out and painted
@@ -73,7 +71,6 @@ def _in_chromium(path: Path) -> dict[str, list[float]]:
                 script = f"() => {{ const run = {call}; {timed} return performance.now() - start }}"
                 times[name].append(page.evaluate(script))
             page.close()
-        browser.close()
     return times
 
 

@@ -20,6 +20,7 @@ import torch
 from describe.process import prepare_process
 from tests import tiny, warm
 from tests.able import able_model
+from tests.chromium import PACKAGE, chromium, installed
 from tests.fake_llm import FakeLLM
 
 ALL = os.environ.get("HEADSCRIBE_TEST_ALL") == "1"
@@ -162,19 +163,11 @@ def headscribe(program: Path, tmp_path: Path) -> Callable[..., subprocess.Comple
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Debian's Chromium, driven by Playwright, whose event loop runs in this thread for as long.
-
-    That without windows of its own goes first: pages take it less than half the processor time.
-    """
-    program = shutil.which("chromium-headless-shell") or shutil.which("chromium")
-    need(program is not None, "Debian's package chromium-headless-shell, or chromium")
+    """Debian's Chromium."""
+    need(installed() is not None, PACKAGE)
     need(importlib.util.find_spec("playwright") is not None, "playwright: pip install 'headscribe[test]'")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+    with chromium() as launched:
         yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="session")
