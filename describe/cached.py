@@ -12,8 +12,11 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
-__all__ = ["cache_folder", "cached_file", "keep_file"]
+__all__ = ["cache_folder", "cached_file", "keep_file", "load_file"]
+
+Found = TypeVar("Found")
 
 FREE = 4
 """How many times the size of what is kept must be free on the disk for a file of it to be written."""
@@ -28,6 +31,19 @@ def cache_folder(name: str) -> Path:
 def cached_file(folder: str, told: object, suffix: str = "") -> Path:
     """The file of what depends on ``told`` alone: values that JSON has."""
     return cache_folder(folder) / f"{hashlib.sha256(json.dumps(told).encode()).hexdigest()}{suffix}"
+
+
+def load_file(path: Path, read: Callable[[Path], Found]) -> Found | None:
+    """A file as ``read`` has it, which is the one used last from now on; None where there is none, or it is damaged."""
+    from safetensors import SafetensorError
+
+    try:
+        found = read(path)
+    except (OSError, SafetensorError):
+        return None
+    with suppress(OSError):  # who may read it may not be who wrote it
+        os.utime(path)
+    return found
 
 
 def keep_file(

@@ -68,11 +68,8 @@ class Vocabulary:
         self.looks = _looks(tokens, self.properties, kinds) if looks is None else looks
         self.has = self.looks.has
         self.shares = self.has.sum(0) / max(len(tokens), 1)
-        starts = [0, *self.looks.ends[:-1].tolist()]
-        made = {
-            keys: _KeyTable(self.looks.owners[start:end], self.looks.keys[start:end], len(tokens))
-            for keys, start, end in zip(kinds, starts, self.looks.ends.tolist(), strict=True)
-        }
+        by_kind = (np.split(column, self.looks.ends[:-1]) for column in (self.looks.owners, self.looks.keys))
+        made = {kind: _KeyTable(owners, keys, len(tokens)) for kind, owners, keys in zip(kinds, *by_kind, strict=True)}
         self._keys = [(made[relation.source], made[relation.target]) for relation in self.relations]
         self._same = dict(zip(("word", "token"), self.looks.same, strict=True))
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from describe.cached import cached_file, keep_file
+from describe.cached import cached_file, keep_file, load_file
 from describe.evidence import Vocabulary
 from describe.evidence.vocabulary import Looks, looked_by
 
@@ -41,15 +40,13 @@ def _seen(tokens: tuple[str, ...]) -> Vocabulary:
 
 def _load(path: Path, n_tokens: int) -> Looks | None:
     """The looks that a file holds, of so many tokens; None where there are none, or it is damaged."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors import numpy
 
-    try:
-        looks = Looks(**load_file(path))
-        os.utime(path)
-        n_keys = int(looks.ends[-1])
-    except (OSError, SafetensorError, TypeError, IndexError):
+    kept = load_file(path, numpy.load_file)
+    if kept is None or set(kept) != set(Looks._fields):
         return None
+    looks = Looks(**kept)
+    n_keys = int(looks.ends.max(initial=0))
     shapes = (len(looks.has), looks.same.shape, looks.owners.shape, looks.keys.shape)
     return looks if shapes == (n_tokens, (2, n_tokens), (n_keys,), (n_keys,)) else None
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors import torch as tensors
 
-from describe.cached import cache_folder, cached_file, keep_file
+from describe.cached import cache_folder, cached_file, keep_file, load_file
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def test_a_file_that_breaks_off_leaves_what_was_there() -> None:
 def test_what_safetensors_says_of_a_disk_is_no_failure() -> None:
     """It has an error of its own for what the system refuses."""
     path = cached_file("some", "a")
-    error = keep_file(path, lambda partial: save_file({"x": torch.zeros(2)}, partial / "no such folder" / "x"))
+    error = keep_file(path, lambda partial: tensors.save_file({"x": torch.zeros(2)}, partial / "no such folder" / "x"))
     assert error is not None
     assert not list(path.parent.iterdir())
 
@@ -61,3 +61,16 @@ def test_what_is_used_least_goes() -> None:
     last = cached_file("some", "last")
     keep_file(last, lambda partial: partial.write_text("12345"), most=12)
     assert set(last.parent.iterdir()) == {last, cached_file("some", 3)}
+
+
+def test_a_file_is_the_one_used_last_and_of_a_damaged_one_nothing_is_read() -> None:
+    path = cached_file("some", "a", ".safetensors")
+    assert load_file(path, tensors.load_file) is None
+    keep_file(path, lambda partial: tensors.save_file({"x": torch.ones(2)}, partial))
+    os.utime(path, (0, 0))
+    found = load_file(path, tensors.load_file)
+    assert found is not None
+    assert found["x"].tolist() == [1, 1]
+    assert path.stat().st_mtime > 0
+    path.write_bytes(b"none")
+    assert load_file(path, tensors.load_file) is None

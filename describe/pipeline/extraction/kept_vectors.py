@@ -6,14 +6,13 @@ and tokens), and are kept to the last bit. What is used least recently goes when
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from describe.cached import cached_file, keep_file
+from describe.cached import cached_file, keep_file, load_file
 from describe.records import ModelInfo
 from describe.versions import versions
 
@@ -65,15 +64,15 @@ class StreamVectors:
 
 
 def _load(path: Path, shape: tuple[int, int], device: torch.device, dtype: torch.dtype) -> Tensor | None:
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
-    try:
+    def read(path: Path) -> Tensor:
         with safe_open(path, framework="pt", device=str(device)) as file:
-            found: Tensor = file.get_tensor("x")
-        os.utime(path)
-    except (OSError, SafetensorError):
-        return None
-    return found if found.shape == shape and found.dtype == dtype else None
+            x: Tensor = file.get_tensor("x")
+        return x
+
+    found = load_file(path, read)
+    return found if found is not None and found.shape == shape and found.dtype == dtype else None
 
 
 def _save(path: Path, x: Tensor, size: int) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from describe.cached import cached_file, keep_file
+from describe.cached import cached_file, keep_file, load_file
 from describe.inference.lens import OutputLens, fit_lens
 from describe.inference.stream import Standing
 from describe.maps import ScratchRows
@@ -50,14 +50,17 @@ def output_lens(
 
 def _load(weights: HeadWeights, path: Path) -> OutputLens | None:
     """The lens in a file; None where there is none of this model's shape."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
+
+    def read(path: Path) -> tuple[Tensor, Tensor]:
+        with safe_open(path, framework="pt") as file:
+            return file.get_tensor("maps"), file.get_tensor("fit")
 
     d, n_layers = weights.info.d_model, weights.info.n_layers
-    try:
-        with safe_open(path, framework="pt") as file:
-            maps, fit = file.get_tensor("maps"), file.get_tensor("fit")
-    except (OSError, SafetensorError):
+    found = load_file(path, read)
+    if found is None:
         return None
+    maps, fit = found
     return OutputLens(maps, tuple(fit.tolist())) if maps.shape == (n_layers, d, d) and len(fit) == n_layers else None
 
 
