@@ -102,7 +102,8 @@ def test_how_many_heads_are_looked_at_together_changes_nothing(monkeypatch: pyte
         monkeypatch.setattr(coordinates_module, "TOGETHER", together)
         found = read_layer(made.view, own_heads(made.view, made.layer), COUNTS)
         for name in ("sources", "targets", "suppressed", "logits", "z"):
-            assert torch.equal(getattr(found.salient, name), getattr(whole.salient, name))
+            # A wider product may add in another order, which rounds otherwise: to the bit only what is chosen is equal.
+            torch.testing.assert_close(getattr(found.salient, name), getattr(whole.salient, name))
 
 
 def test_the_constant_part_is_what_the_mean_source_writes() -> None:
