@@ -15,18 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from describe.process import prepare_process
-from tests import tiny, warm
-from tests.able import able_model
+from tests import warm
 from tests.chromium import PACKAGE, chromium, installed
 from tests.fake_llm import FakeLLM
 
 ALL = os.environ.get("HEADSCRIBE_TEST_ALL") == "1"
 
+WARM = "HEADSCRIBE_WARM"
+"""Where workers find the program that they were forked from."""
+
 prepare_process()  # as the command line does
 if "PYTEST_XDIST_WORKER" in os.environ:  # workers share the cores: one thread each, in the processes they start too
+    import torch
+
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
 
@@ -66,6 +69,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config, specs: list[Any]) -> None:
+    """Workers are forked from the process that has imported already what each would import for ten seconds."""
+    from execnet import XSpec
+
+    folder = Path(tempfile.mkdtemp(prefix="headscribe-warm-"))
+    config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))
+    program = warm.start(folder, os.getpid())
+    os.environ[WARM] = str(program)
+    specs[:] = [XSpec(f"{spec}//python={program}") for spec in specs]
+
+
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test reads or writes the user's keys, catalogue, cache or the hub; all workers have one cache."""
@@ -78,12 +93,16 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest
 @pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with a random Llama of 3 layers of 4 heads."""
+    from tests import tiny
+
     return tiny.save(tiny.tiny_model("llama"), tmp_path_factory.mktemp("models") / "tiny-llama")
 
 
 @pytest.fixture(scope="session")
 def able(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with a small Llama that has learnt the two tasks of `tests.able`, made once for all workers."""
+    from tests.able import able_model
+
     return able_model(shared_folder(tmp_path_factory))
 
 
@@ -134,8 +153,8 @@ def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """``headscribe``, for tests to start as often as they like."""
-    whole_run = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
-    return warm.start(shared_folder(tmp_path_factory), whole_run)
+    there = os.environ.get(WARM)
+    return Path(there) if there else warm.start(shared_folder(tmp_path_factory), os.getpid())
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ What is tested about imports, time, or what Python reads when it starts, starts 
 from __future__ import annotations
 
 import array
+import gc
+import importlib
 import json
 import os
 import signal
@@ -23,6 +25,16 @@ from typing import Any
 from filelock import FileLock
 
 __all__ = ["Process", "start"]
+
+IMPORTED = (
+    *("torch", "transformers.models.llama.modeling_llama", "transformers.models.auto", "gguf"),
+    *("transformers.convert_slow_tokenizer", "transformers.modeling_gguf_pytorch_utils"),
+    *("pandas", "pyarrow.parquet", "scipy.stats", "altair", "vl_convert", "rich.progress"),
+    *("alembic.command", "psycopg", "openai.resources", "anthropic.resources", "aiohttp", "anyio._backends._asyncio"),
+    *("describe.pipeline.extraction.compute", "describe.evidence", "describe.export.dataset", "annotations.report"),
+    *("streamlit", "websockets", "app.main", "app.commands", "app.serving", "app.describers", "app.reporting"),
+)
+"""What commands and workers import, by what takes longest. None of it may start a thread: forks have none."""
 
 TELL = "HEADSCRIBE_TELL_PID"
 """Where a client finds the number of the file that it writes the id of its process to."""
@@ -83,21 +95,10 @@ def start(folder: Path, owner: int) -> Path:
 
 
 def _serve(address: str, owner: int) -> None:
-    import aiohttp
-    import altair
-    import openai
-    import pandas
-    import scipy.stats
-    import torch
-    import transformers.models.llama.modeling_llama
-    import vl_convert
-    from transformers import AutoTokenizer
-
-    import app.commands
-    import describe.evidence
-    import describe.pipeline.extraction.compute
-
-    del aiohttp, altair, openai, vl_convert, pandas, scipy, torch, transformers, AutoTokenizer, app, describe
+    for name in IMPORTED:
+        with suppress(ImportError):  # an optional package
+            importlib.import_module(name)
+    gc.freeze()  # what is there stays: a child that looked through it would get a copy of every page
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(address)
@@ -153,6 +154,7 @@ def _attend(client: socket.socket) -> None:
 def _run(arguments: list[str]) -> int:
     code = "from app.main import run; run()"
     sys.argv = ["headscribe", *arguments]
+    arguments = [one for one in arguments if one != "-u"] if arguments[:2] == ["-u", "-c"] else arguments
     if arguments[:1] == ["-c"]:
         code, sys.argv = arguments[1], ["-c", *arguments[2:]]
     try:

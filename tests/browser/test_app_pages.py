@@ -29,8 +29,8 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
 
 
 @pytest.fixture(scope="module")
-def address(catalogue: Catalogue) -> Iterator[str]:
-    with serving(catalogue) as found:
+def address(catalogue: Catalogue, program: Path) -> Iterator[str]:
+    with serving(program, catalogue) as found:
         yield found
 
 

@@ -19,8 +19,8 @@ NAME = f"{MODEL.name}@{MODEL.content_hash[:8]}"
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with attacked_catalogue(tmp_path_factory.mktemp("app") / "c.db") as catalogue, serving(catalogue) as found:
+def address(tmp_path_factory: pytest.TempPathFactory, program: Path) -> Iterator[str]:
+    with attacked_catalogue(tmp_path_factory.mktemp("app") / "c.db") as catalogue, serving(program, catalogue) as found:
         yield found
 
 

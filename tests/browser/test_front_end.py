@@ -37,8 +37,8 @@ def site(catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture(scope="module")
-def app(catalogue: Catalogue) -> Iterator[str]:
-    with serving(catalogue) as address:
+def app(catalogue: Catalogue, program: Path) -> Iterator[str]:
+    with serving(program, catalogue) as address:
         yield address
 
 

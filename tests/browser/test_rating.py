@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -28,6 +27,7 @@ from describe.catalog import Catalogue, schema
 from describe.catalog.database import begin_write
 from tests.browser.waiting import expect, expect_description, expect_text
 from tests.study_samples import described_catalogue, design, let_in
+from tests.warm import Process
 
 PASSWORD = "correct horse battery"
 TOKEN = "a token that is long enough"
@@ -64,21 +64,21 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
 
 
 @pytest.fixture(scope="module")
-def address(catalogue: Catalogue) -> Iterator[str]:
+def address(catalogue: Catalogue, program: Path) -> Iterator[str]:
     """Where the app runs: open to all addresses, which the password allows."""
-    with serving(catalogue, "--host", "0.0.0.0") as found:
+    with serving(program, catalogue, "--host", "0.0.0.0") as found:
         yield found
 
 
 @contextmanager
-def serving(catalogue: Catalogue, *options: str) -> Iterator[str]:
+def serving(program: Path, catalogue: Catalogue, *options: str) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     where = str(catalogue.engine.url.database)
-    command = [sys.executable, "-m", "app", "app", "--catalog", where, "--port", str(port), "--no-browser", *options]
+    arguments = ("app", "--catalog", where, "--port", str(port), "--no-browser", *options)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("STREAMLIT_")}
     environment["HEADSCRIBE_APP_TOKEN"] = TOKEN
-    server = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, cwd=Path(where).parent)
+    server = Process(program, *arguments, env=environment, stderr=subprocess.PIPE, cwd=Path(where).parent)
     try:
         until = time.monotonic() + 60
         while True:
@@ -324,8 +324,10 @@ def test_the_owner_signs_in_and_sees_how_it_stands(
     page.get_by_text("Your personal code").wait_for()
 
 
-def test_without_a_password_the_link_makes_the_owner_and_a_reload_changes_nothing(tmp_path: Path, browser: Any) -> None:
-    with described_catalogue(tmp_path / "c.db", 2, 2) as catalogue, serving(catalogue) as address:
+def test_without_a_password_the_link_makes_the_owner_and_a_reload_changes_nothing(
+    program: Path, tmp_path: Path, browser: Any
+) -> None:
+    with described_catalogue(tmp_path / "c.db", 2, 2) as catalogue, serving(program, catalogue) as address:
         page = browser.new_page()
         page.goto(f"{address}/studies")
         page.get_by_text("Your personal code").wait_for()

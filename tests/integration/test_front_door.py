@@ -38,8 +38,8 @@ def code(place: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def port(place: Path, code: str) -> Iterator[int]:
-    with Catalogue(str(place)) as catalogue, serving(catalogue) as address:
+def port(place: Path, code: str, program: Path) -> Iterator[int]:
+    with Catalogue(str(place)) as catalogue, serving(program, catalogue) as address:
         yield int(urlsplit(address).port or 0)
 
 
