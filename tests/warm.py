@@ -1,16 +1,16 @@
 """``headscribe`` without the seconds that each new process spends on importing torch and transformers.
 
-A server imports them once for all workers; for every command it forks, and the child takes over the client's
-arguments, environment, folder and open files, as if it had been started there. `start` makes the server and a
-``headscribe`` to put on the PATH; ``headscribe -c CODE`` is ``python -c CODE``. `Process` is one that can be killed.
-What is tested about imports, time, or what Python reads when it starts, starts processes of its own.
+A server imports them once for all; for every command it forks, and the child takes over the client's arguments,
+environment, folder and open files, as if it had been started there. `start` makes the server and a ``headscribe`` for
+the PATH; ``headscribe -c CODE`` is ``python -c CODE``, and so pytest's workers are made. `Process` is one that can be
+killed. What is tested about imports, time, or what Python reads when it starts, starts processes of its own.
 """
 
 from __future__ import annotations
 
 import array
 import gc
-import importlib
+import importlib.util
 import json
 import os
 import signal
@@ -96,7 +96,7 @@ def start(folder: Path, owner: int) -> Path:
 
 def _serve(address: str, owner: int) -> None:
     for name in IMPORTED:
-        with suppress(ImportError):  # an optional package
+        if importlib.util.find_spec(name.partition(".")[0]):  # some packages are optional
             importlib.import_module(name)
     gc.freeze()  # what is there stays: a child that looked through it would get a copy of every page
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)

@@ -37,9 +37,18 @@ def salient(catalogue: Catalogue, head: str) -> list[dict[str, Any]]:
     return rows
 
 
-def test_heads_equal_the_literal_equations(catalogue: Catalogue) -> None:
-    literal_model = DemoOracle()
-    x = literal_model.source_vectors()
+@pytest.fixture(scope="module")
+def literal_model() -> DemoOracle:
+    return DemoOracle()
+
+
+@pytest.fixture(scope="module")
+def x(literal_model: DemoOracle) -> torch.Tensor:
+    """Source vectors by the literal equations, (V, d): ten seconds."""
+    return literal_model.source_vectors()
+
+
+def test_heads_equal_the_literal_equations(catalogue: Catalogue, literal_model: DemoOracle, x: torch.Tensor) -> None:
     for head in ("0.0", "7.4", "16.8", "25.0", "29.5"):
         layer, number, _ = HeadId.parse(head)
         literal = oracle.salient(x, literal_model.w_vo(layer, number), literal_model.embed, 40)
@@ -98,10 +107,10 @@ def relations(catalogue: Catalogue) -> Any:
     return pipeline.relations(catalogue, "demo", device="cpu")
 
 
-def test_relation_scores_equal_full_top_k(catalogue: Catalogue, relations: Any) -> None:
+def test_relation_scores_equal_full_top_k(
+    catalogue: Catalogue, relations: Any, literal_model: DemoOracle, x: torch.Tensor
+) -> None:
     """A head of two layers, all operations: equal to the full projection in float64, in every cell."""
-    literal_model = DemoOracle()
-    x = literal_model.source_vectors()
     ids = {token: i for i, token in reversed(list(enumerate(open_model("demo").tokens)))}
     by_name = {found.name: found for found in relations.operations}
     checked = 0
