@@ -99,7 +99,8 @@ def _serve(address: str, owner: int) -> None:
         if importlib.util.find_spec(name.partition(".")[0]):  # some packages are optional
             importlib.import_module(name)
     gc.freeze()  # what is there stays: a child that looked through it would get a copy of every page
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    clients: dict[int, socket.socket] = {}
+    signal.signal(signal.SIGCHLD, lambda *_: _tell_ended(clients))
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(address)
         server.listen()
@@ -111,10 +112,7 @@ def _serve(address: str, owner: int) -> None:
             except TimeoutError:
                 continue
             client.settimeout(None)
-            if os.fork() == 0:
-                server.close()
-                _attend(client)
-            client.close()
+            _attend(client, server, clients)
 
 
 def _lives(process: int) -> bool:
@@ -125,30 +123,46 @@ def _lives(process: int) -> bool:
     return True
 
 
-def _attend(client: socket.socket) -> None:
-    """Run the command in a process of its own, and tell the client how it ended."""
+def _attend(client: socket.socket, server: socket.socket, clients: dict[int, socket.socket]) -> None:
+    """Run a client's command in a process of its own, of which it is told the id; ``clients`` are those that wait."""
     message, files = b"", array.array("i")
     while not message.endswith(b"\0"):
         part, ancillary, _, _ = client.recvmsg(1 << 16, socket.CMSG_SPACE(3 * files.itemsize))
+        if not part:  # it has ended
+            return client.close()
         message += part
         for _, _, data in ancillary:
             files.frombytes(data)
-    arguments, cwd, environment = json.loads(message[:-1])
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests in the background had it ignored
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])  # until it is known who waits
     child = os.fork()
     if child == 0:
-        client.close()
+        for ours in (server, client, *clients.values()):
+            ours.close()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever tests in the background had it ignored
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
         for place, file in enumerate(files):
             os.dup2(file, place)
+            os.close(file)
+        arguments, cwd, environment = json.loads(message[:-1])
         os.chdir(cwd)
         os.environ.clear()
         os.environ.update(environment)
         os._exit(_run(arguments))
-    client.sendall(f"{child}\n".encode())
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    client.sendall(f"{code}\n".encode())
-    os._exit(0)
+    for file in files:
+        os.close(file)
+    clients[child] = client
+    with suppress(OSError):
+        client.sendall(f"{child}\n".encode())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+
+
+def _tell_ended(clients: dict[int, socket.socket]) -> None:
+    """Tell the clients whose commands have ended how."""
+    with suppress(ChildProcessError):
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            with clients.pop(ended[0]) as client, suppress(OSError):
+                client.sendall(f"{os.waitstatus_to_exitcode(ended[1])}\n".encode())
 
 
 def _run(arguments: list[str]) -> int:
