@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,3 +61,19 @@ def test_a_proxy_of_the_environment_is_named_where_a_server_is_never_reached(mon
     assert "HTTP_PROXY right" in str(never_reached(error, 4, row, where)), "that of the scheme goes first"
     monkeypatch.setenv("NO_PROXY", "example.org")
     assert "is OPENAI_BASE_URL right, and" in str(never_reached(error, 4, row, where))
+
+
+def test_certificates_are_those_that_the_environment_names(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Those of one file are kept, and never taken for another's."""
+
+    async def talk() -> None:
+        await Sender("https://example.org/v1", "key", Wire("m", "here", Request())).close()
+
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    asyncio.run(talk())
+    (tmp_path / "none.pem").write_text("no certificate")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    with pytest.raises(LLMError, match="HTTP cannot be set up with SSL_CERT_FILE"):
+        asyncio.run(talk())
+    monkeypatch.delenv("SSL_CERT_FILE")
+    asyncio.run(talk())
