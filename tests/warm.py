@@ -168,7 +168,8 @@ def _tell_ended(clients: dict[int, socket.socket]) -> None:
 def _run(arguments: list[str]) -> int:
     code = "from app.main import run; run()"
     sys.argv = ["headscribe", *arguments]
-    arguments = [one for one in arguments if one != "-u"] if arguments[:2] == ["-u", "-c"] else arguments
+    if arguments[:1] == ["-u"]:  # of Python, by which pytest starts its workers
+        arguments = arguments[1:]
     if arguments[:1] == ["-c"]:
         code, sys.argv = arguments[1], ["-c", *arguments[2:]]
     try:

@@ -38,8 +38,12 @@ MOST_ANSWER: Final = 8 * 2**20
 Ask = Callable[["openai.AsyncOpenAI", "anyio.CancelScope"], Awaitable["httpx2.Response | None"]]
 """Sends one request; the scope's deadline is when it ends."""
 
+_CERTIFICATES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+"""Variables that name files of certificates."""
+
 _SETTINGS = (
-    *("SSL_CERT_FILE", "SSL_CERT_DIR", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"),
+    *_CERTIFICATES,
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"),
     *("OPENAI_CUSTOM_HEADERS", "ANTHROPIC_CUSTOM_HEADERS"),
 )
 """Variables of the environment that the client reads when it is made."""
@@ -187,7 +191,7 @@ def _client(row: Provider, base_url: str, api_key: str, look: Callable[[httpx2.R
         http_client=package.DefaultAioHttpClient(  # a third of the CPU time of the default one
             follow_redirects=False,
             event_hooks={"response": [look]},
-            verify=_certificates(*map(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR"))),
+            verify=_certificates(*map(os.environ.get, _CERTIFICATES)),
         ),
     )
 
